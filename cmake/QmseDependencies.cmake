@@ -1,0 +1,22 @@
+# Everything the project takes from the system. Each find says what it found.
+
+find_package(Threads REQUIRED)
+find_package(ZLIB REQUIRED)
+find_package(nlohmann_json 3.9 REQUIRED)
+find_package(CLI11 2.1 REQUIRED)
+
+if(QMSE_ONEDNN)
+  find_package(dnnl 2.6 CONFIG QUIET)
+  if(NOT dnnl_FOUND)
+    message(FATAL_ERROR "oneDNN not found (Debian: libdnnl-dev). Install it, or configure with -DQMSE_ONEDNN=OFF "
+                        "to use the project's plain CPU kernels, which are several times slower.")
+  endif()
+  find_package(OpenMP REQUIRED COMPONENTS CXX)
+  message(STATUS "CPU convolutions and matrix products: oneDNN ${dnnl_VERSION}")
+else()
+  message(STATUS "CPU convolutions and matrix products: plain kernels (QMSE_ONEDNN=OFF)")
+endif()
+
+if(QMSE_CUDA)
+  include(QmseCuda)
+endif()

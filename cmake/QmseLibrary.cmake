@@ -1,0 +1,26 @@
+# qmse_add_library(NAME DEPENDS...): one static library per folder, with its sources found by file name:
+#   *.cpp            always
+#   *_onednn.cpp     only with oneDNN
+#   *.cu, *_cuda.cpp, *_cudnn.cpp, *_cublas.cpp   only with CUDA
+# so that adding an operation is adding files, and a build without CUDA leaves device code out and still links.
+function(qmse_add_library name)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*.cpp" "${CMAKE_CURRENT_SOURCE_DIR}/*.cu")
+  if(NOT QMSE_ONEDNN)
+    list(FILTER sources EXCLUDE REGEX "_onednn\\.cpp$")
+  endif()
+  if(NOT QMSE_CUDA)
+    list(FILTER sources EXCLUDE REGEX "(\\.cu|_cuda\\.cpp|_cudnn\\.cpp|_cublas\\.cpp)$")
+  endif()
+  add_library(qmse_${name} STATIC ${sources})
+  add_library(qmse::${name} ALIAS qmse_${name})
+  set_target_properties(qmse_${name} PROPERTIES EXPORT_NAME ${name} LINKER_LANGUAGE CXX)
+  target_include_directories(qmse_${name} PUBLIC "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>"
+                                                 "$<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/generated>"
+                                                 "$<INSTALL_INTERFACE:include/qmse>")
+  target_compile_features(qmse_${name} PUBLIC cxx_std_20)
+  target_link_libraries(qmse_${name} PRIVATE "$<BUILD_INTERFACE:qmse_flags>")
+  foreach(dependency IN LISTS ARGN)
+    target_link_libraries(qmse_${name} PUBLIC qmse_${dependency})
+  endforeach()
+  set_property(GLOBAL APPEND PROPERTY QMSE_LIBRARIES qmse_${name})
+endfunction()

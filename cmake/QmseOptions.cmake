@@ -1,0 +1,40 @@
+# Language standard, warnings, instruction set, sanitizers and output folders for every target of the project.
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
+
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "Build type" FORCE)
+endif()
+
+find_program(QMSE_CCACHE ccache)
+if(QMSE_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${QMSE_CCACHE}")
+  set(CMAKE_CUDA_COMPILER_LAUNCHER "${QMSE_CCACHE}")
+endif()
+
+# Flags every target of the project compiles with; not exported to users.
+add_library(qmse_flags INTERFACE)
+set(qmse_warnings -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor
+                  -Woverloaded-virtual)
+target_compile_options(qmse_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${qmse_warnings}>")
+if(QMSE_WERROR)
+  target_compile_options(qmse_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:-Werror>")
+endif()
+
+# One instruction-set level for everything (AVX2, FMA): the same bits on every machine that runs the binary, and
+# oneDNN still dispatches at run time. Contraction is off because `v` must be bit-equal on every backend: where a
+# fused multiply-add is wanted the source says std::fma.
+target_compile_options(qmse_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off>")
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  target_compile_options(qmse_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:-march=x86-64-v3>")
+endif()
+
+if(QMSE_SANITIZE)
+  add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${QMSE_SANITIZE};-fno-sanitize-recover=all;-fno-omit-frame-pointer>")
+  add_link_options("-fsanitize=${QMSE_SANITIZE}")
+endif()

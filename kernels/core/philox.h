@@ -1,0 +1,53 @@
+// Philox4x32-10, the counter-based generator of Salmon, Moraes, Dror, Shaw: "Parallel Random Numbers: As Easy as
+// 1, 2, 3" (SC 2011), and the layout of qmse's counters. C++17: included by device code.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/core/host_device.h"
+
+namespace qmse {
+
+struct PhiloxBlock {
+  std::uint32_t x[4];
+};
+
+// What a stream of random numbers is for. The values are part of the file format: recorded runs depend on them.
+enum class RandomPurpose : std::uint32_t { initial_weights = 1, data_order = 2, direction = 3, test = 255 };
+
+QMSE_HOST_DEVICE inline void philox_multiply(std::uint32_t a, std::uint32_t b, std::uint32_t& high,
+                                             std::uint32_t& low) {
+  const std::uint64_t product = static_cast<std::uint64_t>(a) * b;
+  high = static_cast<std::uint32_t>(product >> 32);
+  low = static_cast<std::uint32_t>(product);
+}
+
+// Ten rounds over (counter, key).
+QMSE_HOST_DEVICE inline PhiloxBlock philox4x32_10(PhiloxBlock counter, std::uint64_t key) {
+  std::uint32_t key0 = static_cast<std::uint32_t>(key);
+  std::uint32_t key1 = static_cast<std::uint32_t>(key >> 32);
+  for (int round = 0; round < 10; ++round) {
+    std::uint32_t high0, low0, high1, low1;
+    philox_multiply(0xD2511F53u, counter.x[0], high0, low0);
+    philox_multiply(0xCD9E8D57u, counter.x[2], high1, low1);
+    counter = PhiloxBlock{{high1 ^ counter.x[1] ^ key0, low1, high0 ^ counter.x[3] ^ key1, low0}};
+    key0 += 0x9E3779B9u;
+    key1 += 0xBB67AE85u;
+  }
+  return counter;
+}
+
+// The one layout of counters. `block` counts groups of four components; `sample` is the sample's index in the data set (or
+// whatever the purpose counts); `step` the training step; `attempt` starts at 0 and grows where a draw is rejected.
+QMSE_HOST_DEVICE inline PhiloxBlock random_bits(std::uint64_t seed, RandomPurpose purpose, std::uint32_t attempt,
+                                                std::uint32_t step, std::uint32_t sample, std::uint32_t block) {
+  const std::uint32_t purpose_and_attempt = static_cast<std::uint32_t>(purpose) | (attempt << 8);
+  return philox4x32_10(PhiloxBlock{{block, sample, step, purpose_and_attempt}}, seed);
+}
+
+// A uniform number in [0, 1) with 24 bits: exact in f32 and f64.
+QMSE_HOST_DEVICE inline float uniform_from_bits(std::uint32_t bits) {
+  return static_cast<float>(bits >> 8) * 0x1p-24f;
+}
+
+}  // namespace qmse
