@@ -1,5 +1,5 @@
-// Execution contexts: where an operation runs. Every operation in kernels/ is overloaded on the context, so no
-// registry lists them: max_pool2d_forward(CpuContext&, ...) and max_pool2d_forward(CudaContext&, ...).
+// Execution contexts: where an operation runs. Every operation in kernels/ is overloaded on the context, so
+// no registry lists them: max_pool2d_forward(CpuContext&, ...) and max_pool2d_forward(CudaContext&, ...).
 #pragma once
 
 #include <cstddef>
@@ -34,8 +34,9 @@ class CpuContext {
 // The CUDA backend (kernels/core/cuda_context.h); declared always, defined in builds with QMSE_CUDA.
 class CudaContext;
 
-// Plain moves of bytes between the host and the context's device, and within it. host_to_device and device_to_host return when the host memory
-// may be reused or read; the others are ordered with the context's other work.
+// Plain moves of bytes between the host and the context's device, and within it. host_to_device and
+// device_to_host return when the host memory may be reused or read; the others are ordered with the context's
+// other work.
 void host_to_device(CpuContext&, void* device, const void* host, std::size_t bytes);
 void device_to_host(CpuContext&, void* host, const void* device, std::size_t bytes);
 void device_to_device(CpuContext&, void* to, const void* from, std::size_t bytes);

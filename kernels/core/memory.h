@@ -8,19 +8,22 @@
 
 namespace qmse {
 
-// Gives out memory of one device. Not thread-safe: allocations happen while a step is built, never while it runs.
+// Gives out memory of one device. Not thread-safe: allocations happen while a step is built, never while it
+// runs.
 class MemoryResource {
  public:
   virtual ~MemoryResource() = default;
 
-  // At least `bytes` bytes aligned to 256, contents undefined. Throws OutOfMemory naming `name`, the request, what is
-  // in use and what is free.
+  // At least `bytes` bytes aligned to 256, contents undefined. Throws OutOfMemory naming `name`, the request,
+  // what is in use and what is free.
   void* allocate(std::size_t bytes, const std::string& name);
   void release(void* pointer, std::size_t bytes) noexcept;
 
   std::size_t live_bytes() const { return live_bytes_; }
   std::size_t peak_bytes() const { return peak_bytes_; }
-  std::int64_t allocation_count() const { return allocation_count_; }  // since creation; tests watch it stand still
+  std::int64_t allocation_count() const {
+    return allocation_count_;
+  }  // since creation; tests watch it stand still
 
   // Refuses requests that would take live_bytes() over `bytes`; 0 (the default) lifts the limit.
   void set_limit(std::size_t bytes) { limit_bytes_ = bytes; }

@@ -1,5 +1,5 @@
-// Philox4x32-10, the counter-based generator of Salmon, Moraes, Dror, Shaw: "Parallel Random Numbers: As Easy as
-// 1, 2, 3" (SC 2011), and the layout of qmse's counters. C++17: included by device code.
+// Philox4x32-10, the counter-based generator of Salmon, Moraes, Dror, Shaw: "Parallel Random Numbers: As Easy
+// as 1, 2, 3" (SC 2011), and the layout of qmse's counters. C++17: included by device code.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,8 @@ struct PhiloxBlock {
   std::uint32_t x[4];
 };
 
-// What a stream of random numbers is for. The values are part of the file format: recorded runs depend on them.
+// What a stream of random numbers is for. The values are part of the file format: recorded runs depend on
+// them.
 enum class RandomPurpose : std::uint32_t { initial_weights = 1, data_order = 2, direction = 3, test = 255 };
 
 QMSE_HOST_DEVICE inline void philox_multiply(std::uint32_t a, std::uint32_t b, std::uint32_t& high,
@@ -37,10 +38,12 @@ QMSE_HOST_DEVICE inline PhiloxBlock philox4x32_10(PhiloxBlock counter, std::uint
   return counter;
 }
 
-// The one layout of counters. `block` counts groups of four components; `sample` is the sample's index in the data set (or
-// whatever the purpose counts); `step` the training step; `attempt` starts at 0 and grows where a draw is rejected.
-QMSE_HOST_DEVICE inline PhiloxBlock random_bits(std::uint64_t seed, RandomPurpose purpose, std::uint32_t attempt,
-                                                std::uint32_t step, std::uint32_t sample, std::uint32_t block) {
+// The one layout of counters. `block` counts groups of four components; `sample` is the sample's index in the
+// data set (or whatever the purpose counts); `step` the training step; `attempt` starts at 0 and grows where
+// a draw is rejected.
+QMSE_HOST_DEVICE inline PhiloxBlock random_bits(std::uint64_t seed, RandomPurpose purpose,
+                                                std::uint32_t attempt, std::uint32_t step,
+                                                std::uint32_t sample, std::uint32_t block) {
   const std::uint32_t purpose_and_attempt = static_cast<std::uint32_t>(purpose) | (attempt << 8);
   return philox4x32_10(PhiloxBlock{{block, sample, step, purpose_and_attempt}}, seed);
 }

@@ -1,5 +1,5 @@
-// A small fixed pool of threads. Work is cut by the caller from shapes alone, never from the number of threads, so
-// that results do not depend on how many there are.
+// A small fixed pool of threads. Work is cut by the caller from shapes alone, never from the number of
+// threads, so that results do not depend on how many there are.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,8 @@ class TaskFunction {
 
 class ThreadPool {
  public:
-  // `threads` >= 1 workers, the calling thread being worker 0; 0 takes every processor this process may run on.
+  // `threads` >= 1 workers, the calling thread being worker 0; 0 takes every processor this process may run
+  // on.
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -32,10 +33,11 @@ class ThreadPool {
 
   int size() const;
 
-  // Calls function(task, worker) for task = 0 .. tasks-1, in any order, and returns when all are done. `worker` is in
-  // [0, size()) and no two calls with the same worker run at once, so it may index scratch memory. Allocates nothing.
-  // The first exception a task throws is rethrown here after the others have finished. Not reentrant: a task that
-  // calls run() on its own pool has the tasks done on its own thread, as its own worker.
+  // Calls function(task, worker) for task = 0 .. tasks-1, in any order, and returns when all are done.
+  // `worker` is in [0, size()) and no two calls with the same worker run at once, so it may index scratch
+  // memory. Allocates nothing. The first exception a task throws is rethrown here after the others have
+  // finished. Not reentrant: a task that calls run() on its own pool has the tasks done on its own thread, as
+  // its own worker.
   void run(std::int64_t tasks, TaskFunction function);
 
  private:

@@ -1,0 +1,52 @@
+// Convolution, bias, ReLU and max-pool as one operation: y = max_pool(relu(conv(x, w) + b)).
+//
+// On the CPU the batch is worked through in chunks small enough for the cache, so the convolution's output
+// never reaches memory; on CUDA cuDNN's convolution is followed by the bias_relu_max_pool kernel. Same
+// values, bit for bit, as conv2d, bias_activation and max_pool2d one after the other on the same backend.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "kernels/conv2d/conv2d.h"
+#include "kernels/core/context.h"
+#include "kernels/core/layout.h"
+#include "kernels/max_pool2d/max_pool2d.h"
+
+namespace qmse {
+
+struct ConvBlockShape {
+  Conv2dShape conv;
+  std::int64_t window = 2;               // of the max-pool
+  Layout input_layout = Layout::plain;   // of x and dx
+  Layout output_layout = Layout::plain;  // of y and dy
+  MaxPool2dShape pool() const {
+    return {conv.batch, conv.out_channels, conv.out_height(), conv.out_width(), window};
+  }
+};
+
+template <class T>
+class ConvBlock {
+ public:
+  virtual ~ConvBlock() = default;
+  // x [N, I, H, W] -> y [N, O, PH, PW], in the shape's layouts. Keeps what backward needs.
+  virtual void forward(const T* x, const T* w, const T* bias, T* y) = 0;
+  // From dy, with the x of the last forward: dx (null where the input needs no gradient), dw, db; all
+  // overwritten.
+  virtual void backward(const T* x, const T* w, const T* dy, T* dx, T* dw, T* db) = 0;
+  virtual const char* algorithm() const = 0;
+};
+
+template <class T>
+std::unique_ptr<ConvBlock<T>> make_conv_block(CpuContext& context, const ConvBlockShape& shape);
+template <class T>
+std::unique_ptr<ConvBlock<T>> make_conv_block(CudaContext& context, const ConvBlockShape& shape);  // f32 only
+
+// The layout this backend would like between two blocks whose border has `channels` channels: `blocked` only
+// where both sides gain from it.
+template <class T>
+Layout preferred_layout(CpuContext& context, std::int64_t channels);
+template <class T>
+Layout preferred_layout(CudaContext& context, std::int64_t channels);
+
+}  // namespace qmse

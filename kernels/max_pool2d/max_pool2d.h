@@ -1,0 +1,39 @@
+// 2-D max-pooling. The window's first maximum in row order wins ties, as in PyTorch and cuDNN; a NaN wins
+// over numbers.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/core/context.h"
+
+namespace qmse {
+
+struct MaxPool2dShape {
+  std::int64_t batch = 0, channels = 0;
+  std::int64_t in_height = 0, in_width = 0;
+  std::int64_t window = 2;  // windows are square and do not overlap: stride = window, no padding
+  // Rows and columns that fill no whole window are left out, as in PyTorch's default.
+  std::int64_t out_height() const { return in_height / window; }
+  std::int64_t out_width() const { return in_width / window; }
+  bool operator==(const MaxPool2dShape&) const = default;
+};
+
+// Throws ShapeError unless sizes are at least 1, window is in [1, 15] and the image holds at least one
+// window.
+void check(const MaxPool2dShape& shape);
+
+// y [N, C, OH, OW] and choice [N, C, OH, OW], the maximum's place in its window (row * window + column), from
+// x [N, C, H, W].
+void max_pool2d_forward(CpuContext&, const MaxPool2dShape&, const float* x, float* y, std::uint8_t* choice);
+void max_pool2d_forward(CpuContext&, const MaxPool2dShape&, const double* x, double* y, std::uint8_t* choice);
+void max_pool2d_forward(CudaContext&, const MaxPool2dShape&, const float* x, float* y, std::uint8_t* choice);
+
+// dx [N, C, H, W], overwritten whole, from dy [N, C, OH, OW] and choice.
+void max_pool2d_backward(CpuContext&, const MaxPool2dShape&, const float* dy, const std::uint8_t* choice,
+                         float* dx);
+void max_pool2d_backward(CpuContext&, const MaxPool2dShape&, const double* dy, const std::uint8_t* choice,
+                         double* dx);
+void max_pool2d_backward(CudaContext&, const MaxPool2dShape&, const float* dy, const std::uint8_t* choice,
+                         float* dx);
+
+}  // namespace qmse

@@ -1,0 +1,43 @@
+// The QMSE loss of "A theoretical framework for escaping local optima in MSE toward global convergence".
+//
+// r = y - f, Q = (r+v)(r+v)^T, v a random unit vector: loss 1/2 r^T Q r = 1/2 a^2 with a = <r+v, r> = ||r||^2
+// + <v,r>. Gradient with respect to f: -a (r+v) with Q held constant as in the paper, -a (2r+v) with Q
+// differentiated too. v is drawn in registers and never stored unless asked for.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/core/context.h"
+#include "kernels/core/direction.h"
+#include "kernels/row_loss/row_loss.h"
+
+namespace qmse {
+
+enum class QGradient { constant, full };
+
+template <class T>
+struct QmseArgs {
+  RowLossArgs<T> row;
+  Direction distribution = Direction::sphere;
+  DirectionScope scope = DirectionScope::per_sample;
+  QGradient q_gradient = QGradient::constant;
+  std::uint64_t seed = 0;
+  const std::uint64_t* step =
+      nullptr;  // one number in device memory, so that a replayed graph sees it change
+  const std::uint32_t* sample_ids =
+      nullptr;     // [B] indices in the data set, the random counter's sample; unused per_batch
+  T* v = nullptr;  // [B, c]; null unless asked for (trace)
+};
+
+void qmse_loss(CpuContext&, const QmseArgs<float>&);
+void qmse_loss(CpuContext&, const QmseArgs<double>&);  // v is the same f32 vector, widened
+void qmse_loss(CudaContext&, const QmseArgs<float>&);
+
+// The expectation over v on the unit sphere (and for Rademacher): loss 1/2 (||r||^4 + ||r||^2 / c), no draws.
+// Where a gradient is asked for it is E[-Qr] = -(||r||^2 + 1/c) r: QMSE's expected step, which is not the
+// gradient of that value (docs/theory.md).
+void qmse_expected_loss(CpuContext&, const RowLossArgs<float>&);
+void qmse_expected_loss(CpuContext&, const RowLossArgs<double>&);
+void qmse_expected_loss(CudaContext&, const RowLossArgs<float>&);
+
+}  // namespace qmse
