@@ -1,5 +1,5 @@
 // 2-D max-pooling. The window's first maximum in row order wins ties, as in PyTorch and cuDNN; a NaN wins
-// over numbers.
+// over numbers (the last one in the window, as in PyTorch). C++17: included by device code.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,10 @@ struct MaxPool2dShape {
   // Rows and columns that fill no whole window are left out, as in PyTorch's default.
   std::int64_t out_height() const { return in_height / window; }
   std::int64_t out_width() const { return in_width / window; }
-  bool operator==(const MaxPool2dShape&) const = default;
+  friend bool operator==(const MaxPool2dShape& a, const MaxPool2dShape& b) {
+    return a.batch == b.batch && a.channels == b.channels && a.in_height == b.in_height &&
+           a.in_width == b.in_width && a.window == b.window;
+  }
 };
 
 // Throws ShapeError unless sizes are at least 1, window is in [1, 15] and the image holds at least one
