@@ -30,6 +30,9 @@ endif()
 # oneDNN still dispatches at run time. Contraction is off because `v` must be bit-equal on every backend: where a
 # fused multiply-add is wanted the source says std::fma.
 target_compile_options(qmse_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off>")
+# No value depends on these two: nobody reads errno or the exception flags, and without them square roots and
+# selections are done in vectors.
+target_compile_options(qmse_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:-fno-math-errno;-fno-trapping-math>")
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   target_compile_options(qmse_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:-march=x86-64-v3>")
 endif()

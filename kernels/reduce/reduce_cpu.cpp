@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 
@@ -21,9 +22,9 @@ std::int64_t first_non_finite_of(const T* x, std::int64_t begin, std::int64_t en
   constexpr std::int64_t kBlock = 256;  // without an exit inside, so that it is done in vectors
   for (std::int64_t block = begin; block < end; block += kBlock) {
     const std::int64_t block_end = std::min(end, block + kBlock);
-    bool all_finite = true;
-    for (std::int64_t i = block; i < block_end; ++i) all_finite &= is_finite(x[i]);
-    if (all_finite) continue;
+    int non_finite = 0;
+    for (std::int64_t i = block; i < block_end; ++i) non_finite |= is_finite(x[i]) ? 0 : 1;
+    if (non_finite == 0) continue;
     for (std::int64_t i = block; i < block_end; ++i) {
       if (!is_finite(x[i])) return i;
     }
