@@ -23,17 +23,26 @@ QMSE_HOST_DEVICE inline void philox_multiply(std::uint32_t a, std::uint32_t b, s
   low = static_cast<std::uint32_t>(product);
 }
 
+QMSE_HOST_DEVICE inline PhiloxBlock philox_round(const PhiloxBlock& counter, std::uint32_t key0,
+                                                 std::uint32_t key1) {
+  std::uint32_t high0, low0, high1, low1;
+  philox_multiply(0xD2511F53u, counter.x[0], high0, low0);
+  philox_multiply(0xCD9E8D57u, counter.x[2], high1, low1);
+  return PhiloxBlock{{high1 ^ counter.x[1] ^ key0, low1, high0 ^ counter.x[3] ^ key1, low0}};
+}
+
+constexpr int kPhiloxRounds = 10;
+constexpr std::uint32_t kPhiloxKeyStep0 = 0x9E3779B9u;  // added to the key's halves after each round
+constexpr std::uint32_t kPhiloxKeyStep1 = 0xBB67AE85u;
+
 // Ten rounds over (counter, key).
 QMSE_HOST_DEVICE inline PhiloxBlock philox4x32_10(PhiloxBlock counter, std::uint64_t key) {
   std::uint32_t key0 = static_cast<std::uint32_t>(key);
   std::uint32_t key1 = static_cast<std::uint32_t>(key >> 32);
-  for (int round = 0; round < 10; ++round) {
-    std::uint32_t high0, low0, high1, low1;
-    philox_multiply(0xD2511F53u, counter.x[0], high0, low0);
-    philox_multiply(0xCD9E8D57u, counter.x[2], high1, low1);
-    counter = PhiloxBlock{{high1 ^ counter.x[1] ^ key0, low1, high0 ^ counter.x[3] ^ key1, low0}};
-    key0 += 0x9E3779B9u;
-    key1 += 0xBB67AE85u;
+  for (int round = 0; round < kPhiloxRounds; ++round) {
+    counter = philox_round(counter, key0, key1);
+    key0 += kPhiloxKeyStep0;
+    key1 += kPhiloxKeyStep1;
   }
   return counter;
 }
@@ -41,11 +50,17 @@ QMSE_HOST_DEVICE inline PhiloxBlock philox4x32_10(PhiloxBlock counter, std::uint
 // The one layout of counters. `block` counts groups of four components; `sample` is the sample's index in the
 // data set (or whatever the purpose counts); `step` the training step; `attempt` starts at 0 and grows where
 // a draw is rejected.
+QMSE_HOST_DEVICE inline PhiloxBlock random_counter(RandomPurpose purpose, std::uint32_t attempt,
+                                                   std::uint32_t step, std::uint32_t sample,
+                                                   std::uint32_t block) {
+  const std::uint32_t purpose_and_attempt = static_cast<std::uint32_t>(purpose) | (attempt << 8);
+  return PhiloxBlock{{block, sample, step, purpose_and_attempt}};
+}
+
 QMSE_HOST_DEVICE inline PhiloxBlock random_bits(std::uint64_t seed, RandomPurpose purpose,
                                                 std::uint32_t attempt, std::uint32_t step,
                                                 std::uint32_t sample, std::uint32_t block) {
-  const std::uint32_t purpose_and_attempt = static_cast<std::uint32_t>(purpose) | (attempt << 8);
-  return philox4x32_10(PhiloxBlock{{block, sample, step, purpose_and_attempt}}, seed);
+  return philox4x32_10(random_counter(purpose, attempt, step, sample, block), seed);
 }
 
 // A uniform number in [0, 1) with 24 bits: exact in f32 and f64.
