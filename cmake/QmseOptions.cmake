@@ -28,9 +28,8 @@ endif()
 
 # One instruction-set level for everything (AVX2, FMA): the same bits on every machine that runs the binary, and
 # oneDNN still dispatches at run time. Contraction is off because `v` must be bit-equal on every backend: where a
-# fused multiply-add is wanted the source says std::fma. Nothing reads errno after a square root, and without
-# -fno-math-errno loops with one are not vectorised.
-target_compile_options(qmse_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off;-fno-math-errno>")
+# fused multiply-add is wanted the source says std::fma.
+target_compile_options(qmse_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off>")
 # No value depends on these two: nobody reads errno or the exception flags, and without them square roots and
 # selections are done in vectors.
 target_compile_options(qmse_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:-fno-math-errno;-fno-trapping-math>")
