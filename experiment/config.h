@@ -1,0 +1,110 @@
+// The settings of a training run. One table of fields (config_fields.h) drives the command line, the JSON
+// configuration files, their error messages and what has to agree when a run is resumed.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace qmse {
+
+// Settings as JSON, in the order of the table: a whole configuration, or a layer of one (the keys that are
+// given).
+using ConfigJson = nlohmann::ordered_json;
+
+// Every option of `qmse train` with its default. The key in a JSON file is the member's name; the option on
+// the command line is the same with dashes (--batch-size). What each one means is said once, in the table.
+struct TrainConfig {
+  // data
+  std::string dataset = "fashion-mnist";
+  std::string data;  // empty: the environment's QMSE_DATA, or the usual places
+  std::int64_t train_limit = 0;
+  std::string normalize = "standard";
+
+  // model
+  std::string model = "cnn";
+  std::vector<std::int64_t> conv_channels = {32, 64};
+  std::int64_t kernel_size = 3;
+  std::int64_t fc_width = 128;
+  std::vector<std::int64_t> mlp_widths = {128, 64};
+  std::string activation = "relu";
+  std::string init = "pytorch";
+  std::string init_from;
+
+  // loss
+  std::string loss = "qmse";
+  std::string reduction = "batch_mean";
+  std::string v_distribution = "sphere";
+  std::string v_scope = "per_sample";
+  std::string q_gradient = "constant";
+
+  // optimizer and schedule
+  std::string optimizer = "sgd";
+  double lr = 0.01;
+  double momentum = 0.9;
+  bool nesterov = false;
+  double weight_decay = 0.0;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double epsilon = 1e-8;
+  std::string schedule = "constant";
+  std::int64_t schedule_step_size = 1000;
+  double schedule_gamma = 0.1;
+  std::int64_t schedule_total_steps = 0;
+  double schedule_final_fraction = 0.0;
+  double schedule_tau = 1000.0;
+  double schedule_power = 0.75;
+
+  // training
+  std::int64_t batch_size = 64;
+  std::int64_t epochs = 5;
+  bool evaluate_train = false;
+  std::string on_nan = "stop";
+
+  // random numbers: those that are not given are the same as `seed`
+  std::optional<std::uint64_t> seed = 1;
+  std::optional<std::uint64_t> seed_init;
+  std::optional<std::uint64_t> seed_data;
+  std::optional<std::uint64_t> seed_v;
+
+  // machine
+  std::string device = "auto";
+  std::int64_t threads = 0;
+  std::string math = "fp32";
+
+  // run directory
+  std::string out;
+  bool resume = false;
+  std::int64_t checkpoint_every = 0;
+  std::int64_t snapshot_every = 0;
+  std::int64_t log_steps = 0;
+};
+
+// One layer from the text of a JSON object, each key checked for existence, type and range. `source` (a file
+// name) begins the messages. Throws ConfigError: not JSON, not an object, unknown key (with the nearest one
+// and the known ones), key given twice, wrong type, value out of range.
+ConfigJson parse_config(std::string_view text, const std::string& source);
+
+// parse_config() of a file's content. Throws IoError where it cannot be read.
+ConfigJson read_config_file(const std::filesystem::path& path);
+
+// Sets the members that `layer` names.
+void apply_layer(TrainConfig& config, const ConfigJson& layer);
+
+// Every field that is part of a run's record, in the table's order: all but `out` and `resume`.
+ConfigJson to_json(const TrainConfig& config);
+
+// Checks every field, and the fields against each other. Throws ConfigError naming option and remedy.
+void validate(const TrainConfig& config);
+
+// Gives the seeds that were not set the value of `seed`.
+void resolve_seeds(TrainConfig& config);
+
+// "lr is 0.1, was 0.01", for each field in which a run being resumed may not differ from its record and does.
+std::vector<std::string> resume_conflicts(const TrainConfig& config, const TrainConfig& recorded);
+
+}  // namespace qmse
