@@ -1,0 +1,81 @@
+// One batch through the network: gather and normalise, forward, loss and, for training, backward. Everything
+// is recorded and allocated when the pass is made, for one batch size.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "engine/loss.h"
+#include "engine/tape.h"
+#include "kernels/epoch_metrics/epoch_metrics.h"
+
+namespace qmse {
+
+// A labelled image set in device memory and how pixels become inputs. T is the tape's type.
+template <class T>
+struct ResidentData {
+  std::int64_t samples = 0;
+  Shape sample_shape;  // [C, H, W]
+  std::int64_t classes = 0;
+  const std::uint8_t* images = nullptr;  // [samples, C, H, W]
+  const std::int32_t* labels = nullptr;  // [samples]
+  const T* scale = nullptr;              // [C]; input = pixel * scale + shift
+  const T* shift = nullptr;              // [C]
+};
+
+// Records a network on a tape: from the batch [B, C, H, W] to the outputs [B, classes].
+using Network = std::function<Value(Tape& tape, Value input)>;
+
+struct BatchPassOptions {
+  bool gradients = true;           // false: forward and loss only
+  bool fuse = true;                // see TapeOptions
+  bool keep_loss_details = false;  // store the residual and v (trace)
+};
+
+template <class T>
+class BatchPass {
+ public:
+  using Options = BatchPassOptions;
+
+  // `data` (what it points to) and `loss` must outlive the pass. Throws ShapeError where the network's
+  // outputs are not [batch, data.classes].
+  BatchPass(Context& context, const Network& network, const ResidentData<T>& data, const Loss& loss,
+            std::int64_t batch, const Options& options);
+
+  // The batch is order[*first .. *first + batch - 1]; pointers are to device memory. train() leaves the
+  // gradients in the parameter store, evaluate() uses the loss's form without randomness.
+  void train(const std::uint32_t* order, const std::uint64_t* first, const std::uint64_t* step);
+  void evaluate(const std::uint32_t* order, const std::uint64_t* first);
+
+  // Adds this batch's loss, residual and correct predictions to `metrics`, with the step's gradient norm
+  // (null: none).
+  void accumulate(const double* gradient_norm_sq, EpochMetrics* metrics);
+
+  std::int64_t batch() const { return batch_; }
+  Tape& tape() { return tape_; }
+  Value input() const { return input_; }
+  Value output() const { return output_; }
+
+  // Of the last batch, in device memory.
+  const std::int32_t* labels() const { return labels_.template as<std::int32_t>(); }            // [B]
+  const std::uint32_t* sample_ids() const { return sample_ids_.template as<std::uint32_t>(); }  // [B]
+  const T* sample_loss() const { return sample_loss_.template as<T>(); }                        // [B]
+  const T* residual() const { return residual_.template as<T>(); }  // [B, c] or null
+  const T* v() const { return v_.template as<T>(); }                // [B, c] or null
+
+ private:
+  void gather(const std::uint32_t* order, const std::uint64_t* first);
+  LossBatch<T> loss_batch(const std::uint64_t* step);
+
+  Context* context_;
+  ResidentData<T> data_;
+  const Loss* loss_;
+  std::int64_t batch_;
+  bool gradients_;
+  Tape tape_;
+  Value input_;
+  Value output_;
+  Buffer labels_, sample_ids_, sample_loss_, residual_sq_, correct_, residual_, v_;
+};
+
+}  // namespace qmse

@@ -1,0 +1,58 @@
+// The backend a model lives on, chosen at run time, and the bridge to the kernels, which are chosen by
+// overload.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <type_traits>
+
+#include "kernels/core/build_config.h"
+#include "kernels/core/context.h"
+#include "kernels/core/error.h"
+#if QMSE_CUDA
+#include "kernels/core/cuda_context.h"
+#endif
+
+namespace qmse {
+
+// Owns one execution context of either kind.
+class Context {
+ public:
+  explicit Context(std::unique_ptr<CpuContext> cpu) : cpu_(std::move(cpu)) {}
+#if QMSE_CUDA
+  explicit Context(std::unique_ptr<CudaContext> cuda) : cuda_(std::move(cuda)) {}
+#endif
+
+  bool is_cuda() const { return cpu_ == nullptr; }
+  MemoryResource& memory();
+  std::string device_name() const;
+
+  CpuContext* cpu() { return cpu_.get(); }
+  CudaContext* cuda() { return cuda_.get(); }
+
+ private:
+  std::unique_ptr<CpuContext> cpu_;
+  std::shared_ptr<CudaContext> cuda_;  // shared_ptr: the type is incomplete in builds without CUDA
+};
+
+// Calls function(CpuContext&) or function(CudaContext&). T is the tensors' type: CUDA has f32 only, and with
+// T = double only the CPU overloads of an operation have to exist.
+template <class T, class Function>
+decltype(auto) with_context(Context& context, Function&& function) {
+#if QMSE_CUDA
+  if constexpr (std::is_same_v<T, float>) {
+    if (context.is_cuda()) return function(*context.cuda());
+  }
+#endif
+  if (context.is_cuda()) throw ConfigError("f64 runs on the CPU only; use f32, or the device cpu");
+  return function(*context.cpu());
+}
+
+// Device-independent moves of bytes; see kernels/core/context.h.
+void host_to_device(Context& context, void* device, const void* host, std::size_t bytes);
+void device_to_host(Context& context, void* host, const void* device, std::size_t bytes);
+void device_to_device(Context& context, void* to, const void* from, std::size_t bytes);
+void fill_zero(Context& context, void* device, std::size_t bytes);
+void synchronize(Context& context);
+
+}  // namespace qmse

@@ -1,0 +1,169 @@
+#include "engine/training_loop.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace qmse {
+
+namespace {
+
+template <class T>
+std::unique_ptr<BatchPass<T>> make_pass(Context& context, const Network& network, const ResidentData<T>& data,
+                                        const Loss& loss, std::int64_t batch, bool gradients) {
+  if (batch == 0) return nullptr;
+  return std::make_unique<BatchPass<T>>(context, network, data, loss, batch,
+                                        BatchPassOptions{.gradients = gradients});
+}
+
+// The sizes of the whole batches (0 where there is none) and of the rest.
+struct Split {
+  std::int64_t full, tail;
+};
+
+Split split(std::int64_t samples, std::int64_t batch_size) {
+  if (samples < 1) throw DataError("the data set is empty");
+  if (batch_size < 1)
+    throw ShapeError("the batch size must be at least 1, not " + std::to_string(batch_size));
+  return {samples >= batch_size ? batch_size : 0, samples % batch_size};
+}
+
+}  // namespace
+
+template <class T>
+TrainingLoop<T>::TrainingLoop(Context& context, const Network& network, const ResidentData<T>& data,
+                              const Loss& loss, Optimizer& optimizer, std::int64_t batch_size)
+    : context_(&context),
+      optimizer_(&optimizer),
+      samples_(data.samples),
+      batch_size_(batch_size),
+      full_(make_pass(context, network, data, loss, split(data.samples, batch_size).full, true)),
+      tail_(make_pass(context, network, data, loss, split(data.samples, batch_size).tail, true)),
+      order_(context.memory(), static_cast<std::size_t>(samples_) * sizeof(std::uint32_t),
+             "order of the epoch"),
+      rates_(context.memory(), static_cast<std::size_t>(steps_per_epoch() + 1) * sizeof(double),
+             "learning rates"),
+      counter_(context.memory(), sizeof(StepCounter), "step counter"),
+      metrics_(context.memory(), sizeof(EpochMetrics), "epoch metrics") {
+  steps_done_ = steps_per_epoch();  // nothing to do until an epoch begins
+}
+
+template <class T>
+std::int64_t TrainingLoop<T>::steps_per_epoch() const {
+  return (samples_ + batch_size_ - 1) / batch_size_;
+}
+
+template <class T>
+void TrainingLoop<T>::begin_epoch(std::span<const std::uint32_t> order, std::span<const double> rates,
+                                  std::uint64_t step) {
+  resume_epoch(order, rates, StepCounter{.step = step}, EpochMetrics{});
+}
+
+template <class T>
+void TrainingLoop<T>::resume_epoch(std::span<const std::uint32_t> order, std::span<const double> rates,
+                                   const StepCounter& counter, const EpochMetrics& metrics) {
+  const std::int64_t steps = steps_per_epoch();
+  if (static_cast<std::int64_t>(order.size()) != samples_ ||
+      static_cast<std::int64_t>(rates.size()) != steps) {
+    throw ShapeError("an epoch over " + std::to_string(samples_) + " samples in " + std::to_string(steps) +
+                     " steps cannot take an order of " + std::to_string(order.size()) + " and " +
+                     std::to_string(rates.size()) + " learning rates");
+  }
+  if (counter.index > static_cast<std::uint64_t>(steps)) {
+    throw ShapeError("an epoch of " + std::to_string(steps) + " steps cannot go on from step " +
+                     std::to_string(counter.index));
+  }
+  std::vector<double> padded(rates.begin(), rates.end());
+  padded.push_back(0.0);  // read, but not used, after the last step
+  StepCounter start = counter;
+  start.learning_rate = padded[start.index];
+  host_to_device(*context_, order_.data(), order.data(), order.size_bytes());
+  host_to_device(*context_, rates_.data(), padded.data(), padded.size() * sizeof(double));
+  host_to_device(*context_, counter_.data(), &start, sizeof(start));
+  host_to_device(*context_, metrics_.data(), &metrics, sizeof(metrics));
+  steps_done_ = static_cast<std::int64_t>(start.index);
+}
+
+template <class T>
+void TrainingLoop<T>::step() {
+  auto* counter = counter_.as<StepCounter>();
+  BatchPass<T>& pass = next_pass();
+  pass.train(order_.as<std::uint32_t>(), &counter->first, &counter->step);
+  optimizer_->step({&counter->learning_rate, &counter->step, &counter->gradient_norm_sq});
+  pass.accumulate(&counter->gradient_norm_sq, metrics_.as<EpochMetrics>());
+  with_context<T>(*context_,
+                  [&](auto& backend) { advance(backend, pass.batch(), rates_.as<double>(), counter); });
+  last_ = &pass;
+  ++steps_done_;
+}
+
+template <class T>
+EpochMetrics TrainingLoop<T>::metrics() const {
+  EpochMetrics metrics;
+  device_to_host(*context_, &metrics, metrics_.data(), sizeof(metrics));
+  return metrics;
+}
+
+template <class T>
+StepCounter TrainingLoop<T>::counter() const {
+  StepCounter counter;
+  device_to_host(*context_, &counter, counter_.data(), sizeof(counter));
+  return counter;
+}
+
+template <class T>
+std::string TrainingLoop<T>::first_non_finite() {
+  if (last_ == nullptr) return "";
+  const Value value = last_->tape().first_non_finite();
+  return value.id < 0 ? "" : last_->tape().name(value);
+}
+
+template <class T>
+Evaluator<T>::Evaluator(Context& context, const Network& network, const ResidentData<T>& data,
+                        const Loss& loss, std::int64_t batch_size)
+    : context_(&context),
+      data_(data),
+      batch_size_(std::min(batch_size, data.samples)),
+      full_(make_pass(context, network, data, loss, split(data.samples, batch_size_).full, false)),
+      tail_(make_pass(context, network, data, loss, split(data.samples, batch_size_).tail, false)),
+      order_(context.memory(), static_cast<std::size_t>(data.samples) * sizeof(std::uint32_t),
+             "order of evaluation"),
+      counter_(context.memory(), sizeof(std::uint64_t), "evaluation counter"),
+      metrics_(context.memory(), sizeof(EpochMetrics), "evaluation metrics") {
+  std::vector<std::uint32_t> order(static_cast<std::size_t>(data.samples));
+  std::iota(order.begin(), order.end(), 0u);
+  host_to_device(context, order_.data(), order.data(), order.size() * sizeof(std::uint32_t));
+}
+
+template <class T>
+EpochMetrics Evaluator<T>::run() {
+  return run(OnBatch());
+}
+
+template <class T>
+EpochMetrics Evaluator<T>::run(const OnBatch& on_batch) {
+  EpochMetrics metrics;
+  host_to_device(*context_, metrics_.data(), &metrics, sizeof(metrics));
+  std::vector<T> outputs;
+  for (std::int64_t first = 0; first < data_.samples;) {
+    BatchPass<T>& pass = data_.samples - first >= batch_size_ ? *full_ : *tail_;
+    const auto position = static_cast<std::uint64_t>(first);
+    host_to_device(*context_, counter_.data(), &position, sizeof(position));
+    pass.evaluate(order_.as<std::uint32_t>(), counter_.as<std::uint64_t>());
+    pass.accumulate(nullptr, metrics_.as<EpochMetrics>());
+    if (on_batch) {
+      outputs.resize(static_cast<std::size_t>(pass.batch() * data_.classes));
+      device_to_host(*context_, outputs.data(), pass.tape().data(pass.output()), outputs.size() * sizeof(T));
+      on_batch(first, outputs);
+    }
+    first += pass.batch();
+  }
+  device_to_host(*context_, &metrics, metrics_.data(), sizeof(metrics));
+  return metrics;
+}
+
+template class TrainingLoop<float>;
+template class TrainingLoop<double>;
+template class Evaluator<float>;
+template class Evaluator<double>;
+
+}  // namespace qmse

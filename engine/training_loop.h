@@ -1,0 +1,77 @@
+// The training step, repeated over an epoch: gather, forward, loss, backward, optimizer, metrics, over
+// buffers that do not move.
+#pragma once
+
+#include <memory>
+#include <span>
+
+#include "engine/batch_pass.h"
+#include "engine/optimizer.h"
+#include "kernels/step_counter/step_counter.h"
+
+namespace qmse {
+
+// An epoch takes its batches from a given order of sample indices, `batch_size` at a time; the last may be
+// smaller and is a mean over its own size. f32 on every backend, f64 on the CPU.
+template <class T>
+class TrainingLoop {
+ public:
+  // What is passed by reference must outlive the loop.
+  TrainingLoop(Context& context, const Network& network, const ResidentData<T>& data, const Loss& loss,
+               Optimizer& optimizer, std::int64_t batch_size);
+
+  std::int64_t steps_per_epoch() const;
+
+  // Starts an epoch, or goes on with one from where `counter` and `metrics` say it stood. order: every
+  // sample's index once, [samples]; rates: the learning rate of each step of the epoch, [steps_per_epoch].
+  // Sizes that differ are a ShapeError.
+  void begin_epoch(std::span<const std::uint32_t> order, std::span<const double> rates, std::uint64_t step);
+  void resume_epoch(std::span<const std::uint32_t> order, std::span<const double> rates,
+                    const StepCounter& counter, const EpochMetrics& metrics);
+
+  bool epoch_done() const { return steps_done_ == steps_per_epoch(); }
+  std::int64_t steps_done() const { return steps_done_; }  // in this epoch
+  // One step. Allocates nothing, reads nothing back. Must not be called when epoch_done().
+  void step();
+
+  // Read back from the device (waits for it).
+  EpochMetrics metrics() const;
+  StepCounter counter() const;
+  // The name of the first value of the last batch's forward that is not finite; empty where all are.
+  std::string first_non_finite();
+
+ private:
+  BatchPass<T>& next_pass() { return steps_done_ + 1 == steps_per_epoch() && tail_ ? *tail_ : *full_; }
+
+  Context* context_;
+  Optimizer* optimizer_;
+  std::int64_t samples_;
+  std::int64_t batch_size_;
+  std::unique_ptr<BatchPass<T>> full_;  // null where the data set is smaller than a batch
+  std::unique_ptr<BatchPass<T>> tail_;  // the last, smaller batch; null where the batches divide the data set
+  BatchPass<T>* last_ = nullptr;
+  std::int64_t steps_done_ = 0;
+  Buffer order_, rates_, counter_, metrics_;
+};
+
+// Loss without randomness, ||r||^2 and accuracy of a network over a data set, in the data set's own order.
+template <class T>
+class Evaluator {
+ public:
+  Evaluator(Context& context, const Network& network, const ResidentData<T>& data, const Loss& loss,
+            std::int64_t batch_size);
+
+  EpochMetrics run();
+  // The same; on_batch(first sample's index, outputs [rows, classes] on the host) sees every batch.
+  using OnBatch = std::function<void(std::int64_t first, std::span<const T> outputs)>;
+  EpochMetrics run(const OnBatch& on_batch);
+
+ private:
+  Context* context_;
+  ResidentData<T> data_;
+  std::int64_t batch_size_;
+  std::unique_ptr<BatchPass<T>> full_, tail_;
+  Buffer order_, counter_, metrics_;
+};
+
+}  // namespace qmse

@@ -1,0 +1,29 @@
+#include "losses/qmse.h"
+
+namespace qmse {
+
+template <class T>
+void QmseLoss::run_train(Context& context, const LossBatch<T>& batch) const {
+  QmseArgs<T> args;
+  args.row = batch.row;
+  args.distribution = options_.distribution;
+  args.scope = options_.scope;
+  args.q_gradient = options_.q_gradient;
+  args.seed = options_.seed;
+  args.step = batch.step;
+  args.sample_ids = batch.sample_ids;
+  args.v = batch.v;
+  with_context<T>(context, [&](auto& backend) { qmse_loss(backend, args); });
+}
+
+template <class T>
+void QmseLoss::run_evaluate(Context& context, const LossBatch<T>& batch) const {
+  with_context<T>(context, [&](auto& backend) { qmse_expected_loss(backend, batch.row); });
+}
+
+template void QmseLoss::run_train(Context&, const LossBatch<float>&) const;
+template void QmseLoss::run_train(Context&, const LossBatch<double>&) const;
+template void QmseLoss::run_evaluate(Context&, const LossBatch<float>&) const;
+template void QmseLoss::run_evaluate(Context&, const LossBatch<double>&) const;
+
+}  // namespace qmse

@@ -1,0 +1,33 @@
+// The QMSE loss: 1/2 rT Q r a sample, Q = (r + v)(r + v)T, v a random unit vector drawn afresh for every
+// sample and step. Evaluation reports its expectation over v.
+#pragma once
+
+#include "kernels/qmse/qmse.h"
+#include "losses/row_loss_base.h"
+
+namespace qmse {
+
+struct QmseOptions {
+  Direction distribution = Direction::sphere;
+  DirectionScope scope = DirectionScope::per_sample;
+  QGradient q_gradient = QGradient::constant;
+  std::uint64_t seed = 0;  // of v
+};
+
+class QmseLoss final : public RowLoss<QmseLoss> {
+ public:
+  explicit QmseLoss(const QmseOptions& options = {}, Reduction reduction = Reduction::batch_mean)
+      : RowLoss(reduction), options_(options) {}
+  std::string_view name() const override { return "qmse"; }
+  bool draws_direction() const override { return true; }
+
+  template <class T>
+  void run_train(Context& context, const LossBatch<T>& batch) const;
+  template <class T>
+  void run_evaluate(Context& context, const LossBatch<T>& batch) const;
+
+ private:
+  QmseOptions options_;
+};
+
+}  // namespace qmse

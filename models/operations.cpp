@@ -1,0 +1,268 @@
+#include "models/operations.h"
+
+#include "kernels/bias_activation/bias_activation.h"
+#include "kernels/conv_block/conv_block.h"
+#include "kernels/linear/linear.h"
+#include "kernels/max_pool2d/max_pool2d.h"
+
+namespace qmse {
+
+namespace {
+
+// Makes Operation<float> or Operation<double>, whichever the tape computes in.
+template <template <class> class OperationOf, class... Arguments>
+std::unique_ptr<Operation> make_operation(Tape& tape, const Arguments&... arguments) {
+  if (tape.options().dtype == DType::f64)
+    return std::make_unique<OperationOf<double>>(tape.context(), arguments...);
+  return std::make_unique<OperationOf<float>>(tape.context(), arguments...);
+}
+
+// Runs `check` and puts the node's name before what it throws.
+template <class Check>
+void check_for(const std::string& name, const Check& check) {
+  try {
+    check();
+  } catch (const ShapeError& error) {
+    throw ShapeError("'" + name + "': " + error.what());
+  }
+}
+
+void require(bool condition, const std::string& name, const std::string& what) {
+  if (!condition) throw ShapeError("'" + name + "': " + what);
+}
+
+template <class T>
+const T* in(void* const pointer) {
+  return static_cast<const T*>(pointer);
+}
+
+template <class T>
+class Conv2dOperation : public Operation {
+ public:
+  Conv2dOperation(Context& context, const Conv2dShape& shape)
+      : plan_(with_context<T>(context, [&](auto& backend) { return make_conv2d<T>(backend, shape); })) {}
+
+  void forward(const ForwardBuffers& b) override {
+    plan_->forward(in<T>(b.inputs[0]), in<T>(b.inputs[1]), in<T>(b.inputs[2]), static_cast<T*>(b.output));
+  }
+  void backward(const BackwardBuffers& b) override {
+    const T* dy = static_cast<const T*>(b.output_gradient);
+    if (b.input_gradients[1] != nullptr) {
+      plan_->backward_weights(in<T>(b.inputs[0]), dy, static_cast<T*>(b.input_gradients[1]),
+                              static_cast<T*>(b.input_gradients[2]));
+    }
+    if (b.input_gradients[0] != nullptr) {
+      plan_->backward_data(in<T>(b.inputs[1]), dy, static_cast<T*>(b.input_gradients[0]));
+    }
+  }
+
+ private:
+  std::unique_ptr<Conv2d<T>> plan_;
+};
+
+template <class T>
+class ConvBlockOperation : public Operation {
+ public:
+  ConvBlockOperation(Context& context, const ConvBlockShape& shape)
+      : plan_(with_context<T>(context, [&](auto& backend) { return make_conv_block<T>(backend, shape); })) {}
+
+  void forward(const ForwardBuffers& b) override {
+    plan_->forward(in<T>(b.inputs[0]), in<T>(b.inputs[1]), in<T>(b.inputs[2]), static_cast<T*>(b.output));
+  }
+  void backward(const BackwardBuffers& b) override {
+    plan_->backward(in<T>(b.inputs[0]), in<T>(b.inputs[1]), static_cast<const T*>(b.output_gradient),
+                    static_cast<T*>(b.input_gradients[0]), static_cast<T*>(b.input_gradients[1]),
+                    static_cast<T*>(b.input_gradients[2]));
+  }
+
+ private:
+  std::unique_ptr<ConvBlock<T>> plan_;
+};
+
+template <class T>
+class LinearOperation : public Operation {
+ public:
+  LinearOperation(Context& context, const LinearShape& shape)
+      : plan_(with_context<T>(context, [&](auto& backend) { return make_linear<T>(backend, shape); })) {}
+
+  void forward(const ForwardBuffers& b) override {
+    plan_->forward(in<T>(b.inputs[0]), in<T>(b.inputs[1]), in<T>(b.inputs[2]), static_cast<T*>(b.output));
+  }
+  void backward(const BackwardBuffers& b) override {
+    plan_->backward(in<T>(b.inputs[0]), in<T>(b.inputs[1]), static_cast<const T*>(b.output),
+                    static_cast<const T*>(b.output_gradient), static_cast<T*>(b.input_gradients[0]),
+                    static_cast<T*>(b.input_gradients[1]), static_cast<T*>(b.input_gradients[2]));
+  }
+
+ private:
+  std::unique_ptr<Linear<T>> plan_;
+};
+
+template <class T>
+class ActivationOperation : public Operation {
+ public:
+  ActivationOperation(Context& context, std::int64_t count, Activation activation)
+      : context_(&context), count_(count), activation_(activation) {}
+
+  void forward(const ForwardBuffers& b) override {
+    with_context<T>(*context_, [&](auto& backend) {
+      const T* no_bias = nullptr;
+      bias_activation_forward(backend, BiasShape{1, 1, count_}, activation_, in<T>(b.inputs[0]), no_bias,
+                              static_cast<T*>(b.output));
+    });
+  }
+  void backward(const BackwardBuffers& b) override {
+    with_context<T>(*context_, [&](auto& backend) {
+      activation_backward(backend, count_, activation_, static_cast<const T*>(b.output),
+                          static_cast<const T*>(b.output_gradient), static_cast<T*>(b.input_gradients[0]));
+    });
+  }
+
+ private:
+  Context* context_;
+  std::int64_t count_;
+  Activation activation_;
+};
+
+template <class T>
+class MaxPool2dOperation : public Operation {
+ public:
+  MaxPool2dOperation(Context& context, const MaxPool2dShape& shape)
+      : context_(&context),
+        shape_(shape),
+        choice_(
+            context.memory(),
+            static_cast<std::size_t>(shape.batch * shape.channels * shape.out_height() * shape.out_width()),
+            "choices of the max-pool") {}
+
+  void forward(const ForwardBuffers& b) override {
+    with_context<T>(*context_, [&](auto& backend) {
+      max_pool2d_forward(backend, shape_, in<T>(b.inputs[0]), static_cast<T*>(b.output),
+                         choice_.as<std::uint8_t>());
+    });
+  }
+  void backward(const BackwardBuffers& b) override {
+    with_context<T>(*context_, [&](auto& backend) {
+      max_pool2d_backward(backend, shape_, static_cast<const T*>(b.output_gradient),
+                          static_cast<const std::uint8_t*>(choice_.data()),
+                          static_cast<T*>(b.input_gradients[0]));
+    });
+  }
+
+ private:
+  Context* context_;
+  MaxPool2dShape shape_;
+  Buffer choice_;
+};
+
+template <class T>
+class SoftmaxOperation : public Operation {
+ public:
+  SoftmaxOperation(Context& context, SoftmaxKind kind, std::int64_t rows, std::int64_t columns)
+      : context_(&context), kind_(kind), rows_(rows), columns_(columns) {}
+
+  void forward(const ForwardBuffers& b) override {
+    with_context<T>(*context_, [&](auto& backend) {
+      softmax_forward(backend, kind_, rows_, columns_, in<T>(b.inputs[0]), static_cast<T*>(b.output));
+    });
+  }
+  void backward(const BackwardBuffers& b) override {
+    with_context<T>(*context_, [&](auto& backend) {
+      softmax_backward(backend, kind_, rows_, columns_, static_cast<const T*>(b.output),
+                       static_cast<const T*>(b.output_gradient), static_cast<T*>(b.input_gradients[0]));
+    });
+  }
+
+ private:
+  Context* context_;
+  SoftmaxKind kind_;
+  std::int64_t rows_, columns_;
+};
+
+Conv2dShape conv2d_shape(const Tape& tape, const std::string& name, Value x, Value weight, Value bias,
+                         const Conv2dOptions& options) {
+  const Shape& in_shape = tape.shape(x);
+  const Shape& w_shape = tape.shape(weight);
+  require(in_shape.dimensions() == 4 && w_shape.dimensions() == 4 && in_shape[1] == w_shape[1] &&
+              tape.shape(bias) == Shape{w_shape[0]},
+          name,
+          "a convolution of " + to_string(in_shape) + " with weight " + to_string(w_shape) + " and bias " +
+              to_string(tape.shape(bias)) + " does not fit: needs [N, I, H, W], [O, I, kh, kw] and [O]");
+  const Conv2dShape shape{in_shape[0], in_shape[1], in_shape[2],     in_shape[3],   w_shape[0],
+                          w_shape[2],  w_shape[3],  options.padding, options.stride};
+  check_for(name, [&] { check(shape); });
+  return shape;
+}
+
+void require_plain(const Tape& tape, const std::string& name, Value x) {
+  require(tape.layout(x) == Layout::plain, name, "its input '" + tape.name(x) + "' is in a blocked layout");
+}
+
+}  // namespace
+
+Value record_conv2d(Tape& tape, const std::string& name, Value x, Value weight, Value bias,
+                    const Conv2dOptions& options) {
+  require_plain(tape, name, x);
+  const Conv2dShape shape = conv2d_shape(tape, name, x, weight, bias, options);
+  return tape.record(name, {shape.batch, shape.out_channels, shape.out_height(), shape.out_width()},
+                     {x, weight, bias}, make_operation<Conv2dOperation>(tape, shape));
+}
+
+Value record_conv_block(Tape& tape, const std::string& name, Value x, Value weight, Value bias,
+                        const Conv2dOptions& options, std::int64_t window, Layout layout) {
+  ConvBlockShape shape;
+  shape.conv = conv2d_shape(tape, name, x, weight, bias, options);
+  shape.window = window;
+  shape.input_layout = tape.layout(x);
+  shape.output_layout = layout;
+  const MaxPool2dShape pool = shape.pool();
+  check_for(name, [&] { check(pool); });
+  return tape.record(name, {pool.batch, pool.channels, pool.out_height(), pool.out_width()},
+                     {x, weight, bias}, make_operation<ConvBlockOperation>(tape, shape), layout);
+}
+
+Layout preferred_layout(Tape& tape, std::int64_t channels) {
+  if (tape.options().dtype == DType::f64) return preferred_layout<double>(*tape.context().cpu(), channels);
+  return with_context<float>(tape.context(),
+                             [&](auto& backend) { return preferred_layout<float>(backend, channels); });
+}
+
+Value record_linear(Tape& tape, const std::string& name, Value x, Value weight, Value bias,
+                    Activation activation) {
+  const Shape& in_shape = tape.shape(x);
+  const Shape& w_shape = tape.shape(weight);
+  require_plain(tape, name, x);
+  require(in_shape.dimensions() == 2 && w_shape.dimensions() == 2 && in_shape[1] == w_shape[1] &&
+              tape.shape(bias) == Shape{w_shape[0]},
+          name,
+          "a linear layer over " + to_string(in_shape) + " with weight " + to_string(w_shape) + " and bias " +
+              to_string(tape.shape(bias)) + " does not fit: needs [N, I], [O, I] and [O]");
+  const LinearShape shape{in_shape[0], in_shape[1], w_shape[0], activation};
+  check_for(name, [&] { check(shape); });
+  return tape.record(name, {shape.batch, shape.out_features}, {x, weight, bias},
+                     make_operation<LinearOperation>(tape, shape));
+}
+
+Value record_activation(Tape& tape, const std::string& name, Value x, Activation activation) {
+  const Shape& shape = tape.shape(x);
+  return tape.record(name, shape, {x}, make_operation<ActivationOperation>(tape, shape.count(), activation),
+                     tape.layout(x));
+}
+
+Value record_max_pool2d(Tape& tape, const std::string& name, Value x, std::int64_t window) {
+  const Shape& in_shape = tape.shape(x);
+  require_plain(tape, name, x);
+  require(in_shape.dimensions() == 4, name, "max-pooling takes [N, C, H, W], not " + to_string(in_shape));
+  const MaxPool2dShape shape{in_shape[0], in_shape[1], in_shape[2], in_shape[3], window};
+  check_for(name, [&] { check(shape); });
+  return tape.record(name, {shape.batch, shape.channels, shape.out_height(), shape.out_width()}, {x},
+                     make_operation<MaxPool2dOperation>(tape, shape));
+}
+
+Value record_softmax(Tape& tape, const std::string& name, Value x, SoftmaxKind kind) {
+  const Shape& shape = tape.shape(x);
+  require(shape.dimensions() == 2, name, "softmax takes rows [N, c], not " + to_string(shape));
+  return tape.record(name, shape, {x}, make_operation<SoftmaxOperation>(tape, kind, shape[0], shape[1]));
+}
+
+}  // namespace qmse

@@ -1,0 +1,52 @@
+// Layers one after the other, with names: every model of the library is one of these.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "models/layer.h"
+
+namespace qmse {
+
+class Sequential {
+ public:
+  // `input` is the shape of one sample.
+  explicit Sequential(const Shape& input) : input_(input), output_(input) {}
+
+  // Appends a layer. Throws ShapeError naming the layer where it cannot take what comes before it,
+  // ConfigError where the name is taken.
+  Sequential& add(const std::string& name, std::unique_ptr<const Layer> layer);
+  template <class L, class... Arguments>
+  Sequential& emplace(const std::string& name, Arguments&&... arguments) {
+    return add(name, std::make_unique<const L>(std::forward<Arguments>(arguments)...));
+  }
+
+  const Shape& input_shape() const { return input_; }
+  const Shape& output_shape() const { return output_; }
+  std::size_t size() const { return layers_.size(); }
+
+  // What a ParameterStore for this model holds, names as in PyTorch's state_dict: "conv1.weight".
+  std::vector<ParameterSpec> parameters() const;
+
+  // Records the model from the batch `input` [N, ...]. `store` was made from parameters(). Where the tape
+  // fuses, a convolution, ReLU and max-pool become one node, named after the convolution, and so do a linear
+  // layer and its ReLU.
+  Value record(Tape& tape, ParameterStore& store, Value input) const;
+
+ private:
+  struct Entry {
+    std::string name;
+    std::unique_ptr<const Layer> layer;
+    std::vector<ParameterSpec> parameters;
+  };
+  // Records the layers from `index` on as one node if they can be one; returns how many it took, 0 for none.
+  std::size_t record_fused(Tape& tape, std::size_t index, Value& value,
+                           std::span<const Value> parameters) const;
+  bool is_conv_block(std::size_t index) const;
+
+  Shape input_, output_;
+  std::vector<Entry> layers_;
+};
+
+}  // namespace qmse
