@@ -2,13 +2,16 @@
 #   *.cpp            always
 #   *_onednn.cpp     only with oneDNN
 #   *.cu, *_cuda.cpp, *_cudnn.cpp, *_cublas.cpp   only with CUDA
+#   *_cpu_only.cpp   only without CUDA
 # so that adding an operation is adding files, and a build without CUDA leaves device code out and still links.
 function(qmse_add_library name)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*.cpp" "${CMAKE_CURRENT_SOURCE_DIR}/*.cu")
   if(NOT QMSE_ONEDNN)
     list(FILTER sources EXCLUDE REGEX "_onednn\\.cpp$")
   endif()
-  if(NOT QMSE_CUDA)
+  if(QMSE_CUDA)
+    list(FILTER sources EXCLUDE REGEX "_cpu_only\\.cpp$")
+  else()
     list(FILTER sources EXCLUDE REGEX "(\\.cu|_cuda\\.cpp|_cudnn\\.cpp|_cublas\\.cpp)$")
   endif()
   add_library(qmse_${name} STATIC ${sources})

@@ -1,0 +1,234 @@
+// Convolutions by cuDNN's descriptor calls (its version 7 interface), which need nothing beside cuDNN itself.
+// Algorithms come from cuDNN's heuristics, which look at shapes alone; nothing is timed.
+#include <cudnn.h>
+
+#include <algorithm>
+#include <limits>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "kernels/bias_activation/bias_activation.h"
+#include "kernels/conv2d/conv2d.h"
+#include "kernels/core/alignment.h"
+#include "kernels/core/cuda_check.h"
+#include "kernels/core/cuda_context.h"
+#include "kernels/core/cuda_library_check.h"
+#include "kernels/core/error.h"
+
+namespace qmse {
+namespace {
+
+template <class Handle, cudnnStatus_t (*create)(Handle*), cudnnStatus_t (*destroy)(Handle)>
+class Descriptor {
+ public:
+  Descriptor() { QMSE_CUDNN_CHECK(create(&handle_)); }
+  ~Descriptor() { destroy(handle_); }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  Handle get() const { return handle_; }
+
+ private:
+  Handle handle_ = nullptr;
+};
+
+using TensorDescriptor =
+    Descriptor<cudnnTensorDescriptor_t, cudnnCreateTensorDescriptor, cudnnDestroyTensorDescriptor>;
+using FilterDescriptor =
+    Descriptor<cudnnFilterDescriptor_t, cudnnCreateFilterDescriptor, cudnnDestroyFilterDescriptor>;
+using ConvolutionDescriptor = Descriptor<cudnnConvolutionDescriptor_t, cudnnCreateConvolutionDescriptor,
+                                         cudnnDestroyConvolutionDescriptor>;
+
+int to_int(std::int64_t value) {
+  if (value > std::numeric_limits<int>::max()) {
+    throw ShapeError("conv2d: cuDNN takes sizes below 2^31, not " + std::to_string(value));
+  }
+  return static_cast<int>(value);
+}
+
+std::string describe(const Conv2dShape& s) {
+  const auto text = [](std::int64_t value) { return std::to_string(value); };
+  return "x [" + text(s.batch) + ", " + text(s.in_channels) + ", " + text(s.in_height) + ", " +
+         text(s.in_width) + "], w [" + text(s.out_channels) + ", " + text(s.in_channels) + ", " +
+         text(s.kernel_height) + ", " + text(s.kernel_width) + "], padding " + text(s.padding) + ", stride " +
+         text(s.stride);
+}
+
+const char* name(cudnnConvolutionFwdAlgo_t algorithm) {
+  constexpr const char* names[] = {
+      "IMPLICIT_GEMM", "IMPLICIT_PRECOMP_GEMM", "GEMM", "DIRECT", "FFT", "FFT_TILING",
+      "WINOGRAD",      "WINOGRAD_NONFUSED"};
+  return names[algorithm];
+}
+const char* name(cudnnConvolutionBwdDataAlgo_t algorithm) {
+  constexpr const char* names[] = {"ALGO_0", "ALGO_1", "FFT", "FFT_TILING", "WINOGRAD", "WINOGRAD_NONFUSED"};
+  return names[algorithm];
+}
+const char* name(cudnnConvolutionBwdFilterAlgo_t algorithm) {
+  constexpr const char* names[] = {"ALGO_0",    "ALGO_1", "FFT", "ALGO_3", "WINOGRAD", "WINOGRAD_NONFUSED",
+                                   "FFT_TILING"};
+  return names[algorithm];
+}
+
+// What was chosen for one of the three passes.
+template <class Algorithm>
+struct Pass {
+  ConvolutionDescriptor convolution;  // one each: the math type belongs to the algorithm
+  Algorithm algorithm{};
+  std::size_t workspace_bytes = 0;
+};
+
+class CudnnConv2d final : public Conv2d<float> {
+ public:
+  CudnnConv2d(CudaContext& context, const Conv2dShape& shape)
+      : context_(context), output_{shape.batch, shape.out_channels, shape.out_height() * shape.out_width()} {
+    const int n = to_int(shape.batch);
+    const int i = to_int(shape.in_channels);
+    const int o = to_int(shape.out_channels);
+    QMSE_CUDNN_CHECK(cudnnSetTensor4dDescriptor(x_.get(), CUDNN_TENSOR_NCHW, CUDNN_DATA_FLOAT, n, i,
+                                                to_int(shape.in_height), to_int(shape.in_width)));
+    QMSE_CUDNN_CHECK(cudnnSetTensor4dDescriptor(y_.get(), CUDNN_TENSOR_NCHW, CUDNN_DATA_FLOAT, n, o,
+                                                to_int(shape.out_height()), to_int(shape.out_width())));
+    QMSE_CUDNN_CHECK(cudnnSetFilter4dDescriptor(w_.get(), CUDNN_DATA_FLOAT, CUDNN_TENSOR_NCHW, o, i,
+                                                to_int(shape.kernel_height), to_int(shape.kernel_width)));
+
+    choose<cudnnConvolutionFwdAlgoPerf_t>(
+        forward_, "forward", shape, cudnnGetConvolutionForwardAlgorithmMaxCount,
+        [&](auto... results) {
+          return cudnnGetConvolutionForwardAlgorithm_v7(context_.cudnn(), x_.get(), w_.get(),
+                                                        forward_.convolution.get(), y_.get(), results...);
+        },
+        [&](auto algorithm, std::size_t* bytes) {
+          return cudnnGetConvolutionForwardWorkspaceSize(
+              context_.cudnn(), x_.get(), w_.get(), forward_.convolution.get(), y_.get(), algorithm, bytes);
+        });
+    choose<cudnnConvolutionBwdDataAlgoPerf_t>(
+        data_, "gradient of data", shape, cudnnGetConvolutionBackwardDataAlgorithmMaxCount,
+        [&](auto... results) {
+          return cudnnGetConvolutionBackwardDataAlgorithm_v7(context_.cudnn(), w_.get(), y_.get(),
+                                                             data_.convolution.get(), x_.get(), results...);
+        },
+        [&](auto algorithm, std::size_t* bytes) {
+          return cudnnGetConvolutionBackwardDataWorkspaceSize(
+              context_.cudnn(), w_.get(), y_.get(), data_.convolution.get(), x_.get(), algorithm, bytes);
+        });
+    choose<cudnnConvolutionBwdFilterAlgoPerf_t>(
+        weights_, "gradient of weights", shape, cudnnGetConvolutionBackwardFilterAlgorithmMaxCount,
+        [&](auto... results) {
+          return cudnnGetConvolutionBackwardFilterAlgorithm_v7(
+              context_.cudnn(), x_.get(), y_.get(), weights_.convolution.get(), w_.get(), results...);
+        },
+        [&](auto algorithm, std::size_t* bytes) {
+          return cudnnGetConvolutionBackwardFilterWorkspaceSize(
+              context_.cudnn(), x_.get(), y_.get(), weights_.convolution.get(), w_.get(), algorithm, bytes);
+        });
+
+    // The three passes run one after the other on one stream, so they share it.
+    const std::size_t bytes =
+        std::max({forward_.workspace_bytes, data_.workspace_bytes, weights_.workspace_bytes});
+    if (bytes > 0) workspace_ = Buffer(context_.memory(), bytes, "conv2d workspace");
+    algorithm_ = std::string("cuDNN ") + (context_.options().math == MathMode::tf32 ? "tf32" : "fp32") +
+                 " forward " + name(forward_.algorithm) + ", data " + name(data_.algorithm) + ", weights " +
+                 name(weights_.algorithm) + ", workspace " + std::to_string(bytes) + " bytes";
+  }
+
+  void forward(const float* x, const float* w, const float* bias, float* y) override {
+    check_alignment(x, "conv2d x");
+    check_alignment(w, "conv2d w");
+    check_alignment(y, "conv2d y");
+    QMSE_CUDNN_CHECK(cudnnConvolutionForward(
+        context_.cudnn(), &kOne, x_.get(), x, w_.get(), w, forward_.convolution.get(), forward_.algorithm,
+        workspace_.data(), forward_.workspace_bytes, &kZero, y_.get(), y));
+    if (bias != nullptr) bias_activation_forward(context_, output_, Activation::identity, y, bias, y);
+  }
+
+  void backward_data(const float* w, const float* dy, float* dx) override {
+    check_alignment(w, "conv2d w");
+    check_alignment(dy, "conv2d dy");
+    check_alignment(dx, "conv2d dx");
+    QMSE_CUDNN_CHECK(cudnnConvolutionBackwardData(context_.cudnn(), &kOne, w_.get(), w, y_.get(), dy,
+                                                  data_.convolution.get(), data_.algorithm, workspace_.data(),
+                                                  data_.workspace_bytes, &kZero, x_.get(), dx));
+  }
+
+  void backward_weights(const float* x, const float* dy, float* dw, float* db) override {
+    check_alignment(x, "conv2d x");
+    check_alignment(dy, "conv2d dy");
+    check_alignment(dw, "conv2d dw");
+    QMSE_CUDNN_CHECK(cudnnConvolutionBackwardFilter(
+        context_.cudnn(), &kOne, x_.get(), x, y_.get(), dy, weights_.convolution.get(), weights_.algorithm,
+        workspace_.data(), weights_.workspace_bytes, &kZero, w_.get(), dw));
+    if (db != nullptr) bias_gradient(context_, output_, dy, db);
+  }
+
+  const char* algorithm() const override { return algorithm_.c_str(); }
+
+ private:
+  static constexpr float kOne = 1.0f;
+  static constexpr float kZero = 0.0f;
+
+  // Takes the first of cuDNN's candidates, which come in the order of expected speed, that gives the same
+  // bits in every run, keeps to the math mode and fits the workspace limit.
+  template <class Candidate, class Algorithm, class Heuristics, class WorkspaceSize>
+  void choose(Pass<Algorithm>& pass, const char* what, const Conv2dShape& shape,
+              cudnnStatus_t (*max_count)(cudnnHandle_t, int*), Heuristics heuristics,
+              WorkspaceSize workspace_size) {
+    static_assert(std::is_same_v<Algorithm, decltype(Candidate::algo)>);
+    const bool tf32 = context_.options().math == MathMode::tf32;
+    const int padding = to_int(shape.padding);
+    const int stride = to_int(shape.stride);
+    QMSE_CUDNN_CHECK(cudnnSetConvolution2dDescriptor(pass.convolution.get(), padding, padding, stride, stride,
+                                                     1, 1, CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT));
+    // For f32 tensors CUDNN_DEFAULT_MATH lets cuDNN use TF32 where the GPU has it; CUDNN_FMA_MATH does not.
+    QMSE_CUDNN_CHECK(
+        cudnnSetConvolutionMathType(pass.convolution.get(), tf32 ? CUDNN_DEFAULT_MATH : CUDNN_FMA_MATH));
+
+    int count = 0;
+    QMSE_CUDNN_CHECK(max_count(context_.cudnn(), &count));
+    std::vector<Candidate> candidates(static_cast<std::size_t>(count));
+    QMSE_CUDNN_CHECK(heuristics(count, &count, candidates.data()));
+    candidates.resize(static_cast<std::size_t>(count));
+    for (const Candidate& candidate : candidates) {
+      if (candidate.status != CUDNN_STATUS_SUCCESS || candidate.determinism != CUDNN_DETERMINISTIC) continue;
+      // ALLOW_CONVERSION rounds to f16; any tensor-core type is out in fp32 mode.
+      if (candidate.mathType == CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION) continue;
+      if (!tf32 && candidate.mathType == CUDNN_TENSOR_OP_MATH) continue;
+      QMSE_CUDNN_CHECK(
+          cudnnSetConvolutionMathType(pass.convolution.get(), tf32 ? candidate.mathType : CUDNN_FMA_MATH));
+      std::size_t bytes = 0;
+      if (workspace_size(candidate.algo, &bytes) != CUDNN_STATUS_SUCCESS) {
+        cudaGetLastError();  // this algorithm does not do this shape; the next one may
+        continue;
+      }
+      if (bytes > context_.options().workspace_limit) continue;
+      pass.algorithm = candidate.algo;
+      pass.workspace_bytes = bytes;
+      return;
+    }
+    throw CudaError(std::string("conv2d: cuDNN has no deterministic ") + (tf32 ? "tf32" : "fp32") +
+                    " algorithm for the " + what + " of " + describe(shape) + " within a workspace of " +
+                    std::to_string(context_.options().workspace_limit) +
+                    " bytes; raise the limit or change the sizes");
+  }
+
+  CudaContext& context_;
+  BiasShape output_;
+  TensorDescriptor x_, y_;
+  FilterDescriptor w_;
+  Pass<cudnnConvolutionFwdAlgo_t> forward_;
+  Pass<cudnnConvolutionBwdDataAlgo_t> data_;
+  Pass<cudnnConvolutionBwdFilterAlgo_t> weights_;
+  Buffer workspace_;
+  std::string algorithm_;
+};
+
+}  // namespace
+
+template <class T>
+std::unique_ptr<Conv2d<T>> make_conv2d(CudaContext& context, const Conv2dShape& shape) {
+  check(shape);
+  return std::make_unique<CudnnConv2d>(context, shape);
+}
+template std::unique_ptr<Conv2d<float>> make_conv2d(CudaContext&, const Conv2dShape&);
+
+}  // namespace qmse

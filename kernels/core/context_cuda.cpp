@@ -1,0 +1,145 @@
+#include <cublasLt.h>
+#include <cuda_runtime_api.h>
+#include <cudnn.h>
+
+#include "kernels/core/cuda_check.h"
+#include "kernels/core/cuda_context.h"
+#include "kernels/core/cuda_library_check.h"
+#include "kernels/core/devices.h"
+
+namespace qmse {
+namespace {
+
+class DeviceMemory final : public MemoryResource {
+ public:
+  explicit DeviceMemory(std::string name) : name_(std::move(name)) {}
+
+ protected:
+  void* do_allocate(std::size_t bytes) override {
+    void* pointer = nullptr;
+    const cudaError_t status = cudaMalloc(&pointer, bytes);  // aligned to 256 bytes at least
+    if (status == cudaErrorMemoryAllocation) {
+      cudaGetLastError();
+      return nullptr;
+    }
+    if (status != cudaSuccess) throw_cuda_error(status, "cudaMalloc", __FILE__, __LINE__);
+    return pointer;
+  }
+
+  // A failure here is an earlier one reported late, or the process ending; either way nobody can act on it.
+  void do_release(void* pointer, std::size_t) noexcept override { cudaFree(pointer); }
+
+  std::size_t free_bytes() const override {
+    std::size_t free = 0;
+    std::size_t total = 0;
+    QMSE_CUDA_CHECK(cudaMemGetInfo(&free, &total));
+    return free;
+  }
+
+  std::string device_name() const override { return name_; }
+
+ private:
+  std::string name_;
+};
+
+class Stream {
+ public:
+  Stream() { QMSE_CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking)); }
+  ~Stream() { cudaStreamDestroy(stream_); }
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+  cudaStream_t get() const { return stream_; }
+
+ private:
+  cudaStream_t stream_ = nullptr;
+};
+
+class CublasLt {
+ public:
+  CublasLt() { QMSE_CUBLAS_CHECK(cublasLtCreate(&handle_)); }
+  ~CublasLt() { cublasLtDestroy(handle_); }
+  CublasLt(const CublasLt&) = delete;
+  CublasLt& operator=(const CublasLt&) = delete;
+  cublasLtHandle_t get() const { return handle_; }
+
+ private:
+  cublasLtHandle_t handle_ = nullptr;
+};
+
+class Cudnn {
+ public:
+  Cudnn() { QMSE_CUDNN_CHECK(cudnnCreate(&handle_)); }
+  ~Cudnn() { cudnnDestroy(handle_); }
+  Cudnn(const Cudnn&) = delete;
+  Cudnn& operator=(const Cudnn&) = delete;
+  cudnnHandle_t get() const { return handle_; }
+
+ private:
+  cudnnHandle_t handle_ = nullptr;
+};
+
+// Makes the device current on this thread and describes it.
+cudaDeviceProp select_device(int index) {
+  QMSE_CUDA_CHECK(cudaSetDevice(choose_cuda_device(index)));
+  cudaDeviceProp properties{};
+  QMSE_CUDA_CHECK(cudaGetDeviceProperties(&properties, index));
+  return properties;
+}
+
+std::string describe(int index, const cudaDeviceProp& properties) {
+  return "cuda:" + std::to_string(index) + " (" + properties.name + ", sm_" +
+         std::to_string(properties.major) + std::to_string(properties.minor) + ")";
+}
+
+}  // namespace
+
+// Members are made in this order, the device being current before the first handle, and destroyed in reverse.
+struct CudaContext::Impl {
+  explicit Impl(const CudaOptions& o)
+      : options(o), properties(select_device(o.device)), name(describe(o.device, properties)), memory(name) {
+    QMSE_CUDNN_CHECK(cudnnSetStream(cudnn.get(), stream.get()));
+  }
+
+  CudaOptions options;
+  cudaDeviceProp properties;
+  std::string name;
+  DeviceMemory memory;
+  Stream stream;
+  CublasLt cublas_lt;
+  Cudnn cudnn;
+};
+
+CudaContext::CudaContext(const CudaOptions& options) : impl_(std::make_unique<Impl>(options)) {}
+CudaContext::~CudaContext() = default;
+CudaContext::CudaContext(CudaContext&&) noexcept = default;
+CudaContext& CudaContext::operator=(CudaContext&&) noexcept = default;
+
+MemoryResource& CudaContext::memory() { return impl_->memory; }
+CUstream_st* CudaContext::stream() { return impl_->stream.get(); }
+cudnnContext* CudaContext::cudnn() { return impl_->cudnn.get(); }
+cublasLtContext* CudaContext::cublas_lt() { return impl_->cublas_lt.get(); }
+const CudaOptions& CudaContext::options() const { return impl_->options; }
+const std::string& CudaContext::device_name() const { return impl_->name; }
+int CudaContext::multiprocessors() const { return impl_->properties.multiProcessorCount; }
+
+void host_to_device(CudaContext& context, void* device, const void* host, std::size_t bytes) {
+  QMSE_CUDA_CHECK(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, context.stream()));
+  synchronize(context);
+}
+
+void device_to_host(CudaContext& context, void* host, const void* device, std::size_t bytes) {
+  QMSE_CUDA_CHECK(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, context.stream()));
+  synchronize(context);
+}
+
+void device_to_device(CudaContext& context, void* to, const void* from, std::size_t bytes) {
+  QMSE_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, context.stream()));
+}
+
+void fill_zero(CudaContext& context, void* device, std::size_t bytes) {
+  QMSE_CUDA_CHECK(cudaMemsetAsync(device, 0, bytes, context.stream()));
+}
+
+void synchronize(CudaContext& context) { QMSE_CUDA_CHECK(cudaStreamSynchronize(context.stream())); }
+
+}  // namespace qmse

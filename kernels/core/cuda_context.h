@@ -1,0 +1,57 @@
+// The CUDA execution context: one GPU, one stream on which all of its work is ordered, and the library
+// handles bound to it. Includes no CUDA header, so that code above kernels/ needs none. C++17: included by
+// device code.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "kernels/core/context.h"
+#include "kernels/core/memory.h"
+
+// CUDA's, cuDNN's and cuBLASLt's own names of the types behind cudaStream_t, cudnnHandle_t and
+// cublasLtHandle_t.
+struct CUstream_st;
+struct cudnnContext;
+struct cublasLtContext;
+
+namespace qmse {
+
+// How convolutions and matrix products of f32 numbers are calculated.
+enum class MathMode {
+  fp32,  // every multiplication and addition in f32
+  tf32,  // tensor cores may round the factors to TF32 (10 bits of fraction); sums stay in f32
+};
+
+struct CudaOptions {
+  int device = 0;  // index, as choose_cuda_device() gives it
+  MathMode math = MathMode::fp32;
+  std::size_t workspace_limit = std::size_t{64} << 20;  // bytes one planned operation may take for scratch
+};
+
+// Belongs to the thread that made it: CUDA's current device is set per thread, and each call on the context
+// relies on it. Everything made with a context must be destroyed before it.
+class CudaContext {
+ public:
+  // Throws ConfigError where there is no such device, CudaError where setting it up fails.
+  explicit CudaContext(const CudaOptions& options);
+  ~CudaContext();
+  CudaContext(CudaContext&&) noexcept;
+  CudaContext& operator=(CudaContext&&) noexcept;
+
+  MemoryResource& memory();  // cudaMalloc; releasing waits for the device
+  CUstream_st* stream();
+  cudnnContext* cudnn();
+  cublasLtContext* cublas_lt();
+
+  const CudaOptions& options() const;
+  const std::string& device_name() const;  // "cuda:0 (NVIDIA H100 80GB HBM3, sm_90)"
+  int multiprocessors() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace qmse
