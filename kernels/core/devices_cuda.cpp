@@ -9,21 +9,35 @@
 namespace qmse {
 namespace {
 
+// 13000 -> "13.0"; how the CUDA runtime and driver number themselves.
+std::string cuda_version(int version) {
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
+
+int driver_version() {
+  int version = 0;  // stays 0 where no driver is installed
+  QMSE_CUDA_CHECK(cudaDriverGetVersion(&version));
+  return version;
+}
+
 // The number of devices, or the reason why there is none.
 int count_devices(std::string& reason) {
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
   if (status == cudaSuccess && count > 0) return count;
   cudaGetLastError();  // not found again by later calls
-  reason = status == cudaSuccess || status == cudaErrorNoDevice
-               ? "CUDA finds no NVIDIA GPU on this machine"
-               : std::string("CUDA finds no usable GPU or driver (") + cudaGetErrorString(status) + ")";
+  if (status == cudaErrorInsufficientDriver && driver_version() == 0) {
+    reason = "no NVIDIA driver is installed";
+  } else if (status == cudaErrorInsufficientDriver) {
+    reason = "the NVIDIA driver is for CUDA " + cuda_version(driver_version()) +
+             ", this build needs one for CUDA " + cuda_version(CUDART_VERSION);
+  } else if (status == cudaSuccess || status == cudaErrorNoDevice) {
+    reason = "CUDA sees no NVIDIA GPU (CUDA_VISIBLE_DEVICES may hide it)";
+  } else {
+    reason =
+        std::string("CUDA cannot start: ") + cudaGetErrorName(status) + ": " + cudaGetErrorString(status);
+  }
   return 0;
-}
-
-// 13000 -> "13.0"; how the CUDA runtime and driver number themselves.
-std::string cuda_version(int version) {
-  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
 }
 
 std::string dotted(std::size_t major, std::size_t minor, std::size_t patch) {
@@ -90,9 +104,8 @@ int choose_cuda_device(std::optional<int> index) {
 
 std::vector<LibraryVersion> cuda_library_versions() {
   int runtime = 0;
-  int driver = 0;  // stays 0 where no driver is installed
+  const int driver = driver_version();
   QMSE_CUDA_CHECK(cudaRuntimeGetVersion(&runtime));
-  QMSE_CUDA_CHECK(cudaDriverGetVersion(&driver));
   const std::size_t cublas = cublasLtGetVersion();  // 130002 is 13.0.2
   const std::size_t cudnn = cudnnGetVersion();      // 91900 is 9.19.0
   return {
