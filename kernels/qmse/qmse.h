@@ -29,6 +29,10 @@ struct QmseArgs {
   T* v = nullptr;  // [B, c]; null unless asked for (trace)
 };
 
+// Throws ShapeError unless sizes and pointers are as QmseArgs says.
+template <class T>
+void check_qmse_args(const QmseArgs<T>&);
+
 void qmse_loss(CpuContext&, const QmseArgs<float>&);
 void qmse_loss(CpuContext&, const QmseArgs<double>&);  // v is the same f32 vector, widened
 void qmse_loss(CudaContext&, const QmseArgs<float>&);

@@ -2,6 +2,7 @@
 // by device code.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace qmse {
@@ -10,7 +11,7 @@ namespace qmse {
 template <class T>
 struct RowLossArgs {
   std::int64_t batch = 0;                // B >= 1
-  std::int64_t classes = 0;              // c >= 1
+  std::int64_t classes = 0;              // 1 <= c < 2^31
   const T* output = nullptr;             // f [B, c]
   const std::int32_t* labels = nullptr;  // [B], each in [0, c): the target is one-hot and never built
   const T* targets = nullptr;            // y [B, c]
@@ -25,6 +26,18 @@ struct RowLossArgs {
   std::int32_t* correct =
       nullptr;  // [B], 1 where the largest output is the label (dense: the largest target), first on ties
   T* residual = nullptr;  // [B, c], y - f; null unless asked for (trace)
+
+  // CUDA only: row_loss_workspace_bytes() of device memory, 16-byte aligned, contents undefined; may be null
+  // where that is 0.
+  void* workspace = nullptr;
 };
+
+// Scratch memory the losses need on CUDA: 0 as long as a row fits a block, then 48 bytes for every 8192
+// elements of a row.
+std::size_t row_loss_workspace_bytes(std::int64_t batch, std::int64_t classes);
+
+// Throws ShapeError, starting with `name`, unless sizes and pointers are as RowLossArgs says.
+template <class T>
+void check_row_loss_args(const char* name, const RowLossArgs<T>& args);
 
 }  // namespace qmse
