@@ -1,0 +1,35 @@
+#include "engine/shape.h"
+
+#include "engine/device.h"
+#include "tests/support/catch.h"
+
+using namespace qmse;
+
+TEST_CASE("shape: sizes, counts and batches") {
+  const Shape shape{2, 3, 4};
+  CHECK(shape.dimensions() == 3);
+  CHECK(shape.count() == 24);
+  CHECK(Shape{}.count() == 1);
+  CHECK(shape.with_batch(7) == Shape{7, 2, 3, 4});
+  CHECK(shape.without_batch() == Shape{3, 4});
+  CHECK(to_string(shape) == "[2, 3, 4]");
+  CHECK(to_string(Shape{}) == "[]");
+  CHECK_FALSE(Shape{2, 3} == Shape{2, 3, 1});
+}
+
+TEST_CASE("shape: what no tensor can have is refused") {
+  CHECK_THROWS_AS((Shape{1, -1}), ShapeError);
+  CHECK_THROWS_AS((Shape{1, 1, 1, 1, 1, 1}), ShapeError);
+  CHECK_THROWS_AS((Shape{1, 1, 1, 1, 1}.with_batch(2)), ShapeError);
+  CHECK_THROWS_AS(Shape{}.without_batch(), ShapeError);
+}
+
+TEST_CASE("device: names are parsed and printed") {
+  for (const std::string name : {"auto", "cpu", "cuda", "cuda:0", "cuda:12"})
+    CHECK(to_string(parse_device(name)) == name);
+  for (const std::string name :
+       {"", "gpu", "cuda:", "cuda:-1", "cuda:1x", "cuda: 1", "CPU", "cuda:99999999999"}) {
+    CAPTURE(name);
+    CHECK_THROWS_WITH(parse_device(name), Catch::Contains("'" + name + "'") && Catch::Contains("cuda:N"));
+  }
+}
