@@ -16,15 +16,14 @@ void forward_row(const T* rows, std::int64_t width, std::int64_t window, std::in
   const std::int64_t size = kWindow > 0 ? kWindow : window;
   for (std::int64_t o = 0; o < out_width; ++o) {
     const T* corner = rows + o * size;
-    T best = corner[0];
-    int best_place = 0;
+    MaxPoolWindow<T> pooled;
     for (std::int64_t i = 0; i < size; ++i) {
       for (std::int64_t j = 0; j < size; ++j) {
-        pool_visit(corner[i * width + j], static_cast<int>(i * size + j), best, best_place);
+        pooled.visit(corner[i * width + j], static_cast<int>(i * size + j));
       }
     }
-    y[o] = best;
-    choice[o] = static_cast<std::uint8_t>(best_place);
+    y[o] = pooled.best;
+    choice[o] = static_cast<std::uint8_t>(pooled.choice);
   }
 }
 

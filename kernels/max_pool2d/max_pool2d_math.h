@@ -1,6 +1,8 @@
 // How the maximum of a pooling window is chosen. C++17: included by device code.
 #pragma once
 
+#include <cmath>
+
 #include "kernels/core/host_device.h"
 
 namespace qmse {
@@ -13,5 +15,14 @@ QMSE_HOST_DEVICE inline void pool_visit(T value, int place, T& best, int& choice
   best = wins ? value : best;
   choice = wins ? place : choice;
 }
+
+// A window's state while its values are visited.
+template <class T>
+struct MaxPoolWindow {
+  T best = -static_cast<T>(INFINITY);
+  int choice = 0;
+
+  QMSE_HOST_DEVICE void visit(T value, int place) { pool_visit(value, place, best, choice); }
+};
 
 }  // namespace qmse

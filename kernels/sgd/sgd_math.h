@@ -9,6 +9,16 @@
 
 namespace qmse {
 
+// A product that no compiler contracts into a fused multiply-add with the sum it stands in.
+#if defined(__CUDA_ARCH__)
+__device__ inline float rounded_product(float a, float b) { return __fmul_rn(a, b); }
+#else
+template <class T>
+inline T rounded_product(T a, T b) {
+  return a * b;
+}
+#endif
+
 // The numbers of SgdHyper in the buffer's type.
 template <class T>
 struct SgdRule {
@@ -29,7 +39,7 @@ struct SgdRule {
     // Left out at zero, as PyTorch does: 0 * w is NaN where w has overflowed.
     T g = weight_decay != T(0) ? std::fma(weight_decay, w, gradient) : gradient;
     if constexpr (with_momentum) {
-      m = momentum * m + g;
+      m = rounded_product(momentum, m) + g;
       g = nesterov ? std::fma(momentum, m, g) : m;
     }
     w = std::fma(-learning_rate, g, w);

@@ -1,0 +1,54 @@
+// Adam on the GPU: one block for each chunk of kNormChunk elements, the norm's partial sum with it.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/adam/adam.h"
+#include "kernels/adam/adam_math.h"
+#include "kernels/core/elements.cuh"
+#include "kernels/core/launch.h"
+#include "kernels/reduce/norm.cuh"
+
+namespace qmse {
+
+__global__ void __launch_bounds__(kNormThreads)
+    adam_kernel(AdamHyper hyper, AdamArgs<float> args, bool aligned) {
+  // The step's numbers take two powers in f64: one thread makes them while the others' loads are under way.
+  __shared__ SharedArray<AdamRule<float>, 1> shared_rule;
+  if (threadIdx.x == 0) shared_rule[0] = AdamRule<float>(hyper, *args.learning_rate, *args.step);
+  Group<float, 4> g[kNormGroups], w[kNormGroups], m[kNormGroups], s[kNormGroups];
+#pragma unroll
+  for (int group = 0; group < kNormGroups; ++group) {
+    const std::int64_t i = norm_group_begin(group);
+    g[group] = load_group<4>(args.gradients, i, args.n, aligned);
+    w[group] = load_group<4>(static_cast<const float*>(args.weights), i, args.n, aligned);
+    m[group] = load_group<4>(static_cast<const float*>(args.first_moments), i, args.n, aligned);
+    s[group] = load_group<4>(static_cast<const float*>(args.second_moments), i, args.n, aligned);
+  }
+  __syncthreads();
+  const AdamRule<float> rule = shared_rule[0];
+  double sum = 0;
+#pragma unroll
+  for (int group = 0; group < kNormGroups; ++group) {
+    const std::int64_t i = norm_group_begin(group);
+#pragma unroll
+    for (int k = 0; k < 4; ++k) rule.update(g[group].v[k], w[group].v[k], m[group].v[k], s[group].v[k]);
+    store_group(args.weights, i, args.n, aligned, w[group]);
+    store_group(args.first_moments, i, args.n, aligned, m[group]);
+    store_group(args.second_moments, i, args.n, aligned, s[group]);
+    sum += sum_of_squares_of(g[group]);
+  }
+  store_norm_partial(sum, args.partials);
+}
+
+template <class Launcher>
+void launch_adam(Launcher& launcher, const AdamHyper& hyper, const AdamArgs<float>& args) {
+  if (args.n > 0) {
+    launcher.launch(QMSE_KERNEL(adam_kernel), LaunchShape{grid_blocks(args.n, kNormChunk), kNormThreads},
+                    hyper, args,
+                    aligned_for<4>(args.weights, args.gradients, args.first_moments, args.second_moments));
+  }
+  launch_norm_total(launcher, args.n, args.partials, args.gradient_norm_sq);
+}
+
+}  // namespace qmse

@@ -1,0 +1,151 @@
+// Bias, activations and their gradients on the GPU.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/bias_activation/bias_activation.h"
+#include "kernels/bias_activation/bias_activation_math.h"
+#include "kernels/core/elements.cuh"
+#include "kernels/core/launch.h"
+#include "kernels/reduce/block_reduce.cuh"
+
+namespace qmse {
+
+// `y` may be `x`: a thread reads its elements before it writes them, and nobody else does.
+template <Activation activation>
+__global__ void __launch_bounds__(kElementThreads)
+    bias_activation_forward_kernel(BiasShape shape, std::int64_t n, const float* x,
+                                   const float* __restrict__ bias, float* y, bool aligned) {
+  const std::int64_t i = 4 * grid_thread();
+  if (i >= n) return;
+  Group<float, 4> group = load_group<4>(x, i, n, aligned);
+  if (bias != nullptr) {
+    ChannelWalk walk(i, shape.channels, shape.inner);
+#pragma unroll
+    for (int k = 0; k < 4; ++k) {
+      group.v[k] += bias[walk.channel()];
+      walk.advance();
+    }
+  }
+#pragma unroll
+  for (int k = 0; k < 4; ++k) group.v[k] = activate<activation>(group.v[k]);
+  store_group(y, i, n, aligned, group);
+}
+
+template <class Launcher>
+void launch_bias_activation_forward(Launcher& launcher, const BiasShape& shape, Activation activation,
+                                    const float* x, const float* bias, float* y) {
+  const std::int64_t n = shape.batch * shape.channels * shape.inner;
+  if (n == 0) return;
+  with_activation(activation, [&](auto chosen) {
+    launcher.launch(QMSE_KERNEL(bias_activation_forward_kernel<decltype(chosen)::value>),
+                    LaunchShape{grid_blocks(n, 4 * kElementThreads), kElementThreads}, shape, n, x, bias, y,
+                    aligned_for<4>(x, y));
+  });
+}
+
+template <Activation activation>
+__global__ void __launch_bounds__(kElementThreads)
+    activation_backward_kernel(std::int64_t n, const float* y, const float* dy, float* dx, bool aligned) {
+  const std::int64_t i = 4 * grid_thread();
+  if (i >= n) return;
+  const Group<float, 4> output = load_group<4>(y, i, n, aligned);
+  Group<float, 4> gradient = load_group<4>(dy, i, n, aligned);
+#pragma unroll
+  for (int k = 0; k < 4; ++k) {
+    gradient.v[k] = activation_gradient<activation>(output.v[k], gradient.v[k]);
+  }
+  store_group(dx, i, n, aligned, gradient);
+}
+
+template <class Launcher>
+void launch_activation_backward(Launcher& launcher, std::int64_t n, Activation activation, const float* y,
+                                const float* dy, float* dx) {
+  if (n == 0) return;
+  with_activation(activation, [&](auto chosen) {
+    launcher.launch(QMSE_KERNEL(activation_backward_kernel<decltype(chosen)::value>),
+                    LaunchShape{grid_blocks(n, 4 * kElementThreads), kElementThreads}, n, y, dy, dx,
+                    aligned_for<4>(y, dy, dx));
+  });
+}
+
+inline constexpr unsigned kBiasGradientThreads = 512;
+
+// One block for each channel. Its threads walk the channel's planes in groups of n elements (a plane holds
+// whole groups), some groups in flight at a time; then a tree over the block.
+template <int n>
+__global__ void __launch_bounds__(kBiasGradientThreads)
+    bias_gradient_planes_kernel(BiasShape shape, const float* __restrict__ dy, float* __restrict__ db,
+                                bool aligned) {
+  constexpr int kInFlight = 4;
+  const std::int64_t groups = shape.inner / n;  // of a plane
+  const Quotient start = divide(threadIdx.x, groups), stride = divide(kBiasGradientThreads, groups);
+  std::int64_t item = start.quotient, group = start.remainder;
+  float sums[n] = {};
+  while (item < shape.batch) {
+    Group<float, n> loaded[kInFlight];
+#pragma unroll
+    for (int k = 0; k < kInFlight; ++k) {
+      const std::int64_t begin = ((item * shape.channels + blockIdx.x) * groups + group) * n;
+      loaded[k] = load_group<n>(dy, begin, item < shape.batch ? begin + n : begin, aligned);
+      item += stride.quotient;
+      group += stride.remainder;
+      if (group >= groups) {
+        group -= groups;
+        ++item;
+      }
+    }
+#pragma unroll
+    for (int k = 0; k < kInFlight; ++k) {
+#pragma unroll
+      for (int j = 0; j < n; ++j) sums[j] += loaded[k].v[j];
+    }
+  }
+  double sum = 0;
+#pragma unroll
+  for (int j = 0; j < n; ++j) sum += static_cast<double>(sums[j]);
+  __shared__ SharedArray<double, kMostWarps> scratch;
+  sum = block_reduce(sum, Sum(), scratch);
+  if (threadIdx.x == 0) db[blockIdx.x] = static_cast<float>(sum);
+}
+
+// Where a plane is one element: one block for each 32 channels, each warp adds up every 16th row of them.
+template <unsigned threads>
+__global__ void __launch_bounds__(threads)
+    bias_gradient_columns_kernel(std::int64_t batch, std::int64_t channels, const float* __restrict__ dy,
+                                 float* __restrict__ db) {
+  constexpr unsigned kWarps = threads / kWarpSize;
+  __shared__ SharedArray<float[kWarpSize], kWarps> partial;
+  const unsigned lane = threadIdx.x % kWarpSize, warp = threadIdx.x / kWarpSize;
+  const std::int64_t channel = static_cast<std::int64_t>(blockIdx.x) * kWarpSize + lane;
+  float sum = 0;
+  if (channel < channels) {
+#pragma unroll 4
+    for (std::int64_t item = warp; item < batch; item += kWarps) sum += dy[item * channels + channel];
+  }
+  partial[warp][lane] = sum;
+  __syncthreads();
+  if (warp != 0 || channel >= channels) return;
+  double total = 0;
+  for (unsigned row = 0; row < kWarps; ++row) total += static_cast<double>(partial[row][lane]);
+  db[channel] = static_cast<float>(total);
+}
+
+template <class Launcher>
+void launch_bias_gradient(Launcher& launcher, const BiasShape& shape, const float* dy, float* db) {
+  if (shape.channels == 0) return;
+  if (shape.inner == 1) {
+    launcher.launch(QMSE_KERNEL(bias_gradient_columns_kernel<kBiasGradientThreads>),
+                    LaunchShape{grid_blocks(shape.channels, kWarpSize), kBiasGradientThreads}, shape.batch,
+                    shape.channels, dy, db);
+    return;
+  }
+  const LaunchShape blocks{grid_blocks(shape.channels, 1), kBiasGradientThreads};
+  if (shape.inner % 4 == 0) {
+    launcher.launch(QMSE_KERNEL(bias_gradient_planes_kernel<4>), blocks, shape, dy, db, aligned_for<4>(dy));
+  } else {
+    launcher.launch(QMSE_KERNEL(bias_gradient_planes_kernel<1>), blocks, shape, dy, db, true);
+  }
+}
+
+}  // namespace qmse

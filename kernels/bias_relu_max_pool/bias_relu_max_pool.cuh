@@ -1,0 +1,27 @@
+// Bias, ReLU and max-pool in one kernel on the GPU: pooling with a window of its own, and pooling's backward,
+// which finds kNothingPassed nowhere in a window and so writes zeros.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/bias_relu_max_pool/bias_relu_max_pool.h"
+#include "kernels/bias_relu_max_pool/bias_relu_max_pool_math.h"
+#include "kernels/max_pool2d/max_pool2d.cuh"
+#include "kernels/max_pool2d/pool_forward.cuh"
+
+namespace qmse {
+
+template <class Launcher>
+void launch_bias_relu_max_pool_forward(Launcher& launcher, const MaxPool2dShape& shape, const float* x,
+                                       const float* bias, float* y, std::uint8_t* choice) {
+  launch_pool_forward<ReluPoolWindow<float>>(launcher, shape, x, bias, y, choice);
+}
+
+template <class Launcher>
+void launch_bias_relu_max_pool_backward(Launcher& launcher, const MaxPool2dShape& shape, const float* dy,
+                                        const std::uint8_t* choice, float* dx) {
+  static_assert(kNothingPassed >= 15 * 15, "no place in a window is kNothingPassed");
+  launch_max_pool2d_backward(launcher, shape, dy, choice, dx);
+}
+
+}  // namespace qmse

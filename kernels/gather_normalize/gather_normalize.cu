@@ -1,0 +1,13 @@
+#include "kernels/core/cuda_context.h"
+#include "kernels/core/cuda_launcher.h"
+#include "kernels/gather_normalize/gather_normalize.cuh"
+#include "kernels/gather_normalize/gather_normalize.h"
+
+namespace qmse {
+
+void gather_normalize(CudaContext& context, const GatherArgs<float>& args) {
+  CudaLauncher launcher(context.stream());
+  launch_gather_normalize(launcher, args);
+}
+
+}  // namespace qmse

@@ -1,0 +1,54 @@
+// The sum of squares over a flat buffer, shared by sum_of_squares and the optimizers: one block takes one
+// chunk of kNormChunk elements, its threads groups of four; a second, small kernel adds the partial sums.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/core/elements.cuh"
+#include "kernels/core/launch.h"
+#include "kernels/reduce/block_reduce.cuh"
+#include "kernels/reduce/reduce.h"
+
+namespace qmse {
+
+inline constexpr unsigned kNormThreads = 512;
+inline constexpr int kNormGroups = static_cast<int>(kNormChunk / (4 * kNormThreads));  // of a thread
+static_assert(kNormGroups * 4 * kNormThreads == kNormChunk, "a block's groups fill its chunk");
+
+// The first element of this thread's group `group` of its block's chunk.
+__device__ __forceinline__ std::int64_t norm_group_begin(int group) {
+  return blockIdx.x * kNormChunk + 4 * (static_cast<std::int64_t>(group) * kNormThreads + threadIdx.x);
+}
+
+__device__ __forceinline__ double sum_of_squares_of(const Group<float, 4>& group) {
+  double sum = 0;
+#pragma unroll
+  for (int k = 0; k < 4; ++k) sum += static_cast<double>(group.v[k]) * static_cast<double>(group.v[k]);
+  return sum;
+}
+
+// Writes this block's partial sum from each thread's.
+__device__ __forceinline__ void store_norm_partial(double sum, double* partials) {
+  __shared__ SharedArray<double, kMostWarps> scratch;
+  sum = block_reduce(sum, Sum(), scratch);
+  if (threadIdx.x == 0) partials[blockIdx.x] = sum;
+}
+
+template <unsigned threads>
+__global__ void __launch_bounds__(threads)
+    norm_total_kernel(std::int64_t count, const double* partials, double* result) {
+  __shared__ SharedArray<double, kMostWarps> scratch;
+  double sum = 0;
+  for (std::int64_t i = threadIdx.x; i < count; i += threads) sum += partials[i];
+  sum = block_reduce(sum, Sum(), scratch);
+  if (threadIdx.x == 0) *result = sum;
+}
+
+// *result = the sum of the norm_partials(n) partial sums.
+template <class Launcher>
+void launch_norm_total(Launcher& launcher, std::int64_t n, const double* partials, double* result) {
+  launcher.launch(QMSE_KERNEL(norm_total_kernel<kNormThreads>), LaunchShape{1, kNormThreads},
+                  norm_partials(n), partials, result);
+}
+
+}  // namespace qmse

@@ -1,0 +1,24 @@
+#include "kernels/reduce/reduce.cuh"
+
+#include "kernels/core/cuda_context.h"
+#include "kernels/core/cuda_launcher.h"
+#include "kernels/reduce/reduce.h"
+
+namespace qmse {
+
+void sum_of_squares(CudaContext& context, std::int64_t n, const float* x, double* partials, double* result) {
+  CudaLauncher launcher(context.stream());
+  launch_sum_of_squares(launcher, n, x, partials, result);
+}
+
+void add(CudaContext& context, std::int64_t n, const float* x, float* y) {
+  CudaLauncher launcher(context.stream());
+  launch_add(launcher, n, x, y);
+}
+
+void first_non_finite(CudaContext& context, std::int64_t n, const float* x, std::int64_t* index) {
+  CudaLauncher launcher(context.stream());
+  launch_first_non_finite(launcher, n, x, index);
+}
+
+}  // namespace qmse

@@ -1,0 +1,52 @@
+// SGD on the GPU: one block for each chunk of kNormChunk elements, the norm's partial sum with it.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/core/elements.cuh"
+#include "kernels/core/launch.h"
+#include "kernels/reduce/norm.cuh"
+#include "kernels/sgd/sgd.h"
+#include "kernels/sgd/sgd_math.h"
+
+namespace qmse {
+
+template <bool with_momentum>
+__global__ void __launch_bounds__(kNormThreads)
+    sgd_kernel(SgdHyper hyper, SgdArgs<float> args, bool aligned) {
+  const SgdRule<float> rule(hyper, *args.learning_rate);
+  double sum = 0;
+#pragma unroll
+  for (int group = 0; group < kNormGroups; ++group) {
+    const std::int64_t i = norm_group_begin(group);
+    if (i >= args.n) break;
+    const Group<float, 4> g = load_group<4>(args.gradients, i, args.n, aligned);
+    Group<float, 4> w = load_group<4>(static_cast<const float*>(args.weights), i, args.n, aligned);
+    Group<float, 4> m = {};
+    if constexpr (with_momentum)
+      m = load_group<4>(static_cast<const float*>(args.momenta), i, args.n, aligned);
+#pragma unroll
+    for (int k = 0; k < 4; ++k) rule.update<with_momentum>(g.v[k], w.v[k], m.v[k]);
+    store_group(args.weights, i, args.n, aligned, w);
+    if constexpr (with_momentum) store_group(args.momenta, i, args.n, aligned, m);
+    sum += sum_of_squares_of(g);
+  }
+  store_norm_partial(sum, args.partials);
+}
+
+template <class Launcher>
+void launch_sgd(Launcher& launcher, const SgdHyper& hyper, const SgdArgs<float>& args) {
+  if (args.n > 0) {
+    const LaunchShape shape{grid_blocks(args.n, kNormChunk), kNormThreads};
+    if (hyper.momentum != 0) {
+      launcher.launch(QMSE_KERNEL(sgd_kernel<true>), shape, hyper, args,
+                      aligned_for<4>(args.weights, args.gradients, args.momenta));
+    } else {
+      launcher.launch(QMSE_KERNEL(sgd_kernel<false>), shape, hyper, args,
+                      aligned_for<4>(args.weights, args.gradients));
+    }
+  }
+  launch_norm_total(launcher, args.n, args.partials, args.gradient_norm_sq);
+}
+
+}  // namespace qmse
