@@ -37,7 +37,7 @@ if(CUDNN_INCLUDE_DIR)
   get_filename_component(_cudnn_prefix "${CUDNN_INCLUDE_DIR}" DIRECTORY)
 endif()
 
-find_library(CUDNN_LIBRARY NAMES cudnn "libcudnn.so.${_cudnn_MAJOR}"
+find_library(CUDNN_LIBRARY NAMES cudnn "libcudnn.so.${_cudnn_MAJOR}" NAMES_PER_DIR
   HINTS ${CUDNN_ROOT} ENV CUDNN_ROOT "${_cudnn_prefix}" ${_cudnn_hints}
   PATHS /usr/local/cuda /usr ${_cudnn_python_roots}
   PATH_SUFFIXES lib lib64 "lib/${CMAKE_LIBRARY_ARCHITECTURE}")

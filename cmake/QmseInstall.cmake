@@ -1,0 +1,32 @@
+# Installs the program, the libraries and their headers, and what find_package(qmse) reads. Headers go to
+# include/qmse/<folder>/..., so that installed code includes them as the sources do: "kernels/core/error.h".
+include(GNUInstallDirs)
+include(CMakePackageConfigHelpers)
+
+get_property(qmse_libraries GLOBAL PROPERTY QMSE_LIBRARIES)
+add_library(qmse_qmse INTERFACE)
+add_library(qmse::qmse ALIAS qmse_qmse)
+set_target_properties(qmse_qmse PROPERTIES EXPORT_NAME qmse)
+target_link_libraries(qmse_qmse INTERFACE ${qmse_libraries})
+
+install(TARGETS qmse_qmse ${qmse_libraries} EXPORT qmseTargets ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+foreach(library IN LISTS qmse_libraries)
+  string(REGEX REPLACE "^qmse_" "" folder "${library}")
+  install(DIRECTORY "${PROJECT_SOURCE_DIR}/${folder}" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/qmse"
+          FILES_MATCHING PATTERN "*.h")
+endforeach()
+install(FILES "${PROJECT_BINARY_DIR}/generated/kernels/core/build_config.h"
+        DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/qmse/kernels/core")
+
+# Libraries outside the system's folders (the CUDA toolkit's) are found again by the installed program.
+set_target_properties(qmse_program PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
+install(TARGETS qmse_program RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
+
+set(qmse_package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/qmse")
+configure_package_config_file("${CMAKE_CURRENT_LIST_DIR}/qmseConfig.cmake.in" "${PROJECT_BINARY_DIR}/qmseConfig.cmake"
+                              INSTALL_DESTINATION "${qmse_package_dir}" NO_SET_AND_CHECK_MACRO)
+write_basic_package_version_file("${PROJECT_BINARY_DIR}/qmseConfigVersion.cmake" COMPATIBILITY SameMinorVersion)
+install(FILES "${PROJECT_BINARY_DIR}/qmseConfig.cmake" "${PROJECT_BINARY_DIR}/qmseConfigVersion.cmake"
+              "${CMAKE_CURRENT_LIST_DIR}/FindDNNL.cmake" "${CMAKE_CURRENT_LIST_DIR}/FindCUDNN.cmake"
+        DESTINATION "${qmse_package_dir}")
+install(EXPORT qmseTargets NAMESPACE qmse:: DESTINATION "${qmse_package_dir}")

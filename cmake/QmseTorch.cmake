@@ -1,0 +1,22 @@
+# QMSE_TORCH_PYTHON: a Python interpreter that can import PyTorch, the outside oracle of the tests. Debian's
+# python3-torch belongs to /usr/bin/python3, which need not be the first python3 on PATH.
+if(NOT QMSE_TORCH_PYTHON)
+  unset(QMSE_TORCH_PYTHON CACHE)
+  find_program(qmse_python3 python3)
+  foreach(candidate IN ITEMS /usr/bin/python3 "${qmse_python3}")
+    if(EXISTS "${candidate}")
+      execute_process(COMMAND "${candidate}" -c "import numpy, torch; print(torch.__version__)" RESULT_VARIABLE failed
+                      OUTPUT_VARIABLE version OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+      if(NOT failed)
+        set(QMSE_TORCH_PYTHON "${candidate}" CACHE FILEPATH "Python interpreter that can import torch")
+        message(STATUS "Oracle tests: PyTorch ${version} in ${candidate}")
+        break()
+      endif()
+    endif()
+  endforeach()
+  unset(qmse_python3 CACHE)
+endif()
+if(NOT QMSE_TORCH_PYTHON)
+  set(QMSE_TORCH_PYTHON "" CACHE FILEPATH "Python interpreter that can import torch")
+  message(STATUS "Oracle tests: skipped, no Python with PyTorch (Debian: python3-torch)")
+endif()
