@@ -161,6 +161,8 @@ void Tape::backward(Value root) {
 Value Tape::first_non_finite() {
   for (int id = 0; id < value_count(); ++id) {
     const Slot& candidate = slots_[static_cast<std::size_t>(id)];
+    const bool parameter = candidate.leaf && candidate.data_buffer.data() == nullptr;
+    if (parameter) continue;
     const std::int64_t count = candidate.shape.count();
     auto* found = finite_index_.as<std::int64_t>();
     if (options_.dtype == DType::f64) {

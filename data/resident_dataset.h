@@ -1,0 +1,29 @@
+// A data set in device memory, as the training loop reads it.
+#pragma once
+
+#include "data/image_dataset.h"
+#include "data/normalization.h"
+#include "engine/batch_pass.h"
+#include "engine/tensor.h"
+
+namespace qmse {
+
+// Uploaded once, as bytes; batches are gathered and normalised on the device. T is the type of the inputs
+// (float, or double on the CPU).
+template <class T>
+class ResidentDataset {
+ public:
+  // `normalization` is that of the training set, also for a test set. Throws DataError where it has another
+  // number of channels.
+  ResidentDataset(Context& context, const ImageDataset& dataset, const Normalization& normalization);
+
+  // Valid while this object lives.
+  ResidentData<T> view() const;
+
+ private:
+  std::int64_t classes_;
+  Shape sample_shape_;
+  Tensor images_, labels_, scale_, shift_;
+};
+
+}  // namespace qmse
