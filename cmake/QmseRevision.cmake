@@ -1,5 +1,6 @@
 # Run at every build (cmake -DSOURCE_DIR=... -DOUTPUT=... -P): writes a header with the sources' git revision, and leaves
 # the file alone where nothing has changed.
+cmake_minimum_required(VERSION 3.25)
 find_program(GIT git)
 set(revision "")
 if(GIT)

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <type_traits>
 
+#include "data/registry.h"
 #include "engine/in_quotes.h"
 #include "kernels/core/error.h"
 
@@ -19,11 +20,12 @@ constexpr unsigned kAll = kTrain | kTrace | kEvaluate;
 constexpr double kMaxInt = 2147483647.0;
 
 const std::vector<ConfigField>& table() {
+  static const std::vector<std::string> datasets = dataset_names();
   static const std::vector<ConfigField> fields = {
       // One setting, two lines. clang-format would take seven.
       // clang-format off
       {data, kAll, "dataset", &Config::dataset,
-       "the images", {.choices = {"mnist", "fashion-mnist"}}},
+       "the images", {.choices = {datasets.begin(), datasets.end()}}},
       {data, kAll, "data", &Config::data,
        "folder that holds mnist/ or fashion-mnist/ with the four IDX files; without it the environment "
        "variable QMSE_DATA, then ~/.cache/qmse and /usr/share/datasets"},
@@ -34,10 +36,10 @@ const std::vector<ConfigField>& table() {
        {.choices = {"standard", "unit"}}},
 
       {model, kTrain | kTrace, "model", &Config::model,
-       "cnn: two convolutions and two fully connected layers, as in the QMSE paper; mlp: fully connected "
+       "cnn: convolutions with max-pooling and two fully connected layers, as in the QMSE paper; mlp: fully connected "
        "layers", {.choices = {"cnn", "mlp"}}},
       {model, kTrain | kTrace, "conv_channels", &Config::conv_channels,
-       "channels of the cnn's two convolutions", {.low = 1, .high = 65536, .min_items = 2, .max_items = 2}},
+       "channels of the cnn's convolutions, one number each", {.low = 1, .high = 65536, .min_items = 1}},
       {model, kTrain | kTrace, "kernel_size", &Config::kernel_size,
        "side of the cnn's convolution kernels, odd", {.low = 1, .high = 255}},
       {model, kTrain | kTrace, "fc_width", &Config::fc_width,
@@ -80,7 +82,7 @@ const std::vector<ConfigField>& table() {
       {optimizer, kTrain, "beta2", &Config::beta2,
        "adam: decay of the mean square", {.low = 0, .high = 1, .high_open = true}},
       {optimizer, kTrain, "epsilon", &Config::epsilon,
-       "adam: added to the root mean square", {.low = 0}},
+       "adam: added to the root mean square", {.low = 0, .low_open = true}},
 
       {schedule, kTrain, "schedule", &Config::schedule,
        "how the learning rate changes from step to step",
@@ -122,7 +124,7 @@ const std::vector<ConfigField>& table() {
       {machine, kAll, "threads", &Config::threads,
        "CPU threads; 0: all. Results do not depend on it", {.low = 0, .high = 4096, .free_on_resume = true}},
       {machine, kAll, "math", &Config::math,
-       "CUDA: f32 arithmetic of matrix products and convolutions", {.choices = {"fp32", "tf32"}}},
+       "cuda: f32 arithmetic of matrix products and convolutions", {.choices = {"fp32", "tf32"}}},
 
       {run, kTrain, "out", &Config::out,
        "run directory; made where it does not exist", {.free_on_resume = true, .recorded = false}},
@@ -262,7 +264,8 @@ const ConfigField* find_field(std::string_view name) {
 }
 
 std::string ConfigField::option() const {
-  std::string option = "--" + std::string(name);
+  std::string option("--");
+  option += name;
   std::replace(option.begin(), option.end(), '_', '-');
   return option;
 }

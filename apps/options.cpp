@@ -1,0 +1,103 @@
+#include "apps/options.h"
+
+#include <algorithm>
+#include <sstream>
+
+#include "engine/in_quotes.h"
+#include "kernels/core/error.h"
+
+namespace qmse::app {
+namespace {
+
+std::string placeholder(const ConfigField& field) {
+  if (field.rule.choices.empty()) return std::string(field.placeholder());
+  std::string all;
+  for (const std::string_view choice : field.rule.choices)
+    all += (all.empty() ? "" : "|") + std::string(choice);
+  return all;
+}
+
+std::string help_text(const ConfigField& field) {
+  const std::string usual = field.default_text();
+  return wrap_help(std::string(field.help) + (usual.empty() ? "" : " [" + usual + "]"));
+}
+
+// CLI11 keeps every value; check_command_line() finds those given twice, in our words.
+CLI::Option* keep_all(CLI::Option* option) {
+  return option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+}
+
+}  // namespace
+
+std::string wrap_help(const std::string& text) {
+  constexpr std::size_t kWidth = 72;
+  std::istringstream words(text);
+  std::string wrapped, word;
+  std::size_t column = 0;
+  while (words >> word) {
+    if (column > 0 && column + 1 + word.size() > kWidth) {
+      wrapped += '\n';
+      column = 0;
+    }
+    if (column > 0) {
+      wrapped += ' ';
+      ++column;
+    }
+    wrapped += word;
+    column += word.size();
+  }
+  return wrapped;
+}
+
+CLI::Option* add_text_option(CLI::App& command, const std::string& name, const std::string& placeholder,
+                             const std::string& group, const std::string& help) {
+  return keep_all(command.add_option(name)->description(wrap_help(help)))
+      ->type_name(placeholder)
+      ->type_size(1)
+      ->expected(1)
+      ->group(group);
+}
+
+ConfigOptions::ConfigOptions(CLI::App& command, unsigned uses, const std::vector<std::string>& without) {
+  for (const ConfigField& field : config_fields()) {
+    if ((field.uses & uses) == 0 || std::count(without.begin(), without.end(), field.name) != 0) continue;
+    const std::string group(heading(field.group));
+    CLI::Option* option =
+        field.is_switch()
+            ? keep_all(command.add_flag(field.option())->description(help_text(field)))->group(group)
+            : add_text_option(command, field.option(), placeholder(field), group, help_text(field));
+    entries_.push_back({&field, option});
+  }
+  config_file_ = add_text_option(
+      command, "--config", "FILE", "Settings from a file",
+      "JSON object with any of these options as keys, spelt with underscores: {\"batch_size\": 128}; "
+      "the command line wins");
+}
+
+ConfigJson ConfigOptions::given() const {
+  ConfigJson layer = ConfigJson::object();
+  if (config_file_->count() > 0) layer = read_config_file(config_file_->as<std::string>());
+  for (const Entry& entry : entries_) {
+    if (entry.option->count() == 0) continue;
+    layer[std::string(entry.field->name)] = value_from_text(*entry.field, entry.option->results().front());
+  }
+  return layer;
+}
+
+void check_command_line(const CLI::App& command) {
+  const std::vector<const CLI::Option*> options = command.get_options();
+  for (const CLI::Option* option : options) {
+    if (option->count() > 1) throw ConfigError(option->get_name() + " is given twice");
+  }
+  const std::vector<std::string> extra = command.remaining();
+  if (extra.empty()) return;
+  const std::string wrong = extra.front().substr(0, extra.front().find('='));
+  std::vector<std::string> known;
+  for (const CLI::Option* option : options) known.push_back(option->get_name());
+  const std::string near = wrong.starts_with("-") ? nearest(wrong, known) : "";
+  throw ConfigError((wrong.starts_with("-") ? "unknown option " : "unexpected argument ") + in_quotes(wrong) +
+                    (near.empty() ? "" : " (did you mean '" + near + "'?)") + "; see qmse " +
+                    command.get_name() + " --help");
+}
+
+}  // namespace qmse::app

@@ -1,0 +1,43 @@
+// Command-line options from the table of settings.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
+
+#include "experiment/config_fields.h"
+
+namespace qmse::app {
+
+// The options of one subcommand that stand for settings, and --config.
+class ConfigOptions {
+ public:
+  // Adds to `command` every field that has one of `uses`, except those in `without`.
+  ConfigOptions(CLI::App& command, unsigned uses, const std::vector<std::string>& without = {});
+
+  // What the file of --config and the command line gave, the command line winning. ConfigError where an
+  // option is given twice or its value is wrong.
+  ConfigJson given() const;
+
+ private:
+  struct Entry {
+    const ConfigField* field;
+    CLI::Option* option;
+  };
+  std::vector<Entry> entries_;
+  CLI::Option* config_file_;
+};
+
+// An option with one text that is no setting: "--weights FILE". Its value is option->as<std::string>() where
+// given.
+CLI::Option* add_text_option(CLI::App& command, const std::string& name, const std::string& placeholder,
+                             const std::string& group, const std::string& help);
+
+// Throws ConfigError where an option is given more than once, or the command line has words that are no
+// option of `command`.
+void check_command_line(const CLI::App& command);
+
+// `text` in lines that fit beside the options of --help.
+std::string wrap_help(const std::string& text);
+
+}  // namespace qmse::app

@@ -1,0 +1,54 @@
+// The folder of one training run: its lock and its files.
+//
+//   config.json              every setting, resolved
+//   environment.json         what it ran on: revision, compiler, libraries, device; an entry for each
+//   resumption metrics.jsonl            one object an epoch steps.jsonl              one object every
+//   log_steps steps, where asked for model.safetensors        the final weights; there once the run is
+//   finished checkpoint.safetensors   where training stands; replaced as it goes on
+//   snapshots/epoch-0003.safetensors   weights after an epoch, where asked for
+//   .lock                    held (flock) while a process works here; the system frees it when that process
+//   ends
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "experiment/config.h"
+
+namespace qmse {
+
+class RunDirectory {
+ public:
+  // Makes the folder where it does not exist, and takes its lock. IoError where that is refused, or another
+  // process holds the lock.
+  explicit RunDirectory(std::filesystem::path path);
+  ~RunDirectory();
+  RunDirectory(const RunDirectory&) = delete;
+  RunDirectory& operator=(const RunDirectory&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path config_file() const { return path_ / "config.json"; }
+  std::filesystem::path environment_file() const { return path_ / "environment.json"; }
+  std::filesystem::path metrics_file() const { return path_ / "metrics.jsonl"; }
+  std::filesystem::path steps_file() const { return path_ / "steps.jsonl"; }
+  std::filesystem::path model_file() const { return path_ / "model.safetensors"; }
+  std::filesystem::path checkpoint_file() const { return path_ / "checkpoint.safetensors"; }
+  std::filesystem::path snapshot_file(std::int64_t epoch) const;  // makes the folder snapshots/
+
+  // Whether a run has begun here.
+  bool holds_a_run() const;
+  // The settings of that run. Throws DataError or IoError where config.json is missing or damaged.
+  TrainConfig recorded_config() const;
+
+  void write_config(const TrainConfig& config) const;
+  // Replaces environment.json by `environment`, or, where a run goes on at `step` > 0, adds it to the list
+  // "resumed".
+  void record_environment(ConfigJson environment, std::int64_t step) const;
+
+ private:
+  std::filesystem::path path_;
+  int lock_ = -1;
+};
+
+}  // namespace qmse

@@ -1,0 +1,27 @@
+// From settings to the parts of a training: where text becomes types.
+#pragma once
+
+#include <memory>
+
+#include "engine/context.h"
+#include "engine/loss.h"
+#include "engine/optimizer.h"
+#include "engine/parameters.h"
+#include "experiment/config.h"
+#include "optim/schedule.h"
+
+namespace qmse {
+
+// The context for --device, --threads and --math. ConfigError where there is no such device, or no CUDA in
+// this build; "auto" takes the GPU with most free memory, and the CPU where there is none.
+std::unique_ptr<Context> make_context(const TrainConfig& config);
+
+// "cpu" or "cuda:N": what --device would have to be to get this context again.
+std::string device_option(Context& context);
+
+std::unique_ptr<Loss> make_loss(const TrainConfig& config);  // its seed is seed_v
+std::unique_ptr<Optimizer> make_optimizer(const TrainConfig& config, ParameterStore& store);
+Initialization initialization(const TrainConfig& config);
+ScheduleConfig schedule(const TrainConfig& config);
+
+}  // namespace qmse

@@ -1,0 +1,117 @@
+#include "experiment/weights_file.h"
+
+#include <cstring>
+
+#include "engine/in_quotes.h"
+#include "kernels/core/error.h"
+
+namespace qmse {
+namespace {
+
+std::vector<std::int64_t> sizes(const Shape& shape) { return {shape.sizes().begin(), shape.sizes().end()}; }
+
+const std::string& entry(const SafetensorsFile& file, const std::string& key) {
+  const auto found = file.metadata().find(key);
+  if (found == file.metadata().end()) {
+    throw DataError(in_quotes(file.path()) + ": its metadata has no '" + key + "': was it written by qmse?");
+  }
+  return found->second;
+}
+
+}  // namespace
+
+SafetensorsMetadata to_metadata(const ModelCard& card) {
+  return {{"format", "pt"},
+          {"qmse.model", to_text(card.model)},
+          {"qmse.normalization", to_json_text(card.normalization)},
+          {"qmse.class_names", ConfigJson(card.class_names).dump()},
+          {"qmse.dataset", card.dataset}};
+}
+
+ModelCard read_card(const SafetensorsFile& file) {
+  ModelCard card;
+  card.model = parse_model_description(entry(file, "qmse.model"), in_quotes(file.path()));
+  try {
+    card.normalization = parse_normalization(entry(file, "qmse.normalization"));
+  } catch (const DataError& error) {
+    throw DataError(in_quotes(file.path()) + ": 'qmse.normalization': " + error.what());
+  }
+  const ConfigJson names = ConfigJson::parse(entry(file, "qmse.class_names"), nullptr, false);
+  for (const ConfigJson& name : names) {
+    if (name.is_string()) card.class_names.push_back(name.get<std::string>());
+  }
+  card.dataset = entry(file, "qmse.dataset");
+  if (!names.is_array() || static_cast<std::int64_t>(names.size()) != card.model.classes ||
+      names.size() != card.class_names.size()) {
+    throw DataError(in_quotes(file.path()) + ": 'qmse.class_names' is not a list of " +
+                    std::to_string(card.model.classes) + " names");
+  }
+  if (static_cast<std::int64_t>(card.normalization.mean.size()) != card.model.input[0]) {
+    throw DataError(in_quotes(file.path()) +
+                    ": its normalisation and its model differ in the number of channels");
+  }
+  return card;
+}
+
+template <class T>
+void HostTensors::append(const std::string& name, std::vector<std::int64_t> shape,
+                         const std::vector<T>& values) {
+  Entry entry{name, dtype_of<T>(), std::move(shape), std::vector<std::byte>(values.size() * sizeof(T))};
+  if (!values.empty()) std::memcpy(entry.bytes.data(), values.data(), entry.bytes.size());
+  entries_.push_back(std::move(entry));
+}
+
+void HostTensors::add(const ParameterStore& store, const void* flat, const std::string& prefix) {
+  for (std::size_t index = 0; index < store.size(); ++index) {
+    append(prefix + store.spec(index).name, sizes(store.spec(index).shape), store.read<float>(flat, index));
+  }
+}
+
+void HostTensors::add(const std::string& name, std::vector<double> values) {
+  append(name, {static_cast<std::int64_t>(values.size())}, values);
+}
+
+void HostTensors::add(const std::string& name, std::vector<std::int64_t> values) {
+  append(name, {static_cast<std::int64_t>(values.size())}, values);
+}
+
+std::vector<TensorToWrite> HostTensors::to_write() const {
+  std::vector<TensorToWrite> tensors;
+  for (const Entry& entry : entries_)
+    tensors.push_back({entry.name, entry.dtype, entry.shape, entry.bytes.data()});
+  return tensors;
+}
+
+void write_weights(const std::filesystem::path& path, const ParameterStore& store, const ModelCard& card) {
+  HostTensors tensors;
+  tensors.add(store, store.weights(), "");
+  write_safetensors(path, tensors.to_write(), to_metadata(card));
+}
+
+void read_flat(const SafetensorsFile& file, ParameterStore& store, void* flat, const std::string& prefix) {
+  for (std::size_t index = 0; index < store.size(); ++index) {
+    const ParameterSpec& spec = store.spec(index);
+    std::vector<float> values(static_cast<std::size_t>(spec.shape.count()));
+    file.read<float>(prefix + spec.name, spec.shape.sizes(), values);
+    if (store.dtype() == DType::f64) {
+      store.write<double>(flat, index, std::vector<double>(values.begin(), values.end()));
+    } else {
+      store.write<float>(flat, index, values);
+    }
+  }
+}
+
+void read_weights(const SafetensorsFile& file, ParameterStore& store) {
+  for (const std::string& name : file.names()) {
+    if (name.starts_with("optimizer.") || name.starts_with("training.")) continue;  // of a checkpoint
+    bool known = false;
+    for (std::size_t index = 0; index < store.size(); ++index) known |= store.spec(index).name == name;
+    if (!known) {
+      throw DataError(in_quotes(file.path()) + ": holds " + in_quotes(name) +
+                      ", which this model does not have");
+    }
+  }
+  read_flat(file, store, store.weights(), "");
+}
+
+}  // namespace qmse

@@ -1,0 +1,61 @@
+// Weights on disk: a safetensors file with PyTorch's names, whose metadata says everything needed to use
+// them.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "data/normalization.h"
+#include "engine/parameters.h"
+#include "engine/safetensors.h"
+#include "experiment/model_description.h"
+
+namespace qmse {
+
+// What stands beside the weights. A function of settings and data only.
+struct ModelCard {
+  ModelDescription model;
+  Normalization normalization;
+  std::vector<std::string> class_names;
+  std::string dataset;  // what it was trained on
+};
+
+// As the metadata of a file, and back. DataError, naming the file, where it is not there or wrong.
+SafetensorsMetadata to_metadata(const ModelCard& card);
+ModelCard read_card(const SafetensorsFile& file);
+
+// One flat buffer of `store` (its weights, or an optimizer's state) as f32 tensors called prefix + parameter,
+// held on the host.
+class HostTensors {
+ public:
+  void add(const ParameterStore& store, const void* flat, const std::string& prefix);
+  void add(const std::string& name, std::vector<double> values);
+  void add(const std::string& name, std::vector<std::int64_t> values);
+  std::vector<TensorToWrite> to_write() const;
+
+ private:
+  template <class T>
+  void append(const std::string& name, std::vector<std::int64_t> shape, const std::vector<T>& values);
+
+  struct Entry {
+    std::string name;
+    DType dtype;
+    std::vector<std::int64_t> shape;
+    std::vector<std::byte> bytes;
+  };
+  std::vector<Entry> entries_;
+};
+
+// `store` has dtype f32.
+void write_weights(const std::filesystem::path& path, const ParameterStore& store, const ModelCard& card);
+
+// Reads prefix + parameter for every parameter into `flat`. f32 tensors; a store of f64 gets them widened.
+// DataError where one is missing or of another type, ShapeError where its shape differs.
+void read_flat(const SafetensorsFile& file, ParameterStore& store, void* flat, const std::string& prefix);
+
+// The weights of a weights file or a checkpoint, into the store. DataError too where the file holds weights
+// that the store does not know.
+void read_weights(const SafetensorsFile& file, ParameterStore& store);
+
+}  // namespace qmse
