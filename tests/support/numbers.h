@@ -1,0 +1,81 @@
+// Random inputs, comparisons and central differences for tests of numeric code.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "tests/support/catch.h"
+
+namespace qmse::test {
+
+// n values in [low, high), the same everywhere for a seed.
+template <class T>
+std::vector<T> random_values(std::int64_t n, std::uint64_t seed, double low = -1, double high = 1) {
+  std::mt19937_64 engine(seed);
+  std::vector<T> values(static_cast<std::size_t>(n));
+  for (T& value : values) {
+    value = static_cast<T>(low + (high - low) * static_cast<double>(engine() >> 11) * 0x1p-53);
+  }
+  return values;
+}
+
+template <class T>
+std::vector<double> to_f64(const std::vector<T>& values) {
+  return {values.begin(), values.end()};
+}
+
+// |actual - expected| <= relative * |expected| + absolute for every element; a failure names the worst.
+template <class T>
+void check_close(const std::vector<T>& actual, const std::vector<double>& expected, double relative,
+                 double absolute = 0) {
+  REQUIRE(actual.size() == expected.size());
+  std::size_t worst = 0;
+  double worst_excess = -1;
+  for (std::size_t i = 0; i < actual.size(); ++i) {
+    const double difference = std::abs(static_cast<double>(actual[i]) - expected[i]);
+    const double excess = difference - (relative * std::abs(expected[i]) + absolute);
+    if (std::isnan(excess) || excess > worst_excess) {
+      worst = i;
+      worst_excess = excess;
+      if (std::isnan(excess)) break;
+    }
+  }
+  if (actual.empty()) return;
+  CAPTURE(worst, actual[worst], expected[worst], relative, absolute);
+  CHECK(worst_excess <= 0);
+}
+
+// Compares `gradient`, said to be d<weights, f(x)>/dx, with central differences of f (vector to vector, f64):
+// |difference| < 1e-6 of the larger of 1 and the largest element.
+template <class F>
+void check_gradient(const F& f, std::vector<double> x, const std::vector<double>& weights,
+                    const std::vector<double>& gradient) {
+  REQUIRE(gradient.size() == x.size());
+  constexpr double h = 1e-5;  // truncation is of order h^2, rounding of order 1e-16 / h: both below 1e-9
+  const auto value = [&] {
+    const std::vector<double> y = f(x);
+    REQUIRE(y.size() == weights.size());
+    double sum = 0;
+    for (std::size_t i = 0; i < y.size(); ++i) sum += weights[i] * y[i];
+    return sum;
+  };
+  double scale = 1;
+  for (const double g : gradient) scale = std::max(scale, std::abs(g));
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const double here = x[i];
+    x[i] = here + h;
+    const double above = value();
+    x[i] = here - h;
+    const double below = value();
+    x[i] = here;
+    const double difference = (above - below) / (2 * h);
+    CAPTURE(i, difference, gradient[i], scale);
+    REQUIRE(std::abs(difference - gradient[i]) < 1e-6 * scale);
+  }
+}
+
+}  // namespace qmse::test
