@@ -175,7 +175,7 @@ std::unique_ptr<Conv2d<double>> make_conv2d(CpuContext& context, const Conv2dSha
   return make_plain_conv2d<double>(context, shape);
 }
 
-#if 1
+#if !QMSE_ONEDNN
 template <>
 std::unique_ptr<Conv2d<float>> make_conv2d(CpuContext& context, const Conv2dShape& shape) {
   return make_plain_conv2d<float>(context, shape);

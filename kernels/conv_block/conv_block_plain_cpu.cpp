@@ -72,7 +72,7 @@ Layout preferred_layout<double>(CpuContext&, std::int64_t) {
   return Layout::plain;
 }
 
-#if 1
+#if !QMSE_ONEDNN
 template <>
 std::unique_ptr<ConvBlock<float>> make_conv_block(CpuContext& context, const ConvBlockShape& shape) {
   return make_plain_conv_block<float>(context, shape);

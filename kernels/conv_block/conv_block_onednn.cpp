@@ -1,0 +1,212 @@
+// The f32 block on oneDNN: a chunk's convolution stays in cache-sized scratch, from which bias, ReLU and
+// max-pool are written out in the same pass; the way back unpools into the same scratch.
+#include <algorithm>
+#include <utility>
+
+#include "kernels/bias_relu_max_pool/bias_relu_max_pool.h"
+#include "kernels/conv2d/conv_chunks_onednn.h"
+#include "kernels/conv_block/conv_block.h"
+#include "kernels/conv_block/conv_block_plain.h"
+#include "kernels/core/blocked_layout.h"
+#include "kernels/core/simd.h"
+
+namespace qmse {
+
+namespace {
+
+using Choices = std::int32_t __attribute__((vector_size(32)));
+using ChoiceBytes = std::uint8_t __attribute__((vector_size(8)));
+constexpr std::int64_t kLanes = kSimdLanes<float>;  // channels worked on together
+
+class OneDnnConvBlock final : public ConvBlock<float> {
+ public:
+  OneDnnConvBlock(CpuContext& context, const ConvBlockShape& shape, std::unique_ptr<ConvChunks> chunks)
+      : context_(context),
+        shape_(shape),
+        pool_(shape.pool()),
+        pooled_pixels_(pool_.out_height() * pool_.out_width()),
+        chunks_(std::move(chunks)),
+        channels_(chunks_->output_blocks() * chunks_->block()),
+        bias_(context.memory(), sizeof(float) * channels_, "conv block bias"),
+        choice_(context.memory(), pool_.batch * channels_ * pooled_pixels_, "conv block pooling choice"),
+        tiles_(context.memory(), sizeof(float) * context.threads().size() * pooled_pixels_ * kLanes,
+               "conv block tiles") {
+    std::fill_n(bias_.as<float>(), channels_, 0.0f);
+  }
+
+  void forward(const float* x, const float* w, const float* bias, float* y) override {
+    std::copy_n(bias, pool_.channels, bias_.as<float>());
+    chunks_->begin_forward(w);
+    context_.threads().run(chunks_->chunks(), [&](std::int64_t chunk, int worker) {
+      chunks_->forward(chunk, worker, x);
+      for (std::int64_t n = 0; n < chunks_->images(chunk); ++n) {
+        for (std::int64_t c = 0; c < channels_; c += kLanes) pool(chunk, n, c, worker, y);
+      }
+    });
+  }
+
+  void backward(const float* x, const float* w, const float* dy, float* dx, float* dw, float* db) override {
+    if (dx != nullptr) chunks_->begin_backward_data(w);
+    context_.threads().run(chunks_->groups(), [&](std::int64_t group, int worker) {
+      for (std::int64_t chunk = chunks_->first_chunk(group); chunk < chunks_->first_chunk(group + 1);
+           ++chunk) {
+        for (std::int64_t n = 0; n < chunks_->images(chunk); ++n) {
+          for (std::int64_t c = 0; c < channels_; c += kLanes) unpool(chunk, n, c, worker, dy);
+        }
+        chunks_->backward_weights(group, chunk, worker, x);
+        if (dx != nullptr) chunks_->backward_data(chunk, worker, dx);
+      }
+    });
+    chunks_->end_backward_weights(dw, db);
+  }
+
+  const char* algorithm() const override { return chunks_->algorithm().c_str(); }
+
+ private:
+  bool blocked() const { return shape_.output_layout == Layout::blocked; }
+
+  // Where channels c.. of the chunk's image n start in the worker's scratch; pixels are block() apart.
+  float* scratch(std::int64_t n, std::int64_t c, int worker) const {
+    return chunks_->output(worker) + in_blocks(n, c, pool_.in_height * pool_.in_width);
+  }
+  std::int64_t in_blocks(std::int64_t n, std::int64_t c, std::int64_t pixels) const {
+    const std::int64_t block = chunks_->block();
+    return (n * channels_ + c / block * block) * pixels + c % block;
+  }
+  std::uint8_t* choices(std::int64_t image, std::int64_t c) const {
+    return choice_.as<std::uint8_t>() + (image * channels_ + c) * pooled_pixels_;
+  }
+  float* tile(int worker) const { return tiles_.as<float>() + worker * pooled_pixels_ * kLanes; }
+  float* plain(float* y, std::int64_t image, std::int64_t c) const {
+    return y + (image * pool_.channels + c) * pooled_pixels_;
+  }
+
+  void pool(std::int64_t chunk, std::int64_t n, std::int64_t c, int worker, float* y) const {
+    if (!blocked() && c >= pool_.channels) return;
+    const std::int64_t image = chunks_->first_image(chunk) + n;
+    float* to = blocked() ? y + in_blocks(image, c, pooled_pixels_) : tile(worker);
+    const std::int64_t to_stride = blocked() ? chunks_->block() : kLanes;
+    const float* from = scratch(n, c, worker);
+    if (pool_.window == 2) {
+      pool_windows<2>(from, bias_.as<float>() + c, to, to_stride, choices(image, c));
+    } else {
+      pool_windows<0>(from, bias_.as<float>() + c, to, to_stride, choices(image, c));
+    }
+    if (!blocked())
+      blocked_to_plain(std::min(kLanes, pool_.channels - c), pooled_pixels_, kLanes, to, plain(y, image, c));
+  }
+
+  // ReluPoolWindow (bias_relu_max_pool_math.h) for eight channels; a window of 0 is one known at run time.
+  template <int fixed_window>
+  void pool_windows(const float* from, const float* bias, float* y, std::int64_t y_stride,
+                    std::uint8_t* choice) const {
+    const std::int64_t window = fixed_window > 0 ? fixed_window : pool_.window;
+    const std::int64_t block = chunks_->block(), row = pool_.in_width * block;
+    const Simd<float> shift = simd_load(bias);
+    for (std::int64_t oh = 0; oh < pool_.out_height(); ++oh) {
+      for (std::int64_t ow = 0; ow < pool_.out_width(); ++ow) {
+        const float* corner = from + oh * window * row + ow * window * block;
+        Simd<float> best{};
+        Choices chosen = Choices{} + kNothingPassed;
+        for (std::int64_t kh = 0; kh < window; ++kh) {
+          for (std::int64_t kw = 0; kw < window; ++kw) {
+            const Simd<float> value = simd_load(corner + kh * row + kw * block) + shift;
+            const Choices wins = (value > best) | (value != value);
+            best = wins ? value : best;
+            chosen = wins ? Choices{} + static_cast<std::int32_t>(kh * window + kw) : chosen;
+          }
+        }
+        simd_store(y, best);
+        y += y_stride;
+        const ChoiceBytes bytes = __builtin_convertvector(chosen, ChoiceBytes);
+        std::memcpy(choice, &bytes, sizeof bytes);
+        choice += sizeof bytes;
+      }
+    }
+  }
+
+  void unpool(std::int64_t chunk, std::int64_t n, std::int64_t c, int worker, const float* dy) const {
+    const std::int64_t image = chunks_->first_image(chunk) + n;
+    float* to = scratch(n, c, worker);
+    if (!blocked() && c >= pool_.channels) {  // the padding of the last block
+      for (std::int64_t p = 0; p < pool_.in_height * pool_.in_width; ++p)
+        simd_store(to + p * chunks_->block(), Simd<float>{});
+      return;
+    }
+    const float* from = dy + in_blocks(image, c, pooled_pixels_);
+    std::int64_t from_stride = chunks_->block();
+    if (!blocked()) {
+      plain_to_blocked(std::min(kLanes, pool_.channels - c), pooled_pixels_, kLanes,
+                       dy + (image * pool_.channels + c) * pooled_pixels_, tile(worker));
+      from = tile(worker);
+      from_stride = kLanes;
+    }
+    if (pool_.window == 2) {
+      unpool_windows<2>(from, from_stride, choices(image, c), to);
+    } else {
+      unpool_windows<0>(from, from_stride, choices(image, c), to);
+    }
+  }
+
+  template <int fixed_window>
+  void unpool_windows(const float* dy, std::int64_t dy_stride, const std::uint8_t* choice, float* to) const {
+    const std::int64_t window = fixed_window > 0 ? fixed_window : pool_.window;
+    const std::int64_t block = chunks_->block(), row = pool_.in_width * block;
+    for (std::int64_t oh = 0; oh < pool_.out_height(); ++oh) {
+      for (std::int64_t ow = 0; ow < pool_.out_width(); ++ow) {
+        float* corner = to + oh * window * row + ow * window * block;
+        const Simd<float> gradient = simd_load(dy);
+        dy += dy_stride;
+        ChoiceBytes bytes;
+        std::memcpy(&bytes, choice, sizeof bytes);
+        choice += sizeof bytes;
+        const Choices chosen = __builtin_convertvector(bytes, Choices);
+        for (std::int64_t kh = 0; kh < window; ++kh) {
+          for (std::int64_t kw = 0; kw < window; ++kw) {
+            const Choices here = chosen == static_cast<std::int32_t>(kh * window + kw);
+            simd_store(corner + kh * row + kw * block, here ? gradient : Simd<float>{});
+          }
+        }
+      }
+      for (std::int64_t h = oh * window; h < (oh + 1) * window; ++h) clear(to, h, pool_.out_width() * window);
+    }
+    for (std::int64_t h = pool_.out_height() * window; h < pool_.in_height; ++h) clear(to, h, 0);
+  }
+
+  // Zeros from column `first` of row h: no window covers it.
+  void clear(float* to, std::int64_t h, std::int64_t first) const {
+    for (std::int64_t w = first; w < pool_.in_width; ++w)
+      simd_store(to + (h * pool_.in_width + w) * chunks_->block(), Simd<float>{});
+  }
+
+  CpuContext& context_;
+  ConvBlockShape shape_;
+  MaxPool2dShape pool_;
+  std::int64_t pooled_pixels_;
+  std::unique_ptr<ConvChunks> chunks_;
+  std::int64_t channels_;  // padded to whole blocks
+  Buffer bias_, choice_, tiles_;
+};
+
+}  // namespace
+
+template <>
+std::unique_ptr<ConvBlock<float>> make_conv_block(CpuContext& context, const ConvBlockShape& shape) {
+  check(shape.conv);
+  check(shape.pool());
+  const std::int64_t block = onednn::channel_block();
+  if (shape.output_layout == Layout::blocked && shape.conv.out_channels % block != 0)
+    throw ShapeError("convolution block: blocked output needs a multiple of " + std::to_string(block) +
+                     " channels, not " + std::to_string(shape.conv.out_channels));
+  auto chunks = std::make_unique<ConvChunks>(context, shape.conv, shape.input_layout);
+  const bool plain = shape.input_layout == Layout::plain && shape.output_layout == Layout::plain;
+  if (plain && !chunks->optimised()) return make_plain_conv_block<float>(context, shape);
+  return std::make_unique<OneDnnConvBlock>(context, shape, std::move(chunks));
+}
+
+template <>
+Layout preferred_layout<float>(CpuContext&, std::int64_t channels) {
+  return channels % onednn::channel_block() == 0 ? Layout::blocked : Layout::plain;
+}
+
+}  // namespace qmse
