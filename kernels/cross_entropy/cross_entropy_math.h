@@ -9,6 +9,12 @@
 
 namespace qmse {
 
+// exp(output - maximum), 0 for an output of -infinity even where nothing larger was seen yet.
+template <class T>
+QMSE_HOST_DEVICE T softmax_exponential(T output, T maximum) {
+  return std::exp(output - (maximum == -static_cast<T>(INFINITY) ? T(0) : maximum));
+}
+
 // What a row's gradient and values are made of: softmax(f)_i = exp(f_i - maximum) * inverse_sum.
 template <class T>
 struct CrossEntropyRow {

@@ -17,8 +17,8 @@ template <class T>
 void check_row_loss_args(const char* name, const RowLossArgs<T>& args) {
   const auto fail = [name](const std::string& what) { throw ShapeError(std::string(name) + ": " + what); };
   if (args.batch < 1) fail("batch is " + std::to_string(args.batch) + ", must be at least 1");
-  if (const std::int64_t classes = args.classes; classes < 1 || classes > INT32_MAX) {
-    fail("a row has " + std::to_string(classes) + " outputs, must be 1 to 2^31-1");
+  if (const std::int64_t classes = args.classes; classes < 1 || classes > kLongestRow) {
+    fail("a row has " + std::to_string(classes) + " outputs, must be 1 to 2^30");
   }
   if (args.output == nullptr) fail("no outputs given");
   if ((args.labels == nullptr) == (args.targets == nullptr)) fail("give either labels or dense targets");

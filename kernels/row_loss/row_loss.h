@@ -11,7 +11,7 @@ namespace qmse {
 template <class T>
 struct RowLossArgs {
   std::int64_t batch = 0;                // B >= 1
-  std::int64_t classes = 0;              // 1 <= c < 2^31
+  std::int64_t classes = 0;              // 1 <= c <= 2^30
   const T* output = nullptr;             // f [B, c]
   const std::int32_t* labels = nullptr;  // [B], each in [0, c): the target is one-hot and never built
   const T* targets = nullptr;            // y [B, c]

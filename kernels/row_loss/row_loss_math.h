@@ -10,6 +10,8 @@
 
 namespace qmse {
 
+constexpr std::int64_t kLongestRow = std::int64_t{1} << 30;  // so that sums of a few indices fit an int
+
 // CUDA: rows up to this length are held in the registers of one block; longer ones are read twice, in slabs.
 constexpr std::int64_t kLongestBlockRow = 8192;
 constexpr std::int64_t kSlab = 8192;

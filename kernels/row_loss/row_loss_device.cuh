@@ -1,0 +1,430 @@
+// The parts the losses' kernels are made of: how a warp reads and writes a row, how sums are merged, and what
+// a lane keeps of a row in registers. See row_loss.cuh for the whole.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "kernels/core/device.h"
+#include "kernels/row_loss/row_loss.h"
+#include "kernels/row_loss/row_loss_math.h"
+
+namespace qmse {
+
+constexpr unsigned kFullWarp = 0xFFFFFFFFu;
+constexpr int kStrip = 128;                 // outputs a warp takes at once: a group of four to a lane
+constexpr int kTile = kStrip + kStrip / 4;  // floats of shared memory a warp turns a strip around in
+
+struct Quad {
+  float x[4] = {0, 0, 0, 0};
+};
+
+// RowLossArgs as the kernels take it.
+struct DeviceRows {
+  std::int64_t batch;
+  int classes;
+  bool vectors;  // every row of every matrix starts at a multiple of 16 bytes
+  const float* output;
+  const std::int32_t* labels;
+  const float* targets;
+  float loss_scale;
+  float gradient_scale;
+  float* gradient;
+  float* residual;
+  float* v;
+  float* sample_loss;
+  float* residual_sq;
+  std::int32_t* correct;
+};
+
+inline DeviceRows device_rows(const RowLossArgs<float>& args, float* v) {
+  const auto aligned = [](const float* pointer) {
+    return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0;
+  };
+  DeviceRows rows;
+  rows.batch = args.batch;
+  rows.classes = static_cast<int>(args.classes);
+  rows.vectors = args.classes % 4 == 0 && aligned(args.output) && aligned(args.targets) &&
+                 aligned(args.gradient) && aligned(args.residual) && aligned(v);
+  rows.output = args.output;
+  rows.labels = args.labels;
+  rows.targets = args.targets;
+  rows.loss_scale = static_cast<float>(args.scale);
+  rows.gradient_scale = static_cast<float>(args.scale / static_cast<double>(args.batch));
+  rows.gradient = args.gradient;
+  rows.residual = args.residual;
+  rows.v = v;
+  rows.sample_loss = args.sample_loss;
+  rows.residual_sq = args.residual_sq;
+  rows.correct = args.correct;
+  return rows;
+}
+
+// Where a lane works. Its warp goes through `span` consecutive outputs in memory, strip by strip; lane and
+// strip give a group of four. A strip of several short rows is the only one of its span.
+struct LanePlace {
+  std::int64_t row;
+  std::int64_t span_first;  // index of the span in the matrices
+  int span;                 // may be negative: nothing to do
+  int offset;               // of the lane's group in the strip
+  int element;              // index in its row of the first output of the lane's first group
+  int left;                 // outputs of the row from there on; not positive: none
+  bool writes_row;          // this lane stores the row's values
+
+  __device__ bool has_strip(int strip) const { return strip * kStrip < span; }
+};
+
+// The lane's place in a warp that goes through outputs first, first + 1 ... of one row, at most `reach`.
+__device__ inline LanePlace place_in_row(int classes, std::int64_t row, int first, int reach, int lane) {
+  LanePlace place;
+  place.row = row;
+  place.span_first = row * classes + first;
+  place.span = min(reach, classes - first);
+  place.offset = 4 * lane;
+  place.element = first + 4 * lane;
+  place.left = classes - place.element;
+  place.writes_row = threadIdx.x == 0;
+  return place;
+}
+
+// A lane's four outputs of a row.
+struct Group {
+  int element;   // index in the row of the first
+  int valid;     // how many of them the row has: 4 or more for all, 0 or less for none
+  int label_at;  // the label's index less `element`; with dense targets not in [0, 4)
+
+  __device__ bool has(int k) const { return k < valid; }
+};
+
+// The target of a row as far as one number tells it.
+struct RowTarget {
+  int label = -1;
+  float label_output = 0;
+
+  __device__ Group group(const LanePlace& place, int strip) const {
+    const int element = place.element + strip * kStrip;
+    return Group{element, place.left - strip * kStrip, label < 0 ? -1 : label - element};
+  }
+};
+
+template <bool kDense>
+__device__ RowTarget row_target(const DeviceRows& rows, std::int64_t row) {
+  RowTarget target;
+  if constexpr (!kDense) {
+    target.label = rows.labels[row];
+    target.label_output = rows.output[row * rows.classes + target.label];
+  }
+  return target;
+}
+
+// A warp's reads and writes of strips. Where rows are aligned each lane moves its group as one vector. Else
+// the warp moves the strip in four coalesced accesses of one float a lane and turns it around in shared
+// memory, padded so that neither side has bank conflicts to speak of. kStream: the matrix is too large to be
+// found in a cache again after this access.
+template <unsigned kSize, bool kStream>
+class WarpMemory {
+ public:
+  __device__ WarpMemory(SharedArray<float, kSize>* tiles, int warp, int lane, bool vectors)
+      : tiles_(tiles), base_(warp * kTile), lane_(lane), vectors_(vectors) {}
+
+  // The lane's group; 0 for what the row does not have.
+  __device__ Quad load(const float* __restrict__ x, const LanePlace& place, int strip, bool last_use) const {
+    const float* source = x + place.span_first + strip * kStrip;
+    const int valid = place.left - strip * kStrip;
+    Quad quad;
+    if (vectors_) {
+      if (valid > 0) {
+        const float4 vector = load_vector(reinterpret_cast<const float4*>(source + place.offset), last_use);
+        quad = Quad{{vector.x, vector.y, vector.z, vector.w}};
+      }
+      return quad;
+    }
+    const int count = place.span - strip * kStrip;
+#pragma unroll
+    for (int k = 0; k < 4; ++k) {
+      const int i = lane_ + 32 * k;
+      if (i < count) at(i) = source[i];
+    }
+    __syncwarp();
+#pragma unroll
+    for (int k = 0; k < 4; ++k) {
+      if (k < valid) quad.x[k] = at(place.offset + k);
+    }
+    __syncwarp();
+    return quad;
+  }
+
+  __device__ void store(float* __restrict__ x, const LanePlace& place, int strip, const Quad& quad) const {
+    float* target = x + place.span_first + strip * kStrip;
+    const int valid = place.left - strip * kStrip;
+    if (vectors_) {
+      if (valid > 0) {
+        store_vector(reinterpret_cast<float4*>(target + place.offset),
+                     make_float4(quad.x[0], quad.x[1], quad.x[2], quad.x[3]));
+      }
+      return;
+    }
+    const int count = place.span - strip * kStrip;
+#pragma unroll
+    for (int k = 0; k < 4; ++k) {
+      if (k < valid) at(place.offset + k) = quad.x[k];
+    }
+    __syncwarp();
+#pragma unroll
+    for (int k = 0; k < 4; ++k) {
+      const int i = lane_ + 32 * k;
+      if (i < count) target[i] = at(i);
+    }
+    __syncwarp();
+  }
+
+ private:
+  __device__ float& at(int i) const { return (*tiles_)[base_ + i + i / 4]; }
+
+  __device__ static float4 load_vector(const float4* source, bool last_use) {
+#if defined(__CUDACC__)
+    if (kStream && last_use) return __ldcs(source);
+#else
+    static_cast<void>(last_use);
+#endif
+    return *source;
+  }
+  __device__ static void store_vector(float4* target, float4 vector) {
+#if defined(__CUDACC__)
+    if (kStream) {
+      __stcs(target, vector);
+      return;
+    }
+#endif
+    *target = vector;
+  }
+
+  SharedArray<float, kSize>* tiles_;
+  int base_;
+  int lane_;
+  bool vectors_;
+};
+
+// Whether the row's prediction is right. Labels: no output seen ranks above the label's.
+template <bool kDense>
+struct Ranking {
+  std::uint32_t below = 1;
+
+  __device__ void merge(const Ranking& other) { below &= other.below; }
+  __device__ void add(const Group& group, const RowTarget& target, const Quad& f, const Quad&) {
+    bool all_before = true;
+    bool all_after = true;
+#pragma unroll
+    for (int k = 0; k < 4; ++k) {
+      all_before = all_before && (!group.has(k) || ranks_below(f.x[k], target.label_output, true));
+      all_after = all_after && (!group.has(k) || ranks_below(f.x[k], target.label_output, false));
+    }
+    bool ranked = group.label_at >= 4 ? all_before : all_after;
+    if (group.label_at > 0 && group.label_at < 4) {
+#pragma unroll
+      for (int k = 0; k < 3; ++k) {
+        ranked = ranked && ranks_below(f.x[k], target.label_output, k < group.label_at);
+      }
+    }
+    below &= ranked ? 1u : 0u;
+  }
+  __device__ bool correct(float) const { return below != 0; }
+};
+
+// Dense targets: the first largest output and the first largest target are at the same place.
+template <>
+struct Ranking<true> {
+  FirstMaximum<float> output;
+  FirstMaximum<float> target;
+
+  __device__ void merge(const Ranking& other) {
+    output.merge(other.output.value, other.output.index);
+    target.merge(other.target.value, other.target.index);
+  }
+  __device__ void add(const Group& group, const RowTarget&, const Quad& f, const Quad& y) {
+#pragma unroll
+    for (int k = 0; k < 4; ++k) {
+      if (!group.has(k)) continue;
+      output.merge(f.x[k], group.element + k);
+      target.merge(y.x[k], group.element + k);
+    }
+  }
+  // NaN anywhere shows in residual_sq.
+  __device__ bool correct(float residual_sq) const {
+    return residual_sq == residual_sq && output.index == target.index;
+  }
+};
+
+// The merge of what `lanes` neighbouring lanes hold, the same in each; `lanes` is a power of two.
+template <class S>
+__device__ S warp_merge(S sums, int lanes) {
+  constexpr int kWords = sizeof(S) / 4;
+  static_assert(sizeof(S) % 4 == 0);
+#pragma unroll
+  for (int distance = 1; distance < lanes; distance *= 2) {
+    std::uint32_t words[kWords];
+    memcpy(words, &sums, sizeof(S));
+#pragma unroll
+    for (int i = 0; i < kWords; ++i) words[i] = __shfl_xor_sync(kFullWarp, words[i], distance);
+    S other;
+    memcpy(&other, words, sizeof(S));
+    sums.merge(other);
+  }
+  return sums;
+}
+
+__device__ inline Ranking<false> warp_merge(Ranking<false> ranking, int lanes) {
+  const unsigned votes = __ballot_sync(kFullWarp, ranking.below != 0);
+  const unsigned all = lanes == 32 ? kFullWarp : (1u << lanes) - 1;
+  const unsigned first = threadIdx.x % 32 & ~static_cast<unsigned>(lanes - 1);
+  ranking.below = (votes >> first & all) == all ? 1 : 0;
+  return ranking;
+}
+
+// All a row's outputs add up to.
+template <class Loss, bool kDense>
+struct RowTotals {
+  typename Loss::Sums sums;
+  Ranking<kDense> ranking;
+
+  __device__ void merge(const RowTotals& other) {
+    sums.merge(other.sums);
+    ranking.merge(other.ranking);
+  }
+};
+
+template <class Loss, bool kDense>
+constexpr unsigned kTotalWords = sizeof(RowTotals<Loss, kDense>) / 4;
+
+// The merge of what all threads of a block hold, the same in each. Has one barrier; once a kernel, since
+// `shared` is not free again afterwards.
+template <class Loss, bool kDense, unsigned kSize>
+__device__ void block_merge(RowTotals<Loss, kDense>& total, SharedArray<std::uint32_t, kSize>& shared) {
+  constexpr int kWords = kTotalWords<Loss, kDense>;
+  const int warps = blockDim.x / 32;
+  const int warp = threadIdx.x / 32;
+  const int lane = threadIdx.x % 32;
+  total.sums = warp_merge(total.sums, 32);
+  total.ranking = warp_merge(total.ranking, 32);
+  if (warps == 1) return;
+  std::uint32_t words[kWords];
+  if (lane == 0) {
+    memcpy(words, &total, sizeof(total));
+#pragma unroll
+    for (int i = 0; i < kWords; ++i) shared[warp * kWords + i] = words[i];
+  }
+  __syncthreads();
+  int lanes = 2;
+  while (lanes < warps) lanes *= 2;
+  const int other = lane & (lanes - 1);
+  total = RowTotals<Loss, kDense>();
+  if (other < warps) {
+#pragma unroll
+    for (int i = 0; i < kWords; ++i) words[i] = shared[other * kWords + i];
+    memcpy(&total, words, sizeof(total));
+  }
+  total.sums = warp_merge(total.sums, lanes);
+  total.ranking = warp_merge(total.ranking, lanes);
+}
+
+// r = y - f of a group.
+template <bool kDense>
+__device__ Quad group_residual(const Group& group, const Quad& f, const Quad& y) {
+  Quad r;
+#pragma unroll
+  for (int k = 0; k < 4; ++k) r.x[k] = kDense ? y.x[k] - f.x[k] : one_hot_residual(f.x[k], false);
+  if (!kDense && group.label_at >= 0 && group.label_at < 4) {
+#pragma unroll
+    for (int k = 0; k < 4; ++k) {
+      if (k == group.label_at) r.x[k] = one_hot_residual(f.x[k], true);
+    }
+  }
+  return r;
+}
+
+// The groups of a row that a lane holds between the sums and the gradient.
+template <class Loss, bool kDense, int kGroups>
+struct RowInRegisters {
+  typename Loss::Row row;
+  RowTarget target;
+  typename Loss::template Kept<kDense> kept[kGroups];
+  Ranking<kDense> ranking;
+
+  template <class Memory>
+  __device__ void load(const DeviceRows& rows, const Loss& loss, const LanePlace& place, const Memory& memory,
+                       bool last_use = true) {
+    target = row_target<kDense>(rows, place.row);
+    row = loss.begin_row(place.row);
+    Quad f[kGroups];
+    Quad y[kGroups];
+#pragma unroll
+    for (int j = 0; j < kGroups; ++j) {
+      if (!place.has_strip(j)) continue;
+      f[j] = memory.load(rows.output, place, j, last_use);
+      if constexpr (kDense) y[j] = memory.load(rows.targets, place, j, last_use);
+    }
+    const typename Loss::Draws draws = loss.template prepare<kGroups>(row, place);
+#pragma unroll
+    for (int j = 0; j < kGroups; ++j) {
+      if (!place.has_strip(j)) continue;
+      const Group group = target.group(place, j);
+      ranking.add(group, target, f[j], y[j]);
+      kept[j] = loss.template keep<kDense>(row, draws, j, group, f[j], y[j]);
+    }
+  }
+
+  __device__ typename Loss::Sums sum(const Loss& loss, const LanePlace& place) const {
+    typename Loss::Sums sums;
+#pragma unroll
+    for (int j = 0; j < kGroups; ++j) {
+      if (place.has_strip(j)) loss.add(sums, kept[j], target.group(place, j));
+    }
+    return sums;
+  }
+
+  __device__ void redraw(const Loss& loss, const LanePlace& place) {
+    ++row.attempt;
+#pragma unroll
+    for (int j = 0; j < kGroups; ++j) {
+      if (place.has_strip(j)) loss.redraw(kept[j], row, target.group(place, j));
+    }
+  }
+
+  // `result` is what the loss makes of the row's sums.
+  template <class Memory>
+  __device__ void store_groups(const DeviceRows& rows, const Loss& loss, const LanePlace& place,
+                               const Memory& memory, const typename Loss::Result& result) const {
+#pragma unroll
+    for (int j = 0; j < kGroups; ++j) {
+      if (!place.has_strip(j)) continue;
+      const Group group = target.group(place, j);
+      Quad quad;
+      if (rows.gradient != nullptr) {
+#pragma unroll
+        for (int k = 0; k < 4; ++k) {
+          quad.x[k] = loss.gradient(result, kept[j], group, k) * rows.gradient_scale;
+        }
+        memory.store(rows.gradient, place, j, quad);
+      }
+      if (rows.residual != nullptr) memory.store(rows.residual, place, j, loss.residual(kept[j], group));
+      if constexpr (Loss::kDirection) {
+        if (rows.v == nullptr) continue;
+#pragma unroll
+        for (int k = 0; k < 4; ++k) quad.x[k] = loss.direction(result, kept[j], k);
+        memory.store(rows.v, place, j, quad);
+      }
+    }
+  }
+};
+
+// The values of a row, by the one lane that `place` tells.
+template <class Loss, bool kDense>
+__device__ void store_row(const DeviceRows& rows, const LanePlace& place, const typename Loss::Result& result,
+                          const Ranking<kDense>& ranking) {
+  if (!place.writes_row) return;
+  rows.sample_loss[place.row] = rows.loss_scale * result.loss;
+  rows.residual_sq[place.row] = result.residual_sq;
+  rows.correct[place.row] = ranking.correct(result.residual_sq) ? 1 : 0;
+}
+
+}  // namespace qmse
