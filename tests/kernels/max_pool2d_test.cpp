@@ -7,6 +7,7 @@
 #include "kernels/core/error.h"
 #include "tests/support/catch.h"
 #include "tests/support/numbers.h"
+#include "tests/support/pool_cases.h"
 #include "tests/support/small_op_references.h"
 
 using namespace qmse;
@@ -18,13 +19,6 @@ namespace {
 const MaxPool2dShape kShapes[] = {{2, 3, 28, 28, 2}, {3, 2, 14, 14, 2}, {1, 2, 7, 7, 2},  {2, 2, 8, 9, 2},
                                   {1, 1, 2, 2, 2},   {1, 3, 5, 4, 1},   {2, 2, 9, 11, 3}, {1, 2, 31, 47, 15},
                                   {1, 1, 6, 5, 5},   {40, 7, 13, 17, 4}};
-
-std::int64_t inputs(const MaxPool2dShape& shape) {
-  return shape.batch * shape.channels * shape.in_height * shape.in_width;
-}
-std::int64_t outputs(const MaxPool2dShape& shape) {
-  return shape.batch * shape.channels * shape.out_height() * shape.out_width();
-}
 
 template <class T>
 void check_against_reference() {

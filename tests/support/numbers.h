@@ -1,6 +1,7 @@
 // Random inputs, comparisons and central differences for tests of numeric code.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -27,6 +28,18 @@ template <class T>
 std::vector<double> to_f64(const std::vector<T>& values) {
   return {values.begin(), values.end()};
 }
+
+// A buffer whose first element is `offset` floats after a 16-byte boundary.
+struct Placed {
+  std::size_t offset;
+  std::vector<float> all;
+
+  Placed(const std::vector<float>& values, std::size_t place) : offset(place), all(place, -7.0f) {
+    all.insert(all.end(), values.begin(), values.end());
+  }
+  float* data() { return all.data() + offset; }
+  std::vector<float> values() const { return {all.begin() + static_cast<std::ptrdiff_t>(offset), all.end()}; }
+};
 
 // |actual - expected| <= relative * |expected| + absolute for every element; a failure names the worst.
 template <class T>

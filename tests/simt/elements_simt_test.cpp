@@ -1,0 +1,33 @@
+#include <cstdint>
+#include <vector>
+
+#include "kernels/core/elements.cuh"
+#include "tests/support/catch.h"
+
+using namespace qmse;
+
+TEST_CASE("elements: division in 32 and in 64 bits") {
+  const std::int64_t large = (std::int64_t{1} << 32) + 7;
+  for (const std::int64_t n : {std::int64_t{0}, std::int64_t{1}, std::int64_t{12345},
+                               std::int64_t{0xFFFFFFFF}, large, large * 1000 + 3}) {
+    for (const std::int64_t d :
+         {std::int64_t{1}, std::int64_t{3}, std::int64_t{784}, std::int64_t{0xFFFFFFFF}, large}) {
+      CAPTURE(n, d);
+      const Quotient result = divide(n, d);
+      CHECK(result.quotient == n / d);
+      CHECK(result.remainder == n % d);
+    }
+  }
+}
+
+TEST_CASE("elements: a walk passes channel after channel and begins again") {
+  const std::int64_t channels = 3, inner = 5;
+  for (std::int64_t begin = 0; begin < 2 * channels * inner; ++begin) {
+    ChannelWalk walk(begin, channels, inner);
+    for (std::int64_t i = begin; i < begin + 20; ++i) {
+      CAPTURE(begin, i);
+      CHECK(walk.channel() == i / inner % channels);
+      walk.advance();
+    }
+  }
+}

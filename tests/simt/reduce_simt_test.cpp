@@ -1,0 +1,92 @@
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "kernels/reduce/reduce.cuh"
+#include "tests/simt/executor.h"
+#include "tests/support/catch.h"
+#include "tests/support/numbers.h"
+#include "tests/support/small_op_references.h"
+
+using namespace qmse;
+using namespace qmse::test;
+
+namespace {
+
+constexpr std::int64_t kSizes[] = {0, 1, 3, 4, 5, 1023, 1024, 1025, 4095, 4096, 4097, 9001};
+
+}  // namespace
+
+TEST_CASE("reduce: the sum's kernels agree with the reference, the same bits in any order of threads") {
+  for (const std::int64_t n : kSizes) {
+    const auto x = random_values<float>(n, 1, -100, 100);
+    double first = -1;
+    for (const std::uint64_t seed : simt::seeds()) {
+      for (const std::size_t offset : {0u, 1u}) {
+        CAPTURE(seed, n, offset);
+        Placed there(x, offset);
+        std::vector<double> partials(static_cast<std::size_t>(norm_partials(n)), -1.0);
+        double result = -1;
+        simt::Launcher launcher(seed);
+        launch_sum_of_squares(launcher, n, there.data(), partials.data(), &result);
+        check_close(std::vector<double>{result}, {reference_sum_of_squares(to_f64(x))},
+                    1e-14);  // f64, a short tree
+        if (first < 0) first = result;
+        CHECK(result == first);
+      }
+    }
+  }
+}
+
+TEST_CASE("reduce: many partial sums are all added") {
+  const std::int64_t chunks = 1300;  // more than the block has threads, and no multiple of them
+  std::vector<double> partials;
+  for (std::int64_t i = 0; i < chunks; ++i) partials.push_back(static_cast<double>(i));
+  for (const std::uint64_t seed : simt::seeds()) {
+    CAPTURE(seed);
+    double result = -1;
+    simt::Launcher launcher(seed);
+    launch_norm_total(launcher, chunks * kNormChunk - 5, partials.data(), &result);
+    CHECK(result == 1300.0 * 1299.0 / 2);
+  }
+}
+
+TEST_CASE("reduce: the add kernel adds every element") {
+  for (const std::uint64_t seed : simt::seeds()) {
+    for (const std::int64_t n : kSizes) {
+      for (const std::size_t offset : {0u, 1u}) {
+        CAPTURE(seed, n, offset);
+        const auto x = random_values<float>(n, 2), y = random_values<float>(n, 3);
+        Placed sum(y, offset);
+        std::vector<float> expected = y;
+        simt::Launcher launcher(seed);
+        launch_add(launcher, n, x.data(), sum.data());
+        for (std::size_t i = 0; i < y.size(); ++i) expected[i] = y[i] + x[i];
+        CHECK((sum.values() == expected));
+      }
+    }
+  }
+}
+
+TEST_CASE("reduce: the kernel finds the first non-finite element") {
+  using Limits = std::numeric_limits<float>;
+  for (const std::uint64_t seed : simt::seeds()) {
+    for (const std::int64_t n : {0, 1, 6, 1029, 4000}) {
+      std::vector<float> x(static_cast<std::size_t>(n), Limits::max());
+      simt::Launcher launcher(seed);
+      std::int64_t index = -5;
+      launch_first_non_finite(launcher, n, x.data(), &index);
+      CHECK(index == n);
+      for (const std::int64_t at : {std::int64_t{0}, n / 2, n - 1}) {
+        if (at < 0 || at >= n) continue;
+        for (const float bad : {Limits::quiet_NaN(), -Limits::infinity()}) {
+          CAPTURE(seed, n, at, bad);
+          std::vector<float> damaged = x;
+          for (std::int64_t i = at; i < n; i += 3) damaged[static_cast<std::size_t>(i)] = bad;
+          launch_first_non_finite(launcher, n, damaged.data(), &index);
+          CHECK(index == at);
+        }
+      }
+    }
+  }
+}
