@@ -18,12 +18,14 @@
 #include "engine/input_file.h"
 #include "kernels/core/error.h"
 #include "tests/support/catch.h"
+#include "tests/support/error_message.h"
 #include "tests/support/temp_directory.h"
 
 namespace qmse {
 namespace {
 
 namespace fs = std::filesystem;
+using test::mentions;
 using test::read_bytes;
 using test::TempDirectory;
 using test::write_bytes;
@@ -35,19 +37,9 @@ std::vector<std::string> names_in(const fs::path& folder) {
   return names;
 }
 
-// The message of the IoError that `action` throws.
 template <class Action>
 std::string io_error(Action action) {
-  try {
-    action();
-  } catch (const IoError& error) {
-    return error.what();
-  }
-  return "no IoError";
-}
-
-bool mentions(const std::string& message, const std::string& part) {
-  return message.find(part) != std::string::npos && message.find('\n') == std::string::npos;
+  return test::message_of<IoError>(action);
 }
 
 TEST_CASE("atomic_file: creates and replaces, and leaves nothing else") {
@@ -158,9 +150,8 @@ TEST_CASE("atomic_file: refuses what it cannot replace") {
 TEST_CASE("atomic_file: a folder without write permission is an error") {
   const TempDirectory folder;
   fs::create_directory(folder / "sub");
-  fs::permissions(folder.path(), fs::perms::owner_all | fs::perms::others_exec | fs::perms::others_read);
-  fs::permissions(folder / "sub", fs::perms::owner_read | fs::perms::owner_exec | fs::perms::others_read |
-                                      fs::perms::others_exec);
+  fs::permissions(folder.path(), fs::perms{0755});
+  fs::permissions(folder / "sub", fs::perms{0555});
   const bool root = ::geteuid() == 0;  // root ignores permissions: act as nobody
   if (root) REQUIRE(::seteuid(65534) == 0);
   const std::string message = io_error([&] { write_file_atomically(folder / "sub" / "file", "x"); });

@@ -9,6 +9,7 @@
 
 #include "kernels/core/error.h"
 #include "tests/support/catch.h"
+#include "tests/support/error_message.h"
 #include "tests/support/mutation.h"
 #include "tests/support/temp_directory.h"
 
@@ -17,6 +18,8 @@ namespace {
 
 namespace fs = std::filesystem;
 using Shape64 = std::vector<std::int64_t>;
+using test::mentions;
+using test::message_of;
 using test::read_bytes;
 using test::TempDirectory;
 using test::write_bytes;
@@ -26,21 +29,6 @@ std::string raw_file(const std::string& header, const std::string& data) {
   std::string bytes;
   for (int i = 0; i < 8; ++i) bytes += static_cast<char>(header.size() >> (8 * i));
   return bytes + header + data;
-}
-
-// The message of the `Exception` that `action` throws.
-template <class Exception, class Action>
-std::string message_of(Action action) {
-  try {
-    action();
-  } catch (const Exception& error) {
-    return error.what();
-  }
-  return "not thrown";
-}
-
-bool mentions(const std::string& message, const std::string& part) {
-  return message.find(part) != std::string::npos && message.find('\n') == std::string::npos;
 }
 
 bool rejects(const std::string& bytes, const std::string& cause) {

@@ -6,28 +6,21 @@
 
 #include "kernels/core/error.h"
 #include "tests/support/catch.h"
+#include "tests/support/error_message.h"
 
 namespace qmse {
 namespace {
+
+using test::mentions;
 
 // Equal up to a few roundings of the f64 formula; every expected value below is worked out by hand.
 bool near(double actual, double expected) {
   return std::abs(actual - expected) <= 4e-16 * std::abs(expected);
 }
 
-// The message of the ConfigError that `action` throws.
 template <class Action>
 std::string config_error(Action action) {
-  try {
-    action();
-  } catch (const ConfigError& error) {
-    return error.what();
-  }
-  return "no ConfigError";
-}
-
-bool mentions(const std::string& message, const std::string& part) {
-  return message.find(part) != std::string::npos && message.find('\n') == std::string::npos;
+  return test::message_of<ConfigError>(action);
 }
 
 TEST_CASE("schedule: constant") {

@@ -34,6 +34,9 @@ class TempDirectory {
 
 // Whole files, for building test inputs and for comparing outputs byte by byte.
 inline void write_bytes(const std::filesystem::path& path, std::string_view bytes) {
+  std::error_code ignored;
+  std::filesystem::remove(path,
+                          ignored);  // truncating in place makes some file systems flush: slow in long loops
   std::ofstream file(path, std::ios::binary);
   file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   file.close();

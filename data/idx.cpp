@@ -1,0 +1,141 @@
+#include "data/idx.h"
+
+#include <algorithm>
+#include <array>
+#include <new>
+
+#include "engine/in_quotes.h"
+#include "kernels/core/error.h"
+
+namespace qmse {
+namespace {
+
+constexpr std::uint64_t kMostElements = std::uint64_t{4} << 30;
+constexpr std::size_t kFirstPiece = std::size_t{1} << 20;  // bytes
+constexpr unsigned char kUnsignedByte = 0x08;
+
+[[noreturn]] void fail(const std::filesystem::path& path, const std::string& cause) {
+  throw DataError(in_quotes(path) + " is no valid IDX file: " + cause + "; fetch the file again");
+}
+
+std::string text_of(const std::vector<std::int64_t>& shape) {
+  std::string text;
+  for (const std::int64_t size : shape) text += (text.empty() ? "" : " x ") + std::to_string(size);
+  return text;
+}
+
+// The plain file if there is one, else the compressed one.
+std::filesystem::path find_file(const std::filesystem::path& directory, const std::string& stem) {
+  for (const char* suffix : {"", ".gz"}) {
+    const std::filesystem::path path = directory / (stem + suffix);
+    std::error_code ignored;
+    const bool missing =
+        std::filesystem::status(path, ignored).type() == std::filesystem::file_type::not_found;
+    if (!missing) return path;  // what else may be wrong with it, opening it will say
+  }
+  throw IoError("cannot find " + in_quotes(directory / stem) + " or the same with .gz; put the file there");
+}
+
+}  // namespace
+
+IdxFile::IdxFile(const std::filesystem::path& path, int dimensions) : file_(path) {
+  std::array<unsigned char, 2> start{};
+  file_.read(0, start.data(), std::min<std::uint64_t>(start.size(), file_.size()));
+  if (start[0] == 0x1f && start[1] == 0x8b) gzip_ = std::make_unique<GzipReader>(file_);
+  read_header(dimensions);
+}
+
+void IdxFile::read_exactly(void* destination, std::size_t bytes) {
+  if (gzip_) {
+    if (gzip_->read(destination, bytes) < bytes) fail(path(), "it ends before its elements do");
+    return;
+  }
+  if (bytes > file_.size() - position_) fail(path(), "it ends before its header does");
+  file_.read(position_, destination, bytes);
+  position_ += bytes;
+}
+
+void IdxFile::read_header(int dimensions) {
+  std::array<unsigned char, 4> magic{};
+  read_exactly(magic.data(), magic.size());
+  if (magic[0] != 0 || magic[1] != 0) fail(path(), "its first two bytes are not zero");
+  if (magic[2] != kUnsignedByte)
+    fail(path(), "its elements are no unsigned bytes (type " + std::to_string(magic[2]) + ")");
+  if (magic[3] != dimensions) {
+    fail(path(), "it has " + std::to_string(magic[3]) + " dimensions where " + std::to_string(dimensions) +
+                     " are needed");
+  }
+  bytes_ = 1;
+  for (int d = 0; d < dimensions; ++d) {
+    std::array<unsigned char, 4> size{};
+    read_exactly(size.data(), size.size());
+    shape_.push_back(std::int64_t{size[0]} << 24 | size[1] << 16 | size[2] << 8 | size[3]);
+    if (shape_.back() == 0) fail(path(), "dimension " + std::to_string(d) + " is 0");
+    // (2^32 + 1) (2^32 - 1) < 2^64: the product cannot overflow.
+    bytes_ = std::min(bytes_ * static_cast<std::uint64_t>(shape_.back()), kMostElements + 1);
+  }
+  if (bytes_ > kMostElements)
+    fail(path(), "its header announces " + text_of(shape_) + " elements, more than 4 GiB");
+  if (!gzip_ && bytes_ != file_.size() - position_) {
+    fail(path(), "its header announces " + text_of(shape_) + " elements, but " +
+                     std::to_string(file_.size() - position_) + " bytes follow it");
+  }
+}
+
+std::vector<std::uint8_t> IdxFile::read() {
+  std::vector<std::uint8_t> elements;
+  try {
+    if (!gzip_) {
+      elements.resize(bytes_);
+      read_exactly(elements.data(), elements.size());
+      return elements;
+    }
+    while (elements.size() < bytes_) {
+      const std::size_t done = elements.size();
+      const std::size_t piece = std::min<std::uint64_t>(bytes_ - done, std::max(done, kFirstPiece));
+      elements.reserve(done + piece);  // resize alone may reserve twice as much
+      elements.resize(done + piece);
+      read_exactly(elements.data() + done, piece);
+    }
+  } catch (const std::bad_alloc&) {
+    throw OutOfMemory("no memory for the " + std::to_string(bytes_) + " bytes of " + in_quotes(path()));
+  }
+  // Asking for one more byte also makes the reader verify the checksum.
+  std::uint8_t extra = 0;
+  if (gzip_->read(&extra, 1) != 0) fail(path(), "more bytes follow its " + text_of(shape_) + " elements");
+  return elements;
+}
+
+ImageDataset read_idx_dataset(const std::filesystem::path& directory, Split split, const std::string& name,
+                              const std::vector<std::string>& class_names) {
+  const std::string prefix = split == Split::train ? "train" : "t10k";
+  IdxFile images(find_file(directory, prefix + "-images-idx3-ubyte"), 3);
+  IdxFile labels(find_file(directory, prefix + "-labels-idx1-ubyte"), 1);
+  if (images.shape()[0] != labels.shape()[0]) {
+    throw DataError(in_quotes(images.path()) + " has " + std::to_string(images.shape()[0]) + " images, but " +
+                    in_quotes(labels.path()) + " has " + std::to_string(labels.shape()[0]) +
+                    " labels; fetch both files again, from one source");
+  }
+  ImageDataset dataset;
+  dataset.name = name;
+  dataset.split = split;
+  dataset.count = images.shape()[0];
+  dataset.channels = 1;
+  dataset.height = images.shape()[1];
+  dataset.width = images.shape()[2];
+  dataset.class_names = class_names;
+  const std::vector<std::uint8_t> bytes = labels.read();
+  const auto wrong =
+      std::find_if(bytes.begin(), bytes.end(), [&](std::uint8_t b) { return b >= class_names.size(); });
+  if (wrong != bytes.end()) {
+    throw DataError("label " + std::to_string(*wrong) + " of sample " +
+                    std::to_string(wrong - bytes.begin()) + " in " + in_quotes(labels.path()) +
+                    " is not below " + std::to_string(class_names.size()) + ", the number of classes of " +
+                    name + "; fetch the file again");
+  }
+  dataset.labels.assign(bytes.begin(), bytes.end());
+  dataset.images = images.read();
+  return dataset;
+}
+
+}  // namespace qmse

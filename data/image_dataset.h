@@ -1,0 +1,32 @@
+// A labelled set of images, whole in memory.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace qmse {
+
+enum class Split { train, test };
+
+std::string_view name(Split split);  // "train", "test"
+
+struct ImageDataset {
+  std::string name;  // as in the registry, for example "fashion-mnist"
+  Split split = Split::train;
+  std::int64_t count = 0;  // N
+  std::int64_t channels = 0;
+  std::int64_t height = 0;
+  std::int64_t width = 0;
+  std::vector<std::string> class_names;  // one per class
+  std::vector<std::uint8_t> images;      // [N, C, H, W], 0 is black
+  std::vector<std::int32_t> labels;      // [N], each in [0, classes())
+
+  std::int64_t classes() const { return static_cast<std::int64_t>(class_names.size()); }
+
+  // The first n samples. ConfigError unless 1 <= n <= count.
+  ImageDataset first(std::int64_t n) const;
+};
+
+}  // namespace qmse

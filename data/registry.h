@@ -1,0 +1,37 @@
+// The data sets known by name, and where their files are looked for. A new one is a reader in a file of its
+// own and a row in registry.cpp.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/image_dataset.h"
+
+namespace qmse {
+
+// The names load_dataset() takes: "mnist", "fashion-mnist".
+std::vector<std::string> dataset_names();
+
+// Where data sets are looked for. Each folder holds one folder per data set, for example <folder>/mnist.
+struct DataPlaces {
+  std::string variable;                        // QMSE_DATA; empty: not given
+  std::string cache;                           // ~/.cache/qmse; empty: no home
+  std::string system = "/usr/share/datasets";  // Debian's packages
+};
+// Reads the environment variables QMSE_DATA and HOME: the only place of the library's data code that does.
+DataPlaces data_places_from_environment();
+
+// The folder with the files of data set `name`: under `explicit_directory` (the option --data) if that is not
+// empty, else under `places.variable` if that is not empty, and only where neither is given under
+// `places.cache`, then `places.system`. ConfigError for an unknown name; IoError where there is no such
+// folder, with the places looked at.
+std::filesystem::path find_data_directory(std::string_view name, const std::string& explicit_directory,
+                                          const DataPlaces& places = data_places_from_environment());
+
+// Reads one split of data set `name` from `directory`, as found by find_data_directory(). ConfigError for an
+// unknown name, IoError and DataError as the reader finds them.
+ImageDataset load_dataset(std::string_view name, const std::filesystem::path& directory, Split split);
+
+}  // namespace qmse
