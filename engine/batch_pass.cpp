@@ -28,6 +28,9 @@ BatchPass<T>::BatchPass(Context& context, const Network& network, const Resident
   sample_loss_ = Buffer(memory, n * sizeof(T), "batch losses");
   residual_sq_ = Buffer(memory, n * sizeof(T), "batch squared residuals");
   correct_ = Buffer(memory, n * sizeof(std::int32_t), "batch correct predictions");
+  if (context.is_cuda()) {
+    loss_workspace_ = Buffer(memory, row_loss_workspace_bytes(batch, data.classes), "workspace of the loss");
+  }
   if (options.keep_loss_details) {
     const std::size_t bytes = static_cast<std::size_t>(expected.count()) * sizeof(T);
     residual_ = Buffer(memory, bytes, "batch residuals");
@@ -64,6 +67,7 @@ LossBatch<T> BatchPass<T>::loss_batch(const std::uint64_t* step) {
   batch.row.residual_sq = residual_sq_.as<T>();
   batch.row.correct = correct_.as<std::int32_t>();
   batch.row.residual = residual_.as<T>();
+  batch.row.workspace = loss_workspace_.data();
   batch.sample_ids = sample_ids_.as<std::uint32_t>();
   batch.step = step;
   batch.v = v_.as<T>();

@@ -75,7 +75,7 @@ class BatchPass {
   Tape tape_;
   Value input_;
   Value output_;
-  Buffer labels_, sample_ids_, sample_loss_, residual_sq_, correct_, residual_, v_;
+  Buffer labels_, sample_ids_, sample_loss_, residual_sq_, correct_, residual_, v_, loss_workspace_;
 };
 
 }  // namespace qmse

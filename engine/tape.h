@@ -118,4 +118,13 @@ class Tape {
   Buffer finite_index_;          // result of the search for non-finite values
 };
 
+// Makes OperationOf<float> or OperationOf<double>, whichever the tape computes in, from (tape.context(),
+// arguments...).
+template <template <class> class OperationOf, class... Arguments>
+std::unique_ptr<Operation> make_operation(Tape& tape, const Arguments&... arguments) {
+  if (tape.options().dtype == DType::f64)
+    return std::make_unique<OperationOf<double>>(tape.context(), arguments...);
+  return std::make_unique<OperationOf<float>>(tape.context(), arguments...);
+}
+
 }  // namespace qmse

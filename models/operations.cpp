@@ -9,14 +9,6 @@ namespace qmse {
 
 namespace {
 
-// Makes Operation<float> or Operation<double>, whichever the tape computes in.
-template <template <class> class OperationOf, class... Arguments>
-std::unique_ptr<Operation> make_operation(Tape& tape, const Arguments&... arguments) {
-  if (tape.options().dtype == DType::f64)
-    return std::make_unique<OperationOf<double>>(tape.context(), arguments...);
-  return std::make_unique<OperationOf<float>>(tape.context(), arguments...);
-}
-
 // Runs `check` and puts the node's name before what it throws.
 template <class Check>
 void check_for(const std::string& name, const Check& check) {

@@ -1,0 +1,13 @@
+#include "kernels/core/cuda_context.h"
+#include "kernels/core/cuda_launcher.h"
+#include "tests/extending/quartic.cuh"
+#include "tests/extending/quartic.h"
+
+namespace example {
+
+void quartic_loss(qmse::CudaContext& context, const qmse::RowLossArgs<float>& args) {
+  qmse::CudaLauncher launcher(context.stream());
+  launch_quartic_loss(launcher, args);
+}
+
+}  // namespace example
