@@ -13,7 +13,7 @@ install(TARGETS qmse_qmse ${qmse_libraries} EXPORT qmseTargets ARCHIVE DESTINATI
 foreach(library IN LISTS qmse_libraries)
   string(REGEX REPLACE "^qmse_" "" folder "${library}")
   install(DIRECTORY "${PROJECT_SOURCE_DIR}/${folder}" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/qmse"
-          FILES_MATCHING PATTERN "*.h")
+          FILES_MATCHING PATTERN "*.h" PATTERN "*.cuh")
 endforeach()
 install(FILES "${PROJECT_BINARY_DIR}/generated/kernels/core/build_config.h"
         DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/qmse/kernels/core")
