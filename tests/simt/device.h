@@ -88,12 +88,10 @@ T atomic(T* address, const Change& change) {
 
 }  // namespace qmse::simt
 
-// The place of the call, as a default argument.
-#define QMSE_SIMT_HERE \
-  ::qmse::simt::Site { __builtin_FILE(), __builtin_LINE() }
-
-inline void __syncthreads(qmse::simt::Site where = QMSE_SIMT_HERE) { qmse::simt::wait_at_barrier(where); }
-inline void __syncwarp(unsigned mask = 0xFFFFFFFFu, qmse::simt::Site where = QMSE_SIMT_HERE) {
+inline void __syncthreads(qmse::simt::Site where = qmse::simt::Site::here()) {
+  qmse::simt::wait_at_barrier(where);
+}
+inline void __syncwarp(unsigned mask = 0xFFFFFFFFu, qmse::simt::Site where = qmse::simt::Site::here()) {
   qmse::simt::warp_operation({qmse::simt::WarpOperation::sync, mask, 0, qmse::simt::warp_size, 0}, where);
 }
 inline void __threadfence() {}
@@ -101,36 +99,36 @@ inline void __threadfence_block() {}
 
 template <class T>
 T __shfl_sync(unsigned mask, T value, int lane, int width = warpSize,
-              qmse::simt::Site where = QMSE_SIMT_HERE) {
+              qmse::simt::Site where = qmse::simt::Site::here()) {
   return qmse::simt::shuffle(qmse::simt::WarpOperation::shuffle, mask, value, static_cast<unsigned>(lane),
                              width, where);
 }
 template <class T>
 T __shfl_up_sync(unsigned mask, T value, unsigned distance, int width = warpSize,
-                 qmse::simt::Site where = QMSE_SIMT_HERE) {
+                 qmse::simt::Site where = qmse::simt::Site::here()) {
   return qmse::simt::shuffle(qmse::simt::WarpOperation::shuffle_up, mask, value, distance, width, where);
 }
 template <class T>
 T __shfl_down_sync(unsigned mask, T value, unsigned distance, int width = warpSize,
-                   qmse::simt::Site where = QMSE_SIMT_HERE) {
+                   qmse::simt::Site where = qmse::simt::Site::here()) {
   return qmse::simt::shuffle(qmse::simt::WarpOperation::shuffle_down, mask, value, distance, width, where);
 }
 template <class T>
 T __shfl_xor_sync(unsigned mask, T value, int lane_mask, int width = warpSize,
-                  qmse::simt::Site where = QMSE_SIMT_HERE) {
+                  qmse::simt::Site where = qmse::simt::Site::here()) {
   return qmse::simt::shuffle(qmse::simt::WarpOperation::shuffle_xor, mask, value,
                              static_cast<unsigned>(lane_mask), width, where);
 }
-inline unsigned __ballot_sync(unsigned mask, int predicate, qmse::simt::Site where = QMSE_SIMT_HERE) {
+inline unsigned __ballot_sync(unsigned mask, int predicate,
+                              qmse::simt::Site where = qmse::simt::Site::here()) {
   return static_cast<unsigned>(qmse::simt::vote(qmse::simt::WarpOperation::ballot, mask, predicate, where));
 }
-inline int __any_sync(unsigned mask, int predicate, qmse::simt::Site where = QMSE_SIMT_HERE) {
+inline int __any_sync(unsigned mask, int predicate, qmse::simt::Site where = qmse::simt::Site::here()) {
   return static_cast<int>(qmse::simt::vote(qmse::simt::WarpOperation::any, mask, predicate, where));
 }
-inline int __all_sync(unsigned mask, int predicate, qmse::simt::Site where = QMSE_SIMT_HERE) {
+inline int __all_sync(unsigned mask, int predicate, qmse::simt::Site where = qmse::simt::Site::here()) {
   return static_cast<int>(qmse::simt::vote(qmse::simt::WarpOperation::all, mask, predicate, where));
 }
-#undef QMSE_SIMT_HERE
 
 // Atomics, for the types CUDA has them for. Not for floats: the sum would depend on the order of threads.
 #define QMSE_SIMT_ATOMIC(name, expression, ...)                                                     \

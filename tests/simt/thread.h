@@ -12,10 +12,13 @@ namespace qmse::simt {
 
 inline constexpr unsigned warp_size = 32;
 
-// A place in the kernel's source.
+// A place in the kernel's source. As a default argument, here() is the place of the call.
 struct Site {
   const char* file;
   int line;
+  static constexpr Site here(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+    return {file, line};
+  }
   friend bool operator==(const Site& a, const Site& b) = default;
 };
 
