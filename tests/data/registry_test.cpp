@@ -1,5 +1,6 @@
 #include "data/registry.h"
 
+#include <cmath>
 #include <cstdlib>
 #include <iostream>
 #include <string>
