@@ -131,7 +131,10 @@ QMSE_HOST_DEVICE inline NormalPair normals_from_bits(std::uint32_t bits_r, std::
   return exchange ? NormalPair{b, a} : NormalPair{a, b};
 }
 
-// The four normals of one block of bits.
+// The four normals of one block of bits. Cost on a GPU, counted in the machine code for sm_75 and sm_90: 20
+// instructions a number and 10 to 20 for its Philox bits (10 where a loop shares the key's additions); a loop
+// that draws, squares, sums and stores has 40 an element in all, of which 2 (sm_90) to 3.5 (sm_75) use
+// the slow unit for conversions and approximations.
 QMSE_HOST_DEVICE inline NormalQuad normals_from_bits(const PhiloxBlock& bits) {
   const NormalPair first = normals_from_bits(bits.x[0], bits.x[1]);
   const NormalPair second = normals_from_bits(bits.x[2], bits.x[3]);
