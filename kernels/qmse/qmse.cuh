@@ -78,6 +78,8 @@ struct QmseSphereLoss : QmseSettings {
     Quad quad;
 #pragma unroll
     for (int k = 0; k < 4; ++k) quad.x[k] = group.has(k) ? n.n[k] : 0.0f;
+    // A single component is its sign: a normal of length 1, exactly.
+    if (classes == 1) quad.x[0] = direction_component(quad.x[0], 0.0f, 1);
     return quad;
   }
   template <bool kDense>
@@ -107,7 +109,7 @@ struct QmseSphereLoss : QmseSettings {
   }
   template <bool kDense>
   __device__ float direction(const Result& result, const Kept<kDense>& kept, int k) const {
-    return direction_component(kept.v.x[k], result.inverse_norm, classes);
+    return mul_rn(kept.v.x[k], result.inverse_norm);  // direction_component(); normals() took care of c = 1
   }
   template <bool kDense>
   __device__ float gradient(const Result& result, const Kept<kDense>& kept, const Group&, int k) const {

@@ -223,7 +223,7 @@ struct Ranking {
     if (group.label_at > 0 && group.label_at < 4) {
 #pragma unroll
       for (int k = 0; k < 3; ++k) {
-        ranked = ranked && ranks_below(f.x[k], target.label_output, k < group.label_at);
+        if (k < group.label_at) ranked = ranked && ranks_below(f.x[k], target.label_output, true);
       }
     }
     below &= ranked ? 1u : 0u;
