@@ -1,24 +1,35 @@
 // What an expected exception says.
 #pragma once
 
+#include <initializer_list>
+#include <stdexcept>
 #include <string>
 
 namespace qmse::test {
 
-// The message of the `Exception` that `action` throws; other exceptions pass through.
-template <class Exception, class Action>
-std::string message_of(Action action) {
+// The message of the E that `function` throws; any other exception passes through, and none at all is an
+// error.
+template <class E, class Function>
+std::string message_of(const Function& function) {
   try {
-    action();
-  } catch (const Exception& error) {
+    function();
+  } catch (const E& error) {
     return error.what();
   }
-  return "nothing was thrown";
+  throw std::logic_error("nothing was thrown");
 }
 
 // `message` is one line and has this part.
 inline bool mentions(const std::string& message, const std::string& part) {
   return message.find(part) != std::string::npos && message.find('\n') == std::string::npos;
+}
+
+// The first of `parts` that `text` does not contain, with `text`; empty where it contains them all.
+inline std::string missing(const std::string& text, std::initializer_list<const char*> parts) {
+  for (const char* part : parts) {
+    if (text.find(part) == std::string::npos) return std::string("no \"") + part + "\" in \"" + text + "\"";
+  }
+  return "";
 }
 
 }  // namespace qmse::test
