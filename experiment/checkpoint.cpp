@@ -23,9 +23,10 @@ void write_checkpoint(const std::filesystem::path& path, const ParameterStore& s
   for (const Optimizer::State& state : optimizer.state()) tensors.add(store, state.flat, prefix(state));
   // As tensors and not as JSON, which has no NaN: training may go on after one (--on-nan continue).
   const EpochMetrics& metrics = position.metrics;
-  tensors.add(kSums, std::vector<double>{metrics.loss, metrics.residual_sq, metrics.gradient_norm_sq,
-                                         metrics.last_loss, position.seconds, position.step_seconds});
-  tensors.add(kCounts,
+  tensors.add(kSums, {kSumCount},
+              std::vector<double>{metrics.loss, metrics.residual_sq, metrics.gradient_norm_sq,
+                                  metrics.last_loss, position.seconds, position.step_seconds});
+  tensors.add(kCounts, {kCountCount},
               std::vector<std::int64_t>{position.epoch, static_cast<std::int64_t>(position.counter.step),
                                         static_cast<std::int64_t>(position.counter.index),
                                         static_cast<std::int64_t>(position.counter.first), metrics.correct,

@@ -22,9 +22,13 @@ Activation parse_activation(const std::string& name) {
   throw ConfigError("unknown activation '" + name + "': use relu, tanh, sigmoid or identity");
 }
 
-ModelDescription from_config(const TrainConfig& config) {
+}  // namespace
+
+ModelDescription describe_model(const TrainConfig& config, const Shape& input, std::int64_t classes) {
   ModelDescription description;
   description.model = config.model;
+  description.input = input;
+  description.classes = classes;
   if (config.model == "cnn") {
     description.conv_channels = config.conv_channels;
     description.kernel_size = config.kernel_size;
@@ -36,13 +40,18 @@ ModelDescription from_config(const TrainConfig& config) {
   return description;
 }
 
-}  // namespace
-
-ModelDescription describe_model(const TrainConfig& config, const Shape& input, std::int64_t classes) {
-  ModelDescription description = from_config(config);
-  description.input = input;
-  description.classes = classes;
-  return description;
+TrainConfig config_of(const ModelDescription& description) {
+  TrainConfig config;
+  config.model = description.model;
+  if (description.model == "cnn") {
+    config.conv_channels = description.conv_channels;
+    config.kernel_size = description.kernel_size;
+    config.fc_width = description.fc_width;
+  } else {
+    config.mlp_widths = description.mlp_widths;
+    config.activation = description.activation;
+  }
+  return config;
 }
 
 Sequential make_model(const ModelDescription& description) {

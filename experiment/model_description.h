@@ -27,6 +27,9 @@ struct ModelDescription {
 // The settings of `config` for samples of this shape; only those of its architecture.
 ModelDescription describe_model(const TrainConfig& config, const Shape& input, std::int64_t classes);
 
+// Settings that lead to this description; all others have their defaults.
+TrainConfig config_of(const ModelDescription& description);
+
 // Throws ShapeError where the input is too small for the architecture.
 Sequential make_model(const ModelDescription& description);
 

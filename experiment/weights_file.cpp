@@ -54,8 +54,8 @@ ModelCard read_card(const SafetensorsFile& file) {
 }
 
 template <class T>
-void HostTensors::append(const std::string& name, std::vector<std::int64_t> shape,
-                         const std::vector<T>& values) {
+void HostTensors::add(const std::string& name, std::vector<std::int64_t> shape,
+                      const std::vector<T>& values) {
   Entry entry{name, dtype_of<T>(), std::move(shape), std::vector<std::byte>(values.size() * sizeof(T))};
   if (!values.empty()) std::memcpy(entry.bytes.data(), values.data(), entry.bytes.size());
   entries_.push_back(std::move(entry));
@@ -63,17 +63,14 @@ void HostTensors::append(const std::string& name, std::vector<std::int64_t> shap
 
 void HostTensors::add(const ParameterStore& store, const void* flat, const std::string& prefix) {
   for (std::size_t index = 0; index < store.size(); ++index) {
-    append(prefix + store.spec(index).name, sizes(store.spec(index).shape), store.read<float>(flat, index));
+    add(prefix + store.spec(index).name, sizes(store.spec(index).shape), store.read<float>(flat, index));
   }
 }
 
-void HostTensors::add(const std::string& name, std::vector<double> values) {
-  append(name, {static_cast<std::int64_t>(values.size())}, values);
-}
-
-void HostTensors::add(const std::string& name, std::vector<std::int64_t> values) {
-  append(name, {static_cast<std::int64_t>(values.size())}, values);
-}
+template void HostTensors::add(const std::string&, std::vector<std::int64_t>, const std::vector<float>&);
+template void HostTensors::add(const std::string&, std::vector<std::int64_t>, const std::vector<double>&);
+template void HostTensors::add(const std::string&, std::vector<std::int64_t>,
+                               const std::vector<std::int64_t>&);
 
 std::vector<TensorToWrite> HostTensors::to_write() const {
   std::vector<TensorToWrite> tensors;

@@ -30,14 +30,11 @@ ModelCard read_card(const SafetensorsFile& file);
 class HostTensors {
  public:
   void add(const ParameterStore& store, const void* flat, const std::string& prefix);
-  void add(const std::string& name, std::vector<double> values);
-  void add(const std::string& name, std::vector<std::int64_t> values);
+  template <class T>  // float, double or std::int64_t
+  void add(const std::string& name, std::vector<std::int64_t> shape, const std::vector<T>& values);
   std::vector<TensorToWrite> to_write() const;
 
  private:
-  template <class T>
-  void append(const std::string& name, std::vector<std::int64_t> shape, const std::vector<T>& values);
-
   struct Entry {
     std::string name;
     DType dtype;

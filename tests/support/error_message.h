@@ -32,4 +32,13 @@ inline std::string missing(const std::string& text, std::initializer_list<const 
   return "";
 }
 
+// The first of `parts` that `message` lacks, with the message; "more than one line" for such; empty where all
+// is well.
+inline std::string missing(const std::string& message, std::initializer_list<const char*> parts) {
+  for (const char* part : parts) {
+    if (message.find(part) == std::string::npos) return "no '" + std::string(part) + "' in '" + message + "'";
+  }
+  return message.find('\n') == std::string::npos ? "" : "more than one line: " + message;
+}
+
 }  // namespace qmse::test

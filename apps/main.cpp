@@ -1,0 +1,79 @@
+// The program `qmse`: arguments, printing and exit codes. All else is in the libraries.
+#include <iostream>
+#include <new>
+#include <string>
+
+#include "apps/commands.h"
+#include "apps/options.h"
+#include "experiment/config_fields.h"
+#include "kernels/core/build_config.h"
+#include "kernels/core/error.h"
+
+namespace qmse::app {
+namespace {
+
+constexpr int kFailure = 1;
+constexpr int kUsage = 2;
+
+// Errors are one line, whatever names and messages they are made of.
+int fail(int code, std::string message) {
+  for (char& c : message) {
+    if (c == '\n' || c == '\r') c = ' ';
+  }
+  std::cout.flush();
+  std::cerr << "qmse: " << message << std::endl;
+  return code;
+}
+
+int run(int argc, char** argv) {
+  CLI::App program(
+      "Trains small networks with squared-error losses and the QMSE loss, exactly and repeatably.", "qmse");
+  program.set_version_flag("--version", std::string("qmse ") + QMSE_VERSION);
+  program.get_formatter()->column_width(46);
+  program.allow_extras();
+  program.footer(
+      "Start with\n"
+      "  qmse train --dataset fashion-mnist --out runs/first\n"
+      "  qmse evaluate --weights runs/first/model.safetensors --dataset fashion-mnist\n"
+      "and see qmse train --help.");
+  const std::vector<Command> commands = {add_train(program), add_evaluate(program), add_trace(program),
+                                         add_info(program)};
+  for (const Command& command : commands) command.parser->allow_extras();
+
+  try {
+    program.parse(argc, argv);
+  } catch (const CLI::Success& help_or_version) {
+    return program.exit(help_or_version);
+  } catch (const CLI::ParseError& error) {
+    throw ConfigError(error.what());
+  }
+  for (const Command& command : commands) {
+    if (!command.parser->parsed()) continue;
+    check_command_line(*command.parser);
+    return command.action();
+  }
+  std::vector<std::string> names;
+  for (const Command& command : commands) names.push_back(command.parser->get_name());
+  const std::vector<std::string> words = program.remaining();
+  if (words.empty()) throw ConfigError("which command? train, evaluate, trace or info; see qmse --help");
+  const std::string near = nearest(words.front(), names);
+  throw ConfigError("unknown command '" + words.front() + "'" +
+                    (near.empty() ? "" : " (did you mean '" + near + "'?)") +
+                    ": use train, evaluate, trace or info; see qmse --help");
+}
+
+}  // namespace
+}  // namespace qmse::app
+
+int main(int argc, char** argv) {
+  using namespace qmse::app;
+  try {
+    return run(argc, argv);
+  } catch (const qmse::ConfigError& error) {
+    return fail(kUsage, error.what());
+  } catch (const std::bad_alloc&) {
+    return fail(kFailure, "out of memory");
+  } catch (const std::exception& error) {
+    return fail(kFailure, error.what());
+  }
+}

@@ -1,0 +1,47 @@
+#include "experiment/trace.h"
+
+#include <iostream>
+#include <memory>
+
+#include "apps/commands.h"
+#include "apps/options.h"
+#include "kernels/core/error.h"
+
+namespace qmse::app {
+
+Command add_trace(CLI::App& program) {
+  CLI::App* parser = program.add_subcommand(
+      "trace", "Write one training step, with every activation and gradient, to a safetensors file");
+  CLI::Option* out = add_text_option(*parser, "--out", "FILE", "Trace", "the file to write");
+  CLI::Option* weights =
+      add_text_option(*parser, "--weights", "FILE", "Trace",
+                      "weights to start from; without it the initial weights of --init and --seed");
+  CLI::Option* dtype =
+      add_text_option(*parser, "--dtype", "f32|f64", "Trace", "arithmetic; f64 runs on the CPU [f32]");
+  const auto options = std::make_shared<ConfigOptions>(*parser, kTrace);
+  parser->footer(
+      "Example\n"
+      "  qmse trace --model cnn --dataset mnist --data ~/data --loss qmse --batch-size 8 --dtype f64 --out "
+      "step.safetensors\n"
+      "\n"
+      "The batch, v and weights are those of the first step of qmse train with the same options. Tensors: "
+      "input, target, output,\n"
+      "residual, v, sample_loss, loss, grad.output, param.<name>, grad.<name>, activation.<layer>.");
+  return {parser, [=] {
+            TraceRequest request;
+            request.given = options->given();
+            if (out->count() == 0) throw ConfigError("--out FILE is missing: where the trace goes");
+            request.out = out->as<std::string>();
+            if (weights->count() > 0) request.weights = weights->as<std::string>();
+            const std::string type = dtype->count() > 0 ? dtype->as<std::string>() : "f32";
+            if (type != "f32" && type != "f64")
+              throw ConfigError("--dtype must be f32 or f64, not '" + type + "'");
+            request.dtype = type == "f64" ? DType::f64 : DType::f32;
+            const TraceSummary summary = write_trace(request);
+            std::cout << request.out.string() << ": " << summary.tensors.size() << " tensors, loss "
+                      << summary.loss << ", calculated in " << type << " on " << summary.device << '\n';
+            return 0;
+          }};
+}
+
+}  // namespace qmse::app

@@ -1,0 +1,78 @@
+#include <iostream>
+#include <memory>
+
+#include "apps/commands.h"
+#include "apps/options.h"
+#include "apps/progress_bar.h"
+#include "apps/stop_signal.h"
+#include "experiment/training_run.h"
+
+namespace qmse::app {
+namespace {
+
+int print_config(const ConfigJson& given) {
+  TrainConfig config;
+  apply_layer(config, given);
+  validate(config);
+  resolve_seeds(config);
+  std::cout << to_json(config).dump(2) << '\n';
+  return 0;
+}
+
+int train(const ConfigJson& given) {
+  ProgressDisplay display;
+  TrainingEvents events;
+  events.notice = [&](const std::string& text) { display.notice(text); };
+  if (display.on_terminal()) {
+    events.progress = [&](const TrainingProgress& progress) { display.progress(progress); };
+  }
+  events.epoch = [&](const EpochRecord& record, std::int64_t epochs) { display.epoch(record, epochs); };
+  events.stop = [] { return stop_signal() != 0; };
+  catch_stop_signals();
+
+  TrainingRun run(given, events);
+  const std::string& out = run.config().out;
+  switch (run.run()) {
+    case TrainingOutcome::finished:
+      display.notice("finished; weights in " + out + "/model.safetensors");
+      return 0;
+    case TrainingOutcome::already_finished:
+      display.notice(out + " is finished: nothing to do");
+      return 0;
+    case TrainingOutcome::stopped:
+      break;
+  }
+  display.notice("stopped; qmse train --resume --out " + out + " goes on from here");
+  return 128 + stop_signal();
+}
+
+}  // namespace
+
+Command add_train(CLI::App& program) {
+  CLI::App* parser =
+      program.add_subcommand("train", "Train a network; everything about the run goes to a directory");
+  const auto options = std::make_shared<ConfigOptions>(*parser, kTrain);
+  CLI::Option* print =
+      parser->add_flag("--print-config")
+          ->description(wrap_help("print all settings as JSON, for --config, and do nothing else"))
+          ->group("Settings from a file");
+  parser->footer(
+      "Examples\n"
+      "  qmse train --dataset mnist --data ~/data --loss qmse --epochs 5 --out runs/qmse\n"
+      "  qmse train --dataset mnist --data ~/data --loss mse --epochs 5 --out runs/mse     the same start, "
+      "order and steps\n"
+      "  qmse train --model mlp --mlp-widths 256,128 --optimizer adam --lr 0.001 --out runs/mlp\n"
+      "  qmse train --resume --out runs/qmse --epochs 10                                   go on\n"
+      "  qmse train --print-config --lr 0.1 > slow.json; qmse train --config slow.json --out runs/slow\n"
+      "\n"
+      "Ctrl-C and SIGTERM stop after the current step, with a checkpoint; a second Ctrl-C stops at once.\n"
+      "The directory gets config.json, environment.json, metrics.jsonl, checkpoint.safetensors and "
+      "model.safetensors.\n"
+      "Exit codes: 0 done, 1 failure, 2 wrong usage, 130 and 143 stopped by Ctrl-C and SIGTERM.");
+  return {parser, [options, print] {
+            const ConfigJson given = options->given();
+            return print->count() > 0 ? print_config(given) : train(given);
+          }};
+}
+
+}  // namespace qmse::app

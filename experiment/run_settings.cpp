@@ -1,0 +1,98 @@
+#include "experiment/run_settings.h"
+
+#include <system_error>
+
+#include "data/registry.h"
+#include "engine/in_quotes.h"
+#include "experiment/setup.h"
+#include "kernels/core/devices.h"
+#include "kernels/core/error.h"
+
+namespace qmse {
+namespace {
+
+// So that a record means the same from every working directory.
+void make_absolute(std::string& path) {
+  if (path.empty()) return;
+  std::error_code error;
+  const std::filesystem::path absolute = std::filesystem::weakly_canonical(path, error);
+  if (!error) path = absolute.string();
+}
+
+}  // namespace
+
+RunSettings::RunSettings(const ConfigJson& given) : given_(given) {
+  apply_layer(config_, given_);
+  validate(config_);
+  if (config_.out.empty()) throw ConfigError("--out DIR is missing: where the run's files go");
+}
+
+void RunSettings::settle(const RunDirectory& directory) {
+  resuming_ = config_.resume && directory.holds_a_run();
+  if (!resuming_) {
+    if (directory.holds_a_run()) {
+      throw ConfigError(in_quotes(directory.path()) +
+                        " already holds a run: go on with it by --resume, or choose another --out");
+    }
+    make_absolute(config_.data);
+    make_absolute(config_.init_from);
+    resolve_seeds(config_);
+    return;
+  }
+  const TrainConfig recorded = directory.recorded_config();
+  TrainConfig merged = recorded;
+  apply_layer(merged, given_);
+  validate(merged);
+  make_absolute(merged.data);
+  make_absolute(merged.init_from);
+  resolve_seeds(merged);
+  if (merged.schedule_total_steps == 0) merged.schedule_total_steps = recorded.schedule_total_steps;
+  std::string differences;
+  for (const std::string& conflict : resume_conflicts(merged, recorded)) {
+    differences += (differences.empty() ? "" : "; ") + conflict;
+  }
+  if (!differences.empty()) {
+    throw ConfigError("cannot resume " + in_quotes(directory.path()) +
+                      " with other settings: " + differences);
+  }
+  config_ = merged;
+}
+
+void RunSettings::resolve_machine(Context& context) {
+  config_.device = device_option(context);
+  if (CpuContext* cpu = context.cpu()) config_.threads = cpu->threads().size();
+}
+
+void RunSettings::set_total_steps(std::int64_t steps_per_epoch) {
+  if (config_.schedule == "cosine" && config_.schedule_total_steps == 0) {
+    config_.schedule_total_steps = steps_per_epoch * config_.epochs;
+  }
+}
+
+std::string describe_machine(Context& context) {
+  if (context.is_cuda()) return "";
+  const int threads = context.cpu()->threads().size();
+  const std::string why = why_no_cuda_device();
+  return ", " + std::to_string(threads) + (threads == 1 ? " thread" : " threads") +
+         (why.empty() ? "" : " (" + why + ")");
+}
+
+TrainingImages load_training_images(const TrainConfig& config) {
+  const std::filesystem::path directory = find_data_directory(config.dataset, config.data);
+  TrainingImages images;
+  images.data = directory.parent_path().string();
+  make_absolute(images.data);
+  images.train = load_dataset(config.dataset, directory, Split::train);
+  images.test = load_dataset(config.dataset, directory, Split::test);
+  if (config.train_limit > 0) images.train = images.train.first(config.train_limit);
+  images.shape = Shape{images.train.channels, images.train.height, images.train.width};
+  const Shape test_shape{images.test.channels, images.test.height, images.test.width};
+  if (images.shape != test_shape) {
+    throw DataError(in_quotes(directory) + ": training images are " + to_string(images.shape) +
+                    ", test images " + to_string(test_shape));
+  }
+  images.normalization = make_normalization(parse_normalization_kind(config.normalize), images.train);
+  return images;
+}
+
+}  // namespace qmse

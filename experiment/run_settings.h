@@ -1,0 +1,54 @@
+// How the settings of a run come together: defaults, the record of a run being resumed, what the user gave,
+// and what only the machine and the data can say.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "data/image_dataset.h"
+#include "data/normalization.h"
+#include "engine/context.h"
+#include "engine/shape.h"
+#include "experiment/config.h"
+#include "experiment/run_directory.h"
+
+namespace qmse {
+
+class RunSettings {
+ public:
+  // Checks what can be checked without files. ConfigError.
+  explicit RunSettings(const ConfigJson& given);
+
+  // Compares with what the directory holds: ConfigError for another run there, or one whose settings differ.
+  // From then on a resumed run has its recorded settings where none were given.
+  void settle(const RunDirectory& directory);
+
+  // Fills in what was left open.
+  void resolve_machine(Context& context);
+  void set_data(const std::string& data) { config_.data = data; }
+  void set_total_steps(std::int64_t steps_per_epoch);
+
+  bool resuming() const { return resuming_; }
+  const TrainConfig& config() const { return config_; }
+
+ private:
+  ConfigJson given_;
+  TrainConfig config_;
+  bool resuming_ = false;
+};
+
+// " with 2 threads (no GPU: ...)"
+std::string describe_machine(Context& context);
+
+struct TrainingImages {
+  ImageDataset train, test;
+  Normalization normalization;
+  Shape shape;       // of one image, [C, H, W]
+  std::string data;  // the folder that holds the data set's folder
+};
+
+// Both splits of config.dataset, the first train_limit of the training images. IoError, DataError;
+// ConfigError where there are not so many images.
+TrainingImages load_training_images(const TrainConfig& config);
+
+}  // namespace qmse

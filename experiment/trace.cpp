@@ -1,0 +1,145 @@
+#include "experiment/trace.h"
+
+#include <span>
+
+#include "engine/batch_pass.h"
+#include "engine/in_quotes.h"
+#include "experiment/device_data.h"
+#include "experiment/run_settings.h"
+#include "experiment/setup.h"
+#include "experiment/weights_file.h"
+#include "kernels/core/shuffle.h"
+
+namespace qmse {
+namespace {
+
+std::vector<std::int64_t> sizes(const Shape& shape) { return {shape.sizes().begin(), shape.sizes().end()}; }
+
+// Reads device buffers for the file.
+template <class T>
+class Collector {
+ public:
+  Collector(Context& context, HostTensors& tensors) : context_(&context), tensors_(&tensors) {}
+
+  template <class Element = T>
+  std::vector<Element> read(const Element* device, std::int64_t count) const {
+    std::vector<Element> values(static_cast<std::size_t>(count));
+    device_to_host(*context_, values.data(), device, values.size() * sizeof(Element));
+    return values;
+  }
+  void add(const std::string& name, const Shape& shape, const void* device) {
+    tensors_->add(name, sizes(shape), read(static_cast<const T*>(device), shape.count()));
+  }
+
+ private:
+  Context* context_;
+  HostTensors* tensors_;
+};
+
+// The architecture and normalisation of the weights file, unless the settings ask for others.
+ModelCard settle_card(const TraceRequest& request, const TrainConfig& config, const TrainingImages& images) {
+  ModelCard card{describe_model(config, images.shape, images.train.classes()), images.normalization,
+                 images.train.class_names, images.train.name};
+  if (request.weights.empty()) return card;
+  ModelCard stored = read_card(SafetensorsFile(request.weights));
+  TrainConfig as_stored = config_of(stored.model);
+  apply_layer(as_stored, request.given);
+  const ModelDescription wanted = describe_model(as_stored, images.shape, images.train.classes());
+  if (wanted != stored.model) {
+    throw ConfigError(in_quotes(request.weights) + " holds " + to_text(stored.model) +
+                      ", the settings and data ask for " + to_text(wanted));
+  }
+  if (request.given.contains("normalize") && config.normalize != name(stored.normalization.kind)) {
+    throw ConfigError(in_quotes(request.weights) + " was trained with --normalize " +
+                      std::string(name(stored.normalization.kind)) + ", not " + config.normalize);
+  }
+  return stored;
+}
+
+template <class T>
+TraceSummary trace(const TraceRequest& request, const TrainConfig& config, Context& context) {
+  const TrainingImages images = load_training_images(config);
+  const ModelCard card = settle_card(request, config, images);
+  const DeviceData<T> data(context, images.train, card.normalization);
+  const Sequential model = make_model(card.model);
+  ParameterStore store(context, dtype_of<T>(), model.parameters());
+  if (request.weights.empty()) {
+    store.initialize(initialization(config), *config.seed_init);
+  } else {
+    read_weights(SafetensorsFile(request.weights), store);
+  }
+  const std::unique_ptr<Loss> loss = make_loss(config);
+  const std::int64_t samples = images.train.count;
+  if (config.batch_size > samples) {
+    throw ConfigError("--batch-size is " + std::to_string(config.batch_size) + ", but there are only " +
+                      std::to_string(samples) + " training images");
+  }
+  BatchPass<T> pass(context, [&](Tape& tape, Value input) { return model.record(tape, store, input); },
+                    data.resident(), *loss, config.batch_size,
+                    {.gradients = true, .fuse = false, .keep_loss_details = true});
+
+  std::vector<std::uint32_t> order(static_cast<std::size_t>(samples));
+  shuffled_order(*config.seed_data, 0, samples, order.data());
+  const Buffer device_order(context.memory(), order.size() * sizeof(std::uint32_t), "order of the trace");
+  const Buffer counters(context.memory(), 2 * sizeof(std::uint64_t),
+                        "counters of the trace");  // first sample, step
+  const Buffer metrics(context.memory(), sizeof(EpochMetrics), "metrics of the trace");
+  const EpochMetrics none;
+  host_to_device(context, device_order.data(), order.data(), order.size() * sizeof(std::uint32_t));
+  host_to_device(context, metrics.data(), &none, sizeof(none));
+  fill_zero(context, counters.data(), counters.bytes());
+  pass.train(device_order.as<std::uint32_t>(), counters.as<std::uint64_t>(),
+             counters.as<std::uint64_t>() + 1);
+  pass.accumulate(nullptr, metrics.as<EpochMetrics>());
+  EpochMetrics result;
+  device_to_host(context, &result, metrics.data(), sizeof(result));
+
+  HostTensors tensors;
+  Collector<T> collect(context, tensors);
+  Tape& tape = pass.tape();
+  const Shape outputs = tape.shape(pass.output());
+  const Shape batch{config.batch_size};
+  collect.add("input", tape.shape(pass.input()), tape.data(pass.input()));
+  const std::vector<std::int32_t> labels = collect.read(pass.labels(), config.batch_size);
+  tensors.add("target", sizes(batch), std::vector<std::int64_t>(labels.begin(), labels.end()));
+  collect.add("output", outputs, tape.data(pass.output()));
+  collect.add("residual", outputs, pass.residual());
+  if (loss->draws_direction()) collect.add("v", outputs, pass.v());
+  collect.add("sample_loss", batch, pass.sample_loss());
+  tensors.add("loss", {1}, std::vector<T>{static_cast<T>(result.last_loss)});
+  collect.add("grad.output", outputs, tape.gradient(pass.output()));
+  for (std::size_t index = 0; index < store.size(); ++index) {
+    const ParameterSpec& spec = store.spec(index);
+    collect.add("param." + spec.name, spec.shape, store.weights(index));
+    collect.add("grad." + spec.name, spec.shape, store.gradients(index));
+  }
+  for (int id = 0; id < tape.value_count(); ++id) {
+    const Value value{id};
+    if (!tape.is_leaf(value))
+      collect.add("activation." + tape.name(value), tape.shape(value), tape.data(value));
+  }
+
+  SafetensorsMetadata metadata = to_metadata(card);
+  metadata["qmse.config"] = to_json(config).dump();
+  const std::vector<TensorToWrite> to_write = tensors.to_write();
+  write_safetensors(request.out, to_write, metadata);
+  TraceSummary summary{context.device_name(), {}, result.last_loss};
+  for (const TensorToWrite& tensor : to_write) summary.tensors.push_back(tensor.name);
+  return summary;
+}
+
+}  // namespace
+
+TraceSummary write_trace(const TraceRequest& request) {
+  TrainConfig config;
+  apply_layer(config, request.given);
+  // Gradient checks run where f64 does.
+  if (request.dtype == DType::f64 && config.device == "auto") config.device = "cpu";
+  validate(config);
+  resolve_seeds(config);
+  const std::unique_ptr<Context> context = make_context(config);
+  if (request.dtype == DType::f64) return trace<double>(request, config, *context);
+  return trace<float>(request, config, *context);
+}
+
+}  // namespace qmse

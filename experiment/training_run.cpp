@@ -1,0 +1,360 @@
+#include "experiment/training_run.h"
+
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <vector>
+
+#include "data/registry.h"
+#include "engine/in_quotes.h"
+#include "engine/training_loop.h"
+#include "experiment/checkpoint.h"
+#include "experiment/device_data.h"
+#include "experiment/environment.h"
+#include "experiment/evaluation.h"
+#include "experiment/json_lines.h"
+#include "experiment/run_directory.h"
+#include "experiment/run_settings.h"
+#include "experiment/setup.h"
+#include "experiment/weights_file.h"
+#include "kernels/core/shuffle.h"
+
+namespace qmse {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Everything a training computes with, built once. Later members use earlier ones.
+struct Parts {
+  Parts(const TrainConfig& config, Context& context, const TrainingImages& images)
+      : card{describe_model(config, images.shape, images.train.classes()), images.normalization,
+             images.train.class_names, images.train.name},
+        train_data(context, images.train, images.normalization),
+        test_data(context, images.test, images.normalization),
+        model(make_model(card.model)),
+        store(context, DType::f32, model.parameters()),
+        network([this](Tape& tape, Value input) { return model.record(tape, store, input); }),
+        loss(make_loss(config)),
+        optimizer(make_optimizer(config, store)),
+        loop(context, network, train_data.resident(), *loss, *optimizer, config.batch_size),
+        test_evaluator(context, network, test_data.resident(), *loss, kEvaluationBatch) {
+    if (config.evaluate_train)
+      train_evaluator.emplace(context, network, train_data.resident(), *loss, kEvaluationBatch);
+  }
+  Parts(const Parts&) = delete;
+  Parts& operator=(const Parts&) = delete;
+
+  ModelCard card;
+  DeviceData<float> train_data, test_data;
+  Sequential model;
+  ParameterStore store;
+  Network network;
+  std::unique_ptr<Loss> loss;
+  std::unique_ptr<Optimizer> optimizer;
+  TrainingLoop<float> loop;
+  Evaluator<float> test_evaluator;
+  std::optional<Evaluator<float>> train_evaluator;
+};
+
+struct Interrupted {};  // thrown out of an evaluation that the user stops
+
+}  // namespace
+
+ConfigJson to_json(const EpochRecord& record) {
+  ConfigJson json;
+  json["epoch"] = record.epoch;
+  json["step"] = record.step;
+  json["lr"] = record.lr;
+  json["train_loss"] = record.train_loss;
+  json["train_residual_sq"] = record.train_residual_sq;
+  json["train_accuracy"] = record.train_accuracy;
+  json["test_loss"] = record.test_loss;
+  json["test_residual_sq"] = record.test_residual_sq;
+  json["test_accuracy"] = record.test_accuracy;
+  json["grad_norm"] = record.grad_norm;
+  json["seconds"] = record.seconds;
+  json["images_per_second"] = record.images_per_second;
+  if (record.train_accuracy_full) json["train_accuracy_full"] = *record.train_accuracy_full;
+  return json;
+}
+
+class TrainingRun::Impl {
+ public:
+  Impl(const ConfigJson& given, TrainingEvents events)
+      : events_(std::move(events)), settings_(given), directory_(settings_.config().out) {
+    settings_.settle(directory_);
+    std::optional<SafetensorsFile> checkpoint;
+    if (settings_.resuming() && std::filesystem::exists(directory_.checkpoint_file())) {
+      checkpoint.emplace(directory_.checkpoint_file());
+      position_ = read_position(*checkpoint);
+      check_epochs();
+      if (finished()) return;
+    }
+    context_ = make_context(config());
+    settings_.resolve_machine(*context_);
+    notice("device " + context_->device_name() + describe_machine(*context_));
+    build();
+    restore(checkpoint);
+    directory_.write_config(config());
+    directory_.record_environment(environment(*context_), static_cast<std::int64_t>(position_.counter.step));
+    metrics_log_ = JsonLines(directory_.metrics_file());
+    if (config().log_steps > 0) steps_log_ = JsonLines(directory_.steps_file());
+  }
+
+  const TrainConfig& config() const { return settings_.config(); }
+
+  TrainingOutcome run() {
+    if (finished()) return TrainingOutcome::already_finished;
+    while (position_.epoch < config().epochs) {
+      if (!run_epoch()) return TrainingOutcome::stopped;
+    }
+    write_weights(directory_.model_file(), parts_->store, parts_->card);
+    return TrainingOutcome::finished;
+  }
+
+ private:
+  bool finished() const {
+    return position_.epoch >= config().epochs && std::filesystem::exists(directory_.model_file());
+  }
+
+  void notice(const std::string& text) const {
+    if (events_.notice) events_.notice(text);
+  }
+
+  bool stop_requested() const { return events_.stop && events_.stop(); }
+
+  void check_epochs() const {
+    const bool inside = position_.counter.index > 0;
+    if (position_.epoch + (inside ? 1 : 0) > config().epochs) {
+      throw ConfigError("--epochs is " + std::to_string(config().epochs) + ", but the run in " +
+                        in_quotes(directory_.path()) + " is already " +
+                        (inside ? "in epoch " + std::to_string(position_.epoch + 1)
+                                : "through epoch " + std::to_string(position_.epoch)));
+    }
+  }
+
+  void build() {
+    const TrainingImages images = load_training_images(config());
+    settings_.set_data(images.data);
+    notice(images.train.name + ": " + std::to_string(images.train.count) + " training and " +
+           std::to_string(images.test.count) + " test images from " + images.data + "/" + images.train.name);
+    parts_ = std::make_unique<Parts>(config(), *context_, images);
+    const std::int64_t steps = parts_->loop.steps_per_epoch();
+    settings_.set_total_steps(steps);
+    if (steps > std::numeric_limits<std::uint32_t>::max() / config().epochs) {
+      throw ConfigError("--epochs " + std::to_string(config().epochs) + " of " + std::to_string(steps) +
+                        " steps are more than 2^32 steps, which the random numbers are made for");
+    }
+    notice("model " + config().model + " with " + std::to_string(parts_->store.parameter_count()) +
+           " parameters, loss " + config().loss + ", " + std::to_string(steps) + " steps an epoch");
+  }
+
+  // Weights, optimizer and logs as they were at the position to start from.
+  void restore(const std::optional<SafetensorsFile>& checkpoint) {
+    ParameterStore& store = parts_->store;
+    if (checkpoint) {
+      read_checkpoint(*checkpoint, store, *parts_->optimizer);
+      const auto steps = static_cast<std::uint64_t>(parts_->loop.steps_per_epoch());
+      if (position_.counter.index > steps ||
+          position_.counter.step !=
+              static_cast<std::uint64_t>(position_.epoch) * steps + position_.counter.index) {
+        throw DataError(in_quotes(checkpoint->path()) + ": its step " +
+                        std::to_string(position_.counter.step) + " does not fit " + std::to_string(steps) +
+                        " steps an epoch: the training images have changed since");
+      }
+      notice("going on after step " + std::to_string(position_.counter.step) + ", epoch " +
+             std::to_string(position_.epoch + (position_.counter.index > 0 ? 1 : 0)));
+    } else if (!config().init_from.empty()) {
+      read_weights(SafetensorsFile(config().init_from), store);
+    } else {
+      store.initialize(initialization(config()), *config().seed_init);
+    }
+    const std::int64_t lines = JsonLines::cut_back(directory_.metrics_file(), "epoch", position_.epoch);
+    if (lines != position_.epoch) {
+      throw DataError(in_quotes(directory_.metrics_file()) + ": has " + std::to_string(lines) +
+                      " epochs where the checkpoint has " + std::to_string(position_.epoch));
+    }
+    JsonLines::cut_back(directory_.steps_file(), "step", static_cast<std::int64_t>(position_.counter.step));
+  }
+
+  // False where the user stopped it.
+  bool run_epoch() {
+    TrainingLoop<float>& loop = parts_->loop;
+    const std::int64_t steps = loop.steps_per_epoch();
+    const std::int64_t first_step = position_.epoch * steps;
+    const ScheduleConfig rule = schedule(config());
+    std::vector<double> rates(static_cast<std::size_t>(steps));
+    for (std::int64_t i = 0; i < steps; ++i) {
+      rates[static_cast<std::size_t>(i)] =
+          learning_rate(rule, config().lr, first_step + i, config().schedule_total_steps);
+    }
+    std::vector<std::uint32_t> order(static_cast<std::size_t>(parts_->train_data.resident().samples));
+    shuffled_order(*config().seed_data, static_cast<std::uint32_t>(position_.epoch),
+                   parts_->train_data.resident().samples, order.data());
+    loop.resume_epoch(order, rates, position_.counter, position_.metrics);
+
+    const TrainingPosition before = position_;
+    const Clock::time_point start = Clock::now();
+    const auto keep_time = [&] { position_.seconds = before.seconds + seconds_since(start); };
+    if (!run_steps(rates)) {
+      keep_time();
+      save();
+      return false;
+    }
+    EpochRecord record;
+    try {
+      record = measure(rates.back());
+    } catch (const Interrupted&) {
+      keep_time();
+      save();
+      return false;
+    }
+    keep_time();
+    record.seconds = position_.seconds;
+    end_epoch(record);
+    return position_.epoch == config().epochs || !stop_requested();
+  }
+
+  // The rest of the epoch's steps. Returns false, with position_ up to date, where the user stopped it.
+  bool run_steps(const std::vector<double>& rates) {
+    TrainingLoop<float>& loop = parts_->loop;
+    Clock::time_point resumed = Clock::now();  // step_seconds counts from here
+    Clock::time_point shown = resumed;
+    const auto pause = [&] {
+      position_.counter = loop.counter();  // waits for the device
+      position_.metrics = loop.metrics();
+      position_.step_seconds += seconds_since(resumed);
+      resumed = Clock::now();
+    };
+    while (!loop.epoch_done()) {
+      loop.step();
+      const std::int64_t step = position_.epoch * loop.steps_per_epoch() + loop.steps_done();
+      if (!context_->is_cuda()) check_finite(loop.metrics());
+      if (config().log_steps > 0 && step % config().log_steps == 0) log_step(step, rates);
+      if (events_.progress && seconds_since(shown) >= 0.1) {
+        pause();
+        report_progress();
+        shown = resumed = Clock::now();
+      }
+      if (loop.epoch_done()) break;
+      if (stop_requested()) {
+        pause();
+        return false;
+      }
+      if (config().checkpoint_every > 0 && step % config().checkpoint_every == 0) {
+        pause();
+        check_finite(position_.metrics);
+        save();
+        resumed = Clock::now();
+      }
+    }
+    pause();
+    check_finite(position_.metrics);
+    if (events_.progress) report_progress();
+    return true;
+  }
+
+  void log_step(std::int64_t step, const std::vector<double>& rates) {
+    const StepCounter counter = parts_->loop.counter();
+    ConfigJson line;
+    line["epoch"] = position_.epoch + 1;
+    line["step"] = step;
+    line["lr"] = rates[counter.index - 1];
+    line["loss"] = parts_->loop.metrics().last_loss;
+    line["grad_norm"] = std::sqrt(counter.gradient_norm_sq);
+    steps_log_.append(line);
+  }
+
+  void report_progress() const {
+    const EpochMetrics& metrics = position_.metrics;
+    const double samples = static_cast<double>(metrics.samples);
+    events_.progress({position_.epoch + 1, config().epochs,
+                      static_cast<std::int64_t>(position_.counter.index), parts_->loop.steps_per_epoch(),
+                      metrics.loss / samples, static_cast<double>(metrics.correct) / samples,
+                      position_.step_seconds > 0 ? samples / position_.step_seconds : 0.0});
+  }
+
+  void check_finite(const EpochMetrics& metrics) {
+    if (metrics.first_non_finite_step < 0 || warned_epoch_ == position_.epoch) return;
+    const std::string name = parts_->loop.first_non_finite();
+    const std::int64_t step =
+        position_.epoch * parts_->loop.steps_per_epoch() + metrics.first_non_finite_step + 1;
+    const std::string message = "the loss is not finite at step " + std::to_string(step) + " (epoch " +
+                                std::to_string(position_.epoch + 1) +
+                                "); the first layer with a non-finite value is " +
+                                (name.empty() ? "the loss itself" : in_quotes(name));
+    if (config().on_nan == "stop") {
+      throw NumericError(message + "; lower --lr, or go on regardless with --on-nan continue");
+    }
+    warned_epoch_ = position_.epoch;
+    notice(message + "; going on (--on-nan continue)");
+  }
+
+  // The epoch's figures, from position_.metrics and evaluation. Throws Interrupted where the user stops it.
+  EpochRecord measure(double last_rate) {
+    const Evaluator<float>::OnBatch watch = [this](std::int64_t, std::span<const float>) {
+      if (stop_requested()) throw Interrupted{};
+    };
+    const EpochMetrics& metrics = position_.metrics;
+    const Scores train = scores(metrics);
+    const Scores test = scores(parts_->test_evaluator.run(watch));
+    EpochRecord record;
+    record.epoch = position_.epoch + 1;
+    record.step = static_cast<std::int64_t>(position_.counter.step);
+    record.lr = last_rate;
+    record.train_loss = train.loss;
+    record.train_residual_sq = train.residual_sq;
+    record.train_accuracy = train.accuracy;
+    record.test_loss = test.loss;
+    record.test_residual_sq = test.residual_sq;
+    record.test_accuracy = test.accuracy;
+    record.grad_norm = std::sqrt(metrics.gradient_norm_sq / static_cast<double>(metrics.steps));
+    record.images_per_second = static_cast<double>(metrics.samples) / position_.step_seconds;
+    if (parts_->train_evaluator)
+      record.train_accuracy_full = scores(parts_->train_evaluator->run(watch)).accuracy;
+    return record;
+  }
+
+  // The order matters: a checkpoint says that all before it is on the disk.
+  void end_epoch(const EpochRecord& record) {
+    metrics_log_.append(to_json(record));
+    metrics_log_.sync();
+    if (config().snapshot_every > 0 && record.epoch % config().snapshot_every == 0) {
+      write_weights(directory_.snapshot_file(record.epoch), parts_->store, parts_->card);
+    }
+    TrainingPosition next;
+    next.epoch = record.epoch;
+    next.counter.step = position_.counter.step;
+    position_ = next;
+    save();
+    if (events_.epoch) events_.epoch(record, config().epochs);
+  }
+
+  void save() {
+    steps_log_.sync();
+    write_checkpoint(directory_.checkpoint_file(), parts_->store, *parts_->optimizer, position_, parts_->card,
+                     config());
+  }
+
+  TrainingEvents events_;
+  RunSettings settings_;
+  RunDirectory directory_;
+  std::unique_ptr<Context> context_;
+  std::unique_ptr<Parts> parts_;
+  TrainingPosition position_;
+  JsonLines metrics_log_, steps_log_;
+  std::int64_t warned_epoch_ = -1;
+};
+
+TrainingRun::TrainingRun(const ConfigJson& given, TrainingEvents events)
+    : impl_(std::make_unique<Impl>(given, std::move(events))) {}
+TrainingRun::~TrainingRun() = default;
+const TrainConfig& TrainingRun::config() const { return impl_->config(); }
+TrainingOutcome TrainingRun::run() { return impl_->run(); }
+
+}  // namespace qmse
