@@ -361,7 +361,7 @@ void set(TrainConfig& config, const ConfigField& field, const ConfigJson& value)
 
 std::string nearest(std::string_view wrong, std::span<const std::string> names) {
   std::string best;
-  std::size_t best_distance = std::max<std::size_t>(1, wrong.size() / 3) + 1;
+  std::size_t best_distance = 2 + wrong.size() / 4;  // a name this far away is not near
   for (const std::string& name : names) {
     // Levenshtein's edit distance, one row at a time.
     std::vector<std::size_t> row(name.size() + 1);

@@ -31,7 +31,7 @@ std::string holder(int lock) {
 
 RunDirectory::RunDirectory(std::filesystem::path path) : path_(std::move(path)) {
   std::error_code error;
-  std::filesystem::create_directories(path_, error);
+  made_ = std::filesystem::create_directories(path_, error);
   if (error) throw IoError(in_quotes(path_) + ": cannot make the run directory: " + error.message());
 
   const std::filesystem::path lock_file = path_ / ".lock";
@@ -52,7 +52,14 @@ RunDirectory::RunDirectory(std::filesystem::path path) : path_(std::move(path)) 
     const ssize_t ignored = ::pwrite(lock_, process.data(), process.size(), 0);
 }
 
-RunDirectory::~RunDirectory() { ::close(lock_); }
+RunDirectory::~RunDirectory() {
+  if (made_ && !holds_a_run()) {
+    std::error_code ignored;
+    std::filesystem::remove(path_ / ".lock", ignored);
+    std::filesystem::remove(path_, ignored);  // only where it is empty
+  }
+  ::close(lock_);
+}
 
 std::filesystem::path RunDirectory::snapshot_file(std::int64_t epoch) const {
   const std::filesystem::path folder = path_ / "snapshots";
@@ -66,7 +73,8 @@ std::filesystem::path RunDirectory::snapshot_file(std::int64_t epoch) const {
 
 bool RunDirectory::holds_a_run() const {
   for (const auto& file : {config_file(), metrics_file(), checkpoint_file(), model_file()}) {
-    if (std::filesystem::exists(file)) return true;
+    std::error_code ignored;
+    if (std::filesystem::exists(file, ignored)) return true;
   }
   return false;
 }

@@ -23,6 +23,7 @@ class RunDirectory {
   // Makes the folder where it does not exist, and takes its lock. IoError where that is refused, or another
   // process holds the lock.
   explicit RunDirectory(std::filesystem::path path);
+  // Takes the folder away again where it was made for a run that then did not begin.
   ~RunDirectory();
   RunDirectory(const RunDirectory&) = delete;
   RunDirectory& operator=(const RunDirectory&) = delete;
@@ -48,6 +49,7 @@ class RunDirectory {
 
  private:
   std::filesystem::path path_;
+  bool made_ = false;
   int lock_ = -1;
 };
 

@@ -24,14 +24,6 @@ inline bool mentions(const std::string& message, const std::string& part) {
   return message.find(part) != std::string::npos && message.find('\n') == std::string::npos;
 }
 
-// The first of `parts` that `text` does not contain, with `text`; empty where it contains them all.
-inline std::string missing(const std::string& text, std::initializer_list<const char*> parts) {
-  for (const char* part : parts) {
-    if (text.find(part) == std::string::npos) return std::string("no \"") + part + "\" in \"" + text + "\"";
-  }
-  return "";
-}
-
 // The first of `parts` that `message` lacks, with the message; "more than one line" for such; empty where all
 // is well.
 inline std::string missing(const std::string& message, std::initializer_list<const char*> parts) {
