@@ -14,22 +14,31 @@ namespace qmse {
 template <bool with_momentum>
 __global__ void __launch_bounds__(kNormThreads)
     sgd_kernel(SgdHyper hyper, SgdArgs<float> args, bool aligned) {
+  // Every load is on its way before the first result is stored: the compiler does not know the buffers apart.
+  Group<float, 4> g[kNormGroups], w[kNormGroups], m[kNormGroups];
+#pragma unroll
+  for (int group = 0; group < kNormGroups; ++group) {
+    const std::int64_t i = norm_group_begin(group);
+    g[group] = load_group<4>(args.gradients, i, args.n, aligned);
+    w[group] = load_group<4>(static_cast<const float*>(args.weights), i, args.n, aligned);
+    if constexpr (with_momentum) {
+      m[group] = load_group<4>(static_cast<const float*>(args.momenta), i, args.n, aligned);
+    } else {
+      m[group] = {};
+    }
+  }
   const SgdRule<float> rule(hyper, *args.learning_rate);
   double sum = 0;
 #pragma unroll
   for (int group = 0; group < kNormGroups; ++group) {
     const std::int64_t i = norm_group_begin(group);
-    if (i >= args.n) break;
-    const Group<float, 4> g = load_group<4>(args.gradients, i, args.n, aligned);
-    Group<float, 4> w = load_group<4>(static_cast<const float*>(args.weights), i, args.n, aligned);
-    Group<float, 4> m = {};
-    if constexpr (with_momentum)
-      m = load_group<4>(static_cast<const float*>(args.momenta), i, args.n, aligned);
 #pragma unroll
-    for (int k = 0; k < 4; ++k) rule.update<with_momentum>(g.v[k], w.v[k], m.v[k]);
-    store_group(args.weights, i, args.n, aligned, w);
-    if constexpr (with_momentum) store_group(args.momenta, i, args.n, aligned, m);
-    sum += sum_of_squares_of(g);
+    for (int k = 0; k < 4; ++k) {
+      rule.update<with_momentum>(g[group].v[k], w[group].v[k], m[group].v[k]);
+    }
+    store_group(args.weights, i, args.n, aligned, w[group]);
+    if constexpr (with_momentum) store_group(args.momenta, i, args.n, aligned, m[group]);
+    sum += sum_of_squares_of(g[group]);
   }
   store_norm_partial(sum, args.partials);
 }

@@ -19,7 +19,7 @@ constexpr double kEpsilon = 1.2e-7;  // of f32
 TEST_CASE("adam: the kernel follows the reference for several steps") {
   for (const std::uint64_t seed : simt::seeds()) {
     for (const AdamHyper& hyper : {AdamHyper{}, AdamHyper{0.8, 0.95, 1e-3, 0.05}}) {
-      for (const std::int64_t n : {0, 1, 4095, 4103}) {
+      for (const std::int64_t n : {0, 1, 4103}) {
         for (const std::size_t offset : {0u, 1u}) {
           CAPTURE(seed, hyper.beta1, n, offset);
           const std::vector<float> zeros(static_cast<std::size_t>(n));

@@ -20,7 +20,7 @@ TEST_CASE("sgd: the kernels follow the reference for several steps") {
   for (const std::uint64_t seed : simt::seeds()) {
     for (const SgdHyper& hyper : {SgdHyper{0, 0, false}, SgdHyper{0, 0.01, false}, SgdHyper{0.9, 0.01, false},
                                   SgdHyper{0.9, 0.01, true}}) {
-      for (const std::int64_t n : {0, 1, 4095, 4103}) {
+      for (const std::int64_t n : {0, 1, 4103}) {
         for (const std::size_t offset : {0u, 1u}) {
           CAPTURE(seed, hyper.momentum, hyper.weight_decay, hyper.nesterov, n, offset);
           Placed w(random_values<float>(n, 1), offset),
