@@ -1,5 +1,7 @@
 #include "tests/simt/executor.h"
 
+#include <dlfcn.h>
+#include <link.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,9 +19,6 @@
 
 #include "tests/simt/fibers.h"
 #include "tests/simt/thread.h"
-
-// Called by every sanitizer before it ends the program; null in a program built without them.
-extern "C" [[gnu::weak]] void __sanitizer_set_death_callback(void (*callback)());
 
 namespace qmse::simt {
 namespace {
@@ -63,6 +62,23 @@ void fill_with_poison(void* memory, std::size_t bytes) {
 uint3 index_in(const Extent& extent, std::uint64_t linear) {
   return {static_cast<unsigned>(linear % extent.x), static_cast<unsigned>(linear / extent.x % extent.y),
           static_cast<unsigned>(linear / extent.x / extent.y)};
+}
+
+// Has every sanitizer of this program call `callback` before it ends the program. Each is a library with a
+// function of the same name, so asking the linker for it would find the first alone.
+void at_sanitizer_death(void (*callback)()) {
+  dl_iterate_phdr(
+      [](dl_phdr_info* object, std::size_t, void* function) {
+        void* library =
+            dlopen(object->dlpi_name[0] == '\0' ? nullptr : object->dlpi_name, RTLD_LAZY | RTLD_NOLOAD);
+        if (library == nullptr) return 0;
+        if (void* set = dlsym(library, "__sanitizer_set_death_callback")) {
+          reinterpret_cast<void (*)(void (*)())>(set)(reinterpret_cast<void (*)()>(function));
+        }
+        dlclose(library);
+        return 0;
+      },
+      reinterpret_cast<void*>(callback));
 }
 
 // Appends the launch to the file QMSE_SIMT_COVERAGE names, once for each kernel and process.
@@ -145,14 +161,12 @@ class Executor {
 };
 
 Executor::Executor() : fibers_([this](unsigned id) { run_thread(id); }) {
-  if (__sanitizer_set_death_callback) {
-    __sanitizer_set_death_callback([] {
-      const Executor& executor = instance();
-      if (executor.grid_ == nullptr) return;
-      const std::string line = "simt: in " + executor.place() + "\n";
-      if (write(STDERR_FILENO, line.data(), line.size()) < 0) return;
-    });
-  }
+  at_sanitizer_death([] {
+    const Executor& executor = instance();
+    if (executor.grid_ == nullptr) return;
+    const std::string line = "simt: in " + executor.place() + "\n";
+    if (write(STDERR_FILENO, line.data(), line.size()) < 0) return;
+  });
 }
 
 void Executor::run(const Launcher::Grid& grid, Random& random) {

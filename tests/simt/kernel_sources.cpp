@@ -3,12 +3,18 @@
 #include <algorithm>
 #include <cctype>
 #include <cstddef>
-#include <regex>
 
 namespace qmse::simt {
 namespace {
 
 bool is_identifier(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; }
+
+bool is_space(char c) { return std::isspace(static_cast<unsigned char>(c)) != 0; }
+
+std::size_t skip_space(const std::string& text, std::size_t at) {
+  while (at < text.size() && is_space(text[at])) ++at;
+  return std::min(at, text.size());
+}
 
 // The position behind the parenthesis that closes the one at `open`.
 std::size_t behind_parentheses(const std::string& text, std::size_t open) {
@@ -85,12 +91,15 @@ std::vector<std::string> global_functions(const std::string& text) {
 std::vector<std::string> launched_kernels(const std::string& text) {
   std::vector<std::string> kernels;
   for (const std::size_t at : behind_each(text, "QMSE_KERNEL")) {
-    const std::size_t open = text.find_first_not_of(" \n\t", at);
-    if (open == std::string::npos || text[open] != '(') continue;
+    const std::size_t open = skip_space(text, at);
+    if (text.compare(open, 1, "(") != 0) continue;
     const std::string arguments = text.substr(open + 1, behind_parentheses(text, open) - open - 2);
-    std::string kernel = std::regex_replace(arguments, std::regex("\\s+"), " ");
-    kernel.erase(0, kernel.find_first_not_of(' '));
-    kernel.erase(kernel.find_last_not_of(' ') + 1);
+    std::string kernel;
+    for (const char c : arguments) {
+      if (!is_space(c)) kernel += c;
+      if (is_space(c) && !kernel.empty() && kernel.back() != ' ') kernel += ' ';
+    }
+    if (!kernel.empty() && kernel.back() == ' ') kernel.pop_back();
     kernels.push_back(kernel);
   }
   return kernels;
@@ -102,9 +111,11 @@ std::vector<std::string> subset_violations(const std::string& text) {
     messages.push_back("line " + std::to_string(line_of(text, at)) + ": <<<>>> instead of a launcher");
   }
   for (const std::size_t at : behind_each(text, "__shared__")) {
-    if (!std::regex_search(text.begin() + static_cast<std::ptrdiff_t>(at), text.end(),
-                           std::regex("^\\s+(qmse::)?SharedArray\\s*<"),
-                           std::regex_constants::match_continuous)) {
+    std::size_t type = skip_space(text, at);
+    if (text.compare(type, 6, "qmse::") == 0) type += 6;
+    const std::size_t end = type + std::string("SharedArray").size();
+    if (text.compare(type, end - type, "SharedArray") != 0 ||
+        text.compare(skip_space(text, end), 1, "<") != 0) {
       messages.push_back("line " + std::to_string(line_of(text, at)) +
                          ": __shared__ memory that is neither a SharedArray nor dynamic_shared()");
     }
