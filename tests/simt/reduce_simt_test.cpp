@@ -15,6 +15,14 @@ namespace {
 
 constexpr std::int64_t kSizes[] = {0, 1, 3, 4, 5, 1023, 1024, 1025, 4095, 4096, 4097, 9001};
 
+__global__ void repeated_sums_kernel(int rounds, long long* results) {
+  __shared__ SharedArray<long long, kMostWarps> scratch;
+  for (int round = 0; round < rounds; ++round) {
+    const long long sum = block_reduce<long long>(threadIdx.x + round, Sum(), scratch);
+    if (threadIdx.x == 37u * round % blockDim.x) results[round] = sum;
+  }
+}
+
 }  // namespace
 
 TEST_CASE("reduce: the sum's kernels agree with the reference, the same bits in any order of threads") {
@@ -34,6 +42,21 @@ TEST_CASE("reduce: the sum's kernels agree with the reference, the same bits in 
         if (first < 0) first = result;
         CHECK(result == first);
       }
+    }
+  }
+}
+
+TEST_CASE("reduce: a block reduces many times over with one scratch, and every thread has the sum") {
+  for (const std::uint64_t seed : simt::seeds()) {
+    for (const unsigned threads : {32u, 96u, 1024u}) {
+      CAPTURE(seed, threads);
+      std::vector<long long> results(40, -1), expected;
+      for (long long round = 0; round < 40; ++round) {
+        expected.push_back(threads * (threads - 1) / 2 + threads * round);
+      }
+      simt::Launcher launcher(seed);
+      launcher.launch(QMSE_KERNEL(repeated_sums_kernel), LaunchShape{1, threads}, 40, results.data());
+      CHECK(results == expected);
     }
   }
 }
