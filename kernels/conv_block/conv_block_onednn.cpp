@@ -14,8 +14,6 @@ namespace qmse {
 
 namespace {
 
-using Choices = std::int32_t __attribute__((vector_size(32)));
-using ChoiceBytes = std::uint8_t __attribute__((vector_size(8)));
 constexpr std::int64_t kLanes = kSimdLanes<float>;  // channels worked on together
 
 class OneDnnConvBlock final : public ConvBlock<float> {
@@ -102,25 +100,25 @@ class OneDnnConvBlock final : public ConvBlock<float> {
                     std::uint8_t* choice) const {
     const std::int64_t window = fixed_window > 0 ? fixed_window : pool_.window;
     const std::int64_t block = chunks_->block(), row = pool_.in_width * block;
+    const std::int64_t height = pool_.out_height(), width = pool_.out_width();
     const Simd<float> shift = simd_load(bias);
-    for (std::int64_t oh = 0; oh < pool_.out_height(); ++oh) {
-      for (std::int64_t ow = 0; ow < pool_.out_width(); ++ow) {
+    for (std::int64_t oh = 0; oh < height; ++oh) {
+      for (std::int64_t ow = 0; ow < width; ++ow) {
         const float* corner = from + oh * window * row + ow * window * block;
         Simd<float> best{};
-        Choices chosen = Choices{} + kNothingPassed;
+        SimdInt chosen = SimdInt{} + kNothingPassed;
         for (std::int64_t kh = 0; kh < window; ++kh) {
           for (std::int64_t kw = 0; kw < window; ++kw) {
             const Simd<float> value = simd_load(corner + kh * row + kw * block) + shift;
-            const Choices wins = (value > best) | (value != value);
+            const SimdInt wins = (value > best) | (value != value);
             best = wins ? value : best;
-            chosen = wins ? Choices{} + static_cast<std::int32_t>(kh * window + kw) : chosen;
+            chosen = wins ? SimdInt{} + static_cast<std::int32_t>(kh * window + kw) : chosen;
           }
         }
         simd_store(y, best);
         y += y_stride;
-        const ChoiceBytes bytes = __builtin_convertvector(chosen, ChoiceBytes);
-        std::memcpy(choice, &bytes, sizeof bytes);
-        choice += sizeof bytes;
+        simd_store_bytes(choice, chosen);
+        choice += kLanes;
       }
     }
   }
@@ -152,25 +150,24 @@ class OneDnnConvBlock final : public ConvBlock<float> {
   void unpool_windows(const float* dy, std::int64_t dy_stride, const std::uint8_t* choice, float* to) const {
     const std::int64_t window = fixed_window > 0 ? fixed_window : pool_.window;
     const std::int64_t block = chunks_->block(), row = pool_.in_width * block;
-    for (std::int64_t oh = 0; oh < pool_.out_height(); ++oh) {
-      for (std::int64_t ow = 0; ow < pool_.out_width(); ++ow) {
+    const std::int64_t height = pool_.out_height(), width = pool_.out_width();
+    for (std::int64_t oh = 0; oh < height; ++oh) {
+      for (std::int64_t ow = 0; ow < width; ++ow) {
         float* corner = to + oh * window * row + ow * window * block;
         const Simd<float> gradient = simd_load(dy);
         dy += dy_stride;
-        ChoiceBytes bytes;
-        std::memcpy(&bytes, choice, sizeof bytes);
-        choice += sizeof bytes;
-        const Choices chosen = __builtin_convertvector(bytes, Choices);
+        const SimdInt chosen = simd_load_bytes(choice);
+        choice += kLanes;
         for (std::int64_t kh = 0; kh < window; ++kh) {
           for (std::int64_t kw = 0; kw < window; ++kw) {
-            const Choices here = chosen == static_cast<std::int32_t>(kh * window + kw);
+            const SimdInt here = chosen == static_cast<std::int32_t>(kh * window + kw);
             simd_store(corner + kh * row + kw * block, here ? gradient : Simd<float>{});
           }
         }
       }
       for (std::int64_t h = oh * window; h < (oh + 1) * window; ++h) clear(to, h, pool_.out_width() * window);
     }
-    for (std::int64_t h = pool_.out_height() * window; h < pool_.in_height; ++h) clear(to, h, 0);
+    for (std::int64_t h = height * window; h < pool_.in_height; ++h) clear(to, h, 0);
   }
 
   // Zeros from column `first` of row h: no window covers it.

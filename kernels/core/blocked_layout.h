@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "kernels/core/simd.h"
+
 namespace qmse {
 
 inline void plain_to_blocked(std::int64_t channels, std::int64_t pixels, std::int64_t block,
@@ -12,10 +14,7 @@ inline void plain_to_blocked(std::int64_t channels, std::int64_t pixels, std::in
   for (std::int64_t first = 0; first < channels; first += block, blocked += pixels * block) {
     const std::int64_t width = std::min(block, channels - first);
     if (width < block) std::fill_n(blocked, pixels * block, 0.0f);
-    for (std::int64_t c = 0; c < width; ++c) {
-      const float* from = plain + (first + c) * pixels;
-      for (std::int64_t p = 0; p < pixels; ++p) blocked[p * block + c] = from[p];
-    }
+    simd_transpose(width, pixels, plain + first * pixels, pixels, blocked, block);
   }
 }
 
@@ -23,10 +22,7 @@ inline void blocked_to_plain(std::int64_t channels, std::int64_t pixels, std::in
                              const float* blocked, float* plain) {
   for (std::int64_t first = 0; first < channels; first += block, blocked += pixels * block) {
     const std::int64_t width = std::min(block, channels - first);
-    for (std::int64_t c = 0; c < width; ++c) {
-      float* to = plain + (first + c) * pixels;
-      for (std::int64_t p = 0; p < pixels; ++p) to[p] = blocked[p * block + c];
-    }
+    simd_transpose(pixels, width, blocked, block, plain + first * pixels, pixels);
   }
 }
 

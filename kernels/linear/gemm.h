@@ -1,10 +1,10 @@
-// C = A B or C += A B on one thread, for matrices of any strides: the inner loop of the plain convolution and
-// of the fully connected layer.
+// C = A B or C += A B on one thread, for matrices as they lie or transposed: the inner loop of the plain
+// convolution and of the fully connected layer.
 //
-// Blocked as in Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008): a panel of
-// B, two vectors wide, is packed into the first-level cache and met by six rows of A at a time. Each element
-// is one chain of fused multiply-adds over k within blocks of 256, so its bits depend on K alone, not on
-// where it stands or on how a caller cuts M and N.
+// Blocked as in Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008): a block
+// of B is packed for the second-level cache, in panels two vectors wide, and met by six rows of A at a time.
+// Each element is one chain of fused multiply-adds over k within blocks of 256, so its bits depend on K
+// alone, not on where it stands or on how a caller cuts M and N.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +14,7 @@
 
 namespace qmse {
 
-// Element (row, column) is data[row * row_stride + column * column_stride].
+// Element (row, column) is data[row * row_stride + column * column_stride]. One of the strides is 1.
 template <class T>
 struct MatrixView {
   const T* data = nullptr;
@@ -24,6 +24,7 @@ struct MatrixView {
 namespace gemm_detail {
 
 inline constexpr std::int64_t kDepth = 256;  // of a packed panel of B
+inline constexpr std::int64_t kPanels = 8;   // packed at a time
 inline constexpr int kRows = 6;
 template <class T>
 inline constexpr int kWidth = 2 * kSimdLanes<T>;
@@ -32,18 +33,20 @@ template <class T, int rows>
 inline void tile(std::int64_t depth, const T* a, std::int64_t a_row, std::int64_t a_column, const T* panel,
                  T* c, std::int64_t c_row, std::int64_t width, bool add) {
   constexpr int kLanes = kSimdLanes<T>;
-  Simd<T> sum[rows][2] = {};
-  if (add && width == kWidth<T>) {
-    for (int i = 0; i < rows; ++i) {
-      sum[i][0] = simd_load(c + i * c_row);
-      sum[i][1] = simd_load(c + i * c_row + kLanes);
-    }
-  } else if (add) {
-    for (int i = 0; i < rows; ++i) {
-      T row[kWidth<T>] = {};
-      std::copy_n(c + i * c_row, width, row);
+  Simd<T> sum[rows][2];
+  for (int i = 0; i < rows; ++i) {
+    T* row = c + i * c_row;
+    __builtin_prefetch(row, 1);
+    if (!add) {
+      sum[i][0] = sum[i][1] = Simd<T>{};
+    } else if (width == kWidth<T>) {
       sum[i][0] = simd_load(row);
       sum[i][1] = simd_load(row + kLanes);
+    } else {
+      T part[kWidth<T>] = {};
+      std::copy_n(row, width, part);
+      sum[i][0] = simd_load(part);
+      sum[i][1] = simd_load(part + kLanes);
     }
   }
   for (std::int64_t k = 0; k < depth; ++k) {
@@ -74,15 +77,23 @@ inline void tile(std::int64_t depth, const T* a, std::int64_t a_row, std::int64_
 
 template <class T>
 inline void pack(const MatrixView<T>& b, std::int64_t depth, std::int64_t width, T* panel) {
-  if (b.column_stride == 1 && width == kWidth<T>) {
-    for (std::int64_t k = 0; k < depth; ++k)
-      std::copy_n(b.data + k * b.row_stride, kWidth<T>, panel + k * kWidth<T>);
-    return;
+  if (b.column_stride == 1) {
+    for (std::int64_t k = 0; k < depth; ++k) {
+      const T* row = b.data + k * b.row_stride;
+      // Rows are short and far apart: the processor's own prefetching does not see them coming.
+      __builtin_prefetch(row + 16 * b.row_stride, 0, 2);
+      __builtin_prefetch(row + kWidth<T>, 0, 2);
+      if (width == kWidth<T>) {
+        std::copy_n(row, kWidth<T>, panel + k * kWidth<T>);
+      } else {
+        std::copy_n(row, width, panel + k * kWidth<T>);
+      }
+    }
+  } else {
+    simd_transpose(width, depth, b.data, b.column_stride, panel, kWidth<T>);
   }
-  for (std::int64_t k = 0; k < depth; ++k) {
-    for (std::int64_t j = 0; j < kWidth<T>; ++j)
-      panel[k * kWidth<T> + j] = j < width ? b.data[k * b.row_stride + j * b.column_stride] : T(0);
-  }
+  for (std::int64_t k = 0; k < depth && width < kWidth<T>; ++k)
+    std::fill(panel + k * kWidth<T> + width, panel + (k + 1) * kWidth<T>, T(0));
 }
 
 }  // namespace gemm_detail
@@ -92,29 +103,35 @@ template <class T>
 void gemm(std::int64_t M, std::int64_t N, std::int64_t K, const MatrixView<T>& a, const MatrixView<T>& b,
           T* c, std::int64_t c_row, bool add) {
   using namespace gemm_detail;
-  alignas(64) T panel[kDepth * kWidth<T>];
-  for (std::int64_t k = 0; k < K; k += kDepth) {
-    const std::int64_t depth = std::min(kDepth, K - k);
-    const bool more = add || k > 0;
-    for (std::int64_t n = 0; n < N; n += kWidth<T>) {
-      const std::int64_t width = std::min<std::int64_t>(kWidth<T>, N - n);
-      pack<T>({b.data + k * b.row_stride + n * b.column_stride, b.row_stride, b.column_stride}, depth, width,
-              panel);
+  alignas(64) T panels[kDepth * kPanels * kWidth<T>];
+  for (std::int64_t n = 0; n < N; n += kPanels * kWidth<T>) {
+    const std::int64_t columns = std::min<std::int64_t>(kPanels * kWidth<T>, N - n);
+    for (std::int64_t k = 0; k < K; k += kDepth) {
+      const std::int64_t depth = std::min(kDepth, K - k);
+      const bool more = add || k > 0;
+      for (std::int64_t j = 0; j < columns; j += kWidth<T>) {
+        pack<T>({b.data + k * b.row_stride + (n + j) * b.column_stride, b.row_stride, b.column_stride}, depth,
+                std::min<std::int64_t>(kWidth<T>, columns - j), panels + j * depth);
+      }
       for (std::int64_t m = 0; m < M; m += kRows) {
         const T* a_tile = a.data + m * a.row_stride + k * a.column_stride;
-        T* c_tile = c + m * c_row + n;
-        switch (std::min<std::int64_t>(kRows, M - m)) {
+        for (std::int64_t j = 0; j < columns; j += kWidth<T>) {
+          const std::int64_t width = std::min<std::int64_t>(kWidth<T>, columns - j);
+          const T* panel = panels + j * depth;
+          T* c_tile = c + m * c_row + n + j;
+          switch (std::min<std::int64_t>(kRows, M - m)) {
 #define QMSE_TILE(rows)                                                                             \
   case rows:                                                                                        \
     tile<T, rows>(depth, a_tile, a.row_stride, a.column_stride, panel, c_tile, c_row, width, more); \
     break
-          QMSE_TILE(1);
-          QMSE_TILE(2);
-          QMSE_TILE(3);
-          QMSE_TILE(4);
-          QMSE_TILE(5);
-          QMSE_TILE(6);
+            QMSE_TILE(1);
+            QMSE_TILE(2);
+            QMSE_TILE(3);
+            QMSE_TILE(4);
+            QMSE_TILE(5);
+            QMSE_TILE(6);
 #undef QMSE_TILE
+          }
         }
       }
     }

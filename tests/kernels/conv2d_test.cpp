@@ -198,7 +198,7 @@ TEST_CASE("conv2d: shapes that do not fit are refused") {
     Conv2dShape s = good;
     change(s);
     CAPTURE(text(s));
-    CHECK(mentions(message_of<ShapeError>([&] { check(s); }), part));
+    CHECK(missing(message_of<ShapeError>([&] { check(s); }), {part}) == "");
     CHECK_THROWS_AS(make_conv2d<float>(context, s), ShapeError);
     CHECK_THROWS_AS(make_conv2d<double>(context, s), ShapeError);
   };

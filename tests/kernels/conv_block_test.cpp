@@ -302,8 +302,8 @@ TEST_CASE("conv_block: shapes and layouts that do not fit are refused") {
     ConvBlockShape s = good;
     change(s);
     CAPTURE(text(s));
-    CHECK(mentions(message_of<ShapeError>([&] { make_conv_block<float>(context, s); }), part));
-    CHECK(mentions(message_of<ShapeError>([&] { make_conv_block<double>(context, s); }), part));
+    CHECK(missing(message_of<ShapeError>([&] { make_conv_block<float>(context, s); }), {part}) == "");
+    CHECK(missing(message_of<ShapeError>([&] { make_conv_block<double>(context, s); }), {part}) == "");
   };
   refused([](ConvBlockShape& s) { s.conv.batch = 0; }, "at least 1");
   refused([](ConvBlockShape& s) { s.conv.padding = 5; }, "padding");

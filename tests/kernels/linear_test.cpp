@@ -226,7 +226,7 @@ TEST_CASE("linear: shapes that do not fit are refused") {
   CpuContext context(1);
   const auto refused = [&](const LinearShape& s, const char* part) {
     CAPTURE(text(s));
-    CHECK(mentions(message_of<ShapeError>([&] { check(s); }), part));
+    CHECK(missing(message_of<ShapeError>([&] { check(s); }), {part}) == "");
     CHECK_THROWS_AS(make_linear<float>(context, s), ShapeError);
     CHECK_THROWS_AS(make_linear<double>(context, s), ShapeError);
   };
