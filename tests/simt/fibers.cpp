@@ -3,19 +3,16 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <system_error>
 #include <utility>
 
-// The sanitizers' interfaces for stack switches: null in a program built without them.
+// AddressSanitizer's interface for stack switches: null in a program built without it.
 extern "C" {
 [[gnu::weak]] void __sanitizer_start_switch_fiber(void** fake_stack_save, const void* bottom,
                                                   std::size_t size);
 [[gnu::weak]] void __sanitizer_finish_switch_fiber(void* fake_stack_save, const void** bottom_old,
                                                    std::size_t* size_old);
-[[gnu::weak]] void* __tsan_get_current_fiber();
-[[gnu::weak]] void* __tsan_create_fiber(unsigned flags);
-[[gnu::weak]] void __tsan_destroy_fiber(void* fiber);
-[[gnu::weak]] void __tsan_switch_to_fiber(void* fiber, unsigned flags);
 }
 
 namespace qmse::simt {
@@ -24,8 +21,7 @@ namespace {
 // Address space only: pages are taken when a thread first needs them. Unoptimised sanitizer frames fit too.
 constexpr std::size_t stack_bytes = 128 * 1024;
 
-void leaving(void** fake_stack, const void* bottom, std::size_t size, void* tsan_fiber) {
-  if (__tsan_switch_to_fiber) __tsan_switch_to_fiber(tsan_fiber, 0);
+void leaving(void** fake_stack, const void* bottom, std::size_t size) {
   if (__sanitizer_start_switch_fiber) __sanitizer_start_switch_fiber(fake_stack, bottom, size);
 }
 
@@ -46,8 +42,8 @@ void Fibers::reserve(unsigned count) {
 
 void Fibers::add_slab(unsigned count) {
   const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-  const std::size_t stride =
-      stack_bytes + page;  // a guard page below each stack: overflow is a fault, not corruption
+  // A guard page below each stack makes an overflow a fault, not a corruption.
+  const std::size_t stride = stack_bytes + page;
   void* start = mmap(nullptr, count * stride, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (start == MAP_FAILED) throw std::system_error(errno, std::generic_category(), "mapping thread stacks");
   slabs_.push_back({start, count * stride});
@@ -59,10 +55,8 @@ void Fibers::add_slab(unsigned count) {
     auto fiber = std::make_unique<Fiber>();
     fiber->stack_bottom = bottom;
     fiber->stack_size = stack_bytes;
-    if (__tsan_create_fiber) fiber->tsan_fiber = __tsan_create_fiber(0);
     boost::context::stack_context stack;
-    // Tops are spread over a page, or the frames of a thousand threads would compete for the same few cache
-    // sets.
+    // Tops are spread over a page, or the frames of all threads would compete for the same few cache sets.
     stack.size = stack_bytes - (i % 64) * 64;
     stack.sp = bottom + stack.size;
     const auto number = static_cast<unsigned>(fibers_.size());
@@ -75,19 +69,15 @@ void Fibers::add_slab(unsigned count) {
 
 Fibers::~Fibers() {
   ending_ = true;
-  for (unsigned i = 0; i < fibers_.size(); ++i) {
-    resume(i);
-    if (__tsan_destroy_fiber) __tsan_destroy_fiber(fibers_[i]->tsan_fiber);
-  }
+  for (unsigned i = 0; i < fibers_.size(); ++i) resume(i);
   for (const Slab& slab : slabs_) munmap(slab.start, slab.bytes);
 }
 
 void Fibers::resume(unsigned number) {
   Fiber& fiber = *fibers_[number];
   running_ = &fiber;
-  if (__tsan_get_current_fiber) caller_tsan_fiber_ = __tsan_get_current_fiber();
   void* fake_stack = nullptr;
-  leaving(&fake_stack, fiber.stack_bottom, fiber.stack_size, fiber.tsan_fiber);
+  leaving(&fake_stack, fiber.stack_bottom, fiber.stack_size);
   fiber.context = std::move(fiber.context).resume();
   arrived(fake_stack, nullptr, nullptr);
   running_ = nullptr;
@@ -95,7 +85,7 @@ void Fibers::resume(unsigned number) {
 
 void Fibers::suspend() {
   Fiber& fiber = *running_;
-  leaving(&fiber.fake_stack, caller_stack_bottom_, caller_stack_size_, caller_tsan_fiber_);
+  leaving(&fiber.fake_stack, caller_stack_bottom_, caller_stack_size_);
   caller_ = std::move(caller_).resume();
   arrived(fiber.fake_stack, &caller_stack_bottom_, &caller_stack_size_);
 }
@@ -107,7 +97,7 @@ boost::context::fiber Fibers::loop(unsigned number, boost::context::fiber&& call
     body_(number);
     suspend();
   }
-  leaving(nullptr, caller_stack_bottom_, caller_stack_size_, caller_tsan_fiber_);
+  leaving(nullptr, caller_stack_bottom_, caller_stack_size_);
   return std::move(caller_);
 }
 

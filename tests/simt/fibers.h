@@ -34,7 +34,6 @@ class Fibers {
     const void* stack_bottom = nullptr;
     std::size_t stack_size = 0;
     void* fake_stack = nullptr;  // AddressSanitizer's, while suspended
-    void* tsan_fiber = nullptr;
   };
   struct Slab {  // one mapping, cut into stacks
     void* start;
@@ -51,7 +50,6 @@ class Fibers {
   boost::context::fiber caller_;  // who called resume(), while a fiber runs
   const void* caller_stack_bottom_ = nullptr;
   std::size_t caller_stack_size_ = 0;
-  void* caller_tsan_fiber_ = nullptr;
   bool ending_ = false;
 };
 
