@@ -11,6 +11,12 @@ Shape::Shape(std::span<const std::int64_t> sizes) {
     if (size < 0) throw ShapeError("a tensor's size cannot be negative: " + std::to_string(size));
     sizes_[static_cast<std::size_t>(dimensions_++)] = size;
   }
+  std::int64_t product = 1;
+  for (const std::int64_t size : sizes) {
+    if (__builtin_mul_overflow(product, size, &product) || product > kMaxCount) {
+      throw ShapeError("a tensor of shape " + to_string(*this) + " is larger than any memory");
+    }
+  }
 }
 
 std::int64_t Shape::count() const {

@@ -14,10 +14,12 @@ namespace qmse {
 class Shape {
  public:
   static constexpr int kMaxDimensions = 5;
+  // More elements than any machine holds, and few enough that sums of tensors' bytes do not overflow.
+  static constexpr std::int64_t kMaxCount = std::int64_t{1} << 50;
 
   Shape() = default;
   Shape(std::initializer_list<std::int64_t> sizes) : Shape(std::span(sizes.begin(), sizes.size())) {}
-  // Throws ShapeError for a negative size or more than kMaxDimensions.
+  // Throws ShapeError for a negative size, more than kMaxDimensions or more than kMaxCount elements.
   explicit Shape(std::span<const std::int64_t> sizes);
 
   int dimensions() const { return dimensions_; }

@@ -24,6 +24,16 @@ TEST_CASE("shape: what no tensor can have is refused") {
   CHECK_THROWS_AS(Shape{}.without_batch(), ShapeError);
 }
 
+TEST_CASE("shape: sizes whose product overflows are refused, not wrapped") {
+  const std::int64_t half = std::int64_t{1} << 32;
+  CHECK_THROWS_WITH((Shape{half, half}), Catch::Contains("[4294967296, 4294967296]"));  // 2^64 wraps to 0
+  CHECK_THROWS_AS((Shape{std::int64_t{1} << 62, 8}), ShapeError);
+  CHECK_THROWS_AS((Shape{half, 8}.with_batch(half)), ShapeError);
+  CHECK_THROWS_AS((Shape{Shape::kMaxCount + 1}), ShapeError);
+  CHECK((Shape{Shape::kMaxCount / 4, 4}.count()) == Shape::kMaxCount);
+  CHECK((Shape{0, 7}.count()) == 0);
+}
+
 TEST_CASE("device: names are parsed and printed") {
   for (const std::string name : {"auto", "cpu", "cuda", "cuda:0", "cuda:12"})
     CHECK(to_string(parse_device(name)) == name);
