@@ -20,6 +20,13 @@ ResidentDataset<T>::ResidentDataset(Context& context, const ImageDataset& datase
     throw DataError("the normalisation is for " + std::to_string(normalization.mean.size()) +
                     " channels, but data set '" + dataset.name + "' has " + std::to_string(dataset.channels));
   }
+  // A kernel that reads the output of a class that is not there reads foreign memory.
+  for (std::size_t i = 0; i < dataset.labels.size(); ++i) {
+    if (dataset.labels[i] >= 0 && dataset.labels[i] < classes_) continue;
+    throw DataError("label " + std::to_string(dataset.labels[i]) + " of image " + std::to_string(i) +
+                    " of data set '" + dataset.name + "' is none of its " + std::to_string(classes_) +
+                    " classes, counted from 0");
+  }
   const std::string name(qmse::name(dataset.split));
   images_ = Tensor::from_host<std::uint8_t>(context, sample_shape_.with_batch(dataset.count), dataset.images,
                                             name + " images");

@@ -14,7 +14,7 @@ template <class T>
 class ResidentDataset {
  public:
   // `normalization` is that of the training set, also for a test set. Throws DataError where it has another
-  // number of channels.
+  // number of channels or a label is no class, ShapeError where images or labels are not `count`.
   ResidentDataset(Context& context, const ImageDataset& dataset, const Normalization& normalization);
 
   // Valid while this object lives.
