@@ -14,6 +14,10 @@ BatchPass<T>::BatchPass(Context& context, const Network& network, const Resident
       gradients_(options.gradients),
       tape_(context, {.dtype = dtype_of<T>(), .gradients = options.gradients, .fuse = options.fuse}) {
   if (batch < 1) throw ShapeError("a batch needs at least one sample, not " + std::to_string(batch));
+  if (data.sample_shape.dimensions() < 1 || data.sample_shape.count() < 1) {
+    throw ShapeError("samples need at least one channel and one pixel, not the shape " +
+                     to_string(data.sample_shape));
+  }
   input_ = tape_.input("input", data.sample_shape.with_batch(batch));
   output_ = network(tape_, input_);
   const Shape expected{batch, data.classes};

@@ -37,8 +37,8 @@ class BatchPass {
  public:
   using Options = BatchPassOptions;
 
-  // `data` (what it points to) and `loss` must outlive the pass. Throws ShapeError where the network's
-  // outputs are not [batch, data.classes].
+  // `data` (what it points to) and `loss` must outlive the pass. Throws ShapeError where batch or samples are
+  // empty, or the network's outputs are not [batch, data.classes].
   BatchPass(Context& context, const Network& network, const ResidentData<T>& data, const Loss& loss,
             std::int64_t batch, const Options& options);
 

@@ -78,7 +78,7 @@ Value MaxPool2dLayer::record(Tape& tape, const std::string& name, Value input, s
 
 Value FlattenLayer::record(Tape& tape, const std::string& name, Value input, std::span<const Value>) const {
   const Shape& shape = tape.shape(input);
-  return tape.reshape(name, input, {shape[0], shape.count() / shape[0]});
+  return tape.reshape(name, input, {shape[0], shape.without_batch().count()});
 }
 
 }  // namespace qmse

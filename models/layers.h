@@ -8,7 +8,7 @@ namespace qmse {
 
 // 2-D convolution with bias. Parameters: weight [out_channels, in_channels, kernel, kernel], bias
 // [out_channels].
-class Conv2dLayer : public Layer {
+class Conv2dLayer final : public Layer {
  public:
   Conv2dLayer(std::int64_t out_channels, std::int64_t kernel, std::int64_t padding, std::int64_t stride = 1)
       : out_channels_(out_channels), kernel_(kernel), padding_(padding), stride_(stride) {}
@@ -26,7 +26,7 @@ class Conv2dLayer : public Layer {
 };
 
 // y = x wT + b over [features]. Parameters: weight [out_features, in_features], bias [out_features].
-class LinearLayer : public Layer {
+class LinearLayer final : public Layer {
  public:
   explicit LinearLayer(std::int64_t out_features) : out_features_(out_features) {}
   Shape output_shape(const Shape& input) const override;
@@ -51,13 +51,13 @@ class ActivationLayer : public Layer {
   Activation activation_;
 };
 
-class ReluLayer : public ActivationLayer {
+class ReluLayer final : public ActivationLayer {
  public:
   ReluLayer() : ActivationLayer(Activation::relu) {}
 };
 
 // Square windows that do not overlap; rows and columns that fill no window are left out.
-class MaxPool2dLayer : public Layer {
+class MaxPool2dLayer final : public Layer {
  public:
   explicit MaxPool2dLayer(std::int64_t window) : window_(window) {}
   Shape output_shape(const Shape& input) const override;
@@ -70,7 +70,7 @@ class MaxPool2dLayer : public Layer {
 };
 
 // [C, H, W] to [C * H * W]; no copy.
-class FlattenLayer : public Layer {
+class FlattenLayer final : public Layer {
  public:
   Shape output_shape(const Shape& input) const override { return {input.count()}; }
   Value record(Tape& tape, const std::string& name, Value input,

@@ -1,4 +1,5 @@
 #include <set>
+#include <type_traits>
 
 #include "losses/mse.h"
 #include "models/layers.h"
@@ -78,6 +79,22 @@ TEST_CASE("models: a network whose outputs are not the classes is refused") {
   CHECK_THROWS_WITH(BatchPass<float>(context, network_of(model, store), data.resident, loss, 5, {}),
                     Catch::Contains("[5, 4]") && Catch::Contains("[5, 3]"));
 }
+
+TEST_CASE("models: batches and samples that hold nothing are refused") {
+  Context context = cpu();
+  ToyData<float> data(context, 5, {1, 4, 4}, 3, 1);
+  const Network network = [](Tape& tape, Value) { return tape.input("outputs", {5, 3}); };
+  const MseLoss loss;
+  CHECK_THROWS_AS(BatchPass<float>(context, network, data.resident, loss, 0, {}), ShapeError);
+  for (const Shape& shape : {Shape{}, Shape{0, 4, 4}, Shape{1, 0, 4}}) {
+    data.resident.sample_shape = shape;
+    CHECK_THROWS_WITH(BatchPass<float>(context, network, data.resident, loss, 5, {}),
+                      Catch::Contains(to_string(shape)));
+  }
+}
+
+static_assert(std::is_final_v<Conv2dLayer> && std::is_final_v<LinearLayer> && std::is_final_v<MaxPool2dLayer>,
+              "Sequential replaces these layers' record() by a fused one, so they cannot be derived from");
 
 TEST_CASE("models: fused and unfused recordings give the same outputs and gradients, bit for bit") {
   Context context = cpu(2);
