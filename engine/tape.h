@@ -69,8 +69,8 @@ class Tape {
   // Every value in order of creation, leaves included: Value{0} .. Value{value_count() - 1}.
   int value_count() const { return static_cast<int>(slots_.size()); }
   bool is_leaf(Value value) const { return slot(value).leaf; }
-  // The first value, in order, that holds a NaN or an infinity, with its name; an invalid Value where all are
-  // finite.
+  // The first input or result, in order, that holds a NaN or an infinity; an invalid Value where all are
+  // finite. Parameters are not looked at: after a step they are already those of the next.
   Value first_non_finite();
 
  private:

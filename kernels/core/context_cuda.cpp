@@ -111,8 +111,6 @@ struct CudaContext::Impl {
 
 CudaContext::CudaContext(const CudaOptions& options) : impl_(std::make_unique<Impl>(options)) {}
 CudaContext::~CudaContext() = default;
-CudaContext::CudaContext(CudaContext&&) noexcept = default;
-CudaContext& CudaContext::operator=(CudaContext&&) noexcept = default;
 
 MemoryResource& CudaContext::memory() { return impl_->memory; }
 CUstream_st* CudaContext::stream() { return impl_->stream.get(); }

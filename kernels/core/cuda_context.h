@@ -37,8 +37,8 @@ class CudaContext {
   // Throws ConfigError where there is no such device, CudaError where setting it up fails.
   explicit CudaContext(const CudaOptions& options);
   ~CudaContext();
-  CudaContext(CudaContext&&) noexcept;
-  CudaContext& operator=(CudaContext&&) noexcept;
+  CudaContext(const CudaContext&) = delete;
+  CudaContext& operator=(const CudaContext&) = delete;
 
   MemoryResource& memory();  // cudaMalloc; releasing waits for the device
   CUstream_st* stream();
