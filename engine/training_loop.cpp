@@ -15,15 +15,20 @@ std::unique_ptr<BatchPass<T>> make_pass(Context& context, const Network& network
                                         BatchPassOptions{.gradients = gradients});
 }
 
+// `batch_size`, if a data set of `samples` can be cut by it.
+std::int64_t checked_batch_size(std::int64_t samples, std::int64_t batch_size) {
+  if (samples < 1) throw DataError("the data set is empty");
+  if (batch_size < 1)
+    throw ShapeError("the batch size must be at least 1, not " + std::to_string(batch_size));
+  return batch_size;
+}
+
 // The sizes of the whole batches (0 where there is none) and of the rest.
 struct Split {
   std::int64_t full, tail;
 };
 
 Split split(std::int64_t samples, std::int64_t batch_size) {
-  if (samples < 1) throw DataError("the data set is empty");
-  if (batch_size < 1)
-    throw ShapeError("the batch size must be at least 1, not " + std::to_string(batch_size));
   return {samples >= batch_size ? batch_size : 0, samples % batch_size};
 }
 
@@ -31,19 +36,19 @@ Split split(std::int64_t samples, std::int64_t batch_size) {
 
 template <class T>
 TrainingLoop<T>::TrainingLoop(Context& context, const Network& network, const ResidentData<T>& data,
-                              const Loss& loss, Optimizer& optimizer, std::int64_t batch_size)
+                              const Loss& loss, Optimizer& optimizer, std::int64_t batch_size, bool capture)
     : context_(&context),
       optimizer_(&optimizer),
       samples_(data.samples),
-      batch_size_(batch_size),
-      full_(make_pass(context, network, data, loss, split(data.samples, batch_size).full, true)),
-      tail_(make_pass(context, network, data, loss, split(data.samples, batch_size).tail, true)),
+      batch_size_(checked_batch_size(data.samples, batch_size)),
       order_(context.memory(), static_cast<std::size_t>(samples_) * sizeof(std::uint32_t),
              "order of the epoch"),
       rates_(context.memory(), static_cast<std::size_t>(steps_per_epoch() + 1) * sizeof(double),
              "learning rates"),
       counter_(context.memory(), sizeof(StepCounter), "step counter"),
-      metrics_(context.memory(), sizeof(EpochMetrics), "epoch metrics") {
+      metrics_(context.memory(), sizeof(EpochMetrics), "epoch metrics"),
+      full_(make_stage(network, data, loss, split(data.samples, batch_size).full, capture)),
+      tail_(make_stage(network, data, loss, split(data.samples, batch_size).tail, capture)) {
   steps_done_ = steps_per_epoch();  // nothing to do until an epoch begins
 }
 
@@ -84,15 +89,33 @@ void TrainingLoop<T>::resume_epoch(std::span<const std::uint32_t> order, std::sp
 }
 
 template <class T>
-void TrainingLoop<T>::step() {
+typename TrainingLoop<T>::Stage TrainingLoop<T>::make_stage(const Network& network,
+                                                            const ResidentData<T>& data, const Loss& loss,
+                                                            std::int64_t batch, bool capture) {
+  Stage stage;
+  if (batch == 0) return stage;
+  stage.pass = make_pass(*context_, network, data, loss, batch, true);
+  stage.graph = std::make_unique<StepGraph>(
+      *context_, [this, pass = stage.pass.get()] { queue_step(*pass); }, capture);
+  return stage;
+}
+
+// Everything of a step that happens on the device.
+template <class T>
+void TrainingLoop<T>::queue_step(BatchPass<T>& pass) {
   auto* counter = counter_.as<StepCounter>();
-  BatchPass<T>& pass = next_pass();
   pass.train(order_.as<std::uint32_t>(), &counter->first, &counter->step);
   optimizer_->step({&counter->learning_rate, &counter->step, &counter->gradient_norm_sq});
   pass.accumulate(&counter->gradient_norm_sq, metrics_.as<EpochMetrics>());
   with_context<T>(*context_,
                   [&](auto& backend) { advance(backend, pass.batch(), rates_.as<double>(), counter); });
-  last_ = &pass;
+}
+
+template <class T>
+void TrainingLoop<T>::step() {
+  Stage& stage = next_stage();
+  stage.graph->run();
+  last_ = stage.pass.get();
   ++steps_done_;
 }
 
@@ -122,7 +145,7 @@ Evaluator<T>::Evaluator(Context& context, const Network& network, const Resident
                         const Loss& loss, std::int64_t batch_size)
     : context_(&context),
       data_(data),
-      batch_size_(std::min(batch_size, data.samples)),
+      batch_size_(std::min(checked_batch_size(data.samples, batch_size), data.samples)),
       full_(make_pass(context, network, data, loss, split(data.samples, batch_size_).full, false)),
       tail_(make_pass(context, network, data, loss, split(data.samples, batch_size_).tail, false)),
       order_(context.memory(), static_cast<std::size_t>(data.samples) * sizeof(std::uint32_t),

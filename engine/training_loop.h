@@ -7,6 +7,7 @@
 
 #include "engine/batch_pass.h"
 #include "engine/optimizer.h"
+#include "engine/step_graph.h"
 #include "kernels/step_counter/step_counter.h"
 
 namespace qmse {
@@ -16,9 +17,12 @@ namespace qmse {
 template <class T>
 class TrainingLoop {
  public:
-  // What is passed by reference must outlive the loop.
+  // What is passed by reference must outlive the loop. `capture`: on CUDA, replay a step from a graph (see
+  // StepGraph); the bits are the same without.
   TrainingLoop(Context& context, const Network& network, const ResidentData<T>& data, const Loss& loss,
-               Optimizer& optimizer, std::int64_t batch_size);
+               Optimizer& optimizer, std::int64_t batch_size, bool capture = true);
+  TrainingLoop(const TrainingLoop&) = delete;
+  TrainingLoop& operator=(const TrainingLoop&) = delete;
 
   std::int64_t steps_per_epoch() const;
 
@@ -41,17 +45,25 @@ class TrainingLoop {
   std::string first_non_finite();
 
  private:
-  BatchPass<T>& next_pass() { return steps_done_ + 1 == steps_per_epoch() && tail_ ? *tail_ : *full_; }
+  // The step for one batch size.
+  struct Stage {
+    std::unique_ptr<BatchPass<T>> pass;
+    std::unique_ptr<StepGraph> graph;
+  };
+  Stage make_stage(const Network& network, const ResidentData<T>& data, const Loss& loss, std::int64_t batch,
+                   bool capture);
+  void queue_step(BatchPass<T>& pass);
+  Stage& next_stage() { return steps_done_ + 1 == steps_per_epoch() && tail_.pass ? tail_ : full_; }
 
   Context* context_;
   Optimizer* optimizer_;
   std::int64_t samples_;
   std::int64_t batch_size_;
-  std::unique_ptr<BatchPass<T>> full_;  // null where the data set is smaller than a batch
-  std::unique_ptr<BatchPass<T>> tail_;  // the last, smaller batch; null where the batches divide the data set
   BatchPass<T>* last_ = nullptr;
   std::int64_t steps_done_ = 0;
   Buffer order_, rates_, counter_, metrics_;
+  Stage full_;  // empty where the data set is smaller than a batch
+  Stage tail_;  // the last, smaller batch; empty where the batches divide the data set
 };
 
 // Loss without randomness, ||r||^2 and accuracy of a network over a data set, in the data set's own order.
