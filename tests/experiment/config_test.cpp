@@ -102,7 +102,7 @@ TEST_CASE("config: values out of range are refused with the option and the range
     const char* expected;
   };
   const Case cases[] = {
-      {"lr", "-0.1", "--lr must be a finite number of at least 0, not '-0.1'"},
+      {"lr", "-0.1", "--lr must be a finite number of at least 0, not -0.1"},
       {"lr", "nan", "finite"},
       {"lr", "inf", "finite"},
       {"lr", "1e999", "finite"},
