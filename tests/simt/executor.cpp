@@ -373,10 +373,13 @@ void Executor::complete(unsigned warp_id, unsigned mask) {
 std::uint64_t Executor::result_for(unsigned warp_id, unsigned lane, unsigned participants) const {
   const Thread* lanes = &threads_[warp_id * warp_size];
   const WarpRequest& request = lanes[lane].request;
-  unsigned votes = 0;
-  for (unsigned other = 0; other < warp_size; ++other) {
-    if ((participants >> other & 1u) != 0 && lanes[other].request.value != 0) votes |= 1u << other;
-  }
+  const auto votes = [&] {
+    unsigned lanes_for = 0;
+    for (unsigned other = 0; other < warp_size; ++other) {
+      if ((participants >> other & 1u) != 0 && lanes[other].request.value != 0) lanes_for |= 1u << other;
+    }
+    return lanes_for;
+  };
   // PTX ISA, shfl.sync: outside [segment, segment_end] a lane gets its own value, except that an xor may
   // reach back.
   const unsigned segment = lane & ~(request.width - 1);
@@ -386,11 +389,11 @@ std::uint64_t Executor::result_for(unsigned warp_id, unsigned lane, unsigned par
     case WarpOperation::sync:
       return 0;
     case WarpOperation::ballot:
-      return votes;
+      return votes();
     case WarpOperation::any:
-      return votes != 0 ? 1 : 0;
+      return votes() != 0 ? 1 : 0;
     case WarpOperation::all:
-      return votes == participants ? 1 : 0;
+      return votes() == participants ? 1 : 0;
     case WarpOperation::shuffle:
       source = segment | (request.lane & (request.width - 1));
       break;
