@@ -54,7 +54,7 @@ TrainingLoop<T>::TrainingLoop(Context& context, const Network& network, const Re
 
 template <class T>
 std::int64_t TrainingLoop<T>::steps_per_epoch() const {
-  return (samples_ + batch_size_ - 1) / batch_size_;
+  return samples_ / batch_size_ + (samples_ % batch_size_ != 0 ? 1 : 0);
 }
 
 template <class T>
@@ -76,6 +76,18 @@ void TrainingLoop<T>::resume_epoch(std::span<const std::uint32_t> order, std::sp
   if (counter.index > static_cast<std::uint64_t>(steps)) {
     throw ShapeError("an epoch of " + std::to_string(steps) + " steps cannot go on from step " +
                      std::to_string(counter.index));
+  }
+  const auto used = std::min(static_cast<std::int64_t>(counter.index) * batch_size_, samples_);
+  if (counter.first != static_cast<std::uint64_t>(used)) {
+    throw ShapeError("after " + std::to_string(counter.index) + " steps of " + std::to_string(batch_size_) +
+                     " an epoch over " + std::to_string(samples_) + " samples goes on at " +
+                     std::to_string(used) + ", not at " + std::to_string(counter.first));
+  }
+  for (const std::uint32_t sample : order) {
+    if (sample >= static_cast<std::uint64_t>(samples_)) {
+      throw ShapeError("the order of an epoch over " + std::to_string(samples_) +
+                       " samples holds the index " + std::to_string(sample));
+    }
   }
   std::vector<double> padded(rates.begin(), rates.end());
   padded.push_back(0.0);  // read, but not used, after the last step

@@ -28,7 +28,7 @@ class TrainingLoop {
 
   // Starts an epoch, or goes on with one from where `counter` and `metrics` say it stood. order: every
   // sample's index once, [samples]; rates: the learning rate of each step of the epoch, [steps_per_epoch].
-  // Sizes that differ are a ShapeError.
+  // Sizes that differ, an index or a place in the epoch that cannot be are a ShapeError.
   void begin_epoch(std::span<const std::uint32_t> order, std::span<const double> rates, std::uint64_t step);
   void resume_epoch(std::span<const std::uint32_t> order, std::span<const double> rates,
                     const StepCounter& counter, const EpochMetrics& metrics);

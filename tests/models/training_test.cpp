@@ -151,6 +151,22 @@ TEST_CASE("training: wrong sizes are refused") {
   CHECK_THROWS_AS(loop.begin_epoch(std::span(order).first(9), rates, 0), ShapeError);
   CHECK_THROWS_AS(loop.begin_epoch(order, std::span(rates).first(2), 0), ShapeError);
   CHECK_THROWS_AS(loop.resume_epoch(order, rates, StepCounter{.index = 4}, {}), ShapeError);
+  // What a damaged checkpoint or a wrong order would have the gather read.
+  for (const std::uint64_t first : {0, 3, 5, 8, 1000000}) {
+    CAPTURE(first);
+    CHECK_THROWS_AS(loop.resume_epoch(order, rates, StepCounter{.index = 1, .first = first}, {}), ShapeError);
+  }
+  CHECK_NOTHROW(loop.resume_epoch(order, rates, StepCounter{.index = 1, .first = 4}, {}));
+  CHECK_NOTHROW(loop.resume_epoch(order, rates, StepCounter{.index = 3, .first = 10}, {}));
+  std::vector<std::uint32_t> outside(10);
+  outside[9] = 10;
+  CHECK_THROWS_WITH(loop.begin_epoch(outside, rates, 0), Catch::Contains("index 10"));
+}
+
+TEST_CASE("training: a data set smaller than a batch is one batch") {
+  const std::vector<float> one_batch = train(1, 7, 7, 2, false);
+  CHECK(train(1, 7, 8, 2, false) == one_batch);
+  CHECK(train(1, 7, std::numeric_limits<std::int64_t>::max(), 2, false) == one_batch);
 }
 
 TEST_CASE("training: the layer whose output overflows is named") {
