@@ -22,8 +22,8 @@
 //   Draws, prepare()  what a warp draws at once for all its strips
 //   Kept, keep()      what is kept of a group in registers, from outputs, targets and draws
 //   add()             a kept group to the sums
-//   kRedraws          whether draws can be refused: then refused(sums), redraw(kept, row, group)
-//   Result, finish()  loss, residual_sq, and what the gradient needs of the sums
+//   kRedraws          whether draws can be refused: then, for rows shorter than 128, refused(sums),
+//   redraw(kept, row, group) Result, finish()  loss, residual_sq, and what the gradient needs of the sums
 //   gradient()        of one output of a kept group, for one sample and unscaled
 //   residual()        y - f of a kept group
 //   kDirection        whether there is a v: then direction() of one output of a kept group
@@ -85,7 +85,7 @@ __global__ void __launch_bounds__(kWarpKernelThreads)
   RowInRegisters<Loss, kDense, kGroups> part;
   part.load(rows, loss, place, memory);
   typename Loss::Sums sums = warp_merge(part.sum(loss, place), lanes);
-  if constexpr (Loss::kRedraws) {
+  if constexpr (Loss::kRedraws && kGroups == 1) {  // only draws of rows shorter than 128 are ever refused
     // Rows of one warp can differ, and every lane takes part in the merges.
     for (bool again = active && loss.refused(sums); __any_sync(kFullWarp, again);
          again = active && loss.refused(sums)) {
