@@ -19,6 +19,7 @@ using Strings = std::vector<std::string>;
 namespace simt = qmse::simt;
 
 std::string read(const std::filesystem::path& path) {
+  INFO("reading " << path);
   std::ifstream in(path, std::ios::binary);
   REQUIRE(in.good());
   std::ostringstream text;
@@ -60,7 +61,6 @@ std::set<std::pair<std::string, std::string>> noted_launches(const std::string& 
 // Run by ctest after all others, which have written what they launched to QMSE_SIMT_COVERAGE.
 TEST_CASE("simt: every kernel is launched", "[.][coverage]") {
   const char* file = std::getenv("QMSE_SIMT_COVERAGE");
-  INFO("QMSE_SIMT_COVERAGE names the file that a run of all SIMT tests has written");
   REQUIRE(file != nullptr);
   const auto launches = noted_launches(file);
   std::set<std::string> launched;
