@@ -1,0 +1,78 @@
+// In steady state a training step allocates nothing.
+#include <dlfcn.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "tests/experiment/tiny_run.h"
+#include "tests/support/catch.h"
+
+namespace {
+
+std::atomic<bool> watching{false};
+std::atomic<std::int64_t> allocations{0};
+
+// oneDNN's primitives allocate a few small objects inside each execution, which nobody outside can change.
+bool inside_onednn(void* caller) {
+  Dl_info info = {};
+  return dladdr(caller, &info) != 0 && info.dli_fname != nullptr &&
+         std::strstr(info.dli_fname, "libdnnl") != nullptr;
+}
+
+void* counted(std::size_t bytes, std::size_t alignment, void* caller) {
+  if (watching.load() && !inside_onednn(caller)) ++allocations;
+  const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
+  void* memory = std::aligned_alloc(alignment, rounded == 0 ? alignment : rounded);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+
+}  // namespace
+
+// The forms that throw; the library's other forms call these.
+void* operator new(std::size_t bytes) {
+  return counted(bytes, alignof(std::max_align_t), __builtin_return_address(0));
+}
+void* operator new(std::size_t bytes, std::align_val_t alignment) {
+  return counted(bytes, static_cast<std::size_t>(alignment), __builtin_return_address(0));
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+
+using namespace qmse;
+using namespace qmse::test;
+
+TEST_CASE("steady state: the steps of an epoch allocate nothing") {
+  const TinyData data;
+  for (const char* model : {"cnn", "mlp"}) {
+    for (const char* loss : {"mse", "qmse", "cross_entropy"}) {
+      CAPTURE(model, loss);
+      const TempDirectory folder;
+      ConfigJson given = data.settings(folder / "run", model);
+      given["loss"] = loss;
+      given["epochs"] = 2;
+      // Asked after four of an epoch's five steps, after its one evaluation batch and, where another epoch
+      // follows, at its end: six times in the first epoch, which warms up. Of the second, the steps after its
+      // first are watched.
+      int asked = 0;
+      const std::int64_t before = allocations.load();
+      std::int64_t in_steps = -1, in_evaluation = -1;
+      train(given, {.stop = [&] {
+              ++asked;
+              if (asked == 7) watching = true;
+              if (asked == 10) in_steps = allocations.load() - before;
+              if (asked == 11) in_evaluation = allocations.load() - before - in_steps;
+              return false;
+            }});
+      watching = false;
+      REQUIRE(asked == 11);
+      CHECK(in_steps == 0);
+      CHECK(in_evaluation >
+            0);  // between the epoch's last step and here, lines are written: the counter does count
+    }
+  }
+}
