@@ -15,13 +15,15 @@
 
 namespace qmse {
 
-// Owns one execution context of either kind.
+// Owns one execution context of either kind. Stays where it is: what is made with it keeps its address.
 class Context {
  public:
   explicit Context(std::unique_ptr<CpuContext> cpu) : cpu_(std::move(cpu)) {}
 #if QMSE_CUDA
   explicit Context(std::unique_ptr<CudaContext> cuda) : cuda_(std::move(cuda)) {}
 #endif
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
 
   bool is_cuda() const { return cpu_ == nullptr; }
   MemoryResource& memory();
