@@ -1,13 +1,25 @@
 #include "optim/adam.h"
 
 #include <cmath>
+#include <limits>
+#include <sstream>
 
 namespace qmse {
 
 namespace {
 
 void require(bool condition, const char* what, double value) {
-  if (!condition) throw ConfigError(std::string(what) + ", not " + std::to_string(value));
+  if (condition) return;
+  std::ostringstream message;  // std::to_string would write 1e-60 as 0.000000
+  message << what << ", not " << value;
+  throw ConfigError(message.str());
+}
+
+// The numbers that a type holds with its full precision: an epsilon that became 0 would divide by it.
+template <class T>
+bool is_normal_in(double value) {
+  return value >= static_cast<double>(std::numeric_limits<T>::min()) &&
+         value <= static_cast<double>(std::numeric_limits<T>::max());
 }
 
 }  // namespace
@@ -15,8 +27,9 @@ void require(bool condition, const char* what, double value) {
 Adam::Adam(ParameterStore& store, const AdamHyper& hyper) : store_(&store), hyper_(hyper) {
   require(hyper.beta1 >= 0 && hyper.beta1 < 1, "beta1 must be in [0, 1)", hyper.beta1);
   require(hyper.beta2 >= 0 && hyper.beta2 < 1, "beta2 must be in [0, 1)", hyper.beta2);
-  require(hyper.epsilon > 0 && std::isfinite(hyper.epsilon), "epsilon must be finite and above 0",
-          hyper.epsilon);
+  require(
+      store.dtype() == DType::f64 ? is_normal_in<double>(hyper.epsilon) : is_normal_in<float>(hyper.epsilon),
+      "epsilon must be finite, above 0 and not too small for the weights' type", hyper.epsilon);
   require(hyper.weight_decay >= 0 && std::isfinite(hyper.weight_decay),
           "weight_decay must be finite and at least 0", hyper.weight_decay);
   MemoryResource& memory = store.context().memory();

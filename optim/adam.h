@@ -8,8 +8,8 @@ namespace qmse {
 
 class Adam final : public Optimizer {
  public:
-  // Throws ConfigError unless the betas are in [0, 1), epsilon is above 0 and weight_decay at least 0, all
-  // finite.
+  // Throws ConfigError unless the betas are in [0, 1), epsilon is a normal number of the store's type above 0
+  // and weight_decay is at least 0 and finite.
   Adam(ParameterStore& store, const AdamHyper& hyper);
   std::string_view name() const override { return "adam"; }
   void step(const OptimizerInputs& inputs) override;

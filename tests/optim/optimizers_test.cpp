@@ -129,4 +129,9 @@ TEST_CASE("optimizers: settings out of range are refused") {
   }
   for (const double epsilon : {0.0, -1.0, inf, nan})
     CHECK_THROWS_AS(Adam(setup.store, {.epsilon = epsilon}), ConfigError);
+  // In f32 it would be 0, and a weight without gradient 0 / 0.
+  CHECK_NOTHROW(Adam(setup.store, {.epsilon = 1e-60}));
+  ParameterStore narrow(setup.context, DType::f32, {{"w", {4}}});
+  CHECK_THROWS_WITH(Adam(narrow, {.epsilon = 1e-60}), Catch::Contains("epsilon") && Catch::Contains("1e-60"));
+  CHECK_NOTHROW(Adam(narrow, {.epsilon = 1e-30}));
 }
