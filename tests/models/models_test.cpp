@@ -33,6 +33,27 @@ TEST_CASE("models: the CNN's parameters have PyTorch's names and shapes") {
   CHECK(names(make_simple_cnn({3, 32, 32}, 100).parameters())[4] == "fc1.weight [128, 4096]");
 }
 
+TEST_CASE("models: layers say how many inputs and outputs an element of their weights has") {
+  struct Expected {
+    const char* name;
+    std::int64_t fan_in, fan_out;
+  };
+  const Expected expected[] = {
+      {"conv1.weight", 2 * 25, 6 * 25}, {"conv1.bias", 2 * 25, 6 * 25}, {"fc1.weight", 6 * 4 * 3, 20},
+      {"fc1.bias", 6 * 4 * 3, 20},      {"fc2.weight", 20, 7},          {"fc2.bias", 20, 7}};
+  const std::vector<ParameterSpec> specs =
+      make_simple_cnn({2, 9, 7}, 7, {.conv_channels = {6}, .kernel = 5, .padding = 2, .fc_width = 20})
+          .parameters();
+  REQUIRE(specs.size() == std::size(expected));
+  for (std::size_t i = 0; i < specs.size(); ++i) {
+    CAPTURE(specs[i].name);
+    CHECK(specs[i].name == expected[i].name);
+    CHECK(specs[i].fan_in == expected[i].fan_in);
+    CHECK(specs[i].fan_out == expected[i].fan_out);
+    CHECK(specs[i].is_bias == (i % 2 == 1));
+  }
+}
+
 TEST_CASE("models: the MLP takes any widths") {
   CHECK(names(make_mlp({1, 4, 4}, 3, {.widths = {}}).parameters()) ==
         std::vector<std::string>{"fc1.weight [3, 16]", "fc1.bias [3]"});
