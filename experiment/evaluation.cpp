@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "data/registry.h"
+#include "data/resident_dataset.h"
 #include "engine/in_quotes.h"
-#include "experiment/device_data.h"
 #include "experiment/setup.h"
 #include "experiment/weights_file.h"
 
@@ -29,14 +29,14 @@ EvaluationReport evaluate(const TrainConfig& config, const std::filesystem::path
                     " in " + std::to_string(card.model.classes) + " classes; " + images.name + " has " +
                     to_string(shape) + " in " + std::to_string(images.classes()));
   }
-  const DeviceData<float> data(*context, images, card.normalization);
+  const ResidentDataset<float> data(*context, images, card.normalization);
   const Sequential model = make_model(card.model);
   ParameterStore store(*context, DType::f32, model.parameters());
   read_weights(file, store);
   const std::unique_ptr<Loss> loss = make_loss(config);
   Evaluator<float> evaluator(
-      *context, [&](Tape& tape, Value input) { return model.record(tape, store, input); }, data.resident(),
-      *loss, kEvaluationBatch);
+      *context, [&](Tape& tape, Value input) { return model.record(tape, store, input); }, data.view(), *loss,
+      kEvaluationBatch);
 
   EvaluationReport report;
   report.samples = images.count;

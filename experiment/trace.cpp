@@ -2,9 +2,9 @@
 
 #include <span>
 
+#include "data/resident_dataset.h"
 #include "engine/batch_pass.h"
 #include "engine/in_quotes.h"
-#include "experiment/device_data.h"
 #include "experiment/run_settings.h"
 #include "experiment/setup.h"
 #include "experiment/weights_file.h"
@@ -60,7 +60,7 @@ template <class T>
 TraceSummary trace(const TraceRequest& request, const TrainConfig& config, Context& context) {
   const TrainingImages images = load_training_images(config);
   const ModelCard card = settle_card(request, config, images);
-  const DeviceData<T> data(context, images.train, card.normalization);
+  const ResidentDataset<T> data(context, images.train, card.normalization);
   const Sequential model = make_model(card.model);
   ParameterStore store(context, dtype_of<T>(), model.parameters());
   if (request.weights.empty()) {
@@ -75,7 +75,7 @@ TraceSummary trace(const TraceRequest& request, const TrainConfig& config, Conte
                       std::to_string(samples) + " training images");
   }
   BatchPass<T> pass(context, [&](Tape& tape, Value input) { return model.record(tape, store, input); },
-                    data.resident(), *loss, config.batch_size,
+                    data.view(), *loss, config.batch_size,
                     {.gradients = true, .fuse = false, .keep_loss_details = true});
 
   std::vector<std::uint32_t> order(static_cast<std::size_t>(samples));

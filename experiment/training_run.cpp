@@ -7,10 +7,10 @@
 #include <vector>
 
 #include "data/registry.h"
+#include "data/resident_dataset.h"
 #include "engine/in_quotes.h"
 #include "engine/training_loop.h"
 #include "experiment/checkpoint.h"
-#include "experiment/device_data.h"
 #include "experiment/environment.h"
 #include "experiment/evaluation.h"
 #include "experiment/json_lines.h"
@@ -41,16 +41,16 @@ struct Parts {
         network([this](Tape& tape, Value input) { return model.record(tape, store, input); }),
         loss(make_loss(config)),
         optimizer(make_optimizer(config, store)),
-        loop(context, network, train_data.resident(), *loss, *optimizer, config.batch_size),
-        test_evaluator(context, network, test_data.resident(), *loss, kEvaluationBatch) {
+        loop(context, network, train_data.view(), *loss, *optimizer, config.batch_size),
+        test_evaluator(context, network, test_data.view(), *loss, kEvaluationBatch) {
     if (config.evaluate_train)
-      train_evaluator.emplace(context, network, train_data.resident(), *loss, kEvaluationBatch);
+      train_evaluator.emplace(context, network, train_data.view(), *loss, kEvaluationBatch);
   }
   Parts(const Parts&) = delete;
   Parts& operator=(const Parts&) = delete;
 
   ModelCard card;
-  DeviceData<float> train_data, test_data;
+  ResidentDataset<float> train_data, test_data;
   Sequential model;
   ParameterStore store;
   Network network;
@@ -193,9 +193,9 @@ class TrainingRun::Impl {
       rates[static_cast<std::size_t>(i)] =
           learning_rate(rule, config().lr, first_step + i, config().schedule_total_steps);
     }
-    std::vector<std::uint32_t> order(static_cast<std::size_t>(parts_->train_data.resident().samples));
+    std::vector<std::uint32_t> order(static_cast<std::size_t>(parts_->train_data.view().samples));
     shuffled_order(*config().seed_data, static_cast<std::uint32_t>(position_.epoch),
-                   parts_->train_data.resident().samples, order.data());
+                   parts_->train_data.view().samples, order.data());
     loop.resume_epoch(order, rates, position_.counter, position_.metrics);
 
     const TrainingPosition before = position_;
