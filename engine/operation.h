@@ -2,6 +2,7 @@
 #pragma once
 
 #include <span>
+#include <string>
 
 namespace qmse {
 
@@ -28,6 +29,8 @@ class Operation {
   virtual void forward(const ForwardBuffers& buffers) = 0;
   // After forward, over the same buffers.
   virtual void backward(const BackwardBuffers& buffers) = 0;
+  // What was chosen automatically, for the record; empty where there was nothing to choose.
+  virtual std::string algorithm() const { return ""; }
 };
 
 }  // namespace qmse

@@ -158,6 +158,15 @@ void Tape::backward(Value root) {
   }
 }
 
+std::vector<Tape::Choice> Tape::choices() const {
+  std::vector<Choice> all;
+  for (const Node& node : nodes_) {
+    std::string algorithm = node.operation->algorithm();
+    if (!algorithm.empty()) all.push_back({name(node.output), std::move(algorithm)});
+  }
+  return all;
+}
+
 Value Tape::first_non_finite() {
   for (int id = 0; id < value_count(); ++id) {
     const Slot& candidate = slots_[static_cast<std::size_t>(id)];

@@ -66,6 +66,12 @@ class Tape {
     return static_cast<T*>(data(value));
   }
 
+  // What the nodes chose automatically, in order; nodes without a choice are left out.
+  struct Choice {
+    std::string node, algorithm;
+  };
+  std::vector<Choice> choices() const;
+
   // Every value in order of creation, leaves included: Value{0} .. Value{value_count() - 1}.
   int value_count() const { return static_cast<int>(slots_.size()); }
   bool is_leaf(Value value) const { return slot(value).leaf; }

@@ -41,6 +41,8 @@ class TrainingLoop {
   // Read back from the device (waits for it).
   EpochMetrics metrics() const;
   StepCounter counter() const;
+  // What the operations of a whole batch (of the rest, where there is no whole one) chose automatically.
+  std::vector<Tape::Choice> choices() const { return (full_.pass ? full_ : tail_).pass->tape().choices(); }
   // The name of the first value of the last batch's forward that is not finite; empty where all are.
   std::string first_non_finite();
 

@@ -101,7 +101,10 @@ class TrainingRun::Impl {
     build();
     restore(checkpoint);
     directory_.write_config(config());
-    directory_.record_environment(environment(*context_), static_cast<std::int64_t>(position_.counter.step));
+    ConfigJson record = environment(*context_);
+    for (const Tape::Choice& choice : parts_->loop.choices())
+      record["algorithms"][choice.node] = choice.algorithm;
+    directory_.record_environment(record, static_cast<std::int64_t>(position_.counter.step));
     metrics_log_ = JsonLines(directory_.metrics_file());
     if (config().log_steps > 0) steps_log_ = JsonLines(directory_.steps_file());
   }

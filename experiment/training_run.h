@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "engine/logger.h"
 #include "experiment/config.h"
 
 namespace qmse {

@@ -48,6 +48,8 @@ class Conv2dOperation : public Operation {
     }
   }
 
+  std::string algorithm() const override { return plan_->algorithm(); }
+
  private:
   std::unique_ptr<Conv2d<T>> plan_;
 };
@@ -67,6 +69,8 @@ class ConvBlockOperation : public Operation {
                     static_cast<T*>(b.input_gradients[2]));
   }
 
+  std::string algorithm() const override { return plan_->algorithm(); }
+
  private:
   std::unique_ptr<ConvBlock<T>> plan_;
 };
@@ -85,6 +89,8 @@ class LinearOperation : public Operation {
                     static_cast<const T*>(b.output_gradient), static_cast<T*>(b.input_gradients[0]),
                     static_cast<T*>(b.input_gradients[1]), static_cast<T*>(b.input_gradients[2]));
   }
+
+  std::string algorithm() const override { return plan_->algorithm(); }
 
  private:
   std::unique_ptr<Linear<T>> plan_;

@@ -144,3 +144,17 @@ TEST_CASE("models: fused and unfused recordings give the same outputs and gradie
     CHECK(gradients[0] == gradients[1]);
   }
 }
+
+TEST_CASE("models: what the operations chose is on record") {
+  Context context = cpu();
+  const Sequential model = make_simple_cnn({1, 12, 12}, 10);
+  ParameterStore store(context, DType::f32, model.parameters());
+  Tape tape(context);
+  model.record(tape, store, tape.input("input", {2, 1, 12, 12}));
+  std::vector<std::string> nodes;
+  for (const Tape::Choice& choice : tape.choices()) {
+    nodes.push_back(choice.node);
+    CHECK_FALSE(choice.algorithm.empty());
+  }
+  CHECK(nodes == std::vector<std::string>{"conv1", "conv2", "fc1", "fc2"});
+}
