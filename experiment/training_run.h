@@ -37,7 +37,7 @@ struct TrainingProgress {
 
 // What a program may want to hear; each may be empty.
 struct TrainingEvents {
-  std::function<void(const std::string&)> notice = {};         // a choice that was made, one line
+  Logger notice = {};                                          // a choice that was made, one line
   std::function<void(const TrainingProgress&)> progress = {};  // at most ten times a second
   std::function<void(const EpochRecord&, std::int64_t epochs)> epoch = {};  // after each
   std::function<bool()> stop = {};  // asked after each step: whether to write a checkpoint and return
