@@ -34,7 +34,8 @@ int print_info() {
   }
   line("GPU code for", QMSE_CUDA ? "architectures " + cuda_architectures() : "none: built without CUDA");
   for (const Library& library : libraries()) {
-    line(library.name.c_str(), library.compiled + " compiled against, " + library.loaded + " loaded");
+    const std::string compiled = library.compiled.empty() ? "" : library.compiled + " compiled against, ";
+    line(library.name.c_str(), compiled + library.loaded + " loaded");
   }
   line("CLI11", CLI11_VERSION);
   return 0;

@@ -28,7 +28,7 @@ int choose_cuda_device(std::optional<int> index);
 
 // A library of the CUDA backend: the version this build was compiled against and the one now loaded.
 struct LibraryVersion {
-  std::string name, compiled, loaded;
+  std::string name, compiled, loaded;  // nothing is compiled against the driver: empty there
 };
 std::vector<LibraryVersion> cuda_library_versions();  // empty in builds without CUDA
 
