@@ -18,9 +18,15 @@ enum class RandomPurpose : std::uint32_t { initial_weights = 1, data_order = 2, 
 
 QMSE_HOST_DEVICE inline void philox_multiply(std::uint32_t a, std::uint32_t b, std::uint32_t& high,
                                              std::uint32_t& low) {
+#if defined(__CUDA_ARCH__)
+  high = __umulhi(
+      a, b);  // nvcc makes one multiplication of the two, and of a 64-bit product one and an addition
+  low = a * b;
+#else
   const std::uint64_t product = static_cast<std::uint64_t>(a) * b;
   high = static_cast<std::uint32_t>(product >> 32);
   low = static_cast<std::uint32_t>(product);
+#endif
 }
 
 QMSE_HOST_DEVICE inline PhiloxBlock philox_round(const PhiloxBlock& counter, std::uint32_t key0,
@@ -35,16 +41,33 @@ constexpr int kPhiloxRounds = 10;
 constexpr std::uint32_t kPhiloxKeyStep0 = 0x9E3779B9u;  // added to the key's halves after each round
 constexpr std::uint32_t kPhiloxKeyStep1 = 0xBB67AE85u;
 
+// The keys of the rounds. A kernel may take them as an argument instead of adding them up in every thread.
+struct PhiloxKeys {
+  std::uint32_t key0[kPhiloxRounds];
+  std::uint32_t key1[kPhiloxRounds];
+};
+
+QMSE_HOST_DEVICE inline PhiloxKeys philox_keys(std::uint64_t key) {
+  PhiloxKeys keys;
+  keys.key0[0] = static_cast<std::uint32_t>(key);
+  keys.key1[0] = static_cast<std::uint32_t>(key >> 32);
+  for (int round = 1; round < kPhiloxRounds; ++round) {
+    keys.key0[round] = keys.key0[round - 1] + kPhiloxKeyStep0;
+    keys.key1[round] = keys.key1[round - 1] + kPhiloxKeyStep1;
+  }
+  return keys;
+}
+
 // Ten rounds over (counter, key).
-QMSE_HOST_DEVICE inline PhiloxBlock philox4x32_10(PhiloxBlock counter, std::uint64_t key) {
-  std::uint32_t key0 = static_cast<std::uint32_t>(key);
-  std::uint32_t key1 = static_cast<std::uint32_t>(key >> 32);
+QMSE_HOST_DEVICE inline PhiloxBlock philox4x32_10(PhiloxBlock counter, const PhiloxKeys& keys) {
   for (int round = 0; round < kPhiloxRounds; ++round) {
-    counter = philox_round(counter, key0, key1);
-    key0 += kPhiloxKeyStep0;
-    key1 += kPhiloxKeyStep1;
+    counter = philox_round(counter, keys.key0[round], keys.key1[round]);
   }
   return counter;
+}
+
+QMSE_HOST_DEVICE inline PhiloxBlock philox4x32_10(const PhiloxBlock& counter, std::uint64_t key) {
+  return philox4x32_10(counter, philox_keys(key));
 }
 
 // The one layout of counters. `block` counts groups of four components; `sample` is the sample's index in the

@@ -16,10 +16,11 @@ struct CrossEntropyLoss {
   static constexpr bool kDirection = false;
 
   using Sums = std::conditional_t<kDense, DenseSoftmaxSums<float>, LabelSoftmaxSums<float>>;
-  using Result = CrossEntropyRow<float>;
+  struct Result : CrossEntropyRow<float> {
+    float gradient_scale;
+  };
   struct Row {};
   struct Draws {};
-  template <bool>
   struct Kept {
     Quad f;
     Quad y;  // dense targets only
@@ -27,15 +28,14 @@ struct CrossEntropyLoss {
 
   __device__ Row begin_row(std::int64_t) const { return Row{}; }
   template <int kGroups>
-  __device__ Draws prepare(const Row&, const LanePlace&) const {
+  __device__ Draws prepare(const Row&, int) const {
     return Draws{};
   }
-  template <bool>
-  __device__ Kept<kDense> keep(const Row&, const Draws&, int, const Group&, const Quad& f,
-                               const Quad& y) const {
-    return Kept<kDense>{f, y};
+  __device__ Kept keep(const Row&, const Draws&, int, const Group&, const Quad&, const Quad& f,
+                       const Quad& y) const {
+    return Kept{f, y};
   }
-  __device__ void add(Sums& sums, const Kept<kDense>& kept, const Group& group) const {
+  __device__ void add(Sums& sums, const Kept& kept, const Group& group) const {
     float maximum = sums.maximum;
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
@@ -53,19 +53,24 @@ struct CrossEntropyLoss {
       }
     }
   }
-  __device__ Result finish(const Sums& sums, const RowTarget& target) const {
+  __device__ Result finish(const Sums& sums, const RowTarget& target, float gradient_scale) const {
     if constexpr (kDense) {
-      return sums.finish();
+      return Result{sums.finish(), gradient_scale};
     } else {
-      return sums.finish(target.label_output);
+      return Result{sums.finish(target.label_output), gradient_scale};
     }
   }
-  __device__ float gradient(const Result& result, const Kept<kDense>& kept, const Group& group, int k) const {
+  __device__ float gradient(const Result& result, const Kept& kept, const Group& group, int k) const {
     const float target = kDense ? kept.y.x[k] : (k == group.label_at ? 1.0f : 0.0f);
-    return result.gradient(result.softmax(kept.f.x[k]), target);
+    return result.gradient_scale * result.gradient(result.softmax(kept.f.x[k]), target);
   }
-  __device__ Quad residual(const Kept<kDense>& kept, const Group& group) const {
-    return group_residual<kDense>(group, kept.f, kept.y);
+  __device__ Quad residual(const Kept& kept, const Group& group) const {
+    Quad r;
+#pragma unroll
+    for (int k = 0; k < 4; ++k) {
+      r.x[k] = kDense ? kept.y.x[k] - kept.f.x[k] : one_hot_residual(kept.f.x[k], k == group.label_at);
+    }
+    return r;
   }
 };
 

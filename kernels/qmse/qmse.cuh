@@ -13,7 +13,7 @@ namespace qmse {
 
 // What both distributions of v share.
 struct QmseSettings {
-  std::uint64_t seed;
+  PhiloxKeys keys;
   const std::uint64_t* step;
   const std::uint32_t* sample_ids;  // null: one v for the whole batch
   int classes;
@@ -25,29 +25,30 @@ struct QmseSettings {
     std::uint32_t sample;
     std::uint32_t attempt;
   };
-  template <bool kDense>
   struct Kept {
-    Quad r;
-    Quad v;  // sphere: the normals n that v = n / |n| comes from
+    Quad difference;  // -r
+    Quad v;           // sphere: the normals n that v = n / |n| comes from
   };
   struct Result {
     float loss;
     float residual_sq;
-    float a;
+    float scaled_a;  // times the gradient's scale
     float inverse_norm;
   };
 
   __device__ Row begin_row(std::int64_t row) const {
     return Row{static_cast<std::uint32_t>(*step), sample_ids != nullptr ? sample_ids[row] : kWholeBatch, 0};
   }
-  __device__ Result result(float residual_sq, float direction_residual, float inverse_norm) const {
+  __device__ Result result(float residual_sq, float direction_residual, float inverse_norm,
+                           float gradient_scale) const {
     const float a = qmse_a(residual_sq, direction_residual);
-    return Result{qmse_value(a), residual_sq, a, inverse_norm};
+    return Result{qmse_value(a), residual_sq, a * gradient_scale, inverse_norm};
   }
-  template <bool kDense>
-  __device__ Quad residual(const Kept<kDense>& kept, const Group&) const {
-    return kept.r;
+  __device__ PhiloxBlock bits(const Row& row, std::uint32_t block) const {
+    return philox4x32_10(random_counter(RandomPurpose::direction, row.attempt, row.step, row.sample, block),
+                         keys);
   }
+  __device__ Quad residual(const Kept& kept, const Group&) const { return negative(kept.difference); }
 };
 
 // v uniform on the sphere. The sum over a row takes <n, r>, since <v, r> = <n, r> / |n|, so that |n| may be
@@ -69,51 +70,46 @@ struct QmseSphereLoss : QmseSettings {
   struct Draws {};
 
   template <int kGroups>
-  __device__ Draws prepare(const Row&, const LanePlace&) const {
+  __device__ Draws prepare(const Row&, int) const {
     return Draws{};
   }
   __device__ Quad normals(const Row& row, const Group& group) const {
-    const NormalQuad n = direction_normals(seed, row.attempt, row.step, row.sample,
-                                           static_cast<std::uint32_t>(group.element) / 4);
+    const NormalQuad n = normals_from_bits(bits(row, static_cast<std::uint32_t>(group.element) / 4));
     Quad quad;
 #pragma unroll
     for (int k = 0; k < 4; ++k) quad.x[k] = group.has(k) ? n.n[k] : 0.0f;
     // A single component is its sign: a normal of length 1, exactly.
-    if (classes == 1) quad.x[0] = direction_component(quad.x[0], 0.0f, 1);
+    if (group.valid == 1 && classes == 1) quad.x[0] = direction_component(quad.x[0], 0.0f, 1);
     return quad;
   }
-  template <bool kDense>
-  __device__ Kept<kDense> keep(const Row& row, const Draws&, int, const Group& group, const Quad& f,
-                               const Quad& y) const {
-    return Kept<kDense>{group_residual<kDense>(group, f, y), normals(row, group)};
+  __device__ Kept keep(const Row& row, const Draws&, int, const Group& group, const Quad& difference,
+                       const Quad&, const Quad&) const {
+    return Kept{difference, normals(row, group)};
   }
-  template <bool kDense>
-  __device__ void redraw(Kept<kDense>& kept, const Row& row, const Group& group) const {
+  __device__ void redraw(Kept& kept, const Row& row, const Group& group) const {
     kept.v = normals(row, group);
   }
-  template <bool kDense>
-  __device__ void add(Sums& sums, const Kept<kDense>& kept, const Group&) const {
+  __device__ void add(Sums& sums, const Kept& kept, const Group&) const {
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
-      sums.residual_sq += kept.r.x[k] * kept.r.x[k];
-      sums.normal_residual += kept.v.x[k] * kept.r.x[k];
+      sums.residual_sq += kept.difference.x[k] * kept.difference.x[k];
+      sums.normal_residual += kept.v.x[k] * -kept.difference.x[k];
     }
     // Two squares fit 32 bits.
     sums.square += direction_square(kept.v.x[0]) + direction_square(kept.v.x[1]);
     sums.square += direction_square(kept.v.x[2]) + direction_square(kept.v.x[3]);
   }
   __device__ bool refused(const Sums& sums) const { return !direction_accept(sums.square, classes); }
-  __device__ Result finish(const Sums& sums, const RowTarget&) const {
+  __device__ Result finish(const Sums& sums, const RowTarget&, float gradient_scale) const {
     const float inverse_norm = direction_inverse_norm(sums.square);
-    return result(sums.residual_sq, sums.normal_residual * inverse_norm, inverse_norm);
+    return result(sums.residual_sq, sums.normal_residual * inverse_norm, inverse_norm, gradient_scale);
   }
-  template <bool kDense>
-  __device__ float direction(const Result& result, const Kept<kDense>& kept, int k) const {
+  __device__ float direction(const Result& result, const Kept& kept, int k) const {
     return mul_rn(kept.v.x[k], result.inverse_norm);  // direction_component(); normals() took care of c = 1
   }
-  template <bool kDense>
-  __device__ float gradient(const Result& result, const Kept<kDense>& kept, const Group&, int k) const {
-    return qmse_gradient(result.a, residual_multiple, kept.r.x[k], direction(result, kept, k));
+  __device__ float gradient(const Result& result, const Kept& kept, const Group&, int k) const {
+    return qmse_gradient(result.scaled_a, residual_multiple, -kept.difference.x[k],
+                         direction(result, kept, k));
   }
 };
 
@@ -129,66 +125,62 @@ struct QmseRademacherLoss : QmseSettings {
       direction_residual += other.direction_residual;
     }
   };
+  template <int kGroups>
   struct Draws {
-    std::uint32_t word;
-    bool several_strips;
+    std::uint32_t word[kGroups];
   };
 
   // One block of bits covers a strip: four words, for eight lanes each. A warp that goes through several
   // strips draws eight blocks at once, lane i word i / 8 of block i % 8.
   template <int kGroups>
-  __device__ Draws prepare(const Row& row, const LanePlace& place) const {
+  __device__ Draws<kGroups> prepare(const Row& row, int element) const {
     static_assert(kGroups <= 8);
-    const std::uint32_t lane = threadIdx.x % 32;
-    const std::uint32_t group = static_cast<std::uint32_t>(place.element) / 4;
-    const std::uint32_t strip = group / 32;
-    const PhiloxBlock bits =
-        rademacher_bits(seed, row.step, row.sample, kGroups == 1 ? strip : strip + lane % 8);
-    const std::uint32_t word = group % 32 / 8;
-    const std::uint32_t low = word % 2 == 0 ? bits.x[0] : bits.x[1];
-    const std::uint32_t high = word % 2 == 0 ? bits.x[2] : bits.x[3];
-    return Draws{word < 2 ? low : high, kGroups > 1};
-  }
-  template <bool kDense>
-  __device__ Kept<kDense> keep(const Row&, const Draws& draws, int strip, const Group& group, const Quad& f,
-                               const Quad& y) const {
-    std::uint32_t word = draws.word;
-    if (draws.several_strips) {
-      word = __shfl_sync(kFullWarp, word, static_cast<int>(threadIdx.x % 32 / 8 * 8) + strip);
+    const int lane = static_cast<int>(threadIdx.x % 32);
+    const auto group = static_cast<std::uint32_t>(element) / 4;
+    const std::uint32_t strip = group / 32 + (kGroups == 1 ? 0 : lane % 8);
+    const PhiloxBlock block = bits(row, strip);  // rademacher_bits()
+    const std::uint32_t number = group % 32 / 8;
+    const std::uint32_t low = number % 2 == 0 ? block.x[0] : block.x[1];
+    const std::uint32_t high = number % 2 == 0 ? block.x[2] : block.x[3];
+    const std::uint32_t word = number < 2 ? low : high;
+    Draws<kGroups> draws;
+#pragma unroll
+    for (int j = 0; j < kGroups; ++j) {
+      draws.word[j] = kGroups == 1 ? word : __shfl_sync(kFullWarp, word, lane / 8 * 8 + j);
     }
-    Kept<kDense> kept{group_residual<kDense>(group, f, y), Quad()};
+    return draws;
+  }
+  template <int kGroups>
+  __device__ Kept keep(const Row&, const Draws<kGroups>& draws, int strip, const Group& group,
+                       const Quad& difference, const Quad&, const Quad&) const {
+    Kept kept{difference, Quad{}};
+    const std::uint32_t first_bit = static_cast<std::uint32_t>(group.element) % 32;
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
-      const std::uint32_t bit = static_cast<std::uint32_t>(group.element) % 32 + k;
-      if (group.has(k)) kept.v.x[k] = rademacher_component(word, bit, magnitude);
+      if (group.has(k)) kept.v.x[k] = rademacher_component(draws.word[strip], first_bit + k, magnitude);
     }
     return kept;
   }
-  template <bool kDense>
-  __device__ void add(Sums& sums, const Kept<kDense>& kept, const Group&) const {
+  __device__ void add(Sums& sums, const Kept& kept, const Group&) const {
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
-      sums.residual_sq += kept.r.x[k] * kept.r.x[k];
-      sums.direction_residual += kept.v.x[k] * kept.r.x[k];
+      sums.residual_sq += kept.difference.x[k] * kept.difference.x[k];
+      sums.direction_residual += kept.v.x[k] * -kept.difference.x[k];
     }
   }
-  __device__ Result finish(const Sums& sums, const RowTarget&) const {
-    return result(sums.residual_sq, sums.direction_residual, 1.0f);
+  __device__ Result finish(const Sums& sums, const RowTarget&, float gradient_scale) const {
+    return result(sums.residual_sq, sums.direction_residual, 1.0f, gradient_scale);
   }
-  template <bool kDense>
-  __device__ float direction(const Result&, const Kept<kDense>& kept, int k) const {
-    return kept.v.x[k];
-  }
-  template <bool kDense>
-  __device__ float gradient(const Result& result, const Kept<kDense>& kept, const Group&, int k) const {
-    return qmse_gradient(result.a, residual_multiple, kept.r.x[k], kept.v.x[k]);
+  __device__ float direction(const Result&, const Kept& kept, int k) const { return kept.v.x[k]; }
+  __device__ float gradient(const Result& result, const Kept& kept, const Group&, int k) const {
+    return qmse_gradient(result.scaled_a, residual_multiple, -kept.difference.x[k], kept.v.x[k]);
   }
 };
 
 template <class Loss, class Launcher>
 void launch_qmse_loss(Launcher& launcher, const QmseArgs<float>& args) {
   Loss loss;
-  loss.seed = args.seed;
+  loss.keys = philox_keys(args.seed);
   loss.step = args.step;
   loss.sample_ids = args.scope == DirectionScope::per_batch ? nullptr : args.sample_ids;
   loss.classes = static_cast<int>(args.row.classes);

@@ -21,9 +21,8 @@ struct ResidualLoss {
   };
   struct Row {};
   struct Draws {};
-  template <bool kDense>
   struct Kept {
-    Quad r;
+    Quad difference;  // -r
   };
   struct Result {
     float loss;
@@ -33,30 +32,25 @@ struct ResidualLoss {
 
   __device__ Row begin_row(std::int64_t) const { return Row{}; }
   template <int kGroups>
-  __device__ Draws prepare(const Row&, const LanePlace&) const {
+  __device__ Draws prepare(const Row&, int) const {
     return Draws{};
   }
-  template <bool kDense>
-  __device__ Kept<kDense> keep(const Row&, const Draws&, int, const Group& group, const Quad& f,
-                               const Quad& y) const {
-    return Kept<kDense>{group_residual<kDense>(group, f, y)};
+  __device__ Kept keep(const Row&, const Draws&, int, const Group&, const Quad& difference, const Quad&,
+                       const Quad&) const {
+    return Kept{difference};
   }
-  template <bool kDense>
-  __device__ void add(Sums& sums, const Kept<kDense>& kept, const Group&) const {
+  __device__ void add(Sums& sums, const Kept& kept, const Group&) const {
 #pragma unroll
-    for (int k = 0; k < 4; ++k) sums.residual_sq += kept.r.x[k] * kept.r.x[k];
+    for (int k = 0; k < 4; ++k) sums.residual_sq += kept.difference.x[k] * kept.difference.x[k];
   }
-  __device__ Result finish(const Sums& sums, const RowTarget&) const {
-    return Result{formula.value(sums.residual_sq), sums.residual_sq, formula.factor(sums.residual_sq)};
+  __device__ Result finish(const Sums& sums, const RowTarget&, float gradient_scale) const {
+    return Result{formula.value(sums.residual_sq), sums.residual_sq,
+                  gradient_scale * formula.factor(sums.residual_sq)};
   }
-  template <bool kDense>
-  __device__ float gradient(const Result& result, const Kept<kDense>& kept, const Group&, int k) const {
-    return result.factor * kept.r.x[k];
+  __device__ float gradient(const Result& result, const Kept& kept, const Group&, int k) const {
+    return result.factor * -kept.difference.x[k];
   }
-  template <bool kDense>
-  __device__ Quad residual(const Kept<kDense>& kept, const Group&) const {
-    return kept.r;
-  }
+  __device__ Quad residual(const Kept& kept, const Group&) const { return negative(kept.difference); }
 };
 
 template <class Formula, class Launcher>

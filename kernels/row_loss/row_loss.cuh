@@ -20,11 +20,11 @@
 //                     last bit, so that all lanes get the same; at most 48 bytes together with Ranking
 //   Row, begin_row()  what the draws of a row depend on
 //   Draws, prepare()  what a warp draws at once for all its strips
-//   Kept, keep()      what is kept of a group in registers, from outputs, targets and draws
+//   Kept, keep()      what is kept of a group in registers, from f - y, outputs, targets and draws
 //   add()             a kept group to the sums
 //   kRedraws          whether draws can be refused: then, for rows shorter than 128, refused(sums),
 //   redraw(kept, row, group) Result, finish()  loss, residual_sq, and what the gradient needs of the sums
-//   gradient()        of one output of a kept group, for one sample and unscaled
+//   gradient()        of one output of a kept group, times the scale that finish() got
 //   residual()        y - f of a kept group
 //   kDirection        whether there is a v: then direction() of one output of a kept group
 #pragma once
@@ -57,7 +57,7 @@ static_assert(kBlockKernelThreads * 4 * kBlockGroups == kLongestBlockRow);
 static_assert(kSlabKernelThreads * 4 * kSlabGroups == kSlab);
 
 // Rows of up to 128 kGroups outputs; 2^lanes_log2 lanes a row, 32 where kGroups > 1.
-template <class Loss, bool kDense, int kGroups>
+template <class Loss, bool kDense, int kGroups, bool kVectors>
 __global__ void __launch_bounds__(kWarpKernelThreads)
     row_loss_warp_kernel(DeviceRows rows, Loss loss, int lanes_log2) {
   constexpr int kWarps = kWarpKernelThreads / 32;
@@ -72,7 +72,7 @@ __global__ void __launch_bounds__(kWarpKernelThreads)
   const int row_count = static_cast<int>(min(rows.batch - first_row, std::int64_t{32 >> lanes_log2}));
   const bool active = sub_row < row_count;
 
-  LanePlace place;
+  LanePlace<kVectors> place;
   place.row = active ? first_row + sub_row : first_row;
   place.span_first = first_row * rows.classes;
   place.span = row_count * rows.classes;
@@ -81,8 +81,8 @@ __global__ void __launch_bounds__(kWarpKernelThreads)
   place.left = active ? rows.classes - place.element : 0;
   place.writes_row = active && place.element == 0;
 
-  const WarpMemory<kWarps * kTile, false> memory(&tiles, warp, lane, rows.vectors);
-  RowInRegisters<Loss, kDense, kGroups> part;
+  const WarpMemory<kWarps * kTile, kVectors, false> memory(&tiles, warp, lane);
+  RowInRegisters<Loss, kDense, kGroups, kVectors> part;
   part.load(rows, loss, place, memory);
   typename Loss::Sums sums = warp_merge(part.sum(loss, place), lanes);
   if constexpr (Loss::kRedraws && kGroups == 1) {  // only draws of rows shorter than 128 are ever refused
@@ -94,28 +94,28 @@ __global__ void __launch_bounds__(kWarpKernelThreads)
     }
   }
   const Ranking<kDense> ranking = warp_merge(part.ranking, lanes);
-  const typename Loss::Result result = loss.finish(sums, part.target);
+  const typename Loss::Result result = loss.finish(sums, part.target, rows.gradient_scale);
   store_row<Loss>(rows, place, result, ranking);
   part.store_groups(rows, loss, place, memory, result);
 }
 
 // Rows of up to 16 blockDim.x outputs, blockIdx.x being the row.
-template <class Loss, bool kDense>
+template <class Loss, bool kDense, bool kVectors>
 __global__ void __launch_bounds__(kBlockKernelThreads) row_loss_block_kernel(DeviceRows rows, Loss loss) {
   constexpr int kWarps = kBlockKernelThreads / 32;
   __shared__ SharedArray<float, kWarps * kTile> tiles;
   __shared__ SharedArray<std::uint32_t, kWarps * kTotalWords<Loss, kDense>> totals;
   const int warp = threadIdx.x / 32;
   const int lane = threadIdx.x % 32;
-  const LanePlace place =
-      place_in_row(rows.classes, blockIdx.x, warp * kBlockGroups * kStrip, kBlockGroups * kStrip, lane);
+  const LanePlace<kVectors> place = place_in_row<kVectors>(
+      rows.classes, blockIdx.x, warp * kBlockGroups * kStrip, kBlockGroups * kStrip, lane);
 
-  const WarpMemory<kWarps * kTile, false> memory(&tiles, warp, lane, rows.vectors);
-  RowInRegisters<Loss, kDense, kBlockGroups> part;
+  const WarpMemory<kWarps * kTile, kVectors, false> memory(&tiles, warp, lane);
+  RowInRegisters<Loss, kDense, kBlockGroups, kVectors> part;
   part.load(rows, loss, place, memory);
   RowTotals<Loss, kDense> total{part.sum(loss, place), part.ranking};
   block_merge(total, totals);
-  const typename Loss::Result result = loss.finish(total.sums, part.target);
+  const typename Loss::Result result = loss.finish(total.sums, part.target, rows.gradient_scale);
   store_row<Loss>(rows, place, result, total.ranking);
   part.store_groups(rows, loss, place, memory, result);
 }
@@ -133,7 +133,7 @@ struct SlabWork {
 };
 
 // Rows of any length. `partials` holds `slabs` RowTotals a row.
-template <class Loss, bool kDense>
+template <class Loss, bool kDense, bool kVectors>
 __global__ void __launch_bounds__(kSlabKernelThreads)
     row_loss_slab_kernel(DeviceRows rows, Loss loss, RowTotals<Loss, kDense>* partials, SlabWork work) {
   constexpr int kWarps = kSlabKernelThreads / 32;
@@ -151,16 +151,17 @@ __global__ void __launch_bounds__(kSlabKernelThreads)
 
   const int first = slab * static_cast<int>(kSlab) + warp * kSlabGroups * kStrip;
   const auto place_of = [&](int part) {
-    return place_in_row(rows.classes, row, first + part * kBlockGroups * kStrip, kBlockGroups * kStrip, lane);
+    return place_in_row<kVectors>(rows.classes, row, first + part * kBlockGroups * kStrip,
+                                  kBlockGroups * kStrip, lane);
   };
   RowTotals<Loss, kDense>* row_partials = partials + row * work.slabs;
-  const WarpMemory<kWarps * kTile, true> memory(&tiles, warp, lane, rows.vectors);
+  const WarpMemory<kWarps * kTile, kVectors, true> memory(&tiles, warp, lane);
   RowTotals<Loss, kDense> total;
   if (reduces) {
 #pragma unroll 1
     for (int i = 0; i < kSlabParts; ++i) {
-      const LanePlace place = place_of(i);
-      RowInRegisters<Loss, kDense, kBlockGroups> part;
+      const LanePlace<kVectors> place = place_of(i);
+      RowInRegisters<Loss, kDense, kBlockGroups, kVectors> part;
       part.load(rows, loss, place, memory, false);
       total.merge(RowTotals<Loss, kDense>{part.sum(loss, place), part.ranking});
     }
@@ -172,19 +173,20 @@ __global__ void __launch_bounds__(kSlabKernelThreads)
     total.merge(row_partials[other]);
   }
   block_merge(total, totals);
-  const typename Loss::Result result = loss.finish(total.sums, row_target<kDense>(rows, row));
+  const typename Loss::Result result =
+      loss.finish(total.sums, row_target<kDense>(rows, row), rows.gradient_scale);
   if (slab == 0) store_row<Loss>(rows, place_of(0), result, total.ranking);
   if (!work.writes_elements) return;
 #pragma unroll 1
   for (int i = 0; i < kSlabParts; ++i) {
-    const LanePlace place = place_of(i);
-    RowInRegisters<Loss, kDense, kBlockGroups> part;
+    const LanePlace<kVectors> place = place_of(i);
+    RowInRegisters<Loss, kDense, kBlockGroups, kVectors> part;
     part.load(rows, loss, place, memory);
     part.store_groups(rows, loss, place, memory, result);
   }
 }
 
-template <class Loss, bool kDense, class Launcher>
+template <class Loss, bool kDense, bool kVectors, class Launcher>
 void launch_long_rows(Launcher& launcher, const RowLossArgs<float>& args, const DeviceRows& rows,
                       const Loss& loss) {
   using Totals = RowTotals<Loss, kDense>;
@@ -209,9 +211,32 @@ void launch_long_rows(Launcher& launcher, const RowLossArgs<float>& args, const 
     work.write_items = static_cast<int>(write_rows) * write_slabs;
     work.write_slabs = write_slabs;
     work.writes_elements = writes;
-    launcher.launch(QMSE_KERNEL(row_loss_slab_kernel<Loss, kDense>),
+    launcher.launch(QMSE_KERNEL(row_loss_slab_kernel<Loss, kDense, kVectors>),
                     LaunchShape{grid_blocks(work.reduce_items + work.write_items, 1), kSlabKernelThreads},
                     rows, loss, partials, work);
+  }
+}
+
+template <class Loss, bool kDense, bool kVectors, class Launcher>
+void launch_rows(Launcher& launcher, const RowLossArgs<float>& args, const DeviceRows& rows,
+                 const Loss& loss) {
+  if (args.classes <= kStrip) {
+    int lanes_log2 = 0;
+    while (4 << lanes_log2 < args.classes) ++lanes_log2;
+    launcher.launch(
+        QMSE_KERNEL(row_loss_warp_kernel<Loss, kDense, 1, kVectors>),
+        LaunchShape{grid_blocks(args.batch, kWarpKernelThreads >> lanes_log2), kWarpKernelThreads}, rows,
+        loss, lanes_log2);
+  } else if (args.classes <= kBlockGroups * kStrip) {
+    launcher.launch(QMSE_KERNEL(row_loss_warp_kernel<Loss, kDense, kBlockGroups, kVectors>),
+                    LaunchShape{grid_blocks(args.batch, kWarpKernelThreads / 32), kWarpKernelThreads}, rows,
+                    loss, 5);
+  } else if (args.classes <= kLongestBlockRow) {
+    const unsigned warps = grid_blocks(args.classes, kBlockGroups * kStrip);
+    launcher.launch(QMSE_KERNEL(row_loss_block_kernel<Loss, kDense, kVectors>),
+                    LaunchShape{grid_blocks(args.batch, 1), 32 * warps}, rows, loss);
+  } else {
+    launch_long_rows<Loss, kDense, kVectors>(launcher, args, rows, loss);
   }
 }
 
@@ -219,23 +244,10 @@ void launch_long_rows(Launcher& launcher, const RowLossArgs<float>& args, const 
 template <bool kDense, class Loss, class Launcher>
 void launch_row_loss(Launcher& launcher, const RowLossArgs<float>& args, float* v, const Loss& loss) {
   const DeviceRows rows = device_rows(args, v);
-  if (args.classes <= kStrip) {
-    int lanes_log2 = 0;
-    while (4 << lanes_log2 < args.classes) ++lanes_log2;
-    launcher.launch(
-        QMSE_KERNEL(row_loss_warp_kernel<Loss, kDense, 1>),
-        LaunchShape{grid_blocks(args.batch, kWarpKernelThreads >> lanes_log2), kWarpKernelThreads}, rows,
-        loss, lanes_log2);
-  } else if (args.classes <= kBlockGroups * kStrip) {
-    launcher.launch(QMSE_KERNEL(row_loss_warp_kernel<Loss, kDense, kBlockGroups>),
-                    LaunchShape{grid_blocks(args.batch, kWarpKernelThreads / 32), kWarpKernelThreads}, rows,
-                    loss, 5);
-  } else if (args.classes <= kLongestBlockRow) {
-    const unsigned warps = grid_blocks(args.classes, kBlockGroups * kStrip);
-    launcher.launch(QMSE_KERNEL(row_loss_block_kernel<Loss, kDense>),
-                    LaunchShape{grid_blocks(args.batch, 1), 32 * warps}, rows, loss);
+  if (rows_are_vectors(rows)) {
+    launch_rows<Loss, kDense, true>(launcher, args, rows, loss);
   } else {
-    launch_long_rows<Loss, kDense>(launcher, args, rows, loss);
+    launch_rows<Loss, kDense, false>(launcher, args, rows, loss);
   }
 }
 

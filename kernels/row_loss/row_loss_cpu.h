@@ -81,8 +81,9 @@ struct CpuRow {
         [&](std::int64_t first, std::int64_t count) { residual_block(first, count, residual + first); });
   }
 
-  // Whether the prediction is right; `no_nan` tells whether every output is a number (dense targets).
+  // Whether the prediction is right; `no_nan` tells whether residual_sq is a number.
   bool correct(bool no_nan) const {
+    if (!no_nan) return false;
     if (target == nullptr) {
       unsigned below = 1;
       for (std::int64_t i = 0; i < label; ++i) below &= ranks_below(output[i], output[label], true);
@@ -94,7 +95,7 @@ struct CpuRow {
       best_output.merge(output[i], static_cast<std::int32_t>(i));
       best_target.merge(target[i], static_cast<std::int32_t>(i));
     }
-    return no_nan && best_output.index == best_target.index;
+    return best_output.index == best_target.index;
   }
 };
 

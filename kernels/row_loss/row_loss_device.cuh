@@ -2,12 +2,18 @@
 // a lane keeps of a row in registers. See row_loss.cuh for the whole.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 
 #include "kernels/core/device.h"
 #include "kernels/row_loss/row_loss.h"
 #include "kernels/row_loss/row_loss_math.h"
+
+#if defined(QMSE_SIMT)
+// Registers of groups that a lane does not take stay undefined, and nothing reads them.
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 
 namespace qmse {
 
@@ -16,14 +22,17 @@ constexpr int kStrip = 128;                 // outputs a warp takes at once: a g
 constexpr int kTile = kStrip + kStrip / 4;  // floats of shared memory a warp turns a strip around in
 
 struct Quad {
-  float x[4] = {0, 0, 0, 0};
+  float x[4];
 };
+
+__device__ inline Quad negative(const Quad& quad) {
+  return Quad{{-quad.x[0], -quad.x[1], -quad.x[2], -quad.x[3]}};
+}
 
 // RowLossArgs as the kernels take it.
 struct DeviceRows {
   std::int64_t batch;
   int classes;
-  bool vectors;  // every row of every matrix starts at a multiple of 16 bytes
   const float* output;
   const std::int32_t* labels;
   const float* targets;
@@ -38,14 +47,9 @@ struct DeviceRows {
 };
 
 inline DeviceRows device_rows(const RowLossArgs<float>& args, float* v) {
-  const auto aligned = [](const float* pointer) {
-    return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0;
-  };
   DeviceRows rows;
   rows.batch = args.batch;
   rows.classes = static_cast<int>(args.classes);
-  rows.vectors = args.classes % 4 == 0 && aligned(args.output) && aligned(args.targets) &&
-                 aligned(args.gradient) && aligned(args.residual) && aligned(v);
   rows.output = args.output;
   rows.labels = args.labels;
   rows.targets = args.targets;
@@ -60,8 +64,45 @@ inline DeviceRows device_rows(const RowLossArgs<float>& args, float* v) {
   return rows;
 }
 
+// Whether every row of every matrix starts at a multiple of 16 bytes, so that kernels may take vectors.
+inline bool rows_are_vectors(const DeviceRows& rows) {
+  const auto aligned = [](const float* pointer) {
+    return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0;
+  };
+  return rows.classes % 4 == 0 && aligned(rows.output) && aligned(rows.targets) && aligned(rows.gradient) &&
+         aligned(rows.residual) && aligned(rows.v);
+}
+
+// A lane's four outputs of a row.
+struct Group {
+  int element;   // index in the row of the first
+  int valid;     // how many of them the row has: 4 or more for all, 0 or less for none
+  int label_at;  // the label's index less `element`; with dense targets -1
+
+  __device__ bool has(int k) const { return k < valid; }
+};
+
+// The target of a row as far as one number tells it.
+struct RowTarget {
+  int label;  // -1 with dense targets
+  float label_output;
+};
+
+template <bool kDense>
+__device__ RowTarget row_target(const DeviceRows& rows, std::int64_t row) {
+  if constexpr (kDense) {
+    return RowTarget{-1, 0.0f};
+  } else {
+    const int label = rows.labels[row];
+    return RowTarget{label, rows.output[row * rows.classes + label]};
+  }
+}
+
 // Where a lane works. Its warp goes through `span` consecutive outputs in memory, strip by strip; lane and
-// strip give a group of four. A strip of several short rows is the only one of its span.
+// strip give a group of four. A strip of several short rows is the only one of its span. kVectors: rows are
+// multiples of four and aligned, so a group is whole or not there, and lanes move theirs alone; else the warp
+// moves a strip together.
+template <bool kVectors>
 struct LanePlace {
   std::int64_t row;
   std::int64_t span_first;  // index of the span in the matrices
@@ -71,12 +112,19 @@ struct LanePlace {
   int left;                 // outputs of the row from there on; not positive: none
   bool writes_row;          // this lane stores the row's values
 
-  __device__ bool has_strip(int strip) const { return strip * kStrip < span; }
+  __device__ bool takes(int strip) const { return strip * kStrip < (kVectors ? left : span); }
+  // Of a strip that the lane takes.
+  template <bool kDense>
+  __device__ Group group(const RowTarget& target, int strip) const {
+    const int first = element + strip * kStrip;
+    return Group{first, kVectors ? 4 : left - strip * kStrip, kDense ? -1 : target.label - first};
+  }
 };
 
 // The lane's place in a warp that goes through outputs first, first + 1 ... of one row, at most `reach`.
-__device__ inline LanePlace place_in_row(int classes, std::int64_t row, int first, int reach, int lane) {
-  LanePlace place;
+template <bool kVectors>
+__device__ LanePlace<kVectors> place_in_row(int classes, std::int64_t row, int first, int reach, int lane) {
+  LanePlace<kVectors> place;
   place.row = row;
   place.span_first = row * classes + first;
   place.span = min(reach, classes - first);
@@ -87,95 +135,64 @@ __device__ inline LanePlace place_in_row(int classes, std::int64_t row, int firs
   return place;
 }
 
-// A lane's four outputs of a row.
-struct Group {
-  int element;   // index in the row of the first
-  int valid;     // how many of them the row has: 4 or more for all, 0 or less for none
-  int label_at;  // the label's index less `element`; with dense targets not in [0, 4)
-
-  __device__ bool has(int k) const { return k < valid; }
-};
-
-// The target of a row as far as one number tells it.
-struct RowTarget {
-  int label = -1;
-  float label_output = 0;
-
-  __device__ Group group(const LanePlace& place, int strip) const {
-    const int element = place.element + strip * kStrip;
-    return Group{element, place.left - strip * kStrip, label < 0 ? -1 : label - element};
-  }
-};
-
-template <bool kDense>
-__device__ RowTarget row_target(const DeviceRows& rows, std::int64_t row) {
-  RowTarget target;
-  if constexpr (!kDense) {
-    target.label = rows.labels[row];
-    target.label_output = rows.output[row * rows.classes + target.label];
-  }
-  return target;
-}
-
-// A warp's reads and writes of strips. Where rows are aligned each lane moves its group as one vector. Else
-// the warp moves the strip in four coalesced accesses of one float a lane and turns it around in shared
-// memory, padded so that neither side has bank conflicts to speak of. kStream: the matrix is too large to be
-// found in a cache again after this access.
-template <unsigned kSize, bool kStream>
+// A warp's reads and writes of strips. With vectors each lane moves its group as one. Else the warp moves the
+// strip in four coalesced accesses of one float a lane and turns it around in shared memory, padded so that
+// neither side has bank conflicts to speak of. kStream: the matrix is too large to be found in a cache again
+// once it was written, or read for the last time.
+template <unsigned kSize, bool kVectors, bool kStream>
 class WarpMemory {
  public:
-  __device__ WarpMemory(SharedArray<float, kSize>* tiles, int warp, int lane, bool vectors)
-      : tiles_(tiles), base_(warp * kTile), lane_(lane), vectors_(vectors) {}
+  __device__ WarpMemory(SharedArray<float, kSize>* tiles, int warp, int lane)
+      : tiles_(tiles), base_(warp * kTile), lane_(lane) {}
 
-  // The lane's group; 0 for what the row does not have.
-  __device__ Quad load(const float* __restrict__ x, const LanePlace& place, int strip, bool last_use) const {
+  // The lane's group of a strip that it takes; 0 for what the row does not have.
+  __device__ Quad load(const float* __restrict__ x, const LanePlace<kVectors>& place, int strip,
+                       bool last_use) const {
     const float* source = x + place.span_first + strip * kStrip;
-    const int valid = place.left - strip * kStrip;
-    Quad quad;
-    if (vectors_) {
-      if (valid > 0) {
-        const float4 vector = load_vector(reinterpret_cast<const float4*>(source + place.offset), last_use);
-        quad = Quad{{vector.x, vector.y, vector.z, vector.w}};
+    if constexpr (kVectors) {
+      const float4 vector = load_vector(reinterpret_cast<const float4*>(source + place.offset), last_use);
+      return Quad{{vector.x, vector.y, vector.z, vector.w}};
+    } else {
+      const int count = place.span - strip * kStrip;
+      const int valid = place.left - strip * kStrip;
+#pragma unroll
+      for (int k = 0; k < 4; ++k) {
+        const int i = lane_ + 32 * k;
+        if (i < count) at(i) = source[i];
       }
+      __syncwarp();
+      Quad quad;
+#pragma unroll
+      for (int k = 0; k < 4; ++k) {
+        quad.x[k] = 0;
+        if (k < valid) quad.x[k] = at(place.offset + k);
+      }
+      __syncwarp();
       return quad;
     }
-    const int count = place.span - strip * kStrip;
-#pragma unroll
-    for (int k = 0; k < 4; ++k) {
-      const int i = lane_ + 32 * k;
-      if (i < count) at(i) = source[i];
-    }
-    __syncwarp();
-#pragma unroll
-    for (int k = 0; k < 4; ++k) {
-      if (k < valid) quad.x[k] = at(place.offset + k);
-    }
-    __syncwarp();
-    return quad;
   }
 
-  __device__ void store(float* __restrict__ x, const LanePlace& place, int strip, const Quad& quad) const {
+  __device__ void store(float* __restrict__ x, const LanePlace<kVectors>& place, int strip,
+                        const Quad& quad) const {
     float* target = x + place.span_first + strip * kStrip;
-    const int valid = place.left - strip * kStrip;
-    if (vectors_) {
-      if (valid > 0) {
-        store_vector(reinterpret_cast<float4*>(target + place.offset),
-                     make_float4(quad.x[0], quad.x[1], quad.x[2], quad.x[3]));
+    if constexpr (kVectors) {
+      store_vector(reinterpret_cast<float4*>(target + place.offset),
+                   make_float4(quad.x[0], quad.x[1], quad.x[2], quad.x[3]));
+    } else {
+      const int count = place.span - strip * kStrip;
+      const int valid = place.left - strip * kStrip;
+#pragma unroll
+      for (int k = 0; k < 4; ++k) {
+        if (k < valid) at(place.offset + k) = quad.x[k];
       }
-      return;
-    }
-    const int count = place.span - strip * kStrip;
+      __syncwarp();
 #pragma unroll
-    for (int k = 0; k < 4; ++k) {
-      if (k < valid) at(place.offset + k) = quad.x[k];
+      for (int k = 0; k < 4; ++k) {
+        const int i = lane_ + 32 * k;
+        if (i < count) target[i] = at(i);
+      }
+      __syncwarp();
     }
-    __syncwarp();
-#pragma unroll
-    for (int k = 0; k < 4; ++k) {
-      const int i = lane_ + 32 * k;
-      if (i < count) target[i] = at(i);
-    }
-    __syncwarp();
   }
 
  private:
@@ -202,33 +219,16 @@ class WarpMemory {
   SharedArray<float, kSize>* tiles_;
   int base_;
   int lane_;
-  bool vectors_;
 };
 
-// Whether the row's prediction is right. Labels: no output seen ranks above the label's.
+// Whether the row's prediction is right, provided that no output is NaN: then residual_sq is NaN, too, and
+// the prediction is not. Labels: no output seen ranks above the label's.
 template <bool kDense>
 struct Ranking {
   std::uint32_t below = 1;
 
   __device__ void merge(const Ranking& other) { below &= other.below; }
-  __device__ void add(const Group& group, const RowTarget& target, const Quad& f, const Quad&) {
-    bool all_before = true;
-    bool all_after = true;
-#pragma unroll
-    for (int k = 0; k < 4; ++k) {
-      all_before = all_before && (!group.has(k) || ranks_below(f.x[k], target.label_output, true));
-      all_after = all_after && (!group.has(k) || ranks_below(f.x[k], target.label_output, false));
-    }
-    bool ranked = group.label_at >= 4 ? all_before : all_after;
-    if (group.label_at > 0 && group.label_at < 4) {
-#pragma unroll
-      for (int k = 0; k < 3; ++k) {
-        if (k < group.label_at) ranked = ranked && ranks_below(f.x[k], target.label_output, true);
-      }
-    }
-    below &= ranked ? 1u : 0u;
-  }
-  __device__ bool correct(float) const { return below != 0; }
+  __device__ bool correct(float residual_sq) const { return residual_sq == residual_sq && below != 0; }
 };
 
 // Dense targets: the first largest output and the first largest target are at the same place.
@@ -241,15 +241,6 @@ struct Ranking<true> {
     output.merge(other.output.value, other.output.index);
     target.merge(other.target.value, other.target.index);
   }
-  __device__ void add(const Group& group, const RowTarget&, const Quad& f, const Quad& y) {
-#pragma unroll
-    for (int k = 0; k < 4; ++k) {
-      if (!group.has(k)) continue;
-      output.merge(f.x[k], group.element + k);
-      target.merge(y.x[k], group.element + k);
-    }
-  }
-  // NaN anywhere shows in residual_sq.
   __device__ bool correct(float residual_sq) const {
     return residual_sq == residual_sq && output.index == target.index;
   }
@@ -327,31 +318,18 @@ __device__ void block_merge(RowTotals<Loss, kDense>& total, SharedArray<std::uin
   total.ranking = warp_merge(total.ranking, lanes);
 }
 
-// r = y - f of a group.
-template <bool kDense>
-__device__ Quad group_residual(const Group& group, const Quad& f, const Quad& y) {
-  Quad r;
-#pragma unroll
-  for (int k = 0; k < 4; ++k) r.x[k] = kDense ? y.x[k] - f.x[k] : one_hot_residual(f.x[k], false);
-  if (!kDense && group.label_at >= 0 && group.label_at < 4) {
-#pragma unroll
-    for (int k = 0; k < 4; ++k) {
-      if (k == group.label_at) r.x[k] = one_hot_residual(f.x[k], true);
-    }
-  }
-  return r;
-}
-
 // The groups of a row that a lane holds between the sums and the gradient.
-template <class Loss, bool kDense, int kGroups>
+template <class Loss, bool kDense, int kGroups, bool kVectors>
 struct RowInRegisters {
+  using Place = LanePlace<kVectors>;
+
   typename Loss::Row row;
   RowTarget target;
-  typename Loss::template Kept<kDense> kept[kGroups];
+  typename Loss::Kept kept[kGroups];
   Ranking<kDense> ranking;
 
   template <class Memory>
-  __device__ void load(const DeviceRows& rows, const Loss& loss, const LanePlace& place, const Memory& memory,
+  __device__ void load(const DeviceRows& rows, const Loss& loss, const Place& place, const Memory& memory,
                        bool last_use = true) {
     target = row_target<kDense>(rows, place.row);
     row = loss.begin_row(place.row);
@@ -359,50 +337,52 @@ struct RowInRegisters {
     Quad y[kGroups];
 #pragma unroll
     for (int j = 0; j < kGroups; ++j) {
-      if (!place.has_strip(j)) continue;
+      if (!place.takes(j)) continue;
       f[j] = memory.load(rows.output, place, j, last_use);
-      if constexpr (kDense) y[j] = memory.load(rows.targets, place, j, last_use);
+      y[j] = kDense ? memory.load(rows.targets, place, j, last_use) : Quad{};
     }
-    const typename Loss::Draws draws = loss.template prepare<kGroups>(row, place);
+    const auto draws = loss.template prepare<kGroups>(row, place.element);
+    Quad difference[kGroups];
+    compare(place, f, y, difference);
 #pragma unroll
     for (int j = 0; j < kGroups; ++j) {
-      if (!place.has_strip(j)) continue;
-      const Group group = target.group(place, j);
-      ranking.add(group, target, f[j], y[j]);
-      kept[j] = loss.template keep<kDense>(row, draws, j, group, f[j], y[j]);
+      if (place.takes(j)) {
+        kept[j] =
+            loss.keep(row, draws, j, place.template group<kDense>(target, j), difference[j], f[j], y[j]);
+      }
     }
   }
 
-  __device__ typename Loss::Sums sum(const Loss& loss, const LanePlace& place) const {
+  __device__ typename Loss::Sums sum(const Loss& loss, const Place& place) const {
     typename Loss::Sums sums;
 #pragma unroll
     for (int j = 0; j < kGroups; ++j) {
-      if (place.has_strip(j)) loss.add(sums, kept[j], target.group(place, j));
+      if (place.takes(j)) loss.add(sums, kept[j], place.template group<kDense>(target, j));
     }
     return sums;
   }
 
-  __device__ void redraw(const Loss& loss, const LanePlace& place) {
+  __device__ void redraw(const Loss& loss, const Place& place) {
     ++row.attempt;
 #pragma unroll
     for (int j = 0; j < kGroups; ++j) {
-      if (place.has_strip(j)) loss.redraw(kept[j], row, target.group(place, j));
+      if (place.takes(j)) loss.redraw(kept[j], row, place.template group<kDense>(target, j));
     }
   }
 
   // `result` is what the loss makes of the row's sums.
   template <class Memory>
-  __device__ void store_groups(const DeviceRows& rows, const Loss& loss, const LanePlace& place,
+  __device__ void store_groups(const DeviceRows& rows, const Loss& loss, const Place& place,
                                const Memory& memory, const typename Loss::Result& result) const {
 #pragma unroll
     for (int j = 0; j < kGroups; ++j) {
-      if (!place.has_strip(j)) continue;
-      const Group group = target.group(place, j);
+      if (!place.takes(j)) continue;
+      const Group group = place.template group<kDense>(target, j);
       Quad quad;
       if (rows.gradient != nullptr) {
 #pragma unroll
         for (int k = 0; k < 4; ++k) {
-          quad.x[k] = loss.gradient(result, kept[j], group, k) * rows.gradient_scale;
+          quad.x[k] = loss.gradient(result, kept[j], group, k);
         }
         memory.store(rows.gradient, place, j, quad);
       }
@@ -415,12 +395,57 @@ struct RowInRegisters {
       }
     }
   }
+
+ private:
+  // Ranks the lane's outputs and takes the differences f - y = -r.
+  __device__ void compare(const Place& place, const Quad (&f)[kGroups], const Quad (&y)[kGroups],
+                          Quad (&difference)[kGroups]) {
+    float largest = -INFINITY;
+#pragma unroll
+    for (int j = 0; j < kGroups; ++j) {
+      if (!place.takes(j)) continue;
+      const Group group = place.template group<kDense>(target, j);
+#pragma unroll
+      for (int k = 0; k < 4; ++k) {
+        difference[j].x[k] = kDense ? f[j].x[k] - y[j].x[k] : f[j].x[k];
+        if (!group.has(k)) continue;
+        if constexpr (kDense) {
+          ranking.output.merge(f[j].x[k], group.element + k);
+          ranking.target.merge(y[j].x[k], group.element + k);
+        } else {
+          largest = fmaxf(largest, f[j].x[k]);
+        }
+      }
+    }
+    if constexpr (!kDense) {
+      // Lanes that neither hold the label nor an output equal to the label's, that is nearly all, are done.
+      ranking.below = largest <= target.label_output ? 1 : 0;
+      const int label_at = target.label - place.element;
+      const bool holds_label = label_at >= 0 && label_at < kGroups * kStrip && label_at % kStrip < 4;
+      if (largest == target.label_output || holds_label) settle_ties(place, f, difference);
+    }
+  }
+
+  __device__ void settle_ties(const Place& place, const Quad (&f)[kGroups], Quad (&difference)[kGroups]) {
+#pragma unroll
+    for (int j = 0; j < kGroups; ++j) {
+      if (!place.takes(j)) continue;
+      const Group group = place.template group<kDense>(target, j);
+#pragma unroll
+      for (int k = 0; k < 4; ++k) {
+        if (k == group.label_at) difference[j].x[k] = -one_hot_residual(f[j].x[k], true);
+        if (k < group.label_at && group.has(k) && !ranks_below(f[j].x[k], target.label_output, true)) {
+          ranking.below = 0;
+        }
+      }
+    }
+  }
 };
 
 // The values of a row, by the one lane that `place` tells.
-template <class Loss, bool kDense>
-__device__ void store_row(const DeviceRows& rows, const LanePlace& place, const typename Loss::Result& result,
-                          const Ranking<kDense>& ranking) {
+template <class Loss, bool kDense, bool kVectors>
+__device__ void store_row(const DeviceRows& rows, const LanePlace<kVectors>& place,
+                          const typename Loss::Result& result, const Ranking<kDense>& ranking) {
   if (!place.writes_row) return;
   rows.sample_loss[place.row] = rows.loss_scale * result.loss;
   rows.residual_sq[place.row] = result.residual_sq;
