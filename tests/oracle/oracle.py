@@ -1,0 +1,223 @@
+#!/usr/bin/env python3
+"""Compares qmse with PyTorch: traced steps tensor by tensor, and a few optimizer steps.
+
+    oracle.py QMSE_PROGRAM
+
+PyTorch calculates in f64 from the trace's own inputs, weights and v. Against an f64 trace everything must agree to 1e-9; against an f32
+trace values to 1e-5 and gradients to 1e-4, with the ReLU and pooling choices taken from the trace. Errors are relative to the
+largest element of each tensor.
+"""
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+
+try:
+    import torch
+except ImportError as error:
+    if os.environ.get("CI"):
+        sys.exit(f"oracle: PyTorch is missing, which is a failure in CI: {error}")
+    print(f"[skipped: PyTorch is missing: {error}]")
+    sys.exit(0)
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import reference
+import safetensors
+
+failures = 0
+worst = {}
+
+
+def check(group, label, ours, theirs, tolerance):
+    """Relative to the largest element; of two tensors of zeros nothing is asked but that both are."""
+    global failures
+    ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
+    scale = np.abs(theirs).max()
+    error = np.inf if ours.shape != theirs.shape else np.abs(ours - theirs).max() / (scale if scale > 0 else 1.0)
+    worst[group] = max(worst.get(group, 0.0), error)
+    if not error <= tolerance:
+        failures += 1
+        print(f"FAILED {label}: error {error:.3g}, allowed {tolerance:g}, shapes {ours.shape} and {theirs.shape}")
+
+
+def write_idx(path, array):
+    with open(path, "wb") as file:
+        file.write(bytes([0, 0, 8, array.ndim]) + b"".join(int(n).to_bytes(4, "big") for n in array.shape) + array.tobytes())
+
+
+def write_mnist(root, side, count, seed):
+    """A random data set in MNIST's files; `side` need not be even, so pooling drops a row."""
+    random = np.random.default_rng(seed)
+    folder = os.path.join(root, "mnist")
+    os.makedirs(folder)
+    for prefix, n in (("train", count), ("t10k", 4)):
+        write_idx(f"{folder}/{prefix}-images-idx3-ubyte", random.integers(0, 256, (n, side, side), np.uint8))
+        write_idx(f"{folder}/{prefix}-labels-idx1-ubyte", random.integers(0, 10, n, np.uint8))
+
+
+class Program:
+    def __init__(self, path, folder):
+        self.path, self.folder, self.calls = path, folder, 0
+
+    def run(self, *arguments):
+        done = subprocess.run([self.path, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        if done.returncode != 0:
+            sys.exit(f"oracle: {' '.join(map(str, arguments))} gave {done.returncode}: {done.stderr}")
+
+    def fresh(self, name):
+        self.calls += 1
+        return os.path.join(self.folder, f"{name}-{self.calls}")
+
+    def trace(self, options):
+        out = self.fresh("trace")
+        self.run("trace", *options, "--out", out)
+        return safetensors.read(out)
+
+    def train(self, options):
+        out = self.fresh("run")
+        self.run("train", *options, "--out", out)
+        return out
+
+
+def compare_trace(label, tensors, metadata, dtype):
+    f64 = dtype == "f64"
+    model = json.loads(metadata["qmse.model"])
+    results = reference.step(tensors, metadata, choices=reference.Choices(None if f64 else tensors))
+    inputs = {"input", "target", "v"} | {name for name in tensors if name.startswith("param.")}
+    if set(results) | inputs != set(tensors) | inputs or not inputs - {"v"} <= set(tensors):
+        sys.exit(f"oracle: {label}: the trace holds {sorted(tensors)}, expected {sorted(set(results) | inputs)}")
+    for name, result in results.items():
+        gradient = name.startswith("grad.")
+        tolerance = 1e-9 if f64 else 1e-4 if gradient else 1e-5
+        check(f"{dtype} {'gradients' if gradient else 'values'}", f"{label} {name}", tensors[name], result, tolerance)
+    assert tensors["input"].shape[1:] == tuple(model["input_shape"])
+    assert tensors["input"].dtype == (np.float64 if f64 else np.float32) and tensors["target"].dtype == np.int64
+    if "v" in tensors:
+        lengths = np.linalg.norm(tensors["v"].astype(np.float64), axis=1)
+        check("length of v", f"{label} |v|", lengths, np.ones_like(lengths), 1e-6)
+
+
+# What torch itself calls these losses, against our formulas for them.
+def compare_with_torch_losses(label, tensors, config):
+    output, target = torch.tensor(tensors["output"]), torch.tensor(tensors["target"])
+    if config["loss"] == "mse" and config["reduction"] == "element_mean":
+        one_hot = torch.nn.functional.one_hot(target, output.shape[1]).to(output.dtype)
+        check("torch's losses", f"{label} MSELoss", tensors["loss"], [torch.nn.MSELoss()(output, one_hot)], 1e-9)
+    if config["loss"] == "cross_entropy":
+        check("torch's losses", f"{label} CrossEntropyLoss", tensors["loss"], [torch.nn.CrossEntropyLoss()(output, target)], 1e-9)
+
+
+LOSSES = [["--loss", "mse"], ["--loss", "mse", "--reduction", "element_mean"], ["--loss", "cross_entropy"]] + [
+    ["--loss", "qmse", "--v-distribution", v, "--v-scope", scope, "--q-gradient", q, "--reduction", reduction]
+    for v, scope, q, reduction in itertools.product(
+        ["sphere", "rademacher"], ["per_sample", "per_batch"], ["constant", "full"], ["batch_mean", "element_mean"]
+    )
+]
+MODELS = {
+    "cnn": ["--model", "cnn", "--conv-channels", "4,6", "--fc-width", "16"],
+    "cnn of one 5x5 convolution": ["--model", "cnn", "--conv-channels", "3", "--kernel-size", "5", "--fc-width", "7"],
+    "mlp": ["--model", "mlp", "--mlp-widths", "20,12"],
+}
+OTHER_MLPS = {
+    activation: ["--model", "mlp", "--mlp-widths", "9", "--activation", activation] for activation in ("tanh", "sigmoid", "identity")
+}
+OTHER_MLPS["linear model"] = ["--model", "mlp", "--mlp-widths", "none"]
+
+
+def traces(program, small, usual):
+    common = ["--dataset", "mnist", "--device", "cpu", "--threads", 2, "--seed", 3]
+    for dtype in ("f64", "f32"):
+        data = ["--data", small, "--batch-size", 7, "--dtype", dtype]
+        cases = [(name, model, loss) for name, model in MODELS.items() for loss in LOSSES]
+        cases += [(name, model, loss) for name, model in OTHER_MLPS.items() for loss in LOSSES[:4]]
+        for name, model, loss in cases:
+            label = f"{dtype} {name} {' '.join(loss[1::2])}"
+            tensors, metadata = program.trace(common + data + model + loss)
+            compare_trace(label, tensors, metadata, dtype)
+            if dtype == "f64":
+                compare_with_torch_losses(label, tensors, json.loads(metadata["qmse.config"]))
+        for loss in LOSSES[1:4]:  # the default network at its usual size
+            tensors, metadata = program.trace(common + ["--data", usual, "--batch-size", 10, "--dtype", dtype, *loss])
+            compare_trace(f"{dtype} default cnn {' '.join(loss[1::2])}", tensors, metadata, dtype)
+
+
+OPTIMIZERS = {
+    "sgd": (["--momentum", 0], lambda p: torch.optim.SGD(p, lr=0.05)),
+    "sgd momentum": (["--momentum", 0.9], lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9)),
+    "sgd nesterov": (["--momentum", 0.8, "--nesterov"], lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.8, nesterov=True)),
+    "sgd nesterov decay": (
+        ["--momentum", 0.8, "--nesterov", "--weight-decay", 0.1],
+        lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.8, nesterov=True, weight_decay=0.1),
+    ),
+    "adam": (["--optimizer", "adam"], lambda p: torch.optim.Adam(p, lr=0.05)),
+    "adam decay": (
+        ["--optimizer", "adam", "--beta1", 0.7, "--beta2", 0.9, "--epsilon", 1e-4, "--weight-decay", 0.1],
+        lambda p: torch.optim.Adam(p, lr=0.05, betas=(0.7, 0.9), eps=1e-4, weight_decay=0.1),
+    ),
+}
+
+
+def optimizer_steps(program, small, count):
+    """Three steps over the whole small data set (one batch an epoch, so the order does not matter) with each optimizer, and one QMSE step, whose
+    v the trace has. A smooth network, so that no ReLU changes sides between f32 and f64. Weights are compared by how far they moved."""
+    common = ["--dataset", "mnist", "--data", small, "--device", "cpu", "--batch-size", count, "--model", "mlp"]
+    common += ["--mlp-widths", "16,8", "--activation", "tanh"]
+    for name, (options, make) in OPTIMIZERS.items():
+        for loss, steps in ((LOSSES[0], 3), (LOSSES[1], 3), (LOSSES[2], 3), (LOSSES[3], 1)):
+            tensors, metadata = program.trace(common + loss)
+            parameters = reference.parameters_of(tensors)
+            start = {key: value.detach().numpy().copy() for key, value in parameters.items()}
+            optimizer = make(list(parameters.values()))
+            for _ in range(steps):
+                optimizer.zero_grad()
+                reference.step(tensors, metadata, parameters)
+                optimizer.step()
+            run = program.train(common + loss + options + ["--lr", 0.05, "--epochs", steps])
+            weights, _ = safetensors.read(os.path.join(run, "model.safetensors"))
+            for key, parameter in parameters.items():
+                moved = weights[key].astype(np.float64) - start[key]
+                expected = parameter.detach().numpy() - start[key]
+                check("optimizer steps", f"{name}, {' '.join(loss[1::2])}, {key}", moved, expected, 1e-4)
+
+
+def fused_step(program, usual):
+    """One plain SGD step of the default network, where training runs fused kernels: how far it moves is lr times the gradient."""
+    common = ["--dataset", "mnist", "--data", usual, "--device", "cpu", "--batch-size", 10]
+    common += ["--train-limit", 10]  # one batch, whose order in the trace is the training's
+    for loss in LOSSES[1:4]:
+        tensors, metadata = program.trace(common + loss)
+        expected = reference.step(tensors, metadata, choices=reference.Choices(tensors))
+        run = program.train(common + loss + ["--momentum", 0, "--lr", 0.5, "--epochs", 1, "--log-steps", 1])
+        weights, _ = safetensors.read(os.path.join(run, "model.safetensors"))
+        with open(os.path.join(run, "steps.jsonl")) as file:
+            logged = json.loads(file.readline())
+        check("fused training step", f"{' '.join(loss[1::2])} loss", [logged["loss"]], expected["loss"], 1e-5)
+        norm = np.sqrt(sum((value**2).sum() for key, value in expected.items() if key.startswith("grad.") and key != "grad.output"))
+        check("fused training step", f"{' '.join(loss[1::2])} gradient norm", [logged["grad_norm"]], [norm], 1e-5)
+        for key, weight in weights.items():
+            moved = weight.astype(np.float64) - tensors["param." + key].astype(np.float64)
+            check("fused training step", f"{' '.join(loss[1::2])} {key}", moved, -0.5 * expected["grad." + key], 1e-4)
+
+
+def main():
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory(prefix="qmse-oracle-") as folder:
+        program = Program(sys.argv[1], folder)
+        small, usual = os.path.join(folder, "small"), os.path.join(folder, "usual")
+        write_mnist(small, 13, 24, seed=1)
+        write_mnist(usual, 28, 40, seed=2)
+        traces(program, small, usual)
+        optimizer_steps(program, small, 24)
+        fused_step(program, usual)
+        for group, error in sorted(worst.items()):
+            print(f"{group}: largest relative error {error:.2e}")
+        print(f"{program.calls} runs of qmse, {failures} failures")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+// `qmse evaluate`, `trace`, `info` and `--help`.
+#include <nlohmann/json.hpp>
+
+#include "engine/safetensors.h"
+#include "experiment/config_fields.h"
+#include "tests/experiment/tiny_run.h"
+#include "tests/program/run_program.h"
+#include "tests/support/catch.h"
+
+using namespace qmse;
+using namespace qmse::test;
+
+TEST_CASE("program: evaluate prints one JSON object with the figures of the run's last epoch") {
+  const TinyData data;
+  const TempDirectory folder;
+  const std::string root = data.root.path().string(), out = (folder / "run").string();
+  REQUIRE(run_program({"train", "--dataset", "mnist", "--data", root, "--model", "mlp", "--loss", "mse",
+                       "--reduction", "element_mean", "--epochs", "2", "--device", "cpu", "--out", out})
+              .code == 0);
+  const auto last = json_lines(folder / "run/metrics.jsonl").back();
+  const Result result =
+      run_program({"evaluate", "--weights", out + "/model.safetensors", "--dataset", "mnist", "--data", root,
+                   "--loss", "mse", "--reduction", "element_mean", "--device", "cpu"});
+  CHECK(result.code == 0);
+  CHECK(result.error == "");
+  const auto json = nlohmann::json::parse(result.out);
+  CHECK(json["loss"] == last["test_loss"]);
+  CHECK(json["accuracy"] == last["test_accuracy"]);
+  CHECK(json["residual_sq"] == last["test_residual_sq"]);
+  CHECK(json["per_class_accuracy"].size() == 10);
+  CHECK(json["confusion_matrix"].size() == 10);
+  CHECK(json["confusion_matrix"][9].size() == 10);
+  CHECK(std::count(result.out.begin(), result.out.end(), '\n') == 1);
+  const Result train = run_program({"evaluate", "--weights", out + "/model.safetensors", "--dataset", "mnist",
+                                    "--data", root, "--split", "train", "--device", "cpu"});
+  CHECK(nlohmann::json::parse(train.out)["samples"] == TinyData::kTrain);
+}
+
+TEST_CASE("program: trace writes the tensors of one step, in either precision") {
+  const TinyData data;
+  const TempDirectory folder;
+  for (const std::string dtype : {"f32", "f64"}) {
+    CAPTURE(dtype);
+    const std::string out = (folder / dtype).string();
+    const Result result = run_program({"trace", "--model", "cnn", "--dataset", "mnist", "--data",
+                                       data.root.path().string(), "--batch-size", "6", "--seed", "2",
+                                       "--dtype", dtype, "--loss", "qmse", "--device", "cpu", "--out", out});
+    CHECK(result.code == 0);
+    CHECK(result.error == "");
+    const SafetensorsFile file(out);
+    using Sizes = std::vector<std::int64_t>;
+    const std::vector<std::pair<std::string, Sizes>> expected = {{"input", {6, 1, 8, 8}},
+                                                                 {"target", {6}},
+                                                                 {"output", {6, 10}},
+                                                                 {"residual", {6, 10}},
+                                                                 {"v", {6, 10}},
+                                                                 {"sample_loss", {6}},
+                                                                 {"loss", {1}},
+                                                                 {"grad.output", {6, 10}},
+                                                                 {"param.conv1.weight", {32, 1, 3, 3}},
+                                                                 {"grad.conv1.weight", {32, 1, 3, 3}},
+                                                                 {"param.fc2.bias", {10}},
+                                                                 {"grad.fc2.bias", {10}},
+                                                                 {"activation.conv1", {6, 32, 8, 8}},
+                                                                 {"activation.relu1", {6, 32, 8, 8}},
+                                                                 {"activation.pool1", {6, 32, 4, 4}},
+                                                                 {"activation.conv2", {6, 64, 4, 4}},
+                                                                 {"activation.pool2", {6, 64, 2, 2}},
+                                                                 {"activation.flatten", {6, 256}},
+                                                                 {"activation.fc1", {6, 128}},
+                                                                 {"activation.relu_fc1", {6, 128}},
+                                                                 {"activation.fc2", {6, 10}}};
+    for (const auto& [name, shape] : expected) {
+      CAPTURE(name);
+      REQUIRE(file.contains(name));
+      CHECK(file.info(name).shape == shape);
+      CHECK(file.info(name).dtype == (name == "target" ? DType::i64
+                                      : dtype == "f64" ? DType::f64
+                                                       : DType::f32));
+    }
+  }
+  // Without draws there is no v.
+  REQUIRE(run_program({"trace", "--dataset", "mnist", "--data", data.root.path().string(), "--batch-size",
+                       "2", "--loss", "mse", "--device", "cpu", "--out", (folder / "mse").string()})
+              .code == 0);
+  CHECK_FALSE(SafetensorsFile(folder / "mse").contains("v"));
+}
+
+TEST_CASE("program: trace shows the first step of the training with the same options") {
+  const TinyData data;
+  const TempDirectory folder;
+  const Words common = {"--dataset",    "mnist", "--data", data.root.path().string(),
+                        "--batch-size", "16",    "--seed", "5",
+                        "--device",     "cpu"};
+  Words trace = {"trace", "--out", (folder / "t").string()},
+        train = {"train", "--out", (folder / "run").string(), "--epochs", "1", "--log-steps", "1"};
+  trace.insert(trace.end(), common.begin(), common.end());
+  train.insert(train.end(), common.begin(), common.end());
+  REQUIRE(run_program(trace).code == 0);
+  REQUIRE(run_program(train).code == 0);
+  const double traced = SafetensorsFile(folder / "t").read<float>("loss")[0];
+  // Training runs fused kernels, which may round differently.
+  CHECK(json_lines(folder / "run/steps.jsonl")[0]["loss"].get<double>() == Approx(traced).epsilon(1e-5));
+}
+
+TEST_CASE("program: info names the device, the libraries and the instruction set") {
+  const Result result = run_program({"info"});
+  CHECK(result.code == 0);
+  CHECK(result.error == "");
+  for (const char* part : {"qmse", "compiler", "SIMD", "threads", "GPU", "zlib", "nlohmann-json", "CLI11"}) {
+    CAPTURE(part);
+    CHECK(result.out.find(part) != std::string::npos);
+  }
+}
+
+TEST_CASE("program: help names every option, and goes to standard output") {
+  const Result program = run_program({"--help"});
+  CHECK(program.code == 0);
+  CHECK(program.error == "");
+  for (const std::string command : {"train", "evaluate", "trace", "info"}) {
+    CAPTURE(command);
+    CHECK(program.out.find(command) != std::string::npos);
+    const Result help = run_program({command, "--help"});
+    CHECK(help.code == 0);
+    CHECK(help.error == "");
+    const unsigned use = command == "train"      ? kTrain
+                         : command == "trace"    ? kTrace
+                         : command == "evaluate" ? kEvaluate
+                                                 : 0u;
+    for (const ConfigField& field : config_fields()) {
+      if ((field.uses & use) == 0) continue;
+      CAPTURE(field.name);
+      CHECK(help.out.find(field.option() + " ") != std::string::npos);
+    }
+  }
+  CHECK(run_program({"--version"}).out.rfind("qmse ", 0) == 0);
+}

@@ -1,0 +1,111 @@
+// Runs the built program as a person does, and looks at what comes back.
+#pragma once
+
+#include <fcntl.h>
+#include <pty.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <filesystem>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "tests/support/temp_directory.h"
+
+namespace qmse::test {
+
+using Words = std::vector<std::string>;
+
+enum class Output { pipe, terminal };
+
+// A started program whose standard output can be read while it runs; standard error goes to a file.
+class Process {
+ public:
+  Process(const Words& arguments, const std::filesystem::path& error_file, Output kind = Output::pipe) {
+    int ends[2];  // to read from, to write to
+    const bool opened = kind == Output::pipe ? ::pipe2(ends, O_CLOEXEC) == 0
+                                             : ::openpty(&ends[0], &ends[1], nullptr, nullptr, nullptr) == 0;
+    if (!opened) throw std::runtime_error("no pipe or terminal");
+    child_ = ::fork();
+    if (child_ < 0) throw std::runtime_error("no process");
+    if (child_ == 0) {
+      std::vector<char*> words;
+      std::string program = QMSE_PROGRAM;
+      words.push_back(program.data());
+      Words copies = arguments;
+      for (std::string& word : copies) words.push_back(word.data());
+      words.push_back(nullptr);
+      const int errors = ::open(error_file.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+      ::dup2(ends[1], STDOUT_FILENO);
+      ::dup2(errors, STDERR_FILENO);
+      ::execv(words[0], words.data());
+      ::_exit(126);
+    }
+    ::close(ends[1]);
+    output_ = ends[0];
+  }
+  ~Process() {
+    if (child_ > 0) {
+      ::kill(child_, SIGKILL);
+      ::waitpid(child_, nullptr, 0);
+    }
+    ::close(output_);
+  }
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+
+  // Reads on until the output contains `text`; false where it ends before.
+  bool wait_for(const std::string& text) {
+    while (out.find(text) == std::string::npos) {
+      if (!read_some()) return false;
+    }
+    return true;
+  }
+  void signal(int number) { ::kill(child_, number); }
+
+  // Reads the rest. The exit code, or minus the signal that ended it.
+  int finish() {
+    while (read_some()) {
+    }
+    int status = 0;
+    ::waitpid(child_, &status, 0);
+    child_ = -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+  }
+
+  std::string out;
+
+ private:
+  bool read_some() {
+    char buffer[4096];
+    ssize_t count = 0;
+    do {
+      count = ::read(output_, buffer, sizeof(buffer));
+    } while (count < 0 && errno == EINTR);
+    if (count > 0) out.append(buffer, static_cast<std::size_t>(count));
+    return count > 0;
+  }
+
+  pid_t child_ = -1;
+  int output_ = -1;
+};
+
+struct Result {
+  int code = 0;
+  std::string out, error;
+};
+
+inline Result run_program(const Words& arguments, Output kind = Output::pipe) {
+  const TempDirectory folder;
+  Process process(arguments, folder / "stderr", kind);
+  Result result;
+  result.code = process.finish();
+  result.out = process.out;
+  result.error = read_bytes(folder / "stderr");
+  return result;
+}
+
+}  // namespace qmse::test

@@ -1,0 +1,192 @@
+// `qmse train` from end to end: what it prints, how it stops, and that it goes on as if it never had.
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "tests/experiment/tiny_run.h"
+#include "tests/program/run_program.h"
+#include "tests/support/catch.h"
+
+using namespace qmse;
+using namespace qmse::test;
+
+namespace {
+
+constexpr int kForever = 1000000;  // epochs
+
+struct World {
+  Words train(const std::string& out, int epochs, const Words& more = {}) const {
+    Words words = {"train",
+                   "--dataset",
+                   "mnist",
+                   "--data",
+                   data.root.path().string(),
+                   "--batch-size",
+                   "16",
+                   "--device",
+                   "cpu",
+                   "--threads",
+                   "2",
+                   "--conv-channels",
+                   "4,6",
+                   "--fc-width",
+                   "8",
+                   "--epochs",
+                   std::to_string(epochs),
+                   "--out",
+                   path(out)};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  }
+  std::string path(const std::string& name) const { return (folder / name).string(); }
+  std::string model(const std::string& out) const { return read_bytes(folder / out / "model.safetensors"); }
+  std::int64_t epochs_done(const std::string& out) const {
+    const std::filesystem::path file = folder / out / "metrics.jsonl";
+    return std::filesystem::exists(file) ? static_cast<std::int64_t>(json_lines(file).size()) : 0;
+  }
+
+  TinyData data;
+  TempDirectory folder;
+};
+
+// Goes on with `out` for two epochs more, and compares with a run that was never interrupted.
+void check_resumed(const World& world, const std::string& out) {
+  const int epochs = static_cast<int>(world.epochs_done(out)) + 2;
+  const Result resumed = run_program(world.train(out, epochs, {"--resume"}));
+  CHECK(resumed.code == 0);
+  CHECK(resumed.error == "");
+  const std::string whole = out + "-whole";
+  REQUIRE(run_program(world.train(whole, epochs)).code == 0);
+  CHECK(world.model(out) == world.model(whole));
+  CHECK(metrics_without_times(world.folder / out) == metrics_without_times(world.folder / whole));
+}
+
+}  // namespace
+
+TEST_CASE("program: training prints notices and a line an epoch, and writes the run") {
+  const World world;
+  const Result result = run_program(world.train("run", 3));
+  CHECK(result.code == 0);
+  CHECK(result.error == "");
+  for (const char* part : {"device cpu, 2 threads", "70 training and 30 test images", "loss qmse",
+                           "epoch 1/3  train loss", "epoch 3/3", "images/s", "model.safetensors"}) {
+    CAPTURE(part, result.out);
+    CHECK(result.out.find(part) != std::string::npos);
+  }
+  CHECK(result.out.find('\r') == std::string::npos);  // no bar in a pipe
+  CHECK(world.epochs_done("run") == 3);
+
+  const Result again = run_program(world.train("run", 3, {"--resume"}));
+  CHECK(again.code == 0);
+  CHECK(again.out.find("nothing to do") != std::string::npos);
+  CHECK(run_program(world.train("run", 3)).code == 2);
+  CHECK(run_program(world.train("run", 3, {"--resume", "--lr", "0.5"})).code == 2);
+  CHECK(run_program({"train", "--resume", "--out", world.path("run"), "--epochs", "4"}).code == 0);
+  CHECK(world.epochs_done("run") == 4);
+}
+
+TEST_CASE("program: a terminal gets a progress bar") {
+  const World world;
+  const Result result = run_program(world.train("run", 2), Output::terminal);
+  CHECK(result.code == 0);
+  CHECK(result.out.find("\repoch") == std::string::npos);  // the line is cleared first
+  CHECK(result.out.find("\r\033[Kepoch 1/2 [========================] 5/5") != std::string::npos);
+}
+
+TEST_CASE(
+    "program: Ctrl-C and SIGTERM stop after the step, with a checkpoint, and the run goes on from there") {
+  const World world;
+  for (const int number : {SIGINT, SIGTERM}) {
+    CAPTURE(number);
+    const std::string out = "run-" + std::to_string(number);
+    Process process(world.train(out, kForever), world.folder / "stderr");
+    REQUIRE(process.wait_for("epoch 2/"));
+    process.signal(number);
+    CHECK(process.finish() == 128 + number);
+    CHECK(process.out.find("stopped; qmse train --resume --out") != std::string::npos);
+    CHECK(read_bytes(world.folder / "stderr") == "");
+    CHECK(world.epochs_done(out) >= 2);
+    CHECK_FALSE(std::filesystem::exists(world.folder / out / "model.safetensors"));
+    check_resumed(world, out);
+  }
+}
+
+TEST_CASE("program: a second signal ends it at once") {
+  const World world;
+  Words words = world.train("run", kForever);
+  *(std::find(words.begin(), words.end(), "2")) =
+      "1";  // one thread: both signals reach it before it can do anything else
+  Process process(words, world.folder / "stderr");
+  REQUIRE(process.wait_for("epoch 1/"));
+  process.signal(SIGSTOP);
+  process.signal(SIGINT);
+  process.signal(SIGTERM);
+  process.signal(SIGCONT);
+  const int code = process.finish();
+  CAPTURE(code);
+  CHECK((code == 130 || code == 143));
+  CHECK(process.out.find("stopped;") == std::string::npos);
+}
+
+TEST_CASE("program: kill -9 loses no more than the work since the last checkpoint") {
+  const World world;
+  for (const char* every : {"0", "2"}) {
+    for (const char* moment : {"loss qmse", "epoch 1/", "epoch 3/"}) {
+      CAPTURE(every, moment);
+      const std::string out =
+          std::string("run-") + every + "-" + std::to_string(std::string(moment).size()) + moment[6];
+      Process process(world.train(out, kForever, {"--checkpoint-every", every}), world.folder / "stderr");
+      REQUIRE(process.wait_for(moment));
+      process.signal(SIGKILL);
+      CHECK(process.finish() == -SIGKILL);
+      check_resumed(world, out);
+    }
+  }
+}
+
+TEST_CASE("program: a second process on one run directory is refused") {
+  const World world;
+  Process first(world.train("run", kForever), world.folder / "stderr");
+  REQUIRE(first.wait_for("epoch 1/"));
+  for (const Words& more : {Words{}, Words{"--resume"}}) {
+    const Result second = run_program(world.train("run", kForever, more));
+    CHECK(second.code == 1);
+    CHECK(second.error.find("another qmse") != std::string::npos);
+    CHECK(std::count(second.error.begin(), second.error.end(), '\n') == 1);
+  }
+  first.signal(SIGTERM);
+  CHECK(first.finish() == 143);
+}
+
+TEST_CASE("program: --print-config gives what --config takes, and the command line wins over it") {
+  const World world;
+  const Result printed = run_program(
+      {"train", "--print-config", "--lr", "0.125", "--mlp-widths", "9,8", "--nesterov", "--seed", "7"});
+  CHECK(printed.code == 0);
+  write_bytes(world.folder / "c.json", printed.out);
+  CHECK(run_program({"train", "--print-config", "--config", world.path("c.json")}).out == printed.out);
+  const auto changed =
+      nlohmann::json::parse(run_program({"train", "--print-config", "--config", world.path("c.json"), "--lr",
+                                         "0.5", "--nesterov=false"})
+                                .out);
+  CHECK(changed["lr"] == 0.5);
+  CHECK(changed["nesterov"] == false);
+  CHECK(changed["mlp_widths"] == nlohmann::json::array({9, 8}));
+  CHECK(changed["seed_v"] == 7);
+}
+
+TEST_CASE("program: data are found by --data and by QMSE_DATA, the option winning") {
+  const World world;
+  const TempDirectory empty;
+  Words words = world.train("by-variable", 1);
+  words.erase(words.begin() + 3, words.begin() + 5);  // --data and its folder
+  REQUIRE(::setenv("QMSE_DATA", world.data.root.path().c_str(), 1) == 0);
+  CHECK(run_program(words).code == 0);
+  REQUIRE(::setenv("QMSE_DATA", empty.path().c_str(), 1) == 0);
+  CHECK(run_program(world.train("by-option", 1)).code == 0);
+  words.back() = world.path("nowhere");
+  const Result nowhere = run_program(words);
+  ::unsetenv("QMSE_DATA");
+  CHECK(nowhere.code == 1);
+  CHECK(nowhere.error.find("QMSE_DATA") != std::string::npos);
+}
