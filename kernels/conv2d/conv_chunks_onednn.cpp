@@ -48,7 +48,7 @@ ConvChunks::ConvChunks(CpuContext& context, const Conv2dShape& shape, Layout inp
   const std::int64_t images =
       std::clamp<std::int64_t>(kChunkBytes / image_bytes, 1, quotient_up(shape.batch, kGroups));
   chunks_ = quotient_up(shape.batch, images);
-  groups_ = std::min(chunks_, std::max(kGroups, shape.batch / 8));
+  groups_ = std::min(chunks_, std::clamp<std::int64_t>(shape.batch / 8, kGroups, 2 * kGroups));
 
   const onednn::OneThread one_thread;
   const std::size_t scratchpad_bytes = make_primitives();

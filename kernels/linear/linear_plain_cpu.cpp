@@ -91,6 +91,8 @@ std::unique_ptr<Linear<T>> make_plain_linear(CpuContext& context, const LinearSh
 template std::unique_ptr<Linear<float>> make_plain_linear(CpuContext&, const LinearShape&);
 template std::unique_ptr<Linear<double>> make_plain_linear(CpuContext&, const LinearShape&);
 
+// Also with oneDNN at hand: on the network's shapes this forward is faster than its sgemm, and the backward
+// within a quarter of it, too little for a second path.
 template <>
 std::unique_ptr<Linear<float>> make_linear(CpuContext& context, const LinearShape& shape) {
   return make_plain_linear<float>(context, shape);
