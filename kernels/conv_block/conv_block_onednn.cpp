@@ -75,8 +75,8 @@ class OneDnnConvBlock final : public ConvBlock<float> {
     return choice_.as<std::uint8_t>() + (image * channels_ + c) * pooled_pixels_;
   }
   float* tile(int worker) const { return tiles_.as<float>() + worker * pooled_pixels_ * kLanes; }
-  float* plain(float* y, std::int64_t image, std::int64_t c) const {
-    return y + (image * pool_.channels + c) * pooled_pixels_;
+  std::int64_t in_plain(std::int64_t image, std::int64_t c) const {
+    return (image * pool_.channels + c) * pooled_pixels_;
   }
 
   void pool(std::int64_t chunk, std::int64_t n, std::int64_t c, int worker, float* y) const {
@@ -91,7 +91,8 @@ class OneDnnConvBlock final : public ConvBlock<float> {
       pool_windows<0>(from, bias_.as<float>() + c, to, to_stride, choices(image, c));
     }
     if (!blocked())
-      blocked_to_plain(std::min(kLanes, pool_.channels - c), pooled_pixels_, kLanes, to, plain(y, image, c));
+      blocked_to_plain(std::min(kLanes, pool_.channels - c), pooled_pixels_, kLanes, to,
+                       y + in_plain(image, c));
   }
 
   // ReluPoolWindow (bias_relu_max_pool_math.h) for eight channels; a window of 0 is one known at run time.
@@ -131,11 +132,13 @@ class OneDnnConvBlock final : public ConvBlock<float> {
         simd_store(to + p * chunks_->block(), Simd<float>{});
       return;
     }
-    const float* from = dy + in_blocks(image, c, pooled_pixels_);
+    const float* from = nullptr;
     std::int64_t from_stride = chunks_->block();
-    if (!blocked()) {
-      plain_to_blocked(std::min(kLanes, pool_.channels - c), pooled_pixels_, kLanes,
-                       dy + (image * pool_.channels + c) * pooled_pixels_, tile(worker));
+    if (blocked()) {
+      from = dy + in_blocks(image, c, pooled_pixels_);
+    } else {
+      plain_to_blocked(std::min(kLanes, pool_.channels - c), pooled_pixels_, kLanes, dy + in_plain(image, c),
+                       tile(worker));
       from = tile(worker);
       from_stride = kLanes;
     }
