@@ -169,6 +169,7 @@ __global__ void __launch_bounds__(kSlabKernelThreads)
     if (threadIdx.x == 0) row_partials[slab] = total;
     return;
   }
+#pragma unroll 1
   for (int other = threadIdx.x; other < work.slabs; other += kSlabKernelThreads) {
     total.merge(row_partials[other]);
   }

@@ -208,12 +208,16 @@ class WarpMemory {
   }
   __device__ static void store_vector(float4* target, float4 vector) {
 #if defined(__CUDACC__)
-    if (kStream) {
+    if constexpr (kStream) {
       __stcs(target, vector);
-      return;
+    } else {  // spelled out, because nvcc takes some of these stores apart
+      asm volatile("st.global.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(target)),
+                   "f"(vector.x), "f"(vector.y), "f"(vector.z), "f"(vector.w)
+                   : "memory");
     }
-#endif
+#else
     *target = vector;
+#endif
   }
 
   SharedArray<float, kSize>* tiles_;

@@ -1,4 +1,7 @@
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
+#include <vector>
 
 #include "kernels/mse/mse.cuh"
 #include "tests/simt/executor.h"
@@ -36,4 +39,72 @@ TEST_CASE("mse: kernels match the reference at every kind of row") {
 TEST_CASE("mse: kernels match the reference with rows of one huge slab count") {
   check_mse(2, 100003, false, true, 2);
   check_mse(1, 100000, true, true, 3);
+}
+
+TEST_CASE("mse: kernels take rows that are multiples of four but not aligned to vectors") {
+  for (const std::int64_t classes : {8, 100, 260, 1024, 8200}) {
+    for (const int offset : {1, 2, 3}) {
+      CAPTURE(classes, offset);
+      const auto problem = test::random_problem<float>(3, classes, false, 9);
+      std::vector<float> output(problem.output.size() + static_cast<std::size_t>(offset));
+      std::copy(problem.output.begin(), problem.output.end(), output.begin() + offset);
+      test::RowResults<float> results;
+      RowLossArgs<float> args = results.args(problem);
+      args.output = output.data() + offset;
+      simt::Launcher launcher(2);
+      launch_mse_loss(launcher, args);
+      test::check_rows(problem, results, [&](std::int64_t row) {
+        return test::mse_reference(problem, row, test::kSimtTolerance);
+      });
+    }
+  }
+}
+
+TEST_CASE("mse: kernels take batches beyond 65,535 rows") {
+  const std::int64_t batch = 65600;
+  const auto problem = test::random_problem<float>(batch, 1, false, 2);
+  test::RowResults<float> results;
+  simt::Launcher launcher(1);
+  launch_mse_loss(launcher, results.args(problem));
+  int wrong = 0;
+  for (std::int64_t row = 0; row < batch; ++row) {
+    const float r = 1.0f - problem.output[problem.at(row, 0)];
+    if (results.residual_sq[static_cast<std::size_t>(row)] != r * r) ++wrong;
+    const float gradient = results.gradient[problem.at(row, 0)] * static_cast<float>(batch);
+    if (!(std::abs(gradient + r) <= 1e-6f * std::abs(r))) ++wrong;
+  }
+  CHECK(wrong == 0);
+}
+
+TEST_CASE("mse: kernels count no prediction with a NaN among the outputs, and ties for the first") {
+  for (const std::int64_t classes : {4, 5, 130, 516, 600, 8196, 8193}) {
+    for (const bool dense : {false, true}) {
+      CAPTURE(classes, dense);
+      // Row 0: NaN elsewhere; 1: NaN at the label; 2: tie, label first; 3: tie, label second; 4: all NaN.
+      test::RowProblem<float> problem{5, classes, 1.0, {}, {}, {}};
+      problem.output.assign(static_cast<std::size_t>(5 * classes), 0.0f);
+      const std::int32_t last = static_cast<std::int32_t>(classes - 1);
+      const std::vector<std::int32_t> labels = {1, last, 2, last, 0};
+      problem.output[problem.at(0, 1)] = 1;
+      problem.output[problem.at(0, 0)] = NAN;
+      problem.output[problem.at(1, last)] = NAN;
+      problem.output[problem.at(2, 2)] = problem.output[problem.at(2, last)] = 3;
+      problem.output[problem.at(3, 2)] = problem.output[problem.at(3, last)] = 3;
+      for (std::int64_t i = 0; i < classes; ++i) problem.output[problem.at(4, i)] = NAN;
+      if (dense) {
+        problem.targets.assign(problem.output.size(), 0.0f);
+        for (std::size_t row = 0; row < 5; ++row) {
+          problem.targets[problem.at(static_cast<std::int64_t>(row), labels[row])] = 1;
+        }
+      } else {
+        problem.labels = labels;
+      }
+      test::RowResults<float> results;
+      simt::Launcher launcher(2);
+      launch_mse_loss(launcher, results.args(problem));
+      CHECK(results.correct == std::vector<std::int32_t>{0, 0, 1, 0, 0});
+      for (const std::size_t row : {0, 1, 4}) CHECK(std::isnan(results.residual_sq[row]));
+      for (const std::size_t row : {2, 3}) CHECK(std::isfinite(results.residual_sq[row]));
+    }
+  }
 }
