@@ -110,6 +110,7 @@ class TrainingRun::Impl {
   }
 
   const TrainConfig& config() const { return settings_.config(); }
+  const MemoryResource* memory() const { return context_ ? &context_->memory() : nullptr; }
 
   TrainingOutcome run() {
     if (finished()) return TrainingOutcome::already_finished;
@@ -358,6 +359,7 @@ TrainingRun::TrainingRun(const ConfigJson& given, TrainingEvents events)
     : impl_(std::make_unique<Impl>(given, std::move(events))) {}
 TrainingRun::~TrainingRun() = default;
 const TrainConfig& TrainingRun::config() const { return impl_->config(); }
+const MemoryResource* TrainingRun::memory() const { return impl_->memory(); }
 TrainingOutcome TrainingRun::run() { return impl_->run(); }
 
 }  // namespace qmse

@@ -10,6 +10,7 @@
 
 #include "engine/logger.h"
 #include "experiment/config.h"
+#include "kernels/core/memory.h"
 
 namespace qmse {
 
@@ -61,6 +62,9 @@ class TrainingRun {
   TrainingRun& operator=(const TrainingRun&) = delete;
 
   const TrainConfig& config() const;  // everything resolved
+  // The device's memory: what the run takes, and by how many allocations. Null where there was nothing left
+  // to do.
+  const MemoryResource* memory() const;
 
   // Trains to the end. Throws NumericError where the loss is not finite and on_nan is stop, IoError where a
   // file cannot be written.

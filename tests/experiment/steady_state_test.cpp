@@ -61,18 +61,21 @@ TEST_CASE("steady state: the steps of an epoch allocate nothing") {
       int asked = 0;
       const std::int64_t before = allocations.load();
       std::int64_t in_steps = -1, in_evaluation = -1;
-      train(given, {.stop = [&] {
-              ++asked;
-              if (asked == 7) watching = true;
-              if (asked == 10) in_steps = allocations.load() - before;
-              if (asked == 11) in_evaluation = allocations.load() - before - in_steps;
-              return false;
-            }});
+      TrainingRun run(given, {.stop = [&] {
+                        ++asked;
+                        if (asked == 7) watching = true;
+                        if (asked == 10) in_steps = allocations.load() - before;
+                        if (asked == 11) in_evaluation = allocations.load() - before - in_steps;
+                        return false;
+                      }});
+      const std::int64_t taken = run.memory()->allocation_count();
+      CHECK(taken > 0);
+      CHECK(run.run() == TrainingOutcome::finished);
       watching = false;
       REQUIRE(asked == 11);
       CHECK(in_steps == 0);
-      CHECK(in_evaluation >
-            0);  // between the epoch's last step and here, lines are written: the counter does count
+      CHECK(in_evaluation > 0);  // lines are written before it: the counter does count
+      CHECK(run.memory()->allocation_count() == taken);  // over the whole run
     }
   }
 }
