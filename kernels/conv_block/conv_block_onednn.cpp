@@ -111,7 +111,7 @@ class OneDnnConvBlock final : public ConvBlock<float> {
         for (std::int64_t kh = 0; kh < window; ++kh) {
           for (std::int64_t kw = 0; kw < window; ++kw) {
             const Simd<float> value = simd_load(corner + kh * row + kw * block) + shift;
-            const SimdInt wins = (value > best) | (value != value);
+            const SimdInt wins = (value > best) | (value != value);  // NOLINT(misc-redundant-expression): NaN
             best = wins ? value : best;
             chosen = wins ? SimdInt{} + static_cast<std::int32_t>(kh * window + kw) : chosen;
           }

@@ -102,7 +102,7 @@ inline void pack(const MatrixView<T>& b, std::int64_t depth, std::int64_t width,
 template <class T>
 void gemm(std::int64_t M, std::int64_t N, std::int64_t K, const MatrixView<T>& a, const MatrixView<T>& b,
           T* c, std::int64_t c_row, bool add) {
-  using namespace gemm_detail;
+  using gemm_detail::kDepth, gemm_detail::kPanels, gemm_detail::kRows, gemm_detail::kWidth;
   alignas(64) T panels[kDepth * kPanels * kWidth<T>];
   for (std::int64_t n = 0; n < N; n += kPanels * kWidth<T>) {
     const std::int64_t columns = std::min<std::int64_t>(kPanels * kWidth<T>, N - n);
@@ -110,8 +110,9 @@ void gemm(std::int64_t M, std::int64_t N, std::int64_t K, const MatrixView<T>& a
       const std::int64_t depth = std::min(kDepth, K - k);
       const bool more = add || k > 0;
       for (std::int64_t j = 0; j < columns; j += kWidth<T>) {
-        pack<T>({b.data + k * b.row_stride + (n + j) * b.column_stride, b.row_stride, b.column_stride}, depth,
-                std::min<std::int64_t>(kWidth<T>, columns - j), panels + j * depth);
+        gemm_detail::pack<T>(
+            {b.data + k * b.row_stride + (n + j) * b.column_stride, b.row_stride, b.column_stride}, depth,
+            std::min<std::int64_t>(kWidth<T>, columns - j), panels + j * depth);
       }
       for (std::int64_t m = 0; m < M; m += kRows) {
         const T* a_tile = a.data + m * a.row_stride + k * a.column_stride;
@@ -120,9 +121,10 @@ void gemm(std::int64_t M, std::int64_t N, std::int64_t K, const MatrixView<T>& a
           const T* panel = panels + j * depth;
           T* c_tile = c + m * c_row + n + j;
           switch (std::min<std::int64_t>(kRows, M - m)) {
-#define QMSE_TILE(rows)                                                                             \
-  case rows:                                                                                        \
-    tile<T, rows>(depth, a_tile, a.row_stride, a.column_stride, panel, c_tile, c_row, width, more); \
+#define QMSE_TILE(rows)                                                                                   \
+  case rows:                                                                                              \
+    gemm_detail::tile<T, rows>(depth, a_tile, a.row_stride, a.column_stride, panel, c_tile, c_row, width, \
+                               more);                                                                     \
     break
             QMSE_TILE(1);
             QMSE_TILE(2);
