@@ -1,4 +1,5 @@
 // The program `qmse`: arguments, printing and exit codes. All else is in the libraries.
+#include <cstdio>
 #include <iostream>
 #include <new>
 #include <string>
@@ -14,6 +15,21 @@ namespace {
 
 constexpr int kFailure = 1;
 constexpr int kUsage = 2;
+
+// What is missing on a disk that is full, or a reader that is gone, is no success.
+int check_output(int code) {
+  if (!std::cout.flush() || std::fflush(stdout) != 0) throw IoError("cannot write to standard output");
+  return code;
+}
+
+// The instructions this program was compiled to (-march=x86-64-v3), or an error in place of a crash.
+void check_processor() {
+#if defined(__AVX2__)
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("bmi2")) {
+    throw Error("this processor lacks AVX2, FMA or BMI2, which this build of qmse needs");
+  }
+#endif
+}
 
 // Errors are one line, whatever names and messages they are made of.
 int fail(int code, std::string message) {
@@ -43,14 +59,14 @@ int run(int argc, char** argv) {
   try {
     program.parse(argc, argv);
   } catch (const CLI::Success& help_or_version) {
-    return program.exit(help_or_version);
+    return check_output(program.exit(help_or_version));
   } catch (const CLI::ParseError& error) {
     throw ConfigError(error.what());
   }
   for (const Command& command : commands) {
     if (!command.parser->parsed()) continue;
     check_command_line(*command.parser);
-    return command.action();
+    return check_output(command.action());
   }
   std::vector<std::string> names;
   for (const Command& command : commands) names.push_back(command.parser->get_name());
@@ -68,6 +84,7 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
   using namespace qmse::app;
   try {
+    check_processor();
     return run(argc, argv);
   } catch (const qmse::ConfigError& error) {
     return fail(kUsage, error.what());

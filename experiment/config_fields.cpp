@@ -120,7 +120,7 @@ const std::vector<ConfigField>& table() {
        "seed of QMSE's v; otherwise --seed"},
 
       {machine, kAll, "device", &Config::device,
-       "auto, cpu, cuda or cuda:N; auto takes a GPU where there is one", {.free_on_resume = true}},
+       "auto takes the GPU with most free memory where there is one, and says so", {.free_on_resume = true}},
       {machine, kAll, "threads", &Config::threads,
        "CPU threads; 0: all. Results do not depend on it", {.low = 0, .high = 4096, .free_on_resume = true}},
       {machine, kAll, "math", &Config::math,
@@ -274,6 +274,7 @@ std::string_view ConfigField::placeholder() const {
   static constexpr std::array<std::string_view, 6> kByType = {"", "N", "X", "TEXT", "N,N,...", "N"};
   if (name == "data" || name == "out") return "DIR";
   if (name == "init_from") return "FILE";
+  if (name == "device") return "auto|cpu|cuda[:N]";
   return kByType[member.index()];
 }
 

@@ -99,7 +99,12 @@ class TrainingRun::Impl {
     settings_.resolve_machine(*context_);
     notice("device " + context_->device_name() + describe_machine(*context_));
     build();
-    restore(checkpoint);
+    if (checkpoint) {
+      restore(*checkpoint);
+    } else {
+      initialize_weights();
+    }
+    cut_logs();
     directory_.write_config(config());
     ConfigJson record = environment(*context_);
     for (const Tape::Choice& choice : parts_->loop.choices())
@@ -158,26 +163,33 @@ class TrainingRun::Impl {
            " parameters, loss " + config().loss + ", " + std::to_string(steps) + " steps an epoch");
   }
 
-  // Weights, optimizer and logs as they were at the position to start from.
-  void restore(const std::optional<SafetensorsFile>& checkpoint) {
-    ParameterStore& store = parts_->store;
-    if (checkpoint) {
-      read_checkpoint(*checkpoint, store, *parts_->optimizer);
-      const auto steps = static_cast<std::uint64_t>(parts_->loop.steps_per_epoch());
-      if (position_.counter.index > steps ||
-          position_.counter.step !=
-              static_cast<std::uint64_t>(position_.epoch) * steps + position_.counter.index) {
-        throw DataError(in_quotes(checkpoint->path()) + ": its step " +
-                        std::to_string(position_.counter.step) + " does not fit " + std::to_string(steps) +
-                        " steps an epoch: the training images have changed since");
-      }
-      notice("going on after step " + std::to_string(position_.counter.step) + ", epoch " +
-             std::to_string(position_.epoch + (position_.counter.index > 0 ? 1 : 0)));
-    } else if (!config().init_from.empty()) {
-      read_weights(SafetensorsFile(config().init_from), store);
-    } else {
-      store.initialize(initialization(config()), *config().seed_init);
+  void initialize_weights() {
+    if (config().resume) {
+      notice("no checkpoint in " + in_quotes(directory_.path()) + ": starting from the beginning");
     }
+    if (config().init_from.empty()) {
+      parts_->store.initialize(initialization(config()), *config().seed_init);
+    } else {
+      read_weights(SafetensorsFile(config().init_from), parts_->store);
+    }
+  }
+
+  void restore(const SafetensorsFile& checkpoint) {
+    read_checkpoint(checkpoint, parts_->store, *parts_->optimizer);
+    const auto steps = static_cast<std::uint64_t>(parts_->loop.steps_per_epoch());
+    const StepCounter& counter = position_.counter;
+    if (counter.index > steps ||
+        counter.step != static_cast<std::uint64_t>(position_.epoch) * steps + counter.index) {
+      throw DataError(in_quotes(checkpoint.path()) + ": its step " + std::to_string(counter.step) +
+                      " does not fit " + std::to_string(steps) +
+                      " steps an epoch: the training images have changed since");
+    }
+    notice("going on after step " + std::to_string(counter.step) + ", epoch " +
+           std::to_string(position_.epoch + (counter.index > 0 ? 1 : 0)));
+  }
+
+  // The logs as they were at the position to start from.
+  void cut_logs() const {
     const std::int64_t lines = JsonLines::cut_back(directory_.metrics_file(), "epoch", position_.epoch);
     if (lines != position_.epoch) {
       throw DataError(in_quotes(directory_.metrics_file()) + ": has " + std::to_string(lines) +

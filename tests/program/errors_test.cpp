@@ -242,3 +242,12 @@ TEST_CASE("program: a loss that is not finite is a failure that names the layer"
   CHECK(wrong(world.train({"--out", world.path("run"), "--lr", "1e30", "--batch-size", "8"}), 1,
               {"not finite", "first layer", "--on-nan"}) == "");
 }
+
+TEST_CASE("program: standard output that cannot be written is a failure") {
+  for (const Words& words : {Words{"info"}, Words{"--help"}, Words{"train", "--print-config"}}) {
+    CAPTURE(words[0]);
+    const Result result = run_program(words, Output::full_disk);
+    CHECK(result.code == 1);
+    CHECK(result.error == "qmse: cannot write to standard output\n");
+  }
+}

@@ -19,16 +19,27 @@ namespace qmse::test {
 
 using Words = std::vector<std::string>;
 
-enum class Output { pipe, terminal };
+enum class Output { pipe, terminal, full_disk };
 
 // A started program whose standard output can be read while it runs; standard error goes to a file.
 class Process {
  public:
   Process(const Words& arguments, const std::filesystem::path& error_file, Output kind = Output::pipe) {
-    int ends[2];  // to read from, to write to
-    const bool opened = kind == Output::pipe ? ::pipe2(ends, O_CLOEXEC) == 0
-                                             : ::openpty(&ends[0], &ends[1], nullptr, nullptr, nullptr) == 0;
-    if (!opened) throw std::runtime_error("no pipe or terminal");
+    int ends[2] = {-1, -1};  // to read from, to write to
+    bool opened = false;
+    switch (kind) {
+      case Output::pipe:
+        opened = ::pipe2(ends, O_CLOEXEC) == 0;
+        break;
+      case Output::terminal:
+        opened = ::openpty(&ends[0], &ends[1], nullptr, nullptr, nullptr) == 0;
+        break;
+      case Output::full_disk:
+        ends[0] = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+        ends[1] = ::open("/dev/full", O_WRONLY | O_CLOEXEC);
+        opened = ends[0] >= 0 && ends[1] >= 0;
+    }
+    if (!opened) throw std::runtime_error("no pipe, terminal or /dev/full");
     child_ = ::fork();
     if (child_ < 0) throw std::runtime_error("no process");
     if (child_ == 0) {
