@@ -101,7 +101,7 @@ __global__ void __launch_bounds__(kWarpKernelThreads)
 
 // Rows of up to 16 blockDim.x outputs, blockIdx.x being the row.
 template <class Loss, bool kDense, bool kVectors>
-__global__ void __launch_bounds__(kBlockKernelThreads) row_loss_block_kernel(DeviceRows rows, Loss loss) {
+__global__ void __launch_bounds__(kBlockKernelThreads, 1) row_loss_block_kernel(DeviceRows rows, Loss loss) {
   constexpr int kWarps = kBlockKernelThreads / 32;
   __shared__ SharedArray<float, kWarps * kTile> tiles;
   __shared__ SharedArray<std::uint32_t, kWarps * kTotalWords<Loss, kDense>> totals;
@@ -134,7 +134,7 @@ struct SlabWork {
 
 // Rows of any length. `partials` holds `slabs` RowTotals a row.
 template <class Loss, bool kDense, bool kVectors>
-__global__ void __launch_bounds__(kSlabKernelThreads)
+__global__ void __launch_bounds__(kSlabKernelThreads, 2)
     row_loss_slab_kernel(DeviceRows rows, Loss loss, RowTotals<Loss, kDense>* partials, SlabWork work) {
   constexpr int kWarps = kSlabKernelThreads / 32;
   __shared__ SharedArray<float, kWarps * kTile> tiles;
