@@ -20,21 +20,13 @@ struct CrossEntropyLoss {
     float gradient_scale;
   };
   struct Row {};
-  struct Draws {};
   struct Kept {
     Quad f;
     Quad y;  // dense targets only
   };
 
   __device__ Row begin_row(std::int64_t) const { return Row{}; }
-  template <int kGroups>
-  __device__ Draws prepare(const Row&, int) const {
-    return Draws{};
-  }
-  __device__ Kept keep(const Row&, const Draws&, int, const Group&, const Quad&, const Quad& f,
-                       const Quad& y) const {
-    return Kept{f, y};
-  }
+  __device__ Kept keep(const Quad&, const Quad& f, const Quad& y) const { return Kept{f, y}; }
   __device__ void add(Sums& sums, const Kept& kept, const Group& group) const {
     float maximum = sums.maximum;
 #pragma unroll

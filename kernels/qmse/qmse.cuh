@@ -48,6 +48,9 @@ struct QmseSettings {
     return philox4x32_10(random_counter(RandomPurpose::direction, row.attempt, row.step, row.sample, block),
                          keys);
   }
+  __device__ Kept keep(const Quad& difference, const Quad&, const Quad&) const {
+    return Kept{difference, Quad{}};
+  }
   __device__ Quad residual(const Kept& kept, const Group&) const { return negative(kept.difference); }
 };
 
@@ -70,24 +73,15 @@ struct QmseSphereLoss : QmseSettings {
   struct Draws {};
 
   template <int kGroups>
-  __device__ Draws prepare(const Row&, int) const {
+  __device__ Draws prepare(const Row&, int, int) const {
     return Draws{};
   }
-  __device__ Quad normals(const Row& row, const Group& group) const {
+  __device__ void draw(Kept& kept, const Row& row, const Draws&, int, const Group& group) const {
     const NormalQuad n = normals_from_bits(bits(row, static_cast<std::uint32_t>(group.element) / 4));
-    Quad quad;
 #pragma unroll
-    for (int k = 0; k < 4; ++k) quad.x[k] = group.has(k) ? n.n[k] : 0.0f;
+    for (int k = 0; k < 4; ++k) kept.v.x[k] = group.has(k) ? n.n[k] : 0.0f;
     // A single component is its sign: a normal of length 1, exactly.
-    if (group.valid == 1 && classes == 1) quad.x[0] = direction_component(quad.x[0], 0.0f, 1);
-    return quad;
-  }
-  __device__ Kept keep(const Row& row, const Draws&, int, const Group& group, const Quad& difference,
-                       const Quad&, const Quad&) const {
-    return Kept{difference, normals(row, group)};
-  }
-  __device__ void redraw(Kept& kept, const Row& row, const Group& group) const {
-    kept.v = normals(row, group);
+    if (group.valid == 1 && classes == 1) kept.v.x[0] = direction_component(kept.v.x[0], 0.0f, 1);
   }
   __device__ void add(Sums& sums, const Kept& kept, const Group&) const {
 #pragma unroll
@@ -104,12 +98,17 @@ struct QmseSphereLoss : QmseSettings {
     const float inverse_norm = direction_inverse_norm(sums.square);
     return result(sums.residual_sq, sums.normal_residual * inverse_norm, inverse_norm, gradient_scale);
   }
-  __device__ float direction(const Result& result, const Kept& kept, int k) const {
-    return mul_rn(kept.v.x[k], result.inverse_norm);  // direction_component(); normals() took care of c = 1
+  // direction_component(); draw() took care of c = 1.
+  __device__ float component(const Result& result, const Kept& kept, int k) const {
+    return mul_rn(kept.v.x[k], result.inverse_norm);
+  }
+  __device__ Quad direction(const Result& result, const Kept& kept) const {
+    return Quad{{component(result, kept, 0), component(result, kept, 1), component(result, kept, 2),
+                 component(result, kept, 3)}};
   }
   __device__ float gradient(const Result& result, const Kept& kept, const Group&, int k) const {
     return qmse_gradient(result.scaled_a, residual_multiple, -kept.difference.x[k],
-                         direction(result, kept, k));
+                         component(result, kept, k));
   }
 };
 
@@ -130,36 +129,37 @@ struct QmseRademacherLoss : QmseSettings {
     std::uint32_t word[kGroups];
   };
 
-  // One block of bits covers a strip: four words, for eight lanes each. A warp that goes through several
-  // strips draws eight blocks at once, lane i word i / 8 of block i % 8.
+  // A block of bits covers 128 components, a word of it 32. A warp that takes several strips of a row draws
+  // eight blocks at once, lane i word i / 8 of block i % 8; with several rows a warp each lane draws its own.
   template <int kGroups>
-  __device__ Draws<kGroups> prepare(const Row& row, int element) const {
-    static_assert(kGroups <= 8);
+  __device__ Draws<kGroups> prepare(const Row& row, int element, int stride) const {
     const int lane = static_cast<int>(threadIdx.x % 32);
-    const auto group = static_cast<std::uint32_t>(element) / 4;
-    const std::uint32_t strip = group / 32 + (kGroups == 1 ? 0 : lane % 8);
-    const PhiloxBlock block = bits(row, strip);  // rademacher_bits()
-    const std::uint32_t number = group % 32 / 8;
-    const std::uint32_t low = number % 2 == 0 ? block.x[0] : block.x[1];
-    const std::uint32_t high = number % 2 == 0 ? block.x[2] : block.x[3];
-    const std::uint32_t word = number < 2 ? low : high;
     Draws<kGroups> draws;
+    if (kGroups > 1 && stride == kStrip) {
+      const PhiloxBlock block = bits(row, static_cast<std::uint32_t>(element / kStrip + lane % 8));
+      const std::uint32_t word = word_of(block, element);
 #pragma unroll
-    for (int j = 0; j < kGroups; ++j) {
-      draws.word[j] = kGroups == 1 ? word : __shfl_sync(kFullWarp, word, lane / 8 * 8 + j);
+      for (int j = 0; j < kGroups; ++j) {
+        draws.word[j] = __shfl_sync(kFullWarp, word, lane / 8 * 8 + j);
+      }
+    } else {
+      const PhiloxBlock first = bits(row, 0);
+      const PhiloxBlock second = kGroups * stride > kStrip ? bits(row, 1) : first;
+#pragma unroll
+      for (int j = 0; j < kGroups; ++j) {
+        const int here = element + j * stride;
+        draws.word[j] = word_of(here < kStrip ? first : second, here);
+      }
     }
     return draws;
   }
   template <int kGroups>
-  __device__ Kept keep(const Row&, const Draws<kGroups>& draws, int strip, const Group& group,
-                       const Quad& difference, const Quad&, const Quad&) const {
-    Kept kept{difference, Quad{}};
+  __device__ void draw(Kept& kept, const Row&, const Draws<kGroups>& draws, int j, const Group& group) const {
     const std::uint32_t first_bit = static_cast<std::uint32_t>(group.element) % 32;
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
-      if (group.has(k)) kept.v.x[k] = rademacher_component(draws.word[strip], first_bit + k, magnitude);
+      if (group.has(k)) kept.v.x[k] = rademacher_component(draws.word[j], first_bit + k, magnitude);
     }
-    return kept;
   }
   __device__ void add(Sums& sums, const Kept& kept, const Group&) const {
 #pragma unroll
@@ -171,9 +171,17 @@ struct QmseRademacherLoss : QmseSettings {
   __device__ Result finish(const Sums& sums, const RowTarget&, float gradient_scale) const {
     return result(sums.residual_sq, sums.direction_residual, 1.0f, gradient_scale);
   }
-  __device__ float direction(const Result&, const Kept& kept, int k) const { return kept.v.x[k]; }
+  __device__ Quad direction(const Result&, const Kept& kept) const { return kept.v; }
   __device__ float gradient(const Result& result, const Kept& kept, const Group&, int k) const {
     return qmse_gradient(result.scaled_a, residual_multiple, -kept.difference.x[k], kept.v.x[k]);
+  }
+
+ private:
+  __device__ static std::uint32_t word_of(const PhiloxBlock& block, int element) {
+    const int number = element % kStrip / 32;
+    const std::uint32_t low = number % 2 == 0 ? block.x[0] : block.x[1];
+    const std::uint32_t high = number % 2 == 0 ? block.x[2] : block.x[3];
+    return number < 2 ? low : high;
   }
 };
 

@@ -20,7 +20,6 @@ struct ResidualLoss {
     __device__ void merge(const Sums& other) { residual_sq += other.residual_sq; }
   };
   struct Row {};
-  struct Draws {};
   struct Kept {
     Quad difference;  // -r
   };
@@ -31,14 +30,7 @@ struct ResidualLoss {
   };
 
   __device__ Row begin_row(std::int64_t) const { return Row{}; }
-  template <int kGroups>
-  __device__ Draws prepare(const Row&, int) const {
-    return Draws{};
-  }
-  __device__ Kept keep(const Row&, const Draws&, int, const Group&, const Quad& difference, const Quad&,
-                       const Quad&) const {
-    return Kept{difference};
-  }
+  __device__ Kept keep(const Quad& difference, const Quad&, const Quad&) const { return Kept{difference}; }
   __device__ void add(Sums& sums, const Kept& kept, const Group&) const {
 #pragma unroll
     for (int k = 0; k < 4; ++k) sums.residual_sq += kept.difference.x[k] * kept.difference.x[k];

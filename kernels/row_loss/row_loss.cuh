@@ -1,32 +1,35 @@
 // The losses' kernels on the GPU, for every loss: rows that fit a warp, rows that fit a block, and longer
-// rows in two passes. A row is cut into groups of four consecutive outputs, one to a lane (the random
-// direction comes in blocks of four, too), and into strips of 32 groups, one to a warp.
+// rows in two passes. A row is cut into groups of four consecutive outputs (the random direction comes in
+// blocks of four, too), and a lane keeps one to four groups in registers between the sums and the gradient.
 //
-//   c <= 128        1, 2, 4, 8, 16 or 32 lanes a row, one group a lane; a warp has 32 / lanes rows
-//   c <= 512        a warp a row, up to four groups a lane
-//   c <= 8192       a block a row, up to four groups a lane; one barrier
+//   c <= 512        1, 2, 4, 8, 16 or 32 lanes a row; several rows a warp, four warps a block
+//   c <= 8192       a block a row; one barrier
 //   longer rows     slabs of 8192 outputs, a block each: one pass writes each slab's sums to the workspace,
 //                   another adds the sums of the row's slabs and writes the gradient. The second pass reads
 //                   the outputs and draws v again. No barrier across blocks; instead each launch writes a few
 //                   rows and reduces the next few, so that memory reads and writes overlap and the second
 //                   read of the outputs finds them in the L2 cache.
 //
-// Up to 8192 outputs stay in registers between the sums and the gradient: 4 bytes read and 4 written for each
-// (dense targets: 4 more read). Sums are taken in an order that depends on c alone.
+// Bytes an output, with labels: 4 read and 4 written; dense targets: 4 more read. Long rows read twice, the
+// second time from the L2 cache where it is large enough for kOutputsAtOnce. Instructions an output (sm_90,
+// aligned rows of at least four groups a lane, counted in the compiled code): sphere 64, long rows 95;
+// Rademacher 30, long rows 56. An H100 issues 132 * 128 * 1.7e9 = 2.9e13 a second, so at 85 % of 3 TB/s there
+// are 90 for 8 bytes. Sums are taken in an order that depends on B and c alone.
 //
 // A loss is a plain struct with its settings and these members (residual_loss.cuh has the smallest):
 //   Sums              what is summed over a row; default-constructed for nothing; merge(other) commutes to
 //   the
 //                     last bit, so that all lanes get the same; at most 48 bytes together with Ranking
 //   Row, begin_row()  what the draws of a row depend on
-//   Draws, prepare()  what a warp draws at once for all its strips
-//   Kept, keep()      what is kept of a group in registers, from f - y, outputs, targets and draws
+//   Kept, keep()      what is kept of a group in registers, from f - y, outputs and targets
+//   kDirection        whether there is a v: then prepare(), what a warp draws at once for all groups, draw()
+//   for
+//                     one kept group, and direction() of it, v itself
+//   kRedraws          whether draws can be refused(sums): then of rows of a warp only, which draw() again
 //   add()             a kept group to the sums
-//   kRedraws          whether draws can be refused: then, for rows shorter than 128, refused(sums),
 //   redraw(kept, row, group) Result, finish()  loss, residual_sq, and what the gradient needs of the sums
 //   gradient()        of one output of a kept group, times the scale that finish() got
 //   residual()        y - f of a kept group
-//   kDirection        whether there is a v: then direction() of one output of a kept group
 #pragma once
 
 #include <algorithm>
@@ -44,27 +47,30 @@ namespace qmse {
 
 constexpr int kWarpKernelThreads = 128;
 constexpr int kBlockKernelThreads = 512;  // at most
-constexpr int kSlabKernelThreads = 256;
-constexpr int kBlockGroups = 4;  // groups a lane keeps
-constexpr int kSlabParts = 2;    // times as many that it goes through in a slab
-constexpr int kSlabGroups = kSlabParts * kBlockGroups;
+constexpr int kSlabKernelThreads = 512;
+constexpr int kWarpReach = kLaneGroups * kStrip;
+
+static_assert(kBlockKernelThreads / 32 * kWarpReach == kLongestBlockRow);
+static_assert(kSlabKernelThreads / 32 * kWarpReach == kSlab);
+
+// Batches of short rows with up to this many groups spread them over as many lanes, for latency: that is a
+// warp for each scheduler of a large GPU. Larger ones give a lane four groups, which spreads the work that a
+// lane does for the row as a whole over more outputs.
+constexpr std::int64_t kGroupsForLatency = std::int64_t{1} << 14;
 
 // Rows of about this many outputs together (16 MB) are reduced by one launch and written by the next. Twice
 // as much is in use at a time and has to fit the L2 cache (H100: 50 MB) beside what is being written.
 constexpr std::int64_t kOutputsAtOnce = std::int64_t{1} << 22;
 
-static_assert(kBlockKernelThreads * 4 * kBlockGroups == kLongestBlockRow);
-static_assert(kSlabKernelThreads * 4 * kSlabGroups == kSlab);
-
-// Rows of up to 128 kGroups outputs; 2^lanes_log2 lanes a row, 32 where kGroups > 1.
+// Rows of up to 4 kGroups 2^lanes_log2 outputs, 2^lanes_log2 lanes a row.
 template <class Loss, bool kDense, int kGroups, bool kVectors>
 __global__ void __launch_bounds__(kWarpKernelThreads)
     row_loss_warp_kernel(DeviceRows rows, Loss loss, int lanes_log2) {
   constexpr int kWarps = kWarpKernelThreads / 32;
-  __shared__ SharedArray<float, kWarps * kTile> tiles;
+  using Tile = SharedArray<float, kWarps * kTile>;
+  __shared__ Tile tile;
   const int warp = threadIdx.x / 32;
   const int lane = threadIdx.x % 32;
-  if constexpr (kGroups > 1) lanes_log2 = 5;
   const int lanes = 1 << lanes_log2;
   const std::int64_t first_row = (static_cast<std::int64_t>(blockIdx.x) * kWarps + warp) << (5 - lanes_log2);
   if (first_row >= rows.batch) return;
@@ -78,41 +84,48 @@ __global__ void __launch_bounds__(kWarpKernelThreads)
   place.span = row_count * rows.classes;
   place.element = 4 * (lane & (lanes - 1));
   place.offset = sub_row * rows.classes + place.element;
+  place.stride = 4 << lanes_log2;
   place.left = active ? rows.classes - place.element : 0;
   place.writes_row = active && place.element == 0;
 
-  const WarpMemory<kWarps * kTile, kVectors, false> memory(&tiles, warp, lane);
+  const WarpMemory<Tile, kVectors, false> memory(&tile, warp, lane);
   RowInRegisters<Loss, kDense, kGroups, kVectors> part;
   part.load(rows, loss, place, memory);
-  typename Loss::Sums sums = warp_merge(part.sum(loss, place), lanes);
-  if constexpr (Loss::kRedraws && kGroups == 1) {  // only draws of rows shorter than 128 are ever refused
-    // Rows of one warp can differ, and every lane takes part in the merges.
-    for (bool again = active && loss.refused(sums); __any_sync(kFullWarp, again);
-         again = active && loss.refused(sums)) {
-      if (again) part.redraw(loss, place);
-      sums = warp_merge(part.sum(loss, place), lanes);
-    }
-  }
+  // Rows whose draw is refused draw again, the others wait: every lane takes part in the merges.
+  bool draws = true;
+  typename Loss::Sums sums;
+  do {
+    if (draws) part.draw(loss, place);
+    sums = warp_merge(part.sum(loss, place), lanes);
+    if constexpr (Loss::kRedraws) draws = active && loss.refused(sums);
+  } while (Loss::kRedraws && __any_sync(kFullWarp, draws));
   const Ranking<kDense> ranking = warp_merge(part.ranking, lanes);
   const typename Loss::Result result = loss.finish(sums, part.target, rows.gradient_scale);
   store_row<Loss>(rows, place, result, ranking);
   part.store_groups(rows, loss, place, memory, result);
 }
 
-// Rows of up to 16 blockDim.x outputs, blockIdx.x being the row.
+// Dynamic shared memory as a tile.
+struct DynamicTile {
+  __device__ float& operator[](unsigned i) { return dynamic_shared<float>()[i]; }
+};
+
+// Rows of up to 16 blockDim.x outputs, blockIdx.x being the row. Dynamic shared memory: none with vectors,
+// else kTile floats a warp. (In the launch bounds, the number of blocks keeps ptxas from spilling registers
+// for the sake of more of them.)
 template <class Loss, bool kDense, bool kVectors>
 __global__ void __launch_bounds__(kBlockKernelThreads, 1) row_loss_block_kernel(DeviceRows rows, Loss loss) {
-  constexpr int kWarps = kBlockKernelThreads / 32;
-  __shared__ SharedArray<float, kWarps * kTile> tiles;
-  __shared__ SharedArray<std::uint32_t, kWarps * kTotalWords<Loss, kDense>> totals;
+  __shared__ SharedArray<std::uint32_t, kBlockKernelThreads / 32 * kTotalWords<Loss, kDense>> totals;
   const int warp = threadIdx.x / 32;
   const int lane = threadIdx.x % 32;
-  const LanePlace<kVectors> place = place_in_row<kVectors>(
-      rows.classes, blockIdx.x, warp * kBlockGroups * kStrip, kBlockGroups * kStrip, lane);
+  const LanePlace<kVectors> place =
+      place_in_row<kVectors>(rows.classes, blockIdx.x, warp * kWarpReach, kWarpReach, lane);
 
-  const WarpMemory<kWarps * kTile, kVectors, false> memory(&tiles, warp, lane);
-  RowInRegisters<Loss, kDense, kBlockGroups, kVectors> part;
+  DynamicTile tile;
+  const WarpMemory<DynamicTile, kVectors, false> memory(&tile, warp, lane);
+  RowInRegisters<Loss, kDense, kLaneGroups, kVectors> part;
   part.load(rows, loss, place, memory);
+  part.draw(loss, place);
   RowTotals<Loss, kDense> total{part.sum(loss, place), part.ranking};
   block_merge(total, totals);
   const typename Loss::Result result = loss.finish(total.sums, part.target, rows.gradient_scale);
@@ -134,10 +147,11 @@ struct SlabWork {
 
 // Rows of any length. `partials` holds `slabs` RowTotals a row.
 template <class Loss, bool kDense, bool kVectors>
-__global__ void __launch_bounds__(kSlabKernelThreads, 2)
+__global__ void __launch_bounds__(kSlabKernelThreads, 1)
     row_loss_slab_kernel(DeviceRows rows, Loss loss, RowTotals<Loss, kDense>* partials, SlabWork work) {
   constexpr int kWarps = kSlabKernelThreads / 32;
-  __shared__ SharedArray<float, kWarps * kTile> tiles;
+  using Tile = SharedArray<float, kWarps * kTile>;
+  __shared__ Tile tile;
   __shared__ SharedArray<std::uint32_t, kWarps * kTotalWords<Loss, kDense>> totals;
   const int warp = threadIdx.x / 32;
   const int lane = threadIdx.x % 32;
@@ -149,26 +163,20 @@ __global__ void __launch_bounds__(kSlabKernelThreads, 2)
   const int slab = item % slabs;
   const std::int64_t row = (reduces ? work.reduce_row : work.write_row) + item / slabs;
 
-  const int first = slab * static_cast<int>(kSlab) + warp * kSlabGroups * kStrip;
-  const auto place_of = [&](int part) {
-    return place_in_row<kVectors>(rows.classes, row, first + part * kBlockGroups * kStrip,
-                                  kBlockGroups * kStrip, lane);
-  };
+  const LanePlace<kVectors> place = place_in_row<kVectors>(
+      rows.classes, row, slab * static_cast<int>(kSlab) + warp * kWarpReach, kWarpReach, lane);
   RowTotals<Loss, kDense>* row_partials = partials + row * work.slabs;
-  const WarpMemory<kWarps * kTile, kVectors, true> memory(&tiles, warp, lane);
-  RowTotals<Loss, kDense> total;
+  const WarpMemory<Tile, kVectors, true> memory(&tile, warp, lane);
+  RowInRegisters<Loss, kDense, kLaneGroups, kVectors> part;
   if (reduces) {
-#pragma unroll 1
-    for (int i = 0; i < kSlabParts; ++i) {
-      const LanePlace<kVectors> place = place_of(i);
-      RowInRegisters<Loss, kDense, kBlockGroups, kVectors> part;
-      part.load(rows, loss, place, memory, false);
-      total.merge(RowTotals<Loss, kDense>{part.sum(loss, place), part.ranking});
-    }
+    part.load(rows, loss, place, memory, false);
+    part.draw(loss, place);
+    RowTotals<Loss, kDense> total{part.sum(loss, place), part.ranking};
     block_merge(total, totals);
     if (threadIdx.x == 0) row_partials[slab] = total;
     return;
   }
+  RowTotals<Loss, kDense> total;
 #pragma unroll 1
   for (int other = threadIdx.x; other < work.slabs; other += kSlabKernelThreads) {
     total.merge(row_partials[other]);
@@ -176,15 +184,11 @@ __global__ void __launch_bounds__(kSlabKernelThreads, 2)
   block_merge(total, totals);
   const typename Loss::Result result =
       loss.finish(total.sums, row_target<kDense>(rows, row), rows.gradient_scale);
-  if (slab == 0) store_row<Loss>(rows, place_of(0), result, total.ranking);
+  if (slab == 0) store_row<Loss>(rows, place, result, total.ranking);
   if (!work.writes_elements) return;
-#pragma unroll 1
-  for (int i = 0; i < kSlabParts; ++i) {
-    const LanePlace<kVectors> place = place_of(i);
-    RowInRegisters<Loss, kDense, kBlockGroups, kVectors> part;
-    part.load(rows, loss, place, memory);
-    part.store_groups(rows, loss, place, memory, result);
-  }
+  part.load(rows, loss, place, memory);
+  part.draw(loss, place);
+  part.store_groups(rows, loss, place, memory, result);
 }
 
 template <class Loss, bool kDense, bool kVectors, class Launcher>
@@ -221,21 +225,24 @@ void launch_long_rows(Launcher& launcher, const RowLossArgs<float>& args, const 
 template <class Loss, bool kDense, bool kVectors, class Launcher>
 void launch_rows(Launcher& launcher, const RowLossArgs<float>& args, const DeviceRows& rows,
                  const Loss& loss) {
-  if (args.classes <= kStrip) {
+  const std::int64_t groups = (args.classes + 3) / 4;
+  const bool one_group = groups <= 32 && groups * args.batch <= kGroupsForLatency;
+  if (one_group || args.classes <= kWarpReach) {
     int lanes_log2 = 0;
-    while (4 << lanes_log2 < args.classes) ++lanes_log2;
-    launcher.launch(
-        QMSE_KERNEL(row_loss_warp_kernel<Loss, kDense, 1, kVectors>),
-        LaunchShape{grid_blocks(args.batch, kWarpKernelThreads >> lanes_log2), kWarpKernelThreads}, rows,
-        loss, lanes_log2);
-  } else if (args.classes <= kBlockGroups * kStrip) {
-    launcher.launch(QMSE_KERNEL(row_loss_warp_kernel<Loss, kDense, kBlockGroups, kVectors>),
-                    LaunchShape{grid_blocks(args.batch, kWarpKernelThreads / 32), kWarpKernelThreads}, rows,
-                    loss, 5);
+    while ((one_group ? 1 : kLaneGroups) << lanes_log2 < groups) ++lanes_log2;
+    const LaunchShape shape{grid_blocks(args.batch, kWarpKernelThreads >> lanes_log2), kWarpKernelThreads};
+    if (one_group) {
+      launcher.launch(QMSE_KERNEL(row_loss_warp_kernel<Loss, kDense, 1, kVectors>), shape, rows, loss,
+                      lanes_log2);
+    } else {
+      launcher.launch(QMSE_KERNEL(row_loss_warp_kernel<Loss, kDense, kLaneGroups, kVectors>), shape, rows,
+                      loss, lanes_log2);
+    }
   } else if (args.classes <= kLongestBlockRow) {
-    const unsigned warps = grid_blocks(args.classes, kBlockGroups * kStrip);
+    const unsigned warps = grid_blocks(args.classes, kWarpReach);
+    const std::size_t shared_bytes = kVectors ? 0 : warps * kTile * sizeof(float);
     launcher.launch(QMSE_KERNEL(row_loss_block_kernel<Loss, kDense, kVectors>),
-                    LaunchShape{grid_blocks(args.batch, 1), 32 * warps}, rows, loss);
+                    LaunchShape{grid_blocks(args.batch, 1), 32 * warps, shared_bytes}, rows, loss);
   } else {
     launch_long_rows<Loss, kDense, kVectors>(launcher, args, rows, loss);
   }

@@ -18,8 +18,10 @@
 namespace qmse {
 
 constexpr unsigned kFullWarp = 0xFFFFFFFFu;
-constexpr int kStrip = 128;                 // outputs a warp takes at once: a group of four to a lane
-constexpr int kTile = kStrip + kStrip / 4;  // floats of shared memory a warp turns a strip around in
+constexpr int kStrip = 128;     // outputs a warp takes at once where a row has all its lanes
+constexpr int kLaneGroups = 4;  // groups of four outputs a lane keeps, at most
+// Floats of shared memory in which a warp turns outputs around, see WarpMemory.
+constexpr int kTile = kLaneGroups * kStrip * 5 / 4;
 
 struct Quad {
   float x[4];
@@ -98,30 +100,30 @@ __device__ RowTarget row_target(const DeviceRows& rows, std::int64_t row) {
   }
 }
 
-// Where a lane works. Its warp goes through `span` consecutive outputs in memory, strip by strip; lane and
-// strip give a group of four. A strip of several short rows is the only one of its span. kVectors: rows are
-// multiples of four and aligned, so a group is whole or not there, and lanes move theirs alone; else the warp
-// moves a strip together.
+// Where a lane works. Its warp works on `span` consecutive outputs in memory, of one row or of several short
+// ones; the lane takes groups `stride` outputs apart. kVectors: rows are multiples of four and aligned, so a
+// group is whole or not there.
 template <bool kVectors>
 struct LanePlace {
   std::int64_t row;
   std::int64_t span_first;  // index of the span in the matrices
   int span;                 // may be negative: nothing to do
-  int offset;               // of the lane's group in the strip
+  int offset;               // of the lane's first group in the span
+  int stride;               // a power of two
   int element;              // index in its row of the first output of the lane's first group
   int left;                 // outputs of the row from there on; not positive: none
   bool writes_row;          // this lane stores the row's values
 
-  __device__ bool takes(int strip) const { return strip * kStrip < (kVectors ? left : span); }
-  // Of a strip that the lane takes.
+  __device__ bool takes(int j) const { return j * stride < left; }
+  // Of a group that the lane takes.
   template <bool kDense>
-  __device__ Group group(const RowTarget& target, int strip) const {
-    const int first = element + strip * kStrip;
-    return Group{first, kVectors ? 4 : left - strip * kStrip, kDense ? -1 : target.label - first};
+  __device__ Group group(const RowTarget& target, int j) const {
+    const int first = element + j * stride;
+    return Group{first, kVectors ? 4 : left - j * stride, kDense ? -1 : target.label - first};
   }
 };
 
-// The lane's place in a warp that goes through outputs first, first + 1 ... of one row, at most `reach`.
+// The lane's place in a warp that takes outputs first, first + 1 ... of one row, at most `reach`.
 template <bool kVectors>
 __device__ LanePlace<kVectors> place_in_row(int classes, std::int64_t row, int first, int reach, int lane) {
   LanePlace<kVectors> place;
@@ -129,74 +131,86 @@ __device__ LanePlace<kVectors> place_in_row(int classes, std::int64_t row, int f
   place.span_first = row * classes + first;
   place.span = min(reach, classes - first);
   place.offset = 4 * lane;
+  place.stride = kStrip;
   place.element = first + 4 * lane;
   place.left = classes - place.element;
   place.writes_row = threadIdx.x == 0;
   return place;
 }
 
-// A warp's reads and writes of strips. With vectors each lane moves its group as one. Else the warp moves the
-// strip in four coalesced accesses of one float a lane and turns it around in shared memory, padded so that
-// neither side has bank conflicts to speak of. kStream: the matrix is too large to be found in a cache again
-// once it was written, or read for the last time.
-template <unsigned kSize, bool kVectors, bool kStream>
+// A warp's reads and writes. With vectors each lane moves its groups itself. Else the warp moves the span in
+// coalesced accesses of one float a lane and turns it around in shared memory, padded so that neither side
+// has bank conflicts to speak of. `Tile` has floats and operator[]; a warp's kTile begin at warp * kTile.
+// kStream: the matrix is too large to be found in a cache again once it was written, or read for the last
+// time.
+template <class Tile, bool kVectors, bool kStream>
 class WarpMemory {
  public:
-  __device__ WarpMemory(SharedArray<float, kSize>* tiles, int warp, int lane)
-      : tiles_(tiles), base_(warp * kTile), lane_(lane) {}
+  __device__ WarpMemory(Tile* tile, int warp, int lane) : tile_(tile), base_(warp * kTile), lane_(lane) {}
 
-  // The lane's group of a strip that it takes; 0 for what the row does not have.
-  __device__ Quad load(const float* __restrict__ x, const LanePlace<kVectors>& place, int strip,
+  // The lane's groups; 0 for what the row does not have, undefined for groups that the lane does not take.
+  template <int kGroups>
+  __device__ void load(const float* __restrict__ x, const LanePlace<kVectors>& place, Quad (&quads)[kGroups],
                        bool last_use) const {
-    const float* source = x + place.span_first + strip * kStrip;
+    const float* source = x + place.span_first;
     if constexpr (kVectors) {
-      const float4 vector = load_vector(reinterpret_cast<const float4*>(source + place.offset), last_use);
-      return Quad{{vector.x, vector.y, vector.z, vector.w}};
+#pragma unroll
+      for (int j = 0; j < kGroups; ++j) {
+        if (!place.takes(j)) continue;
+        const float* group = source + place.offset + j * place.stride;
+        const float4 vector = load_vector(reinterpret_cast<const float4*>(group), last_use);
+        quads[j] = Quad{{vector.x, vector.y, vector.z, vector.w}};
+      }
     } else {
-      const int count = place.span - strip * kStrip;
-      const int valid = place.left - strip * kStrip;
 #pragma unroll
-      for (int k = 0; k < 4; ++k) {
+      for (int k = 0; k < 4 * kGroups; ++k) {
         const int i = lane_ + 32 * k;
-        if (i < count) at(i) = source[i];
+        if (i < place.span) at(i) = source[i];
       }
       __syncwarp();
-      Quad quad;
 #pragma unroll
-      for (int k = 0; k < 4; ++k) {
-        quad.x[k] = 0;
-        if (k < valid) quad.x[k] = at(place.offset + k);
+      for (int j = 0; j < kGroups; ++j) {
+#pragma unroll
+        for (int k = 0; k < 4; ++k) {
+          const int i = j * place.stride + k;
+          quads[j].x[k] = i < place.left ? at(place.offset + i) : 0.0f;
+        }
       }
       __syncwarp();
-      return quad;
     }
   }
 
-  __device__ void store(float* __restrict__ x, const LanePlace<kVectors>& place, int strip,
-                        const Quad& quad) const {
-    float* target = x + place.span_first + strip * kStrip;
+  // Stores a group that the lane takes, at the latest when flush() returns. Lanes differ in how often they
+  // put, but all flush.
+  __device__ void put(float* __restrict__ x, const LanePlace<kVectors>& place, int j,
+                      const Quad& quad) const {
+    const int first = place.offset + j * place.stride;
     if constexpr (kVectors) {
-      store_vector(reinterpret_cast<float4*>(target + place.offset),
+      store_vector(reinterpret_cast<float4*>(x + place.span_first + first),
                    make_float4(quad.x[0], quad.x[1], quad.x[2], quad.x[3]));
     } else {
-      const int count = place.span - strip * kStrip;
-      const int valid = place.left - strip * kStrip;
 #pragma unroll
       for (int k = 0; k < 4; ++k) {
-        if (k < valid) at(place.offset + k) = quad.x[k];
+        if (j * place.stride + k < place.left) at(first + k) = quad.x[k];
       }
+    }
+  }
+  template <int kGroups>
+  __device__ void flush(float* __restrict__ x, const LanePlace<kVectors>& place) const {
+    if constexpr (!kVectors) {
+      float* target = x + place.span_first;
       __syncwarp();
 #pragma unroll
-      for (int k = 0; k < 4; ++k) {
+      for (int k = 0; k < 4 * kGroups; ++k) {
         const int i = lane_ + 32 * k;
-        if (i < count) target[i] = at(i);
+        if (i < place.span) target[i] = at(i);
       }
       __syncwarp();
     }
   }
 
  private:
-  __device__ float& at(int i) const { return (*tiles_)[base_ + i + i / 4]; }
+  __device__ float& at(int i) const { return (*tile_)[base_ + i + i / 4]; }
 
   __device__ static float4 load_vector(const float4* source, bool last_use) {
 #if defined(__CUDACC__)
@@ -220,7 +234,7 @@ class WarpMemory {
 #endif
   }
 
-  SharedArray<float, kSize>* tiles_;
+  Tile* tile_;
   int base_;
   int lane_;
 };
@@ -339,21 +353,25 @@ struct RowInRegisters {
     row = loss.begin_row(place.row);
     Quad f[kGroups];
     Quad y[kGroups];
-#pragma unroll
-    for (int j = 0; j < kGroups; ++j) {
-      if (!place.takes(j)) continue;
-      f[j] = memory.load(rows.output, place, j, last_use);
-      y[j] = kDense ? memory.load(rows.targets, place, j, last_use) : Quad{};
-    }
-    const auto draws = loss.template prepare<kGroups>(row, place.element);
+    memory.load(rows.output, place, f, last_use);
+    if constexpr (kDense) memory.load(rows.targets, place, y, last_use);
     Quad difference[kGroups];
     compare(place, f, y, difference);
 #pragma unroll
     for (int j = 0; j < kGroups; ++j) {
-      if (place.takes(j)) {
-        kept[j] =
-            loss.keep(row, draws, j, place.template group<kDense>(target, j), difference[j], f[j], y[j]);
+      if (place.takes(j)) kept[j] = loss.keep(difference[j], f[j], kDense ? y[j] : Quad{});
+    }
+  }
+
+  // Draws what the loss draws; another time what it draws next.
+  __device__ void draw(const Loss& loss, const Place& place) {
+    if constexpr (Loss::kDirection) {
+      const auto draws = loss.template prepare<kGroups>(row, place.element, place.stride);
+#pragma unroll
+      for (int j = 0; j < kGroups; ++j) {
+        if (place.takes(j)) loss.draw(kept[j], row, draws, j, place.template group<kDense>(target, j));
       }
+      ++row.attempt;
     }
   }
 
@@ -366,41 +384,40 @@ struct RowInRegisters {
     return sums;
   }
 
-  __device__ void redraw(const Loss& loss, const Place& place) {
-    ++row.attempt;
-#pragma unroll
-    for (int j = 0; j < kGroups; ++j) {
-      if (place.takes(j)) loss.redraw(kept[j], row, place.template group<kDense>(target, j));
-    }
-  }
-
   // `result` is what the loss makes of the row's sums.
   template <class Memory>
   __device__ void store_groups(const DeviceRows& rows, const Loss& loss, const Place& place,
                                const Memory& memory, const typename Loss::Result& result) const {
+    if (rows.gradient != nullptr) {
+      store(place, memory, rows.gradient, [&](int j) {
+        const Group group = place.template group<kDense>(target, j);
+        Quad quad;
 #pragma unroll
-    for (int j = 0; j < kGroups; ++j) {
-      if (!place.takes(j)) continue;
-      const Group group = place.template group<kDense>(target, j);
-      Quad quad;
-      if (rows.gradient != nullptr) {
-#pragma unroll
-        for (int k = 0; k < 4; ++k) {
-          quad.x[k] = loss.gradient(result, kept[j], group, k);
-        }
-        memory.store(rows.gradient, place, j, quad);
-      }
-      if (rows.residual != nullptr) memory.store(rows.residual, place, j, loss.residual(kept[j], group));
-      if constexpr (Loss::kDirection) {
-        if (rows.v == nullptr) continue;
-#pragma unroll
-        for (int k = 0; k < 4; ++k) quad.x[k] = loss.direction(result, kept[j], k);
-        memory.store(rows.v, place, j, quad);
+        for (int k = 0; k < 4; ++k) quad.x[k] = loss.gradient(result, kept[j], group, k);
+        return quad;
+      });
+    }
+    if (rows.residual != nullptr) {
+      store(place, memory, rows.residual,
+            [&](int j) { return loss.residual(kept[j], place.template group<kDense>(target, j)); });
+    }
+    if constexpr (Loss::kDirection) {
+      if (rows.v != nullptr) {
+        store(place, memory, rows.v, [&](int j) { return loss.direction(result, kept[j]); });
       }
     }
   }
 
  private:
+  template <class Memory, class MakeQuad>
+  __device__ void store(const Place& place, const Memory& memory, float* x, const MakeQuad& make_quad) const {
+#pragma unroll
+    for (int j = 0; j < kGroups; ++j) {
+      if (place.takes(j)) memory.put(x, place, j, make_quad(j));
+    }
+    memory.template flush<kGroups>(x, place);
+  }
+
   // Ranks the lane's outputs and takes the differences f - y = -r.
   __device__ void compare(const Place& place, const Quad (&f)[kGroups], const Quad (&y)[kGroups],
                           Quad (&difference)[kGroups]) {
@@ -425,7 +442,8 @@ struct RowInRegisters {
       // Lanes that neither hold the label nor an output equal to the label's, that is nearly all, are done.
       ranking.below = largest <= target.label_output ? 1 : 0;
       const int label_at = target.label - place.element;
-      const bool holds_label = label_at >= 0 && label_at < kGroups * kStrip && label_at % kStrip < 4;
+      const bool holds_label =
+          label_at >= 0 && label_at < kGroups * place.stride && (label_at & (place.stride - 1)) < 4;
       if (largest == target.label_output || holds_label) settle_ties(place, f, difference);
     }
   }

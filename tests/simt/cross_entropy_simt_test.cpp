@@ -38,6 +38,12 @@ TEST_CASE("cross_entropy: kernels match the reference at every kind of row") {
   }
 }
 
+TEST_CASE("cross_entropy: kernels match the reference in large batches of short rows") {
+  for (const test::RowShape& shape : test::large_batches()) {
+    check_cross_entropy(shape.batch, shape.classes, shape.classes % 3 == 0, true, 2);
+  }
+}
+
 TEST_CASE("cross_entropy: kernels match the reference on rows of 100,003 outputs") {
   check_cross_entropy(1, 100003, false, true, 2);
   check_cross_entropy(1, 100000, true, true, 3);

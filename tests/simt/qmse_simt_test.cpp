@@ -115,6 +115,23 @@ TEST_CASE("qmse: kernels draw again where a direction is refused") {
   }
 }
 
+TEST_CASE("qmse: sphere kernels match the reference in large batches of short rows") {
+  for (const test::RowShape& shape : test::large_batches()) {
+    Options options;
+    options.dense = shape.classes % 3 == 0;
+    check_qmse(shape.batch, shape.classes, options, 2);
+  }
+}
+
+TEST_CASE("qmse: Rademacher kernels match the reference in large batches of short rows") {
+  for (const test::RowShape& shape : test::large_batches()) {
+    Options options;
+    options.distribution = Direction::rademacher;
+    options.dense = shape.classes % 3 != 0;
+    check_qmse(shape.batch, shape.classes, options, 2);
+  }
+}
+
 TEST_CASE("qmse: kernels match the reference on rows of 100,003 outputs") {
   check_qmse(1, 100003, {}, 2);
   Options options;

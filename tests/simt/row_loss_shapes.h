@@ -26,6 +26,11 @@ inline std::vector<RowShape> row_shapes() {
           {1, 4099}, {2, 8192}, {2, 8193}, {2, 16384}, {1, 17001}};
 }
 
+// Short rows in batches large enough that each lane takes several groups of a row (kGroupsForLatency).
+inline std::vector<RowShape> large_batches() {
+  return {{16500, 2}, {5500, 10}, {2100, 30}, {1100, 60}, {700, 100}, {521, 128}};
+}
+
 // Long rows take long: fewer seeds.
 inline std::vector<std::uint64_t> shape_seeds(const RowShape& shape) {
   if (shape.batch * shape.classes > 4000) return {2};
