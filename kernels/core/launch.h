@@ -26,6 +26,7 @@ struct Extent {
   unsigned x;
   unsigned y;
   unsigned z;
+  // NOLINTNEXTLINE(google-explicit-constructor)
   constexpr Extent(unsigned x_size = 1, unsigned y_size = 1, unsigned z_size = 1)
       : x(x_size), y(y_size), z(z_size) {}
   constexpr std::uint64_t count() const { return std::uint64_t{x} * y * z; }
