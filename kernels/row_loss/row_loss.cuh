@@ -11,10 +11,10 @@
 //                   read of the outputs finds them in the L2 cache.
 //
 // Bytes an output, with labels: 4 read and 4 written; dense targets: 4 more read. Long rows read twice, the
-// second time from the L2 cache where it is large enough for kOutputsAtOnce. Instructions an output (sm_90,
-// aligned rows of at least four groups a lane, counted in the compiled code): sphere 64, long rows 95;
-// Rademacher 30, long rows 56. An H100 issues 132 * 128 * 1.7e9 = 2.9e13 a second, so at 85 % of 3 TB/s there
-// are 90 for 8 bytes. Sums are taken in an order that depends on B and c alone.
+// second time from the L2 cache where it is large enough for kOutputsAtOnce. Instructions an output, counted
+// in the code for sm_90 on the path of aligned rows and full lanes: sphere 63, in long rows, which draw
+// twice, 120; Rademacher 27 and 53. An H100 issues 132 * 128 * 1.7e9 = 2.9e13 a second; at 85 % of 3 TB/s
+// that is 90 for 8 bytes, at 60 % 128. Sums are taken in an order that depends on B and c alone.
 //
 // A loss is a plain struct with its settings and these members (residual_loss.cuh has the smallest):
 //   Sums              what is summed over a row; default-constructed for nothing; merge(other) commutes to
@@ -89,8 +89,9 @@ __global__ void __launch_bounds__(kWarpKernelThreads)
   place.writes_row = active && place.element == 0;
 
   const WarpMemory<Tile, kVectors, false> memory(&tile, warp, lane);
-  RowInRegisters<Loss, kDense, kGroups, kVectors> part;
-  part.load(rows, loss, place, memory);
+  using Part = RowInRegisters<Loss, kDense, kGroups, kVectors>;
+  Part part;
+  part.template load<Part::Pass::only>(rows, loss, place, memory);
   // Rows whose draw is refused draw again, the others wait: every lane takes part in the merges.
   bool draws = true;
   typename Loss::Sums sums;
@@ -123,8 +124,9 @@ __global__ void __launch_bounds__(kBlockKernelThreads, 1) row_loss_block_kernel(
 
   DynamicTile tile;
   const WarpMemory<DynamicTile, kVectors, false> memory(&tile, warp, lane);
-  RowInRegisters<Loss, kDense, kLaneGroups, kVectors> part;
-  part.load(rows, loss, place, memory);
+  using Part = RowInRegisters<Loss, kDense, kLaneGroups, kVectors>;
+  Part part;
+  part.template load<Part::Pass::only>(rows, loss, place, memory);
   part.draw(loss, place);
   RowTotals<Loss, kDense> total{part.sum(loss, place), part.ranking};
   block_merge(total, totals);
@@ -167,9 +169,10 @@ __global__ void __launch_bounds__(kSlabKernelThreads, 1)
       rows.classes, row, slab * static_cast<int>(kSlab) + warp * kWarpReach, kWarpReach, lane);
   RowTotals<Loss, kDense>* row_partials = partials + row * work.slabs;
   const WarpMemory<Tile, kVectors, true> memory(&tile, warp, lane);
-  RowInRegisters<Loss, kDense, kLaneGroups, kVectors> part;
+  using Part = RowInRegisters<Loss, kDense, kLaneGroups, kVectors>;
+  Part part;
   if (reduces) {
-    part.load(rows, loss, place, memory, false);
+    part.template load<Part::Pass::sums>(rows, loss, place, memory);
     part.draw(loss, place);
     RowTotals<Loss, kDense> total{part.sum(loss, place), part.ranking};
     block_merge(total, totals);
@@ -186,7 +189,7 @@ __global__ void __launch_bounds__(kSlabKernelThreads, 1)
       loss.finish(total.sums, row_target<kDense>(rows, row), rows.gradient_scale);
   if (slab == 0) store_row<Loss>(rows, place, result, total.ranking);
   if (!work.writes_elements) return;
-  part.load(rows, loss, place, memory);
+  part.template load<Part::Pass::gradient>(rows, loss, place, memory);
   part.draw(loss, place);
   part.store_groups(rows, loss, place, memory, result);
 }

@@ -339,6 +339,8 @@ __device__ void block_merge(RowTotals<Loss, kDense>& total, SharedArray<std::uin
 // The groups of a row that a lane holds between the sums and the gradient.
 template <class Loss, bool kDense, int kGroups, bool kVectors>
 struct RowInRegisters {
+  // What outputs are read for: everything at once, or the sums first and the gradient later.
+  enum class Pass { only, sums, gradient };
   using Place = LanePlace<kVectors>;
 
   typename Loss::Row row;
@@ -346,9 +348,9 @@ struct RowInRegisters {
   typename Loss::Kept kept[kGroups];
   Ranking<kDense> ranking;
 
-  template <class Memory>
-  __device__ void load(const DeviceRows& rows, const Loss& loss, const Place& place, const Memory& memory,
-                       bool last_use = true) {
+  template <Pass kPass, class Memory>
+  __device__ void load(const DeviceRows& rows, const Loss& loss, const Place& place, const Memory& memory) {
+    constexpr bool last_use = kPass != Pass::sums;
     target = row_target<kDense>(rows, place.row);
     row = loss.begin_row(place.row);
     Quad f[kGroups];
@@ -356,7 +358,7 @@ struct RowInRegisters {
     memory.load(rows.output, place, f, last_use);
     if constexpr (kDense) memory.load(rows.targets, place, y, last_use);
     Quad difference[kGroups];
-    compare(place, f, y, difference);
+    compare<kPass != Pass::gradient>(place, f, y, difference);
 #pragma unroll
     for (int j = 0; j < kGroups; ++j) {
       if (place.takes(j)) kept[j] = loss.keep(difference[j], f[j], kDense ? y[j] : Quad{});
@@ -418,7 +420,8 @@ struct RowInRegisters {
     memory.template flush<kGroups>(x, place);
   }
 
-  // Ranks the lane's outputs and takes the differences f - y = -r.
+  // Takes the differences f - y = -r and, if asked to, ranks the lane's outputs.
+  template <bool kRank>
   __device__ void compare(const Place& place, const Quad (&f)[kGroups], const Quad (&y)[kGroups],
                           Quad (&difference)[kGroups]) {
     float largest = -INFINITY;
@@ -429,7 +432,7 @@ struct RowInRegisters {
 #pragma unroll
       for (int k = 0; k < 4; ++k) {
         difference[j].x[k] = kDense ? f[j].x[k] - y[j].x[k] : f[j].x[k];
-        if (!group.has(k)) continue;
+        if (!kRank || !group.has(k)) continue;
         if constexpr (kDense) {
           ranking.output.merge(f[j].x[k], group.element + k);
           ranking.target.merge(y[j].x[k], group.element + k);
@@ -444,7 +447,7 @@ struct RowInRegisters {
       const int label_at = target.label - place.element;
       const bool holds_label =
           label_at >= 0 && label_at < kGroups * place.stride && (label_at & (place.stride - 1)) < 4;
-      if (largest == target.label_output || holds_label) settle_ties(place, f, difference);
+      if (holds_label || (kRank && largest == target.label_output)) settle_ties(place, f, difference);
     }
   }
 
