@@ -67,8 +67,7 @@ template <class Loss, bool kDense, int kGroups, bool kVectors>
 __global__ void __launch_bounds__(kWarpKernelThreads)
     row_loss_warp_kernel(DeviceRows rows, Loss loss, int lanes_log2) {
   constexpr int kWarps = kWarpKernelThreads / 32;
-  using Tile = SharedArray<float, kWarps * kTile>;
-  __shared__ Tile tile;
+  __shared__ SharedArray<float, kWarps * kTile> tile;
   const int warp = threadIdx.x / 32;
   const int lane = threadIdx.x % 32;
   const int lanes = 1 << lanes_log2;
@@ -88,7 +87,7 @@ __global__ void __launch_bounds__(kWarpKernelThreads)
   place.left = active ? rows.classes - place.element : 0;
   place.writes_row = active && place.element == 0;
 
-  const WarpMemory<Tile, kVectors, false> memory(&tile, warp, lane);
+  const WarpMemory<SharedArray<float, kWarps * kTile>, kVectors, false> memory(&tile, warp, lane);
   using Part = RowInRegisters<Loss, kDense, kGroups, kVectors>;
   Part part;
   part.template load<Part::Pass::only>(rows, loss, place, memory);
@@ -152,8 +151,7 @@ template <class Loss, bool kDense, bool kVectors>
 __global__ void __launch_bounds__(kSlabKernelThreads, 1)
     row_loss_slab_kernel(DeviceRows rows, Loss loss, RowTotals<Loss, kDense>* partials, SlabWork work) {
   constexpr int kWarps = kSlabKernelThreads / 32;
-  using Tile = SharedArray<float, kWarps * kTile>;
-  __shared__ Tile tile;
+  __shared__ SharedArray<float, kWarps * kTile> tile;
   __shared__ SharedArray<std::uint32_t, kWarps * kTotalWords<Loss, kDense>> totals;
   const int warp = threadIdx.x / 32;
   const int lane = threadIdx.x % 32;
@@ -168,7 +166,7 @@ __global__ void __launch_bounds__(kSlabKernelThreads, 1)
   const LanePlace<kVectors> place = place_in_row<kVectors>(
       rows.classes, row, slab * static_cast<int>(kSlab) + warp * kWarpReach, kWarpReach, lane);
   RowTotals<Loss, kDense>* row_partials = partials + row * work.slabs;
-  const WarpMemory<Tile, kVectors, true> memory(&tile, warp, lane);
+  const WarpMemory<SharedArray<float, kWarps * kTile>, kVectors, true> memory(&tile, warp, lane);
   using Part = RowInRegisters<Loss, kDense, kLaneGroups, kVectors>;
   Part part;
   if (reduces) {
