@@ -91,7 +91,7 @@ TraceSummary trace(const TraceRequest& request, const TrainConfig& config, Conte
   host_to_device(context, counters.data(), first_and_step, sizeof(first_and_step));
   pass.train(device_order.as<std::uint32_t>(), counters.as<std::uint64_t>(),
              counters.as<std::uint64_t>() + 1);
-  pass.accumulate(nullptr, metrics.as<EpochMetrics>());
+  pass.accumulate(false, metrics.as<EpochMetrics>());
   EpochMetrics result;
   device_to_host(context, &result, metrics.data(), sizeof(result));
 
