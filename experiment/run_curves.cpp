@@ -194,8 +194,8 @@ Figure run_figure(const std::vector<RunGroup>& groups, const CurveRequest& reque
     if (has(known, measure)) continue;
     std::string names;
     for (const std::string& name : known) names += (names.empty() ? "" : ", ") + name;
-    throw ConfigError(names.empty() ? "these runs have no epoch yet"
-                                    : "no run has " + in_quotes(measure) + "; they have " + names);
+    if (names.empty()) throw DataError("these runs have no epoch yet: nothing to draw");
+    throw ConfigError("no run has " + in_quotes(measure) + "; they have " + names);
   }
 
   const std::vector<std::string> differing = differing_settings(groups);
