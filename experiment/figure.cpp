@@ -137,11 +137,11 @@ std::vector<std::string> labels_of(const Figure& figure) {
 // A figure as a gnuplot script. Everything is placed by hand, so that both formats look the same.
 class Script {
  public:
-  // Curves look as they do in `whole`, which `figure` is a part of.
+  // Curves look as they do in `whole`, which `figure` is a part of, and titles take as much room.
   Script(const Figure& figure, const Figure& whole)
       : figure_(figure), styles_(labels_of(whole)), labels_(labels_of(figure)) {
     columns_ = std::min(figure.columns, static_cast<int>(figure.panels.size()));
-    for (const Panel& panel : figure.panels) title_rows_ = std::max(title_rows_, title_of(panel).size());
+    for (const Panel& panel : whole.panels) title_rows_ = std::max(title_rows_, title_of(panel).size());
     panel_height_ = kPanelHeight + static_cast<double>(title_rows_ - 1) * kTitleRow;
     const int rows = (static_cast<int>(figure.panels.size()) + columns_ - 1) / columns_;
     width_ = columns_ * kPanelWidth + 2 * kEdge;
