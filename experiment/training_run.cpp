@@ -236,6 +236,7 @@ class TrainingRun::Impl {
     }
     keep_time();
     record.seconds = position_.seconds;
+    evaluation_seconds_ = record.seconds - position_.step_seconds;
     end_epoch(record);
     return position_.epoch == config().epochs || !stop_requested();
   }
@@ -304,10 +305,15 @@ class TrainingRun::Impl {
   void report_progress() const {
     const EpochMetrics& metrics = position_.metrics;
     const double samples = static_cast<double>(metrics.samples);
+    const std::int64_t steps_left = (config().epochs - position_.epoch) * parts_->loop.steps_per_epoch() -
+                                    static_cast<std::int64_t>(position_.counter.index);
+    const double step_seconds = position_.step_seconds / static_cast<double>(metrics.steps);
     events_.progress({position_.epoch + 1, config().epochs,
                       static_cast<std::int64_t>(position_.counter.index), parts_->loop.steps_per_epoch(),
                       metrics.loss / samples, static_cast<double>(metrics.correct) / samples,
-                      position_.step_seconds > 0 ? samples / position_.step_seconds : 0.0});
+                      position_.step_seconds > 0 ? samples / position_.step_seconds : 0.0,
+                      step_seconds * static_cast<double>(steps_left) +
+                          evaluation_seconds_ * static_cast<double>(config().epochs - position_.epoch)});
   }
 
   void check_finite(const EpochMetrics& metrics) {
@@ -379,6 +385,7 @@ class TrainingRun::Impl {
   std::unique_ptr<Parts> parts_;
   TrainingPosition position_;
   JsonLines metrics_log_, steps_log_;
+  double evaluation_seconds_ = 0;  // of the last epoch, all that were no steps; unknown in the first
   std::int64_t warned_epoch_ = -1;
 };
 
