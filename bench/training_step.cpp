@@ -1,16 +1,17 @@
-// The training step's throughput, one measurement per line of standard input, so that a driver
-// (bench/compare) can take turns between programs. Makes its own data, so that no file is needed; with
-// --export it writes them, and the initial weights, for a peer to start from.
+// The training step and the epoch, one measurement per line of standard input (bench/protocol.h): "<n>" times
+// n steps, "epoch" a whole epoch, from the upload of its order to the reading of its metrics. Makes its own
+// data, so that no file is needed; with --export it writes them, and the initial weights, for peers to start
+// from.
 #include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
-#include <chrono>
-#include <iostream>
-#include <nlohmann/json.hpp>
+#include <numeric>
 
+#include "bench/protocol.h"
 #include "data/resident_dataset.h"
 #include "engine/safetensors.h"
 #include "engine/training_loop.h"
+#include "experiment/setup.h"
 #include "losses/mse.h"
 #include "losses/qmse.h"
 #include "models/simple_cnn.h"
@@ -21,30 +22,31 @@ namespace {
 using namespace qmse;
 
 struct Arguments {
+  TrainConfig config;  // device, math and threads
   std::string shape = "mnist";
   std::string loss = "mse";
   std::string export_file;
   std::int64_t batch = 64;
-  int threads = 1;
+  std::int64_t samples = 4096;
 };
 
-constexpr std::int64_t kSamples = 4096;  // divided by every batch size that is compared
 constexpr double kLearningRate = 0.01;
 
-ImageDataset make_dataset(const std::string& shape) {
+ImageDataset make_dataset(const std::string& shape, std::int64_t samples) {
   ImageDataset dataset;
   dataset.name = shape;
-  dataset.count = kSamples;
+  dataset.count = samples;
   dataset.channels = shape == "mnist" ? 1 : 3;
   dataset.height = dataset.width = shape == "mnist" ? 28 : 32;
   for (int i = 0; i < (shape == "cifar100" ? 100 : 10); ++i) dataset.class_names.push_back(std::to_string(i));
   dataset.images.resize(
-      static_cast<std::size_t>(kSamples * dataset.channels * dataset.height * dataset.width));
+      static_cast<std::size_t>(samples * dataset.channels * dataset.height * dataset.width));
+  PhiloxBlock block{};
   for (std::size_t i = 0; i < dataset.images.size(); ++i) {
-    dataset.images[i] = static_cast<std::uint8_t>(
-        random_bits(1, RandomPurpose::test, 0, 0, 0, static_cast<std::uint32_t>(i)).x[0] & 255u);
+    if (i % 16 == 0) block = random_bits(1, RandomPurpose::test, 0, 0, 0, static_cast<std::uint32_t>(i / 16));
+    dataset.images[i] = static_cast<std::uint8_t>((block.x[i / 4 % 4] >> (i % 4 * 8)) & 255U);
   }
-  for (std::int64_t i = 0; i < kSamples; ++i)
+  for (std::int64_t i = 0; i < samples; ++i)
     dataset.labels.push_back(static_cast<std::int32_t>(i % dataset.classes()));
   return dataset;
 }
@@ -64,30 +66,61 @@ void export_state(const std::string& path, const ImageDataset& dataset, const Pa
   write_safetensors(path, tensors, {});
 }
 
-nlohmann::json run(TrainingLoop<float>& loop, const std::vector<std::uint32_t>& order,
-                   const std::vector<double>& rates, int steps) {
-  const auto begin = std::chrono::steady_clock::now();
-  for (int i = 0; i < steps; ++i) {
-    if (loop.epoch_done()) loop.begin_epoch(order, rates, 0);
-    loop.step();
+// The loop and what its epochs take.
+class Training {
+ public:
+  Training(Context& context, TrainingLoop<float>& loop, std::int64_t samples)
+      : context_(&context),
+        loop_(&loop),
+        order_(static_cast<std::size_t>(samples)),
+        rates_(static_cast<std::size_t>(loop.steps_per_epoch()), kLearningRate) {
+    std::iota(order_.begin(), order_.end(), 0U);
   }
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return {{"seconds", seconds},
-          {"steps", steps},
-          {"loss", loop.metrics().last_loss},
-          {"peak_rss_bytes", usage.ru_maxrss * std::int64_t{1024}}};
-}
+
+  nlohmann::json steps(std::int64_t count) {
+    synchronize(*context_);
+    const bench::Stopwatch watch;
+    for (std::int64_t i = 0; i < count; ++i) {
+      if (loop_->epoch_done()) loop_->begin_epoch(order_, rates_, 0);
+      loop_->step();
+    }
+    synchronize(*context_);
+    return answer(watch.seconds(), count);
+  }
+
+  nlohmann::json epoch() {
+    synchronize(*context_);
+    const bench::Stopwatch watch;
+    loop_->begin_epoch(order_, rates_, 0);
+    while (!loop_->epoch_done()) loop_->step();
+    loop_->metrics();
+    return answer(watch.seconds(), loop_->steps_per_epoch());
+  }
+
+ private:
+  nlohmann::json answer(double seconds, std::int64_t steps) const {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return {{"seconds", seconds},
+            {"steps", steps},
+            {"loss", loop_->metrics().last_loss},
+            {"peak_rss_bytes", usage.ru_maxrss * std::int64_t{1024}}};
+  }
+
+  Context* context_;
+  TrainingLoop<float>* loop_;
+  std::vector<std::uint32_t> order_;
+  std::vector<double> rates_;
+};
 
 int measure(const Arguments& arguments) {
-  Context context(std::make_unique<CpuContext>(arguments.threads));
-  const ImageDataset dataset = make_dataset(arguments.shape);
-  const ResidentDataset<float> resident(context, dataset,
+  const std::unique_ptr<Context> context = make_context(arguments.config);
+  const ImageDataset dataset = make_dataset(arguments.shape, arguments.samples);
+  const ResidentDataset<float> resident(*context, dataset,
                                         make_normalization(NormalizationKind::unit, dataset));
   const Sequential model =
       make_simple_cnn({dataset.channels, dataset.height, dataset.width}, dataset.classes());
-  ParameterStore store(context, DType::f32, model.parameters());
+  ParameterStore store(*context, DType::f32, model.parameters());
   store.initialize(Initialization::pytorch, 1);
   if (!arguments.export_file.empty()) export_state(arguments.export_file, dataset, store);
 
@@ -96,27 +129,32 @@ int measure(const Arguments& arguments) {
   const Loss& loss = arguments.loss == "mse" ? static_cast<const Loss&>(mse) : qmse;
   Sgd sgd(store, {.momentum = 0.9});
   TrainingLoop<float> loop(
-      context, [&](Tape& tape, Value input) { return model.record(tape, store, input); }, resident.view(),
+      *context, [&](Tape& tape, Value input) { return model.record(tape, store, input); }, resident.view(),
       loss, sgd, arguments.batch);
-  std::vector<std::uint32_t> order(kSamples);
-  for (std::uint32_t i = 0; i < kSamples; ++i) order[i] = i;
-  const std::vector<double> rates(static_cast<std::size_t>(loop.steps_per_epoch()), kLearningRate);
-
-  std::cout << "ready" << std::endl;
-  for (int steps = 0; std::cin >> steps;) std::cout << run(loop, order, rates, steps) << std::endl;
+  Training training(*context, loop, arguments.samples);
+  bench::serve([&](const std::string& request) {
+    return request == "epoch" ? training.epoch() : training.steps(std::stoll(request));
+  });
   return 0;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Times the training step: reads numbers of steps, answers each with one JSON object a line.");
+  CLI::App app("Times the training step: reads requests, answers each with one JSON object a line.");
   Arguments arguments;
+  TrainConfig& config = arguments.config;
+  config.device = "cpu";
+  config.threads = 1;
+  app.add_option("--device", config.device, "cpu, cuda or cuda:N");
+  app.add_option("--math", config.math, "fp32 or tf32 (CUDA)")->check(CLI::IsMember({"fp32", "tf32"}));
   app.add_option("--shape", arguments.shape, "data shape")
       ->check(CLI::IsMember({"mnist", "cifar10", "cifar100"}));
   app.add_option("--loss", arguments.loss, "loss")->check(CLI::IsMember({"mse", "qmse"}));
   app.add_option("--batch", arguments.batch, "batch size")->check(CLI::PositiveNumber);
-  app.add_option("--threads", arguments.threads, "threads; 0 takes all")->check(CLI::NonNegativeNumber);
+  app.add_option("--samples", arguments.samples, "images of the data set; a multiple of the batch size")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--threads", config.threads, "threads; 0 takes all")->check(CLI::NonNegativeNumber);
   app.add_option("--export", arguments.export_file,
                  "write data and initial weights to this safetensors file");
   CLI11_PARSE(app, argc, argv);

@@ -1,48 +1,49 @@
 """The training step of bench/training_step.cpp in PyTorch: same network, data, weights, loss and optimizer, same protocol.
 
-The images are normalised to float32 once, before anything is timed; a step picks a batch by index, which is what a PyTorch
-user with the whole set in memory would write.
+Forms: `eager`; `compile`, torch.compile(mode="max-autotune"), on a GPU with the CUDA graphs it makes itself; `graph`, the
+same compiled code and the optimizer in one CUDA graph of the whole step, which also takes its batch from a counter on the GPU.
+
+On the CPU the images are normalised to float32 once, before anything is timed, which is what a PyTorch user with the whole
+set in memory would write. On a GPU they stay bytes in its memory, and a step gathers and normalises its batch, as ours does.
 """
 import argparse
-import json
-import resource
-import struct
-import sys
 import time
 
-import numpy
-import torch
+from state import LEARNING_RATE, MOMENTUM, read_safetensors, serve, unavailable
 
-LEARNING_RATE = 0.01
+try:
+    import torch
+except ImportError as error:
+    unavailable(error)
 
-
-def read_safetensors(path):
-    types = {"F32": numpy.float32, "U8": numpy.uint8, "I32": numpy.int32}
-    with open(path, "rb") as file:
-        data = file.read()
-    (length,) = struct.unpack("<Q", data[:8])
-    header = json.loads(data[8 : 8 + length])
-    header.pop("__metadata__", None)
-    tensors = {}
-    for name, entry in header.items():
-        begin, end = entry["data_offsets"]
-        values = numpy.frombuffer(data[8 + length + begin : 8 + length + end], types[entry["dtype"]])
-        tensors[name] = torch.from_numpy(values.reshape(entry["shape"]).copy())
-    return tensors
+WARM_UPS = 3
 
 
-class SimpleCnn(torch.nn.Module):
-    def __init__(self, channels, features, classes):
+class Network(torch.nn.Module):
+    """From the indices of a batch to its mean loss. The data are buffers: CUDA graphs need not copy them."""
+
+    def __init__(self, state, loss, device):
         super().__init__()
-        self.conv1 = torch.nn.Conv2d(channels, 32, 3, padding=1)
+        images = torch.from_numpy(state.pop("images"))
+        labels = torch.from_numpy(state.pop("labels")).long()
+        classes, features = len(state["fc2.bias"]), state["fc1.weight"].shape[1]
+        self.conv1 = torch.nn.Conv2d(images.shape[1], 32, 3, padding=1)
         self.conv2 = torch.nn.Conv2d(32, 64, 3, padding=1)
         self.fc1 = torch.nn.Linear(features, 128)
         self.fc2 = torch.nn.Linear(128, classes)
+        self.load_state_dict({name: torch.from_numpy(values) for name, values in state.items()})
+        self.loss = loss
+        self.register_buffer("images", images if device.type == "cuda" else images.float() / 255)
+        self.register_buffer("targets", torch.nn.functional.one_hot(labels, classes).float())
 
-    def forward(self, x):
+    def forward(self, batch):
+        x = self.images[batch]
+        if x.dtype == torch.uint8:
+            x = x.float() / 255
         x = torch.max_pool2d(torch.relu(self.conv1(x)), 2)
         x = torch.max_pool2d(torch.relu(self.conv2(x)), 2)
-        return self.fc2(torch.relu(self.fc1(x.flatten(1))))
+        outputs = self.fc2(torch.relu(self.fc1(x.flatten(1))))
+        return self.loss(outputs, self.targets[batch])
 
 
 def mse(outputs, targets):
@@ -56,43 +57,157 @@ def qmse(outputs, targets):
     return 0.5 * ((q_vector * residual).sum(1).square()).sum() / len(outputs)
 
 
+class Training:
+    def __init__(self, arguments, device):
+        self.device = device
+        self.network = Network(
+            read_safetensors(arguments.state), {"mse": mse, "qmse": qmse}[arguments.loss], device
+        ).to(device)
+        extra = {"fused": True} if device.type == "cuda" else {}
+        self.optimizer = torch.optim.SGD(self.network.parameters(), LEARNING_RATE, momentum=MOMENTUM, **extra)
+        self.batch = arguments.batch
+        self.samples = len(self.network.images)
+        self.host_order = torch.arange(self.samples)
+        self.order = self.host_order.to(device)
+        self.position = 0
+        self.forward = self.network
+        self.mark_step = lambda: None
+        if arguments.form == "compile":
+            self.forward = torch.compile(self.network, mode="max-autotune")
+            self.mark_step = torch.compiler.cudagraph_mark_step_begin
+            self.warm_up()
+        elif arguments.form == "graph":
+            self.forward = torch.compile(self.network, mode="max-autotune-no-cudagraphs")
+            self.make_graph()
+
+    def begin_epoch(self):
+        self.position = 0
+        self.order.copy_(self.host_order)
+
+    def train_batch(self, batch):
+        self.mark_step()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.forward(batch)
+        loss.backward()
+        self.optimizer.step()
+        return loss
+
+    def step(self):
+        batch = self.order[self.position : self.position + self.batch]
+        self.position += self.batch
+        self.loss = self.train_batch(batch)
+
+    def warm_up(self):
+        """Compiles, and puts back what the steps changed."""
+        before = [parameter.detach().clone() for parameter in self.network.parameters()]
+        for _ in range(WARM_UPS):
+            self.begin_epoch()
+            self.step()
+        self.put_back(before)
+
+    def put_back(self, weights):
+        self.begin_epoch()
+        with torch.no_grad():
+            for parameter, value in zip(self.network.parameters(), weights):
+                parameter.copy_(value)
+                self.optimizer.state[parameter]["momentum_buffer"].zero_()
+
+    def make_graph(self):
+        before = [parameter.detach().clone() for parameter in self.network.parameters()]
+        offsets = torch.arange(self.batch, device=self.device)
+        first = torch.zeros((), dtype=torch.long, device=self.device)
+
+        def whole_step():
+            loss = self.train_batch(self.order[offsets + first])
+            first.add_(self.batch)
+            return loss
+
+        # Warmed up on a stream of its own, as torch.cuda.graph asks for.
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UPS):
+                first.zero_()
+                whole_step()
+        torch.cuda.current_stream().wait_stream(stream)
+        self.optimizer.zero_grad(set_to_none=True)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self.loss = whole_step()
+
+        def begin_epoch():
+            self.position = 0
+            first.zero_()
+            self.order.copy_(self.host_order)
+
+        def step():
+            graph.replay()
+            self.position += self.batch
+
+        self.begin_epoch, self.step = begin_epoch, step
+        self.put_back(before)
+
+    def synchronize(self):
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def run(self, steps):
+        self.synchronize()
+        begin = time.perf_counter()
+        for _ in range(steps):
+            if self.position + self.batch > self.samples:
+                self.begin_epoch()
+            self.step()
+        self.synchronize()
+        seconds = time.perf_counter() - begin
+        return {"seconds": seconds, "steps": steps, "loss": self.loss.item()}
+
+    def epoch(self):
+        self.synchronize()
+        begin = time.perf_counter()
+        self.begin_epoch()
+        steps = self.samples // self.batch
+        for _ in range(steps):
+            self.step()
+        loss = self.loss.item()
+        self.synchronize()
+        return {"seconds": time.perf_counter() - begin, "steps": steps, "loss": loss}
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--state", required=True)
+    parser.add_argument("--form", choices=["eager", "compile", "graph"], default="eager")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--math", choices=["fp32", "tf32"], default="fp32")
     parser.add_argument("--loss", choices=["mse", "qmse"], default="mse")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    device = torch.device(arguments.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        unavailable(f"PyTorch {torch.__version__} sees no GPU")
+    if arguments.form != "eager" and not hasattr(torch, "compile"):
+        unavailable(f"PyTorch {torch.__version__} has no torch.compile")
+    if arguments.form == "graph" and device.type != "cuda":
+        unavailable("CUDA graphs need a GPU")
+    if device.type == "cpu":
+        torch.set_num_threads(arguments.threads)
+    torch.backends.cuda.matmul.allow_tf32 = arguments.math == "tf32"
+    torch.backends.cudnn.allow_tf32 = arguments.math == "tf32"
+    torch.backends.cudnn.benchmark = True  # the fastest algorithms, by timing
 
-    state = read_safetensors(arguments.state)
-    images = state.pop("images").float() / 255
-    labels = state.pop("labels").long()
-    classes = state["fc2.bias"].shape[0]
-    targets = torch.nn.functional.one_hot(labels, classes).float()
-    model = SimpleCnn(images.shape[1], state["fc1.weight"].shape[1], classes)
-    model.load_state_dict(state)
-    optimizer = torch.optim.SGD(model.parameters(), LEARNING_RATE, momentum=0.9)
-    loss_function = {"mse": mse, "qmse": qmse}[arguments.loss]
-    order = torch.arange(len(images))
-    position = 0
+    try:
+        training = Training(arguments, device)
+    except Exception as error:  # a compiler's or a capture's failure has many types; the other programs go on
+        unavailable(f"{type(error).__name__}: {error}")
 
-    print("ready", flush=True)
-    for line in sys.stdin:
-        steps = int(line)
-        begin = time.perf_counter()
-        for _ in range(steps):
-            if position + arguments.batch > len(images):
-                position = 0
-            batch = order[position : position + arguments.batch]
-            position += arguments.batch
-            optimizer.zero_grad(set_to_none=True)
-            loss = loss_function(model(images[batch]), targets[batch])
-            loss.backward()
-            optimizer.step()
-        seconds = time.perf_counter() - begin
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        print(json.dumps({"seconds": seconds, "steps": steps, "loss": loss.item(), "peak_rss_bytes": peak}), flush=True)
+    def answer(request):
+        if request == "version":
+            return {"version": f"PyTorch {torch.__version__}"}
+        return training.epoch() if request == "epoch" else training.run(int(request))
+
+    serve(answer)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,151 @@
+#include "bench/kernels/cases.h"
+#include "kernels/adam/adam.h"
+#include "kernels/bias_activation/bias_activation.h"
+#include "kernels/bias_relu_max_pool/bias_relu_max_pool.h"
+#include "kernels/epoch_metrics/epoch_metrics.h"
+#include "kernels/gather_normalize/gather_normalize.h"
+#include "kernels/sgd/sgd.h"
+#include "kernels/step_counter/step_counter.h"
+
+namespace qmse::bench {
+namespace {
+
+struct Images {
+  std::string name;
+  std::int64_t channels, size;
+  std::int64_t parameters;  // of the paper's network for these images and 10 classes
+};
+
+std::string text(const MaxPool2dShape& shape) {
+  return std::to_string(shape.batch) + " x " + std::to_string(shape.channels) + " x " +
+         std::to_string(shape.in_height) + " x " + std::to_string(shape.in_width);
+}
+
+KernelCase gather_case(const Images& images, std::int64_t batch) {
+  const std::int64_t inner = images.size * images.size;
+  const std::int64_t pixels = images.channels * inner;
+  KernelCase result{"gather_normalize " + images.name,
+                    std::to_string(batch) + " x " + std::to_string(pixels),
+                    "5 B C H W + 16 B",
+                    batch * (5 * pixels + 16),
+                    {}};
+  result.make = [=](CudaContext& context, Arrays& arrays) -> Work {
+    GatherArgs<float> args;
+    args.batch = batch;
+    args.channels = images.channels;
+    args.inner = inner;
+    args.images = arrays.bytes(batch * pixels);
+    args.labels = arrays.labels(batch, 10);
+    args.order = arrays.indices(batch);
+    args.first = arrays.zeros<std::uint64_t>(1);
+    args.scale = arrays.floats(images.channels);
+    args.shift = arrays.floats(images.channels);
+    args.x = arrays.zeros<float>(batch * pixels);
+    args.batch_labels = arrays.zeros<std::int32_t>(batch);
+    args.sample_ids = arrays.zeros<std::uint32_t>(batch);
+    return [&context, args] { gather_normalize(context, args); };
+  };
+  return result;
+}
+
+// One block of the network behind its convolution.
+void add_pool_cases(std::vector<KernelCase>& cases, const MaxPool2dShape& shape) {
+  const std::int64_t in = shape.batch * shape.channels * shape.in_height * shape.in_width;
+  const std::int64_t out = shape.batch * shape.channels * shape.out_height() * shape.out_width();
+  const std::string formula = "4 N C H W + 5 N C OH OW";
+  cases.push_back({"bias_relu_max_pool forward", text(shape), formula, 4 * in + 5 * out,
+                   [=](CudaContext& context, Arrays& arrays) -> Work {
+                     const float* x = arrays.floats(in);
+                     const float* bias = arrays.floats(shape.channels);
+                     auto* y = arrays.zeros<float>(out);
+                     auto* choice = arrays.zeros<std::uint8_t>(out);
+                     return [=, &context] { bias_relu_max_pool_forward(context, shape, x, bias, y, choice); };
+                   }});
+  cases.push_back({"bias_relu_max_pool backward", text(shape), formula, 4 * in + 5 * out,
+                   [=](CudaContext& context, Arrays& arrays) -> Work {
+                     const float* dy = arrays.floats(out);
+                     const std::uint8_t* choice = arrays.bytes(out, 4);
+                     auto* dx = arrays.zeros<float>(in);
+                     return [=, &context] { bias_relu_max_pool_backward(context, shape, dy, choice, dx); };
+                   }});
+  const BiasShape bias_shape{shape.batch, shape.channels, shape.in_height * shape.in_width};
+  cases.push_back({"bias_gradient", text(shape), "4 N C H W + 4 C", 4 * in + 4 * shape.channels,
+                   [=](CudaContext& context, Arrays& arrays) -> Work {
+                     const float* dy = arrays.floats(in);
+                     auto* db = arrays.zeros<float>(shape.channels);
+                     return [=, &context] { bias_gradient(context, bias_shape, dy, db); };
+                   }});
+}
+
+KernelCase sgd_case(const Images& images) {
+  const std::int64_t n = images.parameters;
+  return {"sgd momentum", std::to_string(n), "20 n", 20 * n,
+          [=](CudaContext& context, Arrays& arrays) -> Work {
+            SgdArgs<float> args;
+            args.n = n;
+            args.weights = arrays.floats(n);
+            args.gradients = arrays.floats(n);
+            args.momenta = arrays.zeros<float>(n);
+            args.learning_rate = arrays.number(1e-6);
+            args.gradient_norm_sq = arrays.number(0);
+            args.partials = arrays.zeros<double>(norm_partials(n));
+            return [&context, args] { sgd_step(context, SgdHyper{.momentum = 0.9}, args); };
+          }};
+}
+
+KernelCase adam_case(const Images& images) {
+  const std::int64_t n = images.parameters;
+  return {"adam", std::to_string(n), "28 n", 28 * n, [=](CudaContext& context, Arrays& arrays) -> Work {
+            AdamArgs<float> args;
+            args.n = n;
+            args.weights = arrays.floats(n);
+            args.gradients = arrays.floats(n);
+            args.first_moments = arrays.zeros<float>(n);
+            args.second_moments = arrays.zeros<float>(n);
+            args.step = arrays.zeros<std::uint64_t>(1);
+            args.learning_rate = arrays.number(1e-6);
+            args.gradient_norm_sq = arrays.number(0);
+            args.partials = arrays.zeros<double>(norm_partials(n));
+            return [&context, args] { adam_step(context, AdamHyper{}, args); };
+          }};
+}
+
+KernelCase metrics_case(std::int64_t batch) {
+  return {"accumulate_metrics", std::to_string(batch), "12 B", 12 * batch,
+          [=](CudaContext& context, Arrays& arrays) -> Work {
+            const float* loss = arrays.floats(batch);
+            const float* residual_sq = arrays.floats(batch);
+            const std::int32_t* correct = arrays.labels(batch, 2);
+            const double* norm_sq = arrays.number(1);
+            auto* metrics = arrays.zeros<EpochMetrics>(1);
+            return [=, &context] {
+              accumulate_metrics(context, batch, loss, residual_sq, correct, norm_sq, metrics);
+            };
+          }};
+}
+
+}  // namespace
+
+std::vector<KernelCase> network_cases() {
+  const Images all[] = {{"mnist", 1, 28, 421642}, {"cifar10", 3, 32, 545098}};
+  std::vector<KernelCase> cases;
+  for (const Images& images : all) {
+    for (const std::int64_t batch : {64, 256, 1024, 4096}) {
+      cases.push_back(gather_case(images, batch));
+      add_pool_cases(cases, {batch, 32, images.size, images.size, 2});
+      add_pool_cases(cases, {batch, 64, images.size / 2, images.size / 2, 2});
+    }
+    cases.push_back(sgd_case(images));
+    cases.push_back(adam_case(images));
+  }
+  for (const std::int64_t batch : {64, 256, 1024, 4096}) cases.push_back(metrics_case(batch));
+  cases.push_back({"advance", "1", "64", 64, [](CudaContext& context, Arrays& arrays) -> Work {
+                     // The counter's index runs on, so the rates are as many as it can be asked for.
+                     const double* rates = arrays.zeros<double>(1 << 20);
+                     auto* counter = arrays.zeros<StepCounter>(1);
+                     return [=, &context] { advance(context, 1, rates, counter); };
+                   }});
+  return cases;
+}
+
+}  // namespace qmse::bench
