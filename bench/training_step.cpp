@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <numeric>
 
 #include "bench/protocol.h"
@@ -80,9 +81,11 @@ class Training {
   nlohmann::json steps(std::int64_t count) {
     synchronize(*context_);
     const bench::Stopwatch watch;
-    for (std::int64_t i = 0; i < count; ++i) {
+    for (std::int64_t left = count; left > 0;) {
       if (loop_->epoch_done()) loop_->begin_epoch(order_, rates_, 0);
-      loop_->step();
+      const std::int64_t now = std::min(left, loop_->steps_per_epoch() - loop_->steps_done());
+      loop_->step(now);
+      left -= now;
     }
     synchronize(*context_);
     return answer(watch.seconds(), count);
@@ -92,7 +95,7 @@ class Training {
     synchronize(*context_);
     const bench::Stopwatch watch;
     loop_->begin_epoch(order_, rates_, 0);
-    while (!loop_->epoch_done()) loop_->step();
+    loop_->step(loop_->steps_per_epoch());
     loop_->metrics();
     return answer(watch.seconds(), loop_->steps_per_epoch());
   }

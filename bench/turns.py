@@ -42,17 +42,28 @@ class Program:
             raise Unavailable(f"{self.name} ended with status {self.process.wait()} without an answer")
         return line
 
+    def prepare(self):
+        """Lets a peer, which was started and has done its imports, get ready."""
+        line = self.read_line()
+        if line != "started":
+            raise Unavailable(f"{self.name} said '{line}' instead of 'started'")
+        self.send("prepare")
+        self.wait_ready()
+
     def wait_ready(self):
         line = self.read_line()
         if line != "ready":
             raise Unavailable(f"{self.name} said '{line}' instead of 'ready'")
 
-    def ask(self, request):
+    def send(self, request):
         try:
             self.process.stdin.write(f"{request}\n")
             self.process.stdin.flush()
         except BrokenPipeError:
             raise Unavailable(f"{self.name} has ended") from None
+
+    def ask(self, request):
+        self.send(request)
         return json.loads(self.read_line())
 
     def stop(self):
@@ -60,11 +71,23 @@ class Program:
             self.process.stdin.close()
         except BrokenPipeError:
             pass
+        self.process.stdout.close()
         try:
             self.process.wait(timeout=10)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+
+def start_peers(commands, threads=None):
+    """Starts {name: command} all at once, since their imports take seconds. ([programs], {name: why not})"""
+    programs, skipped = [], {}
+    for name, command in commands.items():
+        try:
+            programs.append(Program(name, command, threads))
+        except Unavailable as error:
+            skipped[name] = str(error)
+    return programs, skipped
 
 
 def statistic(values):

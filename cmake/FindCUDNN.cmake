@@ -5,13 +5,9 @@
 # `libcudnn.so.9` but no `libcudnn.so`.
 
 set(_cudnn_hints ${CUDAToolkit_INCLUDE_DIRS} ${CUDAToolkit_LIBRARY_DIR} ${CUDAToolkit_LIBRARY_ROOT})
-find_program(CUDNN_PYTHON python3 DOC "Python whose site-packages are searched for cuDNN")
-mark_as_advanced(CUDNN_PYTHON)
-if(CUDNN_PYTHON AND NOT CUDNN_INCLUDE_DIR)
-  execute_process(COMMAND "${CUDNN_PYTHON}" -c "import sysconfig, site; print(';'.join(dict.fromkeys(\
-p + '/nvidia/cudnn' for p in [sysconfig.get_path('purelib'), site.getusersitepackages()])))"
-    OUTPUT_VARIABLE _cudnn_python_roots OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
-endif()
+include("${CMAKE_CURRENT_LIST_DIR}/NvidiaPythonFolders.cmake")
+nvidia_python_folders(_cudnn_python_roots)
+list(TRANSFORM _cudnn_python_roots APPEND "/cudnn")
 
 find_path(CUDNN_INCLUDE_DIR cudnn.h
   HINTS ${CUDNN_ROOT} ENV CUDNN_ROOT ${_cudnn_hints}

@@ -45,6 +45,7 @@ set(CMAKE_CUDA_STANDARD_REQUIRED ON)
 set(CMAKE_CUDA_EXTENSIONS OFF)
 enable_language(CUDA)
 find_package(CUDAToolkit 12 REQUIRED)
+find_package(CUBLASLT REQUIRED)
 find_package(CUDNN 9 REQUIRED)
 message(STATUS "CUDA backend: nvcc ${CMAKE_CUDA_COMPILER_VERSION}, cuDNN ${CUDNN_VERSION}, "
                "architectures ${CMAKE_CUDA_ARCHITECTURES}")

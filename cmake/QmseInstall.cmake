@@ -27,6 +27,7 @@ configure_package_config_file("${CMAKE_CURRENT_LIST_DIR}/qmseConfig.cmake.in" "$
                               INSTALL_DESTINATION "${qmse_package_dir}" NO_SET_AND_CHECK_MACRO)
 write_basic_package_version_file("${PROJECT_BINARY_DIR}/qmseConfigVersion.cmake" COMPATIBILITY SameMinorVersion)
 install(FILES "${PROJECT_BINARY_DIR}/qmseConfig.cmake" "${PROJECT_BINARY_DIR}/qmseConfigVersion.cmake"
-              "${CMAKE_CURRENT_LIST_DIR}/FindDNNL.cmake" "${CMAKE_CURRENT_LIST_DIR}/FindCUDNN.cmake"
+              "${CMAKE_CURRENT_LIST_DIR}/FindDNNL.cmake" "${CMAKE_CURRENT_LIST_DIR}/FindCUBLASLT.cmake" "${CMAKE_CURRENT_LIST_DIR}/FindCUDNN.cmake"
+              "${CMAKE_CURRENT_LIST_DIR}/NvidiaPythonFolders.cmake"
         DESTINATION "${qmse_package_dir}")
 install(EXPORT qmseTargets NAMESPACE qmse:: DESTINATION "${qmse_package_dir}")

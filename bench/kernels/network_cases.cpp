@@ -1,6 +1,5 @@
 #include "bench/kernels/cases.h"
 #include "kernels/adam/adam.h"
-#include "kernels/bias_activation/bias_activation.h"
 #include "kernels/bias_relu_max_pool/bias_relu_max_pool.h"
 #include "kernels/epoch_metrics/epoch_metrics.h"
 #include "kernels/gather_normalize/gather_normalize.h"
@@ -61,19 +60,17 @@ void add_pool_cases(std::vector<KernelCase>& cases, const MaxPool2dShape& shape)
                      auto* choice = arrays.zeros<std::uint8_t>(out);
                      return [=, &context] { bias_relu_max_pool_forward(context, shape, x, bias, y, choice); };
                    }});
+  // The bias gradient comes with it, from the same pass.
   cases.push_back({"bias_relu_max_pool backward", text(shape), formula, 4 * in + 5 * out,
                    [=](CudaContext& context, Arrays& arrays) -> Work {
                      const float* dy = arrays.floats(out);
                      const std::uint8_t* choice = arrays.bytes(out, 4);
                      auto* dx = arrays.zeros<float>(in);
-                     return [=, &context] { bias_relu_max_pool_backward(context, shape, dy, choice, dx); };
-                   }});
-  const BiasShape bias_shape{shape.batch, shape.channels, shape.in_height * shape.in_width};
-  cases.push_back({"bias_gradient", text(shape), "4 N C H W + 4 C", 4 * in + 4 * shape.channels,
-                   [=](CudaContext& context, Arrays& arrays) -> Work {
-                     const float* dy = arrays.floats(in);
                      auto* db = arrays.zeros<float>(shape.channels);
-                     return [=, &context] { bias_gradient(context, bias_shape, dy, db); };
+                     auto* partials = arrays.zeros<double>(pool_backward_partials(shape));
+                     return [=, &context] {
+                       bias_relu_max_pool_backward(context, shape, dy, choice, dx, db, partials);
+                     };
                    }});
 }
 
@@ -116,10 +113,9 @@ KernelCase metrics_case(std::int64_t batch) {
             const float* loss = arrays.floats(batch);
             const float* residual_sq = arrays.floats(batch);
             const std::int32_t* correct = arrays.labels(batch, 2);
-            const double* norm_sq = arrays.number(1);
             auto* metrics = arrays.zeros<EpochMetrics>(1);
             return [=, &context] {
-              accumulate_metrics(context, batch, loss, residual_sq, correct, norm_sq, metrics);
+              accumulate_metrics(context, batch, loss, residual_sq, correct, false, metrics);
             };
           }};
 }
@@ -139,11 +135,12 @@ std::vector<KernelCase> network_cases() {
     cases.push_back(adam_case(images));
   }
   for (const std::int64_t batch : {64, 256, 1024, 4096}) cases.push_back(metrics_case(batch));
-  cases.push_back({"advance", "1", "64", 64, [](CudaContext& context, Arrays& arrays) -> Work {
+  cases.push_back({"advance", "1", "88", 88, [](CudaContext& context, Arrays& arrays) -> Work {
                      // The counter's index runs on, so the rates are as many as it can be asked for.
                      const double* rates = arrays.zeros<double>(1 << 20);
                      auto* counter = arrays.zeros<StepCounter>(1);
-                     return [=, &context] { advance(context, 1, rates, counter); };
+                     auto* metrics = arrays.zeros<EpochMetrics>(1);
+                     return [=, &context] { advance(context, 1, rates, false, counter, metrics); };
                    }});
   return cases;
 }

@@ -53,6 +53,12 @@ void add_bias_case(std::vector<KernelCase>& cases, const BiasShape& shape) {
                        bias_activation_forward(context, shape, Activation::relu, x, bias, y);
                      };
                    }});
+  cases.push_back({"bias_gradient", name, "4 N C inner + 4 C", 4 * n + 4 * shape.channels,
+                   [=](CudaContext& context, Arrays& arrays) -> Work {
+                     const float* dy = arrays.floats(n);
+                     auto* db = arrays.zeros<float>(shape.channels);
+                     return [=, &context] { bias_gradient(context, shape, dy, db); };
+                   }});
 }
 
 void add_softmax_cases(std::vector<KernelCase>& cases, std::int64_t rows, std::int64_t columns) {

@@ -10,7 +10,7 @@ import time
 
 import numpy
 
-from state import LEARNING_RATE, MOMENTUM, read_safetensors, serve, unavailable
+from state import LEARNING_RATE, MOMENTUM, read_safetensors, serve, unavailable, wait_for_turn
 
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # others use the same GPU
 try:
@@ -131,6 +131,7 @@ def main():
     if arguments.device == "cpu":
         jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_default_matmul_precision", {"fp32": "highest", "tf32": "tensorfloat32"}[arguments.math])
+    wait_for_turn()
     try:
         if arguments.device != "cpu" and jax.default_backend() != "gpu":
             unavailable(f"JAX {jax.__version__} sees no GPU")

@@ -7,7 +7,7 @@ small case with our v, our losses and our gradient; and its own v must be unit v
 import argparse
 import time
 
-from state import read_safetensors, serve, unavailable
+from state import read_safetensors, serve, unavailable, wait_for_turn
 
 try:
     import torch
@@ -117,6 +117,7 @@ def main():
         if device.type == "cuda":
             torch.cuda.synchronize()
 
+    wait_for_turn()
     try:
         output = torch.randn(arguments.batch, arguments.classes, device=device)
         if arguments.targets == "dense":

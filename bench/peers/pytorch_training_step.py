@@ -9,7 +9,7 @@ set in memory would write. On a GPU they stay bytes in its memory, and a step ga
 import argparse
 import time
 
-from state import LEARNING_RATE, MOMENTUM, read_safetensors, serve, unavailable
+from state import LEARNING_RATE, MOMENTUM, read_safetensors, serve, unavailable, wait_for_turn
 
 try:
     import torch
@@ -197,6 +197,7 @@ def main():
     torch.backends.cudnn.allow_tf32 = arguments.math == "tf32"
     torch.backends.cudnn.benchmark = True  # the fastest algorithms, by timing
 
+    wait_for_turn()
     try:
         training = Training(arguments, device)
     except Exception as error:  # a compiler's or a capture's failure has many types; the other programs go on
