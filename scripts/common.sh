@@ -10,6 +10,16 @@ fail() {
 }
 have() { command -v "$1" >/dev/null 2>&1; }
 
+# The folders `nvidia` of python3's site-packages, where NVIDIA's Python packages lie: one a line, perhaps none.
+nvidia_python_folders() {
+  local folder
+  python3 -c "import site, sysconfig
+for path in dict.fromkeys([sysconfig.get_path('purelib'), *site.getsitepackages(), site.getusersitepackages()]):
+    print(path + '/nvidia')" 2>/dev/null | while IFS= read -r folder; do
+    if [[ -d "$folder" ]]; then printf '%s\n' "$folder"; fi
+  done
+}
+
 # The nvcc that CMake would take, or nothing.
 find_nvcc() {
   local candidate
@@ -23,14 +33,17 @@ find_nvcc() {
   return 1
 }
 
-# Succeeds where cuDNN's header lies in one of the places cmake/FindCUDNN.cmake looks first.
+# Succeeds where cuDNN's header lies in one of the places that cmake/FindCUDNN.cmake looks at.
 find_cudnn() {
-  local nvcc_root folder
+  local nvcc_root folder header
   nvcc_root="$(dirname "$(dirname "$(find_nvcc || echo /nonexistent/bin/nvcc)")")"
-  for folder in "${CUDNN_ROOT:-/nonexistent}" "$nvcc_root" /usr/local/cuda /usr/local /usr; do
+  while IFS= read -r folder; do
     for header in "$folder/include/cudnn.h" "$folder/include/$(uname -m)-linux-gnu/cudnn.h"; do
-      [[ -e "$header" ]] && return 0
+      if [[ -e "$header" ]]; then return 0; fi
     done
-  done
+  done < <(
+    printf '%s\n' "${CUDNN_ROOT:-/nonexistent}" "$nvcc_root" /usr/local/cuda /usr/local /usr
+    nvidia_python_folders | sed 's|$|/cudnn|'
+  )
   return 1
 }

@@ -1,0 +1,52 @@
+"""Writes what scripts/gpu-check finds on a machine: the GPU and its clocks, driver, toolkit and libraries, as JSON."""
+import argparse
+import json
+import os
+import re
+import subprocess
+
+import turns
+
+GPU_FIELDS = ["name", "driver_version", "compute_cap", "memory.total", "pstate", "clocks.sm", "clocks.mem",
+              "clocks.max.sm", "clocks.max.mem", "power.limit", "temperature.gpu", "ecc.mode.current",
+              "persistence_mode"]
+
+
+def output_of(command):
+    try:
+        run = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return run.stdout.strip() if run.returncode == 0 else ""
+
+
+def gpu():
+    index = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    # One by one: nvidia-smi answers nothing at all where it does not know one of several fields.
+    values = {
+        field: output_of(["nvidia-smi", "-i", index, f"--query-gpu={field}", "--format=csv,noheader"])
+        for field in GPU_FIELDS
+    }
+    return {field: value for field, value in values.items() if value}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--nvcc", required=True)
+    parser.add_argument("--qmse", required=True, help="the program, for its list of libraries")
+    parser.add_argument("--json", required=True)
+    arguments = parser.parse_args()
+    version = re.search(r"release ([\d.]+), V([\d.]+)", output_of([arguments.nvcc, "--version"]))
+    record = {
+        "revision": turns.git_revision(),
+        "gpu": gpu(),
+        "nvcc": version.group(2) if version else "unknown",
+        "info": output_of([arguments.qmse, "info"]).splitlines(),
+    }
+    with open(arguments.json, "w") as file:
+        json.dump(record, file, indent=1)
+        file.write("\n")
+
+
+if __name__ == "__main__":
+    main()
