@@ -1,6 +1,5 @@
 """Writes what scripts/gpu-check finds on a machine: the GPU and its clocks, driver, toolkit and libraries, as JSON."""
 import argparse
-import json
 import os
 import re
 import subprocess
@@ -43,9 +42,7 @@ def main():
         "nvcc": version.group(2) if version else "unknown",
         "info": output_of([arguments.qmse, "info"]).splitlines(),
     }
-    with open(arguments.json, "w") as file:
-        json.dump(record, file, indent=1)
-        file.write("\n")
+    turns.write_json(arguments.json, record)
 
 
 if __name__ == "__main__":

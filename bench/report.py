@@ -39,7 +39,7 @@ def clocks(text):
 
 def training(folder):
     lines = read(os.path.join(folder, "train-graph"), "metrics.jsonl")
-    if lines is None:
+    if not lines:
         return None
     plain = read(os.path.join(folder, "train-no-graph"), "metrics.jsonl") or ""
     return {

@@ -118,9 +118,21 @@ def steps_for(program, seconds, least=2):
 
 
 def git_revision():
+    """QMSE_REVISION, where it is set: copies of the checkout may lack git."""
+    if os.environ.get("QMSE_REVISION"):
+        return os.environ["QMSE_REVISION"]
     folder = os.path.dirname(os.path.abspath(__file__))
     command = ["git", "-C", folder, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         return subprocess.run(command, capture_output=True, text=True).stdout.strip() or "unknown"
     except OSError:
         return "unknown"
+
+
+def write_json(path, record):
+    """Whole or not at all; drivers write after every case, so that a run broken off leaves what it has."""
+    if path:
+        with open(path + ".tmp", "w") as file:
+            json.dump(record, file, indent=1)
+            file.write("\n")
+        os.replace(path + ".tmp", path)
