@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 
+#include "data/cifar.h"
 #include "data/idx.h"
 #include "engine/in_quotes.h"
 #include "kernels/core/error.h"
@@ -13,24 +14,31 @@ struct Row {
   const char* name;
   const char* folder;  // its name under each place
   const char* source;  // how a person gets the files
-  ImageDataset (*read)(const std::filesystem::path& directory, Split split);
+  ImageDataset (*read)(const std::filesystem::path& directory, Split split, LabelKind labels);
+  bool has_coarse_labels = false;
 };
 
-ImageDataset read_mnist(const std::filesystem::path& directory, Split split) {
+ImageDataset read_mnist(const std::filesystem::path& directory, Split split, LabelKind) {
   return read_idx_dataset(directory, split, "mnist", {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"});
 }
 
 // Class names: https://github.com/zalandoresearch/fashion-mnist, "Labels".
-ImageDataset read_fashion_mnist(const std::filesystem::path& directory, Split split) {
+ImageDataset read_fashion_mnist(const std::filesystem::path& directory, Split split, LabelKind) {
   return read_idx_dataset(directory, split, "fashion-mnist",
                           {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt",
                            "Sneaker", "Bag", "Ankle boot"});
+}
+
+ImageDataset read_cifar10_fine(const std::filesystem::path& directory, Split split, LabelKind) {
+  return read_cifar10(directory, split);
 }
 
 constexpr Row kRows[] = {
     {"mnist", "mnist", "put its four IDX files there", read_mnist},
     {"fashion-mnist", "fashion-mnist",
      "install Debian's package dataset-fashion-mnist or put its four IDX files there", read_fashion_mnist},
+    {"cifar10", "cifar-10-batches-bin", "unpack cifar-10-binary.tar.gz there", read_cifar10_fine},
+    {"cifar100", "cifar-100-binary", "unpack cifar-100-binary.tar.gz there", read_cifar100, true},
 };
 
 const Row& row_of(std::string_view name) {
@@ -88,8 +96,19 @@ std::filesystem::path find_data_directory(std::string_view name, const std::stri
                 "; " + advice);
 }
 
-ImageDataset load_dataset(std::string_view name, const std::filesystem::path& directory, Split split) {
-  return row_of(name).read(directory, split);
+LabelKind parse_label_kind(std::string_view text, std::string_view dataset) {
+  if (text == "fine") return LabelKind::fine;
+  if (text != "coarse") throw ConfigError("unknown labels " + in_quotes(text) + "; known: fine, coarse");
+  if (!row_of(dataset).has_coarse_labels) {
+    throw ConfigError("--labels coarse is for --dataset cifar100; " + std::string(dataset) +
+                      " has one kind of labels");
+  }
+  return LabelKind::coarse;
+}
+
+ImageDataset load_dataset(std::string_view name, const std::filesystem::path& directory, Split split,
+                          LabelKind labels) {
+  return row_of(name).read(directory, split, labels);
 }
 
 }  // namespace qmse

@@ -11,7 +11,7 @@
 
 namespace qmse {
 
-// The names load_dataset() takes: "mnist", "fashion-mnist".
+// The names load_dataset() takes: "mnist", "fashion-mnist", "cifar10", "cifar100".
 std::vector<std::string> dataset_names();
 
 // Where data sets are looked for. Each folder holds one folder per data set, for example <folder>/mnist.
@@ -30,8 +30,12 @@ DataPlaces data_places_from_environment();
 std::filesystem::path find_data_directory(std::string_view name, const std::string& explicit_directory,
                                           const DataPlaces& places = data_places_from_environment());
 
+// "fine" or "coarse". ConfigError for anything else, and for coarse labels of a data set without them.
+LabelKind parse_label_kind(std::string_view text, std::string_view dataset);
+
 // Reads one split of data set `name` from `directory`, as found by find_data_directory(). ConfigError for an
 // unknown name, IoError and DataError as the reader finds them.
-ImageDataset load_dataset(std::string_view name, const std::filesystem::path& directory, Split split);
+ImageDataset load_dataset(std::string_view name, const std::filesystem::path& directory, Split split,
+                          LabelKind labels = LabelKind::fine);
 
 }  // namespace qmse

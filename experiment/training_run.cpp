@@ -151,7 +151,7 @@ class TrainingRun::Impl {
     const TrainingImages images = load_training_images(config());
     settings_.set_data(images.data);
     notice(images.train.name + ": " + std::to_string(images.train.count) + " training and " +
-           std::to_string(images.test.count) + " test images from " + images.data + "/" + images.train.name);
+           std::to_string(images.test.count) + " test images from " + images.directory);
     parts_ = std::make_unique<Parts>(config(), *context_, images);
     const std::int64_t steps = parts_->loop.steps_per_epoch();
     settings_.set_total_steps(steps);
