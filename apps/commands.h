@@ -15,6 +15,7 @@ struct Command {
 Command add_train(CLI::App& program);
 Command add_evaluate(CLI::App& program);
 Command add_trace(CLI::App& program);
+Command add_data(CLI::App& program);
 Command add_info(CLI::App& program);
 
 }  // namespace qmse::app

@@ -53,7 +53,7 @@ int run(int argc, char** argv) {
       "  qmse evaluate --weights runs/first/model.safetensors --dataset fashion-mnist\n"
       "and see qmse train --help.");
   const std::vector<Command> commands = {add_train(program), add_evaluate(program), add_trace(program),
-                                         add_info(program)};
+                                         add_data(program), add_info(program)};
   for (const Command& command : commands) command.parser->allow_extras();
 
   try {
@@ -69,13 +69,17 @@ int run(int argc, char** argv) {
     return check_output(command.action());
   }
   std::vector<std::string> names;
-  for (const Command& command : commands) names.push_back(command.parser->get_name());
+  std::string choice;
+  for (const Command& command : commands) {
+    names.push_back(command.parser->get_name());
+    choice += (choice.empty() ? "" : &command == &commands.back() ? " or " : ", ") + names.back();
+  }
   const std::vector<std::string> words = program.remaining();
-  if (words.empty()) throw ConfigError("which command? train, evaluate, trace or info; see qmse --help");
+  if (words.empty()) throw ConfigError("which command? " + choice + "; see qmse --help");
   const std::string near = nearest(words.front(), names);
   throw ConfigError("unknown command '" + words.front() + "'" +
-                    (near.empty() ? "" : " (did you mean '" + near + "'?)") +
-                    ": use train, evaluate, trace or info; see qmse --help");
+                    (near.empty() ? "" : " (did you mean '" + near + "'?)") + ": use " + choice +
+                    "; see qmse --help");
 }
 
 }  // namespace

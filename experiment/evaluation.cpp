@@ -29,6 +29,11 @@ EvaluationReport evaluate(const TrainConfig& config, const std::filesystem::path
                     " in " + std::to_string(card.model.classes) + " classes; " + images.name + " has " +
                     to_string(shape) + " in " + std::to_string(images.classes()));
   }
+  if (card.dataset == images.name && card.class_names != images.class_names) {
+    throw DataError(in_quotes(weights_file) +
+                    ": its model was trained on classes of other names than those of " + images.name +
+                    "; evaluate it on the classes it knows");
+  }
   const ResidentDataset<float> data(*context, images, card.normalization);
   const Sequential model = make_model(card.model);
   ParameterStore store(*context, DType::f32, model.parameters());

@@ -80,9 +80,9 @@ std::string describe_machine(Context& context) {
 TrainingImages load_training_images(const TrainConfig& config) {
   const std::filesystem::path directory = find_data_directory(config.dataset, config.data);
   TrainingImages images;
-  images.data = directory.parent_path().string();
+  images.data = data_option(config.dataset, directory);
   make_absolute(images.data);
-  images.directory = images.data + "/" + directory.filename().string();
+  images.directory = find_data_directory(config.dataset, images.data);
   const LabelKind labels = parse_label_kind(config.labels, config.dataset);
   images.train = load_dataset(config.dataset, directory, Split::train, labels);
   images.test = load_dataset(config.dataset, directory, Split::test, labels);

@@ -43,9 +43,9 @@ std::string describe_machine(Context& context);
 struct TrainingImages {
   ImageDataset train, test;
   Normalization normalization;
-  Shape shape;            // of one image, [C, H, W]
-  std::string data;       // the folder that holds the data set's folder
-  std::string directory;  // that one
+  Shape shape;                      // of one image, [C, H, W]
+  std::string data;                 // what --data has to be to find them
+  std::filesystem::path directory;  // where they lie
 };
 
 // Both splits of config.dataset, the first train_limit of the training images. IoError, DataError;
