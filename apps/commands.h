@@ -16,6 +16,7 @@ Command add_train(CLI::App& program);
 Command add_evaluate(CLI::App& program);
 Command add_trace(CLI::App& program);
 Command add_data(CLI::App& program);
+Command add_data_fetch(CLI::App& data);
 Command add_info(CLI::App& program);
 
 }  // namespace qmse::app

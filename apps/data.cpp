@@ -150,10 +150,14 @@ Command add_data(CLI::App& program) {
   shown.out = add_text_option(*show, "--out", "FILE.png", "Options", "where the picture goes");
   commands.push_back({show, with_name(shown.name, shown)});
 
-  parser->footer("Example\n  qmse data show cifar10 --count 40 --seed 1 --out cifar10.png");
+  commands.push_back(add_data_fetch(*parser));
+
+  const std::string example =
+      "Example\n  qmse data fetch cifar10\n  qmse data show cifar10 --count 40 --seed 1 --out cifar10.png";
+  parser->footer(example);
   for (const Command& command : commands) {
     command.parser->allow_extras();
-    if (command.parser != verifier) command.parser->footer("");
+    if (command.parser->get_footer() == program.get_footer()) command.parser->footer("");
   }
   return {parser, [parser, commands] {
             std::string choice;

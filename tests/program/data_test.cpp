@@ -1,5 +1,7 @@
 // Training and evaluation on the data sets that are no IDX files, as a person runs them.
 #include <algorithm>
+#include <csignal>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "data/image_file.h"
@@ -8,6 +10,7 @@
 #include "tests/data/tiny_cifar.h"
 #include "tests/program/run_program.h"
 #include "tests/support/catch.h"
+#include "tests/support/local_server.h"
 
 using namespace qmse;
 using namespace qmse::test;
@@ -187,4 +190,54 @@ TEST_CASE("program: wrong use of qmse data is one line and exit code 2") {
     CHECK(result.error.find(each.part) != std::string::npos);
     CHECK(std::count(result.error.begin(), result.error.end(), '\n') == 1);
   }
+}
+
+TEST_CASE("program: data fetch says what went wrong, keeps nothing false, and can be stopped") {
+  if (!kHaveSha256) {
+    CHECK(run_program({"data", "fetch", "mnist", "--out", "x"}).code == 2);
+    return;
+  }
+  for (const char* name : {"http_proxy", "all_proxy", "ALL_PROXY"}) ::unsetenv(name);
+  const World world;
+  const auto words = [&](const LocalServer& server) {
+    return Words{"data", "fetch", "mnist", "--mirror", server.url(), "--out", world.path("out")};
+  };
+  {
+    const LocalServer lying([](const Request&) { return Answer{.body = "no such data"}; });
+    const Result result = run_program(words(lying));
+    CHECK(result.code == 1);
+    CHECK(result.out.find(lying.url() + "train-images-idx3-ubyte.gz") != std::string::npos);
+    CHECK(result.error.find("not the official data set") != std::string::npos);
+    CHECK(std::count(result.error.begin(), result.error.end(), '\n') == 1);
+    CHECK(std::filesystem::is_empty(world.folder / "out"));
+  }
+  const LocalServer stalling(
+      [](const Request&) { return Answer{.body = std::string(9000, 'x'), .cut = 5000, .stall = true}; });
+  Process process(words(stalling), world.folder / "stderr");
+  REQUIRE(process.wait_for("train-images"));
+  process.signal(SIGINT);
+  CHECK(process.finish() == 130);
+  CHECK(process.out.find("goes on from here") != std::string::npos);
+  CHECK(read_bytes(world.folder / "stderr") == "");
+  CHECK_FALSE(std::filesystem::exists(world.folder / "out/mnist"));
+  CHECK(run_program({"data", "fetch", "cifar"}).code == 2);
+  CHECK(run_program({"data", "fetch"}).code == 2);
+}
+
+TEST_CASE("program: data fetch brings the official MNIST of QMSE_DATA through a local server") {
+  const char* data = std::getenv("QMSE_DATA");
+  const std::filesystem::path folder = std::filesystem::path(data != nullptr ? data : "") / "mnist";
+  if (!kHaveSha256 || !std::filesystem::exists(folder / "train-images-idx3-ubyte.gz")) {
+    WARN("[skipped: QMSE_DATA names no folder that holds mnist, compressed]");
+    return;
+  }
+  const World world;
+  const LocalServer server(
+      [&](const Request& request) { return Answer{.body = read_bytes(folder / request.target.substr(1))}; });
+  const Result result =
+      run_program({"data", "fetch", "mnist", "--mirror", server.url(), "--out", world.path("out")});
+  CHECK(result.error == "");
+  CHECK(result.code == 0);
+  CHECK(result.out.find("official by SHA-256") != std::string::npos);
+  CHECK(run_program({"data", "verify", "mnist", "--data", world.path("out")}).code == 0);
 }
