@@ -76,23 +76,32 @@ std::string hex(std::uint32_t value) {
   return text;
 }
 
-// The ranges of records whose CRC-32 is not the official one, "300-399, 800-999"; "" for none.
-std::string differing_records(const fs::path& path, const KnownFile& known) {
+// What CRC-32s say of a file.
+struct Checked {
+  std::string differing;  // the ranges of records that are not the official ones, "300-399, 800-999"
+  std::string unchecked;  // CRC-32 of what is left out of the checks
+};
+
+Checked check_records(const fs::path& path, const KnownFile& known) {
   Content content(path, true);
   std::vector<unsigned char> bytes(
       std::max<std::size_t>(known.header, std::size_t{known.record} * known.block));
   content.read(bytes.data(), known.header);
   const std::uint64_t records = (known.bytes - known.header) / known.record;
   std::vector<std::pair<std::uint64_t, std::uint64_t>> ranges;  // first and last record
+  uLong left_out = crc32(0, nullptr, 0);
   for (std::uint64_t first = 0; first < records; first += known.block) {
     const std::uint64_t count = std::min<std::uint64_t>(known.block, records - first);
     const std::size_t got = content.read(bytes.data(), count * known.record);
     auto skipped = std::lower_bound(known.unchecked.begin(), known.unchecked.end(), first);
     uLong crc = crc32(0, nullptr, 0);
     for (std::uint64_t i = 0; i < got / known.record; ++i) {
+      const unsigned char* record = bytes.data() + i * known.record;
       const bool skip = skipped != known.unchecked.end() && *skipped == first + i;
-      if (skip) ++skipped;
-      crc = crc32(crc, bytes.data() + i * known.record, skip ? 1 : known.record);
+      crc = crc32(crc, record, skip ? 1 : known.record);
+      if (!skip) continue;
+      left_out = crc32(left_out, record + 1, known.record - 1);
+      ++skipped;
     }
     const bool equal =
         got == count * known.record &&
@@ -110,7 +119,7 @@ std::string differing_records(const fs::path& path, const KnownFile& known) {
   }
   if (ranges.size() > kMostRanges)
     text += " and " + std::to_string(ranges.size() - kMostRanges) + " ranges more";
-  return text;
+  return {text, hex(static_cast<std::uint32_t>(left_out))};
 }
 
 std::string unchecked_records(const KnownFile& known) {
@@ -120,10 +129,9 @@ std::string unchecked_records(const KnownFile& known) {
   return text;
 }
 
-// Where SHA-256 does not say, CRC-32 does but for the unchecked records.
 struct Compared {
   FileContent content;
-  bool confirmed = true;
+  bool confirmed = true;  // false where all that CRC-32s cover is official, and nothing says more
 };
 
 Compared compare(const fs::path& directory, const KnownSet& set, const KnownFile& known) {
@@ -131,23 +139,29 @@ Compared compare(const fs::path& directory, const KnownSet& set, const KnownFile
   Compared result{read_whole(path, known.name, true)};
   FileContent& content = result.content;
   if (kHaveSha256 && content.sha256 == known.sha256) return result;
+  const std::string copied = unchecked_records(known) + " hold " + set.unchecked_hold;
   if (kHaveSha256 && known.copy_sha256 != nullptr && content.sha256 == known.copy_sha256) {
     content.known_copy = true;
-    content.difference = unchecked_records(known) + " hold " + set.unchecked_hold;
+    content.difference = copied;
     return result;
   }
   if (content.bytes != known.bytes) {
     content.difference = "it has " + std::to_string(content.bytes) + " bytes where the official file has " +
                          std::to_string(known.bytes);
   }
-  if (const std::string records = differing_records(path, known); !records.empty()) {
-    content.difference += (content.difference.empty() ? "" : "; ") + ("somewhere in records " + records);
+  const Checked checked = check_records(path, known);
+  if (!checked.differing.empty()) {
+    content.difference +=
+        (content.difference.empty() ? "" : "; ") + ("somewhere in records " + checked.differing);
   }
+  const bool is_copied = known.copy_check != nullptr && checked.unchecked == known.copy_check;
   if (!content.difference.empty()) {
-    if (!known.unchecked.empty()) content.difference += "; not compared: " + unchecked_records(known);
-    return result;
-  }
-  if (kHaveSha256) {
+    if (!known.unchecked.empty())
+      content.difference += "; " + (is_copied ? copied : "not compared: " + unchecked_records(known));
+  } else if (is_copied) {
+    content.known_copy = true;
+    content.difference = copied;
+  } else if (kHaveSha256) {
     content.difference =
         known.unchecked.empty() ? "in its header" : "in one or more of " + unchecked_records(known);
   } else {

@@ -17,8 +17,10 @@ struct KnownFile {
   std::uint32_t header, record, block;
   const char* checks;
   std::span<const std::uint16_t> unchecked = {};
-  // The same file of a copy that is known to differ in the unchecked records alone; null where there is none.
+  // The same file of a copy that is known to differ in the unchecked records alone, and the CRC-32 of what is
+  // left out of the checks there; null where there is none.
   const char* copy_sha256 = nullptr;
+  const char* copy_check = nullptr;
 };
 
 struct KnownSet {

@@ -131,10 +131,12 @@ TEST_CASE("program: data list, verify and show") {
   const World world;
   write_cifar10(world.folder / "data/cifar-10-batches-bin", 10);
   write_class_folders(world.folder / "own", 2);
+  const char* former = std::getenv("QMSE_DATA");
+  const std::string saved = former != nullptr ? former : "";
   REQUIRE(::setenv("QMSE_DATA", world.path("data").c_str(), 1) == 0);
   const Result list = run_program({"data", "list"});
   const Result verified = run_program({"data", "verify", "cifar10"});
-  ::unsetenv("QMSE_DATA");
+  former != nullptr ? ::setenv("QMSE_DATA", saved.c_str(), 1) : ::unsetenv("QMSE_DATA");
   CHECK(list.code == 0);
   CHECK(list.out.find(world.path("data") + "/cifar-10-batches-bin") != std::string::npos);
   CHECK(list.out.find("qmse data fetch cifar100") != std::string::npos);
