@@ -44,7 +44,8 @@ class FetchDisplay {
 int fetch(const std::string& name, const std::string& mirror, const std::string& out) {
   FetchPlan plan = fetch_plan(name);
   if (!mirror.empty()) plan.mirror = mirror;
-  const std::string folder = out.empty() ? data_places_from_environment().cache : out;
+  const DataPlaces places = data_places_from_environment();
+  const std::string folder = !out.empty() ? out : !places.variable.empty() ? places.variable : places.cache;
   if (folder.empty()) throw ConfigError("there is no home folder to fetch into: name a folder with --out");
   FetchDisplay display;
   DownloadOptions options;
@@ -77,8 +78,9 @@ Command add_data_fetch(CLI::App& data) {
   const CLI::Option* mirror =
       add_text_option(*parser, "--mirror", "URL", "Options",
                       "where the files lie instead of the usual place; their names are added to it");
-  const CLI::Option* out = add_text_option(*parser, "--out", "DIR", "Options",
-                                           "folder that gets the data set's folder [~/.cache/qmse]");
+  const CLI::Option* out = add_text_option(
+      *parser, "--out", "DIR", "Options",
+      "folder that gets the data set's folder [QMSE_DATA where it is set, else ~/.cache/qmse]");
   parser->footer(
       "Nothing appears under its name before its SHA-256 is that of the official data set. An interrupted "
       "download\n"

@@ -215,13 +215,19 @@ TEST_CASE("program: data fetch says what went wrong, keeps nothing false, and ca
   }
   const LocalServer stalling(
       [](const Request&) { return Answer{.body = std::string(9000, 'x'), .cut = 5000, .stall = true}; });
-  Process process(words(stalling), world.folder / "stderr");
+  // Without --out it goes where training will look.
+  const char* former = std::getenv("QMSE_DATA");
+  const std::string saved = former != nullptr ? former : "";
+  REQUIRE(::setenv("QMSE_DATA", world.path("out").c_str(), 1) == 0);
+  Process process({"data", "fetch", "mnist", "--mirror", stalling.url()}, world.folder / "stderr");
   REQUIRE(process.wait_for("train-images"));
+  former != nullptr ? ::setenv("QMSE_DATA", saved.c_str(), 1) : ::unsetenv("QMSE_DATA");
   process.signal(SIGINT);
   CHECK(process.finish() == 130);
   CHECK(process.out.find("goes on from here") != std::string::npos);
   CHECK(read_bytes(world.folder / "stderr") == "");
   CHECK_FALSE(std::filesystem::exists(world.folder / "out/mnist"));
+  CHECK(std::filesystem::exists(world.folder / "out"));
   CHECK(run_program({"data", "fetch", "cifar"}).code == 2);
   CHECK(run_program({"data", "fetch"}).code == 2);
 }
