@@ -34,6 +34,7 @@ struct TrainingProgress {
   std::int64_t step = 0, steps = 0;    // of the epoch
   double loss = 0, accuracy = 0;       // means
   double images_per_second = 0;
+  double seconds_left = 0;  // to the end of the run, estimated
 };
 
 // What a program may want to hear; each may be empty.
@@ -41,7 +42,8 @@ struct TrainingEvents {
   Logger notice = {};                                          // a choice that was made, one line
   std::function<void(const TrainingProgress&)> progress = {};  // at most ten times a second
   std::function<void(const EpochRecord&, std::int64_t epochs)> epoch = {};  // after each
-  std::function<bool()> stop = {};  // asked after each step: whether to write a checkpoint and return
+  std::function<bool()> stop = {};  // asked after each step (on a GPU after each launch of
+                                    // several): whether to write a checkpoint and return
 };
 
 enum class TrainingOutcome {

@@ -2,13 +2,15 @@
 //
 // On the CPU the batch is worked through in chunks small enough for the cache, so the convolution's output
 // never reaches memory; on CUDA cuDNN's convolution is followed by the bias_relu_max_pool kernel. Same
-// values, bit for bit, as conv2d, bias_activation and max_pool2d one after the other on the same backend.
+// values, bit for bit, as conv2d, bias_activation and max_pool2d one after the other on the same backend; on
+// CUDA the bias gradient alone is summed in another order.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 
 #include "kernels/conv2d/conv2d.h"
+#include "kernels/core/backward_needs.h"
 #include "kernels/core/context.h"
 #include "kernels/core/layout.h"
 #include "kernels/max_pool2d/max_pool2d.h"
@@ -38,9 +40,11 @@ class ConvBlock {
 };
 
 template <class T>
-std::unique_ptr<ConvBlock<T>> make_conv_block(CpuContext& context, const ConvBlockShape& shape);
+std::unique_ptr<ConvBlock<T>> make_conv_block(CpuContext& context, const ConvBlockShape& shape,
+                                              BackwardNeeds needs = {});
 template <class T>
-std::unique_ptr<ConvBlock<T>> make_conv_block(CudaContext& context, const ConvBlockShape& shape);  // f32 only
+std::unique_ptr<ConvBlock<T>> make_conv_block(CudaContext& context, const ConvBlockShape& shape,
+                                              BackwardNeeds needs = {});  // f32 only
 
 // The layout this backend would like between two blocks whose border has `channels` channels: `blocked` only
 // where both sides gain from it.
