@@ -87,6 +87,10 @@ TrainingImages load_training_images(const TrainConfig& config) {
   images.data = data_option(config.dataset, directory);
   make_absolute(images.data);
   images.directory = find_data_directory(config.dataset, images.data);
+  // Takes as long as loading, so that beside it it costs little.
+  images.content = std::async(std::launch::async, [name = config.dataset, directory] {
+                     return examine_content(name, directory);
+                   }).share();
   const LabelKind labels = parse_label_kind(config.labels, config.dataset);
   images.train = load_dataset(config.dataset, directory, Split::train, labels);
   images.test = load_dataset(config.dataset, directory, Split::test, labels);

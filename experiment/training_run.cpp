@@ -3,12 +3,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <future>
 #include <limits>
 #include <numeric>
 #include <vector>
 
-#include "data/content.h"
 #include "data/registry.h"
 #include "data/resident_dataset.h"
 #include "engine/in_quotes.h"
@@ -155,14 +153,9 @@ class TrainingRun::Impl {
   }
 
   void build() {
-    // Takes as long as loading, so that it costs little beside it.
-    content_ =
-        std::async(std::launch::async,
-                   [name = config().dataset, folder = find_data_directory(config().dataset, config().data)] {
-                     return examine_content(name, folder);
-                   });
     const TrainingImages images = load_training_images(config());
     settings_.set_data(images.data);
+    content_ = images.content;
     notice(images.train.name + ": " + std::to_string(images.train.count) + " training and " +
            std::to_string(images.test.count) + " test images from " + images.directory.string());
     parts_ = std::make_unique<Parts>(config(), *context_, images);
@@ -178,7 +171,7 @@ class TrainingRun::Impl {
 
   // What the results were obtained on: official data or something else.
   ConfigJson describe_data() {
-    const ContentReport content = content_.get();
+    const ContentReport& content = content_.get();
     if (content.kind == ContentKind::differs || content.kind == ContentKind::unconfirmed) {
       notice("these are not the official files of " + config().dataset + ": " + content.summary +
              " (qmse data verify " + config().dataset + " tells where)");
@@ -406,7 +399,7 @@ class TrainingRun::Impl {
   RunDirectory directory_;
   std::unique_ptr<Context> context_;
   std::unique_ptr<Parts> parts_;
-  std::future<ContentReport> content_;
+  std::shared_future<ContentReport> content_;
   TrainingPosition position_;
   JsonLines metrics_log_, steps_log_;
   double evaluation_seconds_ = 0;  // of the last epoch, all that were no steps; unknown in the first
