@@ -111,6 +111,7 @@ class TrainingRun::Impl {
     cut_logs();
     directory_.write_config(config());
     ConfigJson record = environment(*context_);
+    record["data"] = describe_data();
     for (const Tape::Choice& choice : parts_->loop.choices())
       record["algorithms"][choice.node] = choice.algorithm;
     directory_.record_environment(record, static_cast<std::int64_t>(position_.counter.step));
@@ -154,8 +155,9 @@ class TrainingRun::Impl {
   void build() {
     const TrainingImages images = load_training_images(config());
     settings_.set_data(images.data);
+    content_ = images.content;
     notice(images.train.name + ": " + std::to_string(images.train.count) + " training and " +
-           std::to_string(images.test.count) + " test images from " + images.data + "/" + images.train.name);
+           std::to_string(images.test.count) + " test images from " + images.directory.string());
     parts_ = std::make_unique<Parts>(config(), *context_, images);
     const std::int64_t steps = parts_->loop.steps_per_epoch();
     settings_.set_total_steps(steps);
@@ -165,6 +167,20 @@ class TrainingRun::Impl {
     }
     notice("model " + config().model + " with " + std::to_string(parts_->store.parameter_count()) +
            " parameters, loss " + config().loss + ", " + std::to_string(steps) + " steps an epoch");
+  }
+
+  // What the results were obtained on: official data or something else.
+  ConfigJson describe_data() {
+    const ContentReport& content = content_.get();
+    if (content.kind == ContentKind::differs || content.kind == ContentKind::unconfirmed) {
+      notice("these are not the official files of " + config().dataset + ": " + content.summary +
+             " (qmse data verify " + config().dataset + " tells where)");
+    }
+    ConfigJson json;
+    json["name"] = config().dataset;
+    if (!content.sha256.empty()) json["sha256"] = content.sha256;
+    json["content"] = content.summary;
+    return json;
   }
 
   void initialize_weights() {
@@ -383,6 +399,7 @@ class TrainingRun::Impl {
   RunDirectory directory_;
   std::unique_ptr<Context> context_;
   std::unique_ptr<Parts> parts_;
+  std::shared_future<ContentReport> content_;
   TrainingPosition position_;
   JsonLines metrics_log_, steps_log_;
   double evaluation_seconds_ = 0;  // of the last epoch, all that were no steps; unknown in the first
