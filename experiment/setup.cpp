@@ -8,6 +8,7 @@
 #include "losses/cross_entropy.h"
 #include "losses/mse.h"
 #include "losses/qmse.h"
+#include "losses/qmse_expected.h"
 #include "optim/adam.h"
 #include "optim/sgd.h"
 
@@ -44,9 +45,10 @@ std::unique_ptr<Loss> make_loss(const TrainConfig& config) {
   const Reduction reduction =
       config.reduction == "element_mean" ? Reduction::element_mean : Reduction::batch_mean;
   if (config.loss == "mse") return std::make_unique<MseLoss>(reduction);
+  if (config.loss == "qmse_expected") return std::make_unique<QmseExpectedLoss>(reduction);
   if (config.loss == "cross_entropy") return std::make_unique<CrossEntropyLoss>(reduction);
   if (config.loss != "qmse")
-    throw ConfigError("unknown loss '" + config.loss + "': use mse, qmse or cross_entropy");
+    throw ConfigError("unknown loss '" + config.loss + "': use mse, qmse, qmse_expected or cross_entropy");
   QmseOptions options;
   options.distribution = config.v_distribution == "rademacher" ? Direction::rademacher : Direction::sphere;
   options.scope = config.v_scope == "per_batch" ? DirectionScope::per_batch : DirectionScope::per_sample;
