@@ -85,7 +85,7 @@ ConfigJson to_json(const EpochRecord& record) {
 
 class TrainingRun::Impl {
  public:
-  Impl(const ConfigJson& given, TrainingEvents events)
+  Impl(const ConfigJson& given, TrainingEvents events, ImageCache* shared_images)
       : events_(std::move(events)), settings_(given), directory_(settings_.config().out) {
     settings_.settle(directory_);
     std::optional<SafetensorsFile> checkpoint;
@@ -98,7 +98,10 @@ class TrainingRun::Impl {
     context_ = make_context(config());
     settings_.resolve_machine(*context_);
     notice("device " + context_->device_name() + describe_machine(*context_));
-    build();
+    {
+      ImageCache own_images;
+      build(*(shared_images != nullptr ? *shared_images : own_images).get(config()));
+    }
     if (checkpoint) {
       restore(*checkpoint);
     } else {
@@ -147,8 +150,7 @@ class TrainingRun::Impl {
     }
   }
 
-  void build() {
-    const TrainingImages images = load_training_images(config());
+  void build(const TrainingImages& images) {
     settings_.set_data(images.data);
     notice(images.train.name + ": " + std::to_string(images.train.count) + " training and " +
            std::to_string(images.test.count) + " test images from " + images.data + "/" + images.train.name);
@@ -367,8 +369,8 @@ class TrainingRun::Impl {
   std::int64_t warned_epoch_ = -1;
 };
 
-TrainingRun::TrainingRun(const ConfigJson& given, TrainingEvents events)
-    : impl_(std::make_unique<Impl>(given, std::move(events))) {}
+TrainingRun::TrainingRun(const ConfigJson& given, TrainingEvents events, ImageCache* images)
+    : impl_(std::make_unique<Impl>(given, std::move(events), images)) {}
 TrainingRun::~TrainingRun() = default;
 const TrainConfig& TrainingRun::config() const { return impl_->config(); }
 const MemoryResource* TrainingRun::memory() const { return impl_->memory(); }
