@@ -1,0 +1,48 @@
+// Pictures of curves, drawn by gnuplot.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace qmse {
+
+// Values over x. A value that is not finite is a gap. Curves with the same label look the same in all panels
+// of a figure, and have one entry in its legend.
+struct Curve {
+  std::string label;
+  std::vector<double> x, mean;
+  std::vector<double> low = {}, high = {};  // a band around the mean; empty: none
+};
+
+// A small plot in the panel that shows x_low <= x <= x_high enlarged.
+struct Inset {
+  double x_low = 0, x_high = 0;
+};
+
+struct Panel {
+  std::string title, x_label, y_label;
+  std::vector<Curve> curves;
+  std::optional<Inset> inset = {};
+};
+
+struct Figure {
+  std::string title;
+  std::vector<Panel> panels;  // row after row
+  int columns = 1;
+  std::string caption = {};  // below the panels; broken into lines
+};
+
+struct Picture {
+  std::string svg, png;  // the bytes of the files
+};
+
+// Any text is shown as it stands: nothing in it is markup or a command. Throws ShapeError where the sizes do
+// not fit together, Error where gnuplot is missing or fails.
+Picture draw_figure(const Figure& figure);
+
+// Writes <stem>.svg and <stem>.png, each completely or not at all.
+void write_figure(const Figure& figure, const std::filesystem::path& stem);
+
+}  // namespace qmse

@@ -1,0 +1,23 @@
+// Text from anywhere (labels, paths, files) made fit to be shown.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+namespace qmse {
+
+// One line of valid UTF-8: control characters become spaces, bytes that are no UTF-8 the replacement
+// character.
+std::string plain_text(const std::string& text);
+
+// How many characters (code points) valid UTF-8 has.
+std::size_t text_length(const std::string& text);
+
+// At most `length` characters; what is longer ends in an ellipsis.
+std::string shorten(const std::string& text, std::size_t length);
+
+// Lines of at most `length` characters, broken at spaces where there are any.
+std::vector<std::string> wrap_text(const std::string& text, std::size_t length);
+
+}  // namespace qmse

@@ -1,0 +1,88 @@
+#include "experiment/run_record.h"
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+#include "engine/in_quotes.h"
+#include "engine/input_file.h"
+#include "kernels/core/error.h"
+
+namespace qmse {
+namespace {
+
+std::string read_text(const std::filesystem::path& path) {
+  const InputFile file(path);
+  std::string text(file.size(), '\0');
+  file.read(0, text.data(), text.size());
+  return text;
+}
+
+ConfigJson read_object(const std::filesystem::path& path) {
+  ConfigJson json = ConfigJson::parse(read_text(path), nullptr, false);
+  if (!json.is_object()) throw DataError(in_quotes(path) + ": not a JSON object");
+  return json;
+}
+
+std::vector<ConfigJson> read_epochs(const std::filesystem::path& path) {
+  const std::string text = read_text(path);
+  std::vector<ConfigJson> epochs;
+  std::size_t begin = 0;
+  for (std::size_t end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
+    epochs.push_back(ConfigJson::parse(std::string_view(text).substr(begin, end - begin), nullptr, false));
+    const ConfigJson& line = epochs.back();
+    if (!line.is_object() || !line.contains("epoch") || !line["epoch"].is_number_integer()) {
+      throw DataError(in_quotes(path) + ": line " + std::to_string(epochs.size()) +
+                      " is not a JSON object with a whole number 'epoch'");
+    }
+  }
+  return epochs;
+}
+
+bool is_run(const std::filesystem::path& folder) {
+  std::error_code ignored;
+  return std::filesystem::is_regular_file(folder / "config.json", ignored) &&
+         std::filesystem::is_regular_file(folder / "metrics.jsonl", ignored);
+}
+
+}  // namespace
+
+RunRecord read_run(const std::filesystem::path& directory) {
+  RunRecord run;
+  run.directory = directory;
+  run.config = read_object(directory / "config.json");
+  run.epochs = read_epochs(directory / "metrics.jsonl");
+  const std::filesystem::path environment = directory / "environment.json";
+  run.environment = std::filesystem::exists(environment) ? read_object(environment) : ConfigJson::object();
+  const auto epochs = run.config.find("epochs");
+  if (epochs == run.config.end() || !epochs->is_number_integer()) {
+    throw DataError(in_quotes(directory / "config.json") + ": has no whole number 'epochs'");
+  }
+  run.finished = static_cast<std::int64_t>(run.epochs.size()) >= epochs->get<std::int64_t>() &&
+                 std::filesystem::exists(directory / "model.safetensors");
+  return run;
+}
+
+std::vector<std::filesystem::path> find_run_directories(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> found;
+  try {
+    if (is_run(folder)) found.push_back(folder);
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
+      if (entry.is_directory() && !entry.is_symlink() && is_run(entry.path())) found.push_back(entry.path());
+    }
+  } catch (const std::filesystem::filesystem_error& error) {
+    throw IoError(in_quotes(folder) + ": cannot look for runs in it: " + error.code().message());
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+std::vector<RunRecord> find_runs(const std::filesystem::path& folder) {
+  std::vector<RunRecord> runs;
+  for (const std::filesystem::path& directory : find_run_directories(folder))
+    runs.push_back(read_run(directory));
+  return runs;
+}
+
+}  // namespace qmse
