@@ -13,6 +13,7 @@ struct Command {
 };
 
 Command add_train(CLI::App& program);
+Command add_sweep(CLI::App& program);
 Command add_evaluate(CLI::App& program);
 Command add_trace(CLI::App& program);
 Command add_info(CLI::App& program);

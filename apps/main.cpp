@@ -52,8 +52,8 @@ int run(int argc, char** argv) {
       "  qmse train --dataset fashion-mnist --out runs/first\n"
       "  qmse evaluate --weights runs/first/model.safetensors --dataset fashion-mnist\n"
       "and see qmse train --help.");
-  const std::vector<Command> commands = {add_train(program), add_evaluate(program), add_trace(program),
-                                         add_info(program)};
+  const std::vector<Command> commands = {add_train(program), add_sweep(program), add_evaluate(program),
+                                         add_trace(program), add_info(program)};
   for (const Command& command : commands) command.parser->allow_extras();
 
   try {
@@ -71,11 +71,12 @@ int run(int argc, char** argv) {
   std::vector<std::string> names;
   for (const Command& command : commands) names.push_back(command.parser->get_name());
   const std::vector<std::string> words = program.remaining();
-  if (words.empty()) throw ConfigError("which command? train, evaluate, trace or info; see qmse --help");
+  if (words.empty())
+    throw ConfigError("which command? train, sweep, evaluate, trace or info; see qmse --help");
   const std::string near = nearest(words.front(), names);
   throw ConfigError("unknown command '" + words.front() + "'" +
                     (near.empty() ? "" : " (did you mean '" + near + "'?)") +
-                    ": use train, evaluate, trace or info; see qmse --help");
+                    ": use train, sweep, evaluate, trace or info; see qmse --help");
 }
 
 }  // namespace

@@ -33,7 +33,8 @@ ConfigJson parse_json(std::string_view text, const std::string& source) {
     using enum ConfigJson::parse_event_t;
     if (event == object_start) open.emplace_back();
     if (event == object_end) open.pop_back();
-    if (event == key && !open.back().insert(parsed.get<std::string>()).second) twice = parsed.get<std::string>();
+    if (event == key && !open.back().insert(parsed.get<std::string>()).second)
+      twice = parsed.get<std::string>();
     return true;
   };
   ConfigJson json;

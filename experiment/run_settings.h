@@ -14,6 +14,9 @@
 
 namespace qmse {
 
+// So that a record means the same from every working directory.
+void make_absolute(std::string& path);
+
 class RunSettings {
  public:
   // Checks what can be checked without files. ConfigError.

@@ -14,14 +14,18 @@
 
 namespace qmse {
 
-std::unique_ptr<Context> make_context(const TrainConfig& config) {
+bool takes_cuda(const TrainConfig& config) {
   const Device device = parse_device(config.device);
-  const bool cuda = device.kind == Device::Kind::cuda ||
-                    (device.kind == Device::Kind::automatic && !cuda_devices().empty());
-  if (!cuda) {
+  return device.kind == Device::Kind::cuda ||
+         (device.kind == Device::Kind::automatic && !cuda_devices().empty());
+}
+
+std::unique_ptr<Context> make_context(const TrainConfig& config) {
+  if (!takes_cuda(config)) {
     if (config.math == "tf32") throw ConfigError("--math tf32 needs a GPU; the CPU calculates in fp32");
     return std::make_unique<Context>(std::make_unique<CpuContext>(static_cast<int>(config.threads)));
   }
+  const Device device = parse_device(config.device);
   const int index = choose_cuda_device(device.index < 0 ? std::nullopt : std::optional<int>(device.index));
 #if QMSE_CUDA
   CudaOptions options;

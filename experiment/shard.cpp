@@ -38,8 +38,8 @@ std::optional<Shard> rank_of(const Environment& environment) {
     const std::optional<int> rank = number(environment, rank_name), size = number(environment, size_name);
     if (!rank || !size) continue;
     if (*rank >= *size) {
-      throw ConfigError(std::string(rank_name) + " is " + std::to_string(*rank) + ", but " + size_name + " is " +
-                        std::to_string(*size) + "; --shard i/n says by hand which share to take");
+      throw ConfigError(std::string(rank_name) + " is " + std::to_string(*rank) + ", but " + size_name +
+                        " is " + std::to_string(*size) + "; --shard i/n says by hand which share to take");
     }
     return Shard{*rank, *size, rank_name};
   }

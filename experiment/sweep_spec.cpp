@@ -74,7 +74,8 @@ std::string readable(const ConfigJson& value) {
     text = value.is_string() ? value.get<std::string>() : value.dump();
   }
   for (char& c : text) {
-    if (std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '.' && c != '-' && c != '_' && c != '+') c = '_';
+    if (std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '.' && c != '-' && c != '_' && c != '+')
+      c = '_';
   }
   return text;
 }
@@ -82,7 +83,8 @@ std::string readable(const ConfigJson& value) {
 bool usable(const std::string& name) {
   return !name.empty() && name.size() <= kLongestName && name.front() != '.' &&
          std::all_of(name.begin(), name.end(), [](unsigned char c) {
-           return std::isalnum(c) != 0 || std::string_view("._-+=,~").find(static_cast<char>(c)) != std::string_view::npos;
+           return std::isalnum(c) != 0 ||
+                  std::string_view("._-+=,~").find(static_cast<char>(c)) != std::string_view::npos;
          });
 }
 
@@ -138,7 +140,8 @@ SweepSpec parse_sweep(std::string_view text, const std::string& source) {
     spec.base = json["base"];
   }
   if (json.contains("grid")) {
-    for (ConfigJson& settings : product(json["grid"], source)) spec.members.push_back({"", std::move(settings)});
+    for (ConfigJson& settings : product(json["grid"], source))
+      spec.members.push_back({"", std::move(settings)});
   }
   if (json.contains("members")) {
     if (!json["members"].is_array()) throw ConfigError(source + ": 'members' must be a list of settings");
@@ -164,8 +167,10 @@ void complete(SweepSpec& spec, const std::string& source) {
   }
   check_settings(spec.base, source + ": 'base'");
   for (std::size_t i = 0; i < spec.members.size(); ++i) {
-    check_settings(spec.members[i].settings,
-                   source + ": member " + (spec.members[i].name.empty() ? std::to_string(i + 1) : in_quotes(spec.members[i].name)));
+    check_settings(
+        spec.members[i].settings,
+        source + ": member " +
+            (spec.members[i].name.empty() ? std::to_string(i + 1) : in_quotes(spec.members[i].name)));
   }
   give_names(spec.members, source);
   std::map<std::string, const SweepMember*> seen;  // everything resolved, member
@@ -180,8 +185,8 @@ void complete(SweepSpec& spec, const std::string& source) {
     resolve_seeds(config);
     const auto [same, fresh] = seen.emplace(without_machine(to_json(config)).dump(), &member);
     if (!fresh) {
-      throw ConfigError(source + ": members " + in_quotes(same->second->name) + " and " + in_quotes(member.name) +
-                        " are the same run");
+      throw ConfigError(source + ": members " + in_quotes(same->second->name) + " and " +
+                        in_quotes(member.name) + " are the same run");
     }
   }
 }
@@ -199,7 +204,8 @@ ConfigJson to_json(const SweepSpec& spec) {
 }
 
 std::string difference(const SweepSpec& spec, const SweepSpec& recorded) {
-  const auto compare = [](const ConfigJson& now, const ConfigJson& then, const std::string& where) -> std::string {
+  const auto compare = [](const ConfigJson& now, const ConfigJson& then,
+                          const std::string& where) -> std::string {
     for (const ConfigField& field : config_fields()) {
       const std::string key(field.name);
       const ConfigJson a = now.value(key, ConfigJson()), b = then.value(key, ConfigJson());
@@ -216,12 +222,15 @@ std::string difference(const SweepSpec& spec, const SweepSpec& recorded) {
     const SweepMember& now = spec.members[i];
     const SweepMember& then = recorded.members[i];
     if (now.name != then.name)
-      return "member " + std::to_string(i + 1) + " is " + in_quotes(now.name) + ", was " + in_quotes(then.name);
-    text = compare(without_machine(now.settings), without_machine(then.settings), "member " + in_quotes(now.name) + ": ");
+      return "member " + std::to_string(i + 1) + " is " + in_quotes(now.name) + ", was " +
+             in_quotes(then.name);
+    text = compare(without_machine(now.settings), without_machine(then.settings),
+                   "member " + in_quotes(now.name) + ": ");
     if (!text.empty()) return text;
   }
   if (spec.members.size() == recorded.members.size()) return "";
-  return "it has " + std::to_string(spec.members.size()) + " members, had " + std::to_string(recorded.members.size());
+  return "it has " + std::to_string(spec.members.size()) + " members, had " +
+         std::to_string(recorded.members.size());
 }
 
 }  // namespace qmse
