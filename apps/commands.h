@@ -16,6 +16,8 @@ Command add_train(CLI::App& program);
 Command add_sweep(CLI::App& program);
 Command add_evaluate(CLI::App& program);
 Command add_trace(CLI::App& program);
+Command add_plot(CLI::App& program);
+Command add_report(CLI::App& program);
 Command add_info(CLI::App& program);
 
 }  // namespace qmse::app

@@ -53,7 +53,8 @@ int run(int argc, char** argv) {
       "  qmse evaluate --weights runs/first/model.safetensors --dataset fashion-mnist\n"
       "and see qmse train --help.");
   const std::vector<Command> commands = {add_train(program), add_sweep(program), add_evaluate(program),
-                                         add_trace(program), add_info(program)};
+                                         add_trace(program), add_plot(program),  add_report(program),
+                                         add_info(program)};
   for (const Command& command : commands) command.parser->allow_extras();
 
   try {
@@ -63,20 +64,23 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     throw ConfigError(error.what());
   }
+  std::vector<std::string> names;
+  std::string listed;
+  for (const Command& command : commands) {
+    names.push_back(command.parser->get_name());
+    listed += (listed.empty() ? "" : &command == &commands.back() ? " or " : ", ") + names.back();
+  }
   for (const Command& command : commands) {
     if (!command.parser->parsed()) continue;
     check_command_line(*command.parser);
     return check_output(command.action());
   }
-  std::vector<std::string> names;
-  for (const Command& command : commands) names.push_back(command.parser->get_name());
   const std::vector<std::string> words = program.remaining();
-  if (words.empty())
-    throw ConfigError("which command? train, sweep, evaluate, trace or info; see qmse --help");
+  if (words.empty()) throw ConfigError("which command? " + listed + "; see qmse --help");
   const std::string near = nearest(words.front(), names);
   throw ConfigError("unknown command '" + words.front() + "'" +
-                    (near.empty() ? "" : " (did you mean '" + near + "'?)") +
-                    ": use train, sweep, evaluate, trace or info; see qmse --help");
+                    (near.empty() ? "" : " (did you mean '" + near + "'?)") + ": use " + listed +
+                    "; see qmse --help");
 }
 
 }  // namespace

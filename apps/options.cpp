@@ -87,7 +87,8 @@ ConfigJson ConfigOptions::given() const {
 void check_command_line(const CLI::App& command) {
   const std::vector<const CLI::Option*> options = command.get_options();
   for (const CLI::Option* option : options) {
-    if (option->count() > 1) throw ConfigError(option->get_name() + " is given twice");
+    if (option->nonpositional() && option->count() > 1)
+      throw ConfigError(option->get_name() + " is given twice");
   }
   const std::vector<std::string> extra = command.remaining();
   if (extra.empty()) return;

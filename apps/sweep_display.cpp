@@ -11,6 +11,11 @@
 namespace qmse::app {
 
 std::string duration_text(double seconds) {
+  if (seconds < 9.95) {
+    char text[32];
+    std::snprintf(text, sizeof(text), "%.1f s", std::max(seconds, 0.0));
+    return text;
+  }
   const auto whole = static_cast<long long>(std::llround(std::max(seconds, 0.0)));
   if (whole < 60) return std::to_string(whole) + " s";
   if (whole < 3600) return std::to_string((whole + 30) / 60) + " min";
@@ -94,7 +99,7 @@ int SweepDisplay::finish(const SweepOutcome& outcome, const std::string& folder)
   if (!outcome.results_error.empty()) throw IoError(outcome.results_error);
   if (outcome.failed.empty()) return 0;
   throw Error(std::to_string(outcome.failed.size()) + " of " + std::to_string(outcome.members) +
-              " members failed, first " + outcome.failed.front().name + ": " + outcome.failed.front().error);
+              " members failed; " + folder + "/results.json says why");
 }
 
 }  // namespace qmse::app

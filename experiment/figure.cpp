@@ -122,16 +122,22 @@ void check(const Figure& figure) {
   }
 }
 
+std::vector<std::string> labels_of(const Figure& figure) {
+  std::vector<std::string> labels;
+  for (const Panel& panel : figure.panels) {
+    for (const Curve& curve : panel.curves) {
+      if (std::find(labels.begin(), labels.end(), curve.label) == labels.end()) labels.push_back(curve.label);
+    }
+  }
+  return labels;
+}
+
 // A figure as a gnuplot script. Everything is placed by hand, so that both formats look the same.
 class Script {
  public:
-  explicit Script(const Figure& figure) : figure_(figure) {
-    for (const Panel& panel : figure.panels) {
-      for (const Curve& curve : panel.curves) {
-        if (std::find(labels_.begin(), labels_.end(), curve.label) == labels_.end())
-          labels_.push_back(curve.label);
-      }
-    }
+  // Curves look as they do in `whole`, which `figure` is a part of.
+  Script(const Figure& figure, const Figure& whole)
+      : figure_(figure), styles_(labels_of(whole)), labels_(labels_of(figure)) {
     columns_ = std::min(figure.columns, static_cast<int>(figure.panels.size()));
     const int rows = (static_cast<int>(figure.panels.size()) + columns_ - 1) / columns_;
     width_ = columns_ * kPanelWidth + 2 * kEdge;
@@ -174,15 +180,14 @@ class Script {
   // Positions as gnuplot has them: shares of the whole, from the lower left.
   std::string at(double x, double y) const { return pair(x / width_, 1 - y / height_); }
 
+  std::size_t style_index(const std::string& label) const {
+    return static_cast<std::size_t>(std::find(styles_.begin(), styles_.end(), label) - styles_.begin());
+  }
   std::string style(const std::string& label) const {
-    const auto index =
-        static_cast<std::size_t>(std::find(labels_.begin(), labels_.end(), label) - labels_.begin());
-    return std::string(" lc rgb '") + kColours[index % kColours.size()] + "'";
+    return std::string(" lc rgb '") + kColours[style_index(label) % kColours.size()] + "'";
   }
   std::string dashes(const std::string& label) const {
-    const auto index =
-        static_cast<std::size_t>(std::find(labels_.begin(), labels_.end(), label) - labels_.begin());
-    return std::string(" dt ") + kDashes[index % kDashes.size()];
+    return std::string(" dt ") + kDashes[style_index(label) % kDashes.size()];
   }
 
   static std::string block(std::size_t panel, std::size_t curve) {
@@ -338,19 +343,30 @@ class Script {
     return (parts.empty() ? "plot NaN notitle" : parts) + "\n";
   }
 
-  const Figure& figure_;
-  std::vector<std::string> labels_, caption_;
+  const Figure figure_;
+  std::vector<std::string> styles_, labels_, caption_;
   int columns_ = 1, legend_columns_ = 0;
   double legend_rows_ = 0;
   double width_ = 0, height_ = 0, head_ = 0, legend_width_ = 0;
 };
 
+Picture draw(const Script& script) {
+  std::vector<std::string> files = run_gnuplot(script.text(), {"figure.svg", "figure.png"});
+  return {std::move(files[0]), std::move(files[1])};
+}
+
 }  // namespace
 
 Picture draw_figure(const Figure& figure) {
   check(figure);
-  std::vector<std::string> files = run_gnuplot(Script(figure).text(), {"figure.svg", "figure.png"});
-  return {std::move(files[0]), std::move(files[1])};
+  return draw(Script(figure, figure));
+}
+
+std::vector<Picture> draw_panels(const Figure& figure) {
+  check(figure);
+  std::vector<Picture> pictures;
+  for (const Panel& panel : figure.panels) pictures.push_back(draw(Script({"", {panel}}, figure)));
+  return pictures;
 }
 
 void write_figure(const Figure& figure, const std::filesystem::path& stem) {

@@ -42,6 +42,9 @@ struct Picture {
 // not fit together, Error where gnuplot is missing or fails.
 Picture draw_figure(const Figure& figure);
 
+// Each panel as a picture of its own, without the figure's title and caption.
+std::vector<Picture> draw_panels(const Figure& figure);
+
 // Writes <stem>.svg and <stem>.png, each completely or not at all.
 void write_figure(const Figure& figure, const std::filesystem::path& stem);
 

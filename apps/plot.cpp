@@ -1,0 +1,80 @@
+#include <iostream>
+#include <memory>
+#include <sstream>
+
+#include "apps/commands.h"
+#include "apps/options.h"
+#include "engine/in_quotes.h"
+#include "experiment/figure.h"
+#include "experiment/run_curves.h"
+#include "kernels/core/error.h"
+
+namespace qmse::app {
+namespace {
+
+CurveAxis axis_from(const std::string& text) {
+  if (text == "epoch") return CurveAxis::epoch;
+  if (text == "step") return CurveAxis::step;
+  if (text == "seconds") return CurveAxis::seconds;
+  throw ConfigError("--x must be epoch, step or seconds, not " + in_quotes(text));
+}
+
+std::vector<std::string> split_at_commas(const std::string& text) {
+  std::vector<std::string> parts;
+  std::istringstream stream(text);
+  for (std::string part; std::getline(stream, part, ',');) parts.push_back(part);
+  return parts;
+}
+
+std::vector<RunRecord> runs_in(const std::vector<std::string>& folders) {
+  std::vector<RunRecord> runs;
+  for (const std::string& folder : folders) {
+    std::vector<RunRecord> found = find_runs(folder);
+    if (found.empty()) {
+      throw DataError(in_quotes(folder) + ": neither a run directory nor a folder that holds any");
+    }
+    std::move(found.begin(), found.end(), std::back_inserter(runs));
+  }
+  return runs;
+}
+
+}  // namespace
+
+Command add_plot(CLI::App& program) {
+  CLI::App* parser = program.add_subcommand("plot", "Draw the curves of runs, as SVG and PNG");
+  CLI::Option* folders = parser->add_option("RUN")
+                             ->description(wrap_help("run directories, or folders with runs at any depth"))
+                             ->type_name("...")
+                             ->expected(1, -1);
+  CLI::Option* out = add_text_option(*parser, "--out", "STEM", "Picture",
+                                     "the files are STEM.svg and STEM.png [curves, in the first RUN]");
+  CLI::Option* x = add_text_option(*parser, "--x", "epoch|step|seconds", "Picture",
+                                   "what the curves are drawn over [epoch]");
+  CLI::Option* y =
+      add_text_option(*parser, "--y", "NAME,NAME,...", "Picture",
+                      "keys of metrics.jsonl, a column of panels each [training and test accuracy]");
+  parser->footer(
+      "Examples\n"
+      "  qmse plot runs/qmse runs/mse\n"
+      "  qmse plot runs/sweep --out figures/sweep --x seconds --y test_accuracy,test_residual_sq\n"
+      "\n"
+      "Runs whose settings differ only in their seeds are one curve: the mean, and a band from the lowest to "
+      "the highest.\n"
+      "Curves are named by the settings in which the runs differ; data sets and momenta have panels of their "
+      "own.");
+  return {parser, [=] {
+            if (folders->count() == 0) throw ConfigError("RUN is missing: which runs to draw");
+            const auto given = folders->as<std::vector<std::string>>();
+            CurveRequest request;
+            if (x->count() > 0) request.x = axis_from(x->as<std::string>());
+            if (y->count() > 0) request.measures = split_at_commas(y->as<std::string>());
+            const std::filesystem::path stem = out->count() > 0
+                                                   ? std::filesystem::path(out->as<std::string>())
+                                                   : std::filesystem::path(given.front()) / "curves";
+            write_figure(run_figure(group_runs(runs_in(given)), request), stem);
+            std::cout << stem.string() << ".svg\n" << stem.string() << ".png\n";
+            return 0;
+          }};
+}
+
+}  // namespace qmse::app

@@ -1,0 +1,226 @@
+#include "experiment/run_curves.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <set>
+#include <utility>
+
+#include "engine/in_quotes.h"
+#include "kernels/core/error.h"
+
+namespace qmse {
+namespace {
+
+constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+constexpr std::int64_t kInsetFrom = 80, kInsetTo = 100;  // the paper's, epochs
+
+bool is_accuracy(const std::string& measure) { return measure.find("accuracy") != std::string::npos; }
+
+double number(const ConfigJson& epoch, const std::string& key) {
+  const auto value = epoch.find(key);
+  return value != epoch.end() && value->is_number() ? value->get<double>() : kNone;
+}
+
+// All keys with numbers, in the order of the records.
+std::vector<std::string> measures_of(const std::vector<RunGroup>& groups) {
+  std::vector<std::string> all;
+  for (const RunGroup& group : groups) {
+    for (const RunRecord& run : group.runs) {
+      for (const ConfigJson& epoch : run.epochs) {
+        for (const auto& [key, value] : epoch.items()) {
+          if ((value.is_number() || value.is_null()) && std::find(all.begin(), all.end(), key) == all.end())
+            all.push_back(key);
+        }
+      }
+    }
+  }
+  return all;
+}
+
+std::string axis_name(CurveAxis axis) {
+  switch (axis) {
+    case CurveAxis::epoch:
+      return "epoch";
+    case CurveAxis::step:
+      return "step";
+    case CurveAxis::seconds:
+      return "seconds of training and evaluation";
+  }
+  return "";
+}
+
+// x and y of one run, epoch by epoch.
+struct Line {
+  std::vector<double> x, y;
+};
+
+Line line(const RunRecord& run, CurveAxis axis, const std::string& measure) {
+  Line line;
+  double seconds = 0;
+  for (const ConfigJson& epoch : run.epochs) {
+    seconds += number(epoch, "seconds");
+    line.x.push_back(axis == CurveAxis::seconds ? seconds
+                                                : number(epoch, axis == CurveAxis::step ? "step" : "epoch"));
+    line.y.push_back(number(epoch, measure) * (is_accuracy(measure) ? 100 : 1));
+  }
+  return line;
+}
+
+Curve curve(const RunGroup& group, const std::string& label, CurveAxis axis, const std::string& measure) {
+  std::vector<Line> lines;
+  std::size_t length = 0;
+  for (const RunRecord& run : group.runs) {
+    lines.push_back(line(run, axis, measure));
+    length = std::max(length, lines.back().x.size());
+  }
+  Curve curve{label, {}, {}};
+  for (std::size_t i = 0; i < length; ++i) {
+    double x = 0, sum = 0, low = INFINITY, high = -INFINITY, count = 0;
+    for (const Line& each : lines) {
+      if (i >= each.x.size()) continue;
+      x += each.x[i];
+      sum += each.y[i];  // one seed without a value leaves a gap: a mean over the others would hide it
+      low = std::min(low, each.y[i]);
+      high = std::max(high, each.y[i]);
+      ++count;
+    }
+    curve.x.push_back(x / count);
+    curve.mean.push_back(sum / count);
+    if (lines.size() < 2) continue;
+    curve.low.push_back(low);
+    curve.high.push_back(high);
+  }
+  return curve;
+}
+
+// The settings that choose the row of panels; all others are in the curves' labels.
+bool chooses_row(const std::string& name) { return name == "dataset" || name == "momentum"; }
+
+// "MNIST, momentum 0.9", or the optimizer's name where it has no momentum.
+std::string row_of(const RunGroup& group, const std::vector<std::string>& names) {
+  std::vector<std::string> shown = names;
+  const auto momentum = std::find(shown.begin(), shown.end(), "momentum");
+  if (momentum != shown.end() && !group.settings.contains("momentum")) *momentum = "optimizer";
+  return describe_settings(group.settings, shown);
+}
+
+std::string capitalised(std::string text) {
+  if (!text.empty() && text[0] >= 'a' && text[0] <= 'z') text[0] = static_cast<char>(text[0] - 'a' + 'A');
+  return text;
+}
+
+std::size_t shortest(const std::vector<RunGroup>& groups) {
+  std::size_t epochs = SIZE_MAX;
+  for (const RunGroup& group : groups) {
+    std::size_t longest = 0;
+    for (const RunRecord& run : group.runs) longest = std::max(longest, run.epochs.size());
+    epochs = std::min(epochs, longest);
+  }
+  return epochs;
+}
+
+std::string caption(const std::vector<RunGroup>& groups, const std::vector<std::string>& measures) {
+  std::set<std::size_t> seeds;
+  std::size_t early = 0;
+  for (const RunGroup& group : groups) {
+    seeds.insert(group.runs.size());
+    std::size_t longest = 0;
+    for (const RunRecord& run : group.runs) longest = std::max(longest, run.epochs.size());
+    for (const RunRecord& run : group.runs) early += run.epochs.size() < longest;
+  }
+  std::string text;
+  if (*seeds.rbegin() == 1) {
+    text = "One seed for each curve.";
+  } else {
+    text = "Lines: the mean over " +
+           (seeds.size() == 1 ? std::to_string(*seeds.begin())
+                              : std::to_string(*seeds.begin()) + " to " + std::to_string(*seeds.rbegin())) +
+           " seeds; bands: from the lowest to the highest seed.";
+  }
+  if (std::find(measures.begin(), measures.end(), "train_accuracy") != measures.end()) {
+    text += " Training accuracy is counted during the epoch, while the weights change.";
+  }
+  if (std::find(measures.begin(), measures.end(), "train_accuracy_full") != measures.end()) {
+    text += " Training accuracy is measured after the epoch, on all training images.";
+  }
+  if (early > 0) {
+    text += " " + std::to_string(early) + (early == 1 ? " run has" : " runs have") +
+            " fewer epochs than others of the same curve, which goes on as the mean of the rest.";
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string measure_name(const std::string& measure) {
+  if (measure == "train_accuracy_full") return "training accuracy";
+  if (measure == "train_residual_sq") return "training mean of ‖r‖²";
+  if (measure == "test_residual_sq") return "test mean of ‖r‖²";
+  if (measure == "lr") return "learning rate";
+  if (measure == "grad_norm") return "norm of the gradient";
+  std::string words = measure.starts_with("train_") ? "training_" + measure.substr(6) : measure;
+  std::replace(words.begin(), words.end(), '_', ' ');
+  return words;
+}
+
+std::string train_accuracy_measure(const std::vector<RunGroup>& groups) {
+  for (const RunGroup& group : groups) {
+    for (const RunRecord& run : group.runs) {
+      for (const ConfigJson& epoch : run.epochs) {
+        if (!epoch.contains("train_accuracy_full")) return "train_accuracy";
+      }
+    }
+  }
+  return "train_accuracy_full";
+}
+
+Figure run_figure(const std::vector<RunGroup>& groups, const CurveRequest& request) {
+  std::vector<std::string> measures = request.measures;
+  if (measures.empty()) measures = {train_accuracy_measure(groups), "test_accuracy"};
+  const std::vector<std::string> known = measures_of(groups);
+  for (const std::string& measure : measures) {
+    if (std::find(known.begin(), known.end(), measure) != known.end()) continue;
+    std::string names;
+    for (const std::string& name : known) names += (names.empty() ? "" : ", ") + name;
+    throw ConfigError(names.empty() ? "these runs have no epoch yet"
+                                    : "no run has " + in_quotes(measure) + "; they have " + names);
+  }
+
+  std::vector<std::string> row_names, label_names,
+      shared = {"dataset", "model", "optimizer", "lr", "momentum"};
+  for (const std::string& name : differing_settings(groups)) {
+    (chooses_row(name) ? row_names : label_names).push_back(name);
+    shared.erase(std::remove(shared.begin(), shared.end(), name), shared.end());
+  }
+  const bool inset = request.x == CurveAxis::epoch && shortest(groups) >= kInsetTo;
+
+  std::vector<std::string> rows;
+  for (const RunGroup& group : groups) {
+    const std::string row = row_of(group, row_names);
+    if (std::find(rows.begin(), rows.end(), row) == rows.end()) rows.push_back(row);
+  }
+  Figure figure;
+  figure.title = describe_settings(groups.front().settings, shared);
+  figure.columns = static_cast<int>(measures.size());
+  figure.caption = caption(groups, measures);
+  for (const std::string& row : rows) {
+    for (const std::string& measure : measures) {
+      Panel panel;
+      panel.title = capitalised(measure_name(measure)) + (row.empty() ? "" : ", " + row);
+      panel.x_label = axis_name(request.x);
+      panel.y_label = is_accuracy(measure) ? "accuracy (%)" : measure_name(measure);
+      for (const RunGroup& group : groups) {
+        if (row_of(group, row_names) != row) continue;
+        std::string label = describe_settings(group.settings, label_names);
+        if (label.empty()) label = describe_settings(group.settings, {"loss"});
+        panel.curves.push_back(curve(group, label, request.x, measure));
+      }
+      if (inset && is_accuracy(measure)) panel.inset = Inset{kInsetFrom, kInsetTo};
+      figure.panels.push_back(std::move(panel));
+    }
+  }
+  return figure;
+}
+
+}  // namespace qmse
