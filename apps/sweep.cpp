@@ -85,8 +85,9 @@ Command add_sweep(CLI::App& program) {
             if (data->count() > 0) request.spec.base["data"] = data->as<std::string>();
             request.out = out->as<std::string>();
             options->apply(request);
+            complete(request.spec, in_quotes(source));
             SweepDisplay display;
-            return display.finish(run_sweep(request, display.events()), request.out.string());
+            return display.finish(run_sweep(request, display.events(request.shard)), request.out.string());
           }};
 }
 

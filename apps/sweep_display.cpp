@@ -40,12 +40,12 @@ std::string percent(const ConfigJson& line, const char* key) {
 
 SweepDisplay::SweepDisplay() : terminal_(::isatty(STDOUT_FILENO) == 1) {}
 
-SweepEvents SweepDisplay::events() {
+SweepEvents SweepDisplay::events(const Shard& shard) {
   catch_stop_signals();
   SweepEvents events;
   events.notice = [this](const std::string& text) { line(text); };
   events.member = [this](const MemberReport& report, const SweepProgress& now) { member(report, now); };
-  if (terminal_) events.progress = [this](const SweepProgress& now) { progress(now); };
+  if (terminal_ && shard.count == 1) events.progress = [this](const SweepProgress& now) { progress(now); };
   events.stop = [] { return stop_signal() != 0; };
   return events;
 }

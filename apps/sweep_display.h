@@ -24,8 +24,9 @@ class SweepDisplay {
  public:
   SweepDisplay();
 
-  // Events that write to standard output and stop on Ctrl-C and SIGTERM. Valid while this object lives.
-  SweepEvents events();
+  // Events that write to standard output and stop on Ctrl-C and SIGTERM. Valid while this object lives. The
+  // line is for a process alone: those of several would mix.
+  SweepEvents events(const Shard& shard);
 
   // Lists what failed. The exit code: 0, 1 where a member failed, 128 + signal where a signal stopped it.
   int finish(const SweepOutcome& outcome, const std::string& folder);

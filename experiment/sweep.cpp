@@ -74,6 +74,9 @@ class Sweep {
       work();
     }
     if (error_) std::rethrow_exception(error_);
+    for (std::size_t i = 0; i < members_.size(); ++i) {  // the others' last ones
+      if (members_[i].stage != Stage::finished && members_[i].stage != Stage::failed) look_at(i);
+    }
     SweepOutcome outcome = outcome_so_far();
     try {
       folder_.write_results();
@@ -385,9 +388,12 @@ class Sweep {
         ++now.running;
         now.epochs_done += member.epochs_done;
       }
-      // The others' members are others' work, until the own are done.
-      if (here || (member.stage == Stage::waiting && (member.own || !share_left)))
-        left += (static_cast<double>(member.epochs) - member.epochs_done) * seconds_an_epoch(member.kind);
+      // The others' members are others' work, until the own are done; then some of them are.
+      const double ours = here || (member.stage == Stage::waiting && member.own) ? 1.0
+                          : member.stage == Stage::waiting && !share_left        ? 1.0 / shard_.count
+                                                                                 : 0.0;
+      left +=
+          ours * (static_cast<double>(member.epochs) - member.epochs_done) * seconds_an_epoch(member.kind);
     }
     if (!measured_.empty()) now.seconds_left = left / static_cast<double>(jobs_);
     return now;
