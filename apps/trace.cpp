@@ -1,5 +1,6 @@
 #include "experiment/trace.h"
 
+#include <charconv>
 #include <iostream>
 #include <memory>
 
@@ -8,6 +9,18 @@
 #include "kernels/core/error.h"
 
 namespace qmse::app {
+namespace {
+
+std::int64_t whole_number(const std::string& option, const std::string& text) {
+  std::int64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size()) {
+    throw ConfigError(option + " must be a whole number, not '" + text + "'");
+  }
+  return number;
+}
+
+}  // namespace
 
 Command add_trace(CLI::App& program) {
   CLI::App* parser = program.add_subcommand(
@@ -18,14 +31,17 @@ Command add_trace(CLI::App& program) {
                       "weights to start from; without it the initial weights of --init and --seed");
   CLI::Option* dtype =
       add_text_option(*parser, "--dtype", "f32|f64", "Trace", "arithmetic; f64 runs on the CPU [f32]");
+  CLI::Option* step = add_text_option(*parser, "--step", "N", "Trace",
+                                      "draw v as step N of the training does, counted from 1 [1]");
   const auto options = std::make_shared<ConfigOptions>(*parser, kTrace);
   parser->footer(
       "Example\n"
       "  qmse trace --model cnn --dataset mnist --data ~/data --loss qmse --batch-size 8 --dtype f64 --out "
       "step.safetensors\n"
       "\n"
-      "The batch, v and weights are those of the first step of qmse train with the same options. Tensors: "
-      "input, target, output,\n"
+      "The batch, v and weights are those of the first step of qmse train with the same options; --step "
+      "takes "
+      "the v of a later one. Tensors: input, target, output, "
       "residual, v, sample_loss, loss, grad.output, param.<name>, grad.<name>, activation.<layer>.");
   return {parser, [=] {
             TraceRequest request;
@@ -37,6 +53,7 @@ Command add_trace(CLI::App& program) {
             if (type != "f32" && type != "f64")
               throw ConfigError("--dtype must be f32 or f64, not '" + type + "'");
             request.dtype = type == "f64" ? DType::f64 : DType::f32;
+            if (step->count() > 0) request.step = whole_number("--step", step->as<std::string>());
             const TraceSummary summary = write_trace(request);
             std::cout << request.out.string() << ": " << summary.tensors.size() << " tensors, loss "
                       << summary.loss << ", calculated in " << type << " on " << summary.device << '\n';

@@ -3,9 +3,11 @@
 
 #include "apps/commands.h"
 #include "apps/options.h"
-#include "apps/progress_bar.h"
 #include "apps/stop_signal.h"
+#include "apps/training_display.h"
+#include "engine/in_quotes.h"
 #include "experiment/training_run.h"
+#include "kernels/core/error.h"
 
 namespace qmse::app {
 namespace {
@@ -19,11 +21,16 @@ int print_config(const ConfigJson& given) {
   return 0;
 }
 
-int train(const ConfigJson& given) {
-  ProgressDisplay display;
+std::unique_ptr<TrainingDisplay> make_display(const std::string& format) {
+  if (format == "text") return make_text_display();
+  if (format == "json") return make_json_display();
+  throw ConfigError("--log-format must be text or json, not " + in_quotes(format));
+}
+
+int train(const ConfigJson& given, TrainingDisplay& display) {
   TrainingEvents events;
   events.notice = [&](const std::string& text) { display.notice(text); };
-  if (display.on_terminal()) {
+  if (display.live()) {
     events.progress = [&](const TrainingProgress& progress) { display.progress(progress); };
   }
   events.epoch = [&](const EpochRecord& record, std::int64_t epochs) { display.epoch(record, epochs); };
@@ -31,19 +38,9 @@ int train(const ConfigJson& given) {
   catch_stop_signals();
 
   TrainingRun run(given, events);
-  const std::string& out = run.config().out;
-  switch (run.run()) {
-    case TrainingOutcome::finished:
-      display.notice("finished; weights in " + out + "/model.safetensors");
-      return 0;
-    case TrainingOutcome::already_finished:
-      display.notice(out + " is finished: nothing to do");
-      return 0;
-    case TrainingOutcome::stopped:
-      break;
-  }
-  display.notice("stopped; qmse train --resume --out " + out + " goes on from here");
-  return 128 + stop_signal();
+  const TrainingOutcome outcome = run.run();
+  display.end(outcome, run.config().out);
+  return outcome == TrainingOutcome::stopped ? 128 + stop_signal() : 0;
 }
 
 }  // namespace
@@ -56,6 +53,9 @@ Command add_train(CLI::App& program) {
       parser->add_flag("--print-config")
           ->description(wrap_help("print all settings as JSON, for --config, and do nothing else"))
           ->group("Settings from a file");
+  CLI::Option* format = add_text_option(*parser, "--log-format", "text|json", "Output",
+                                        "what goes to standard output: lines to read, or one JSON object for "
+                                        "every notice, epoch and end [text]");
   parser->footer(
       "Examples\n"
       "  qmse train --dataset mnist --data ~/data --loss qmse --epochs 5 --out runs/qmse\n"
@@ -69,9 +69,10 @@ Command add_train(CLI::App& program) {
       "The directory gets config.json, environment.json, metrics.jsonl, checkpoint.safetensors and "
       "model.safetensors.\n"
       "Exit codes: 0 done, 1 failure, 2 wrong usage, 130 and 143 stopped by Ctrl-C and SIGTERM.");
-  return {parser, [options, print] {
+  return {parser, [=] {
             const ConfigJson given = options->given();
-            return print->count() > 0 ? print_config(given) : train(given);
+            const auto display = make_display(format->count() > 0 ? format->as<std::string>() : "text");
+            return print->count() > 0 ? print_config(given) : train(given, *display);
           }};
 }
 

@@ -97,10 +97,10 @@ void BatchPass<T>::evaluate(const std::uint32_t* order, const std::uint64_t* fir
 }
 
 template <class T>
-void BatchPass<T>::accumulate(const double* gradient_norm_sq, EpochMetrics* metrics) {
+void BatchPass<T>::accumulate(bool halts, EpochMetrics* metrics) {
   with_context<T>(*context_, [&](auto& backend) {
     accumulate_metrics(backend, batch_, sample_loss(), static_cast<const T*>(residual_sq_.data()),
-                       static_cast<const std::int32_t*>(correct_.data()), gradient_norm_sq, metrics);
+                       static_cast<const std::int32_t*>(correct_.data()), halts, metrics);
   });
 }
 

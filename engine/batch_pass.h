@@ -47,9 +47,8 @@ class BatchPass {
   void train(const std::uint32_t* order, const std::uint64_t* first, const std::uint64_t* step);
   void evaluate(const std::uint32_t* order, const std::uint64_t* first);
 
-  // Adds this batch's loss, residual and correct predictions to `metrics`, with the step's gradient norm
-  // (null: none).
-  void accumulate(const double* gradient_norm_sq, EpochMetrics* metrics);
+  // Adds this batch's loss, residual and correct predictions to `metrics`; see accumulate_metrics().
+  void accumulate(bool halts, EpochMetrics* metrics);
 
   std::int64_t batch() const { return batch_; }
   Tape& tape() { return tape_; }

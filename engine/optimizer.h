@@ -15,6 +15,7 @@ struct OptimizerInputs {
   const double* learning_rate = nullptr;
   const std::uint64_t* step = nullptr;  // steps taken before this one
   double* gradient_norm_sq = nullptr;   // written: the squared norm of the gradient
+  const std::int64_t* halt = nullptr;   // from 0 up nothing is updated; null: always is
 };
 
 // Bound to one parameter store, which must outlive it.

@@ -2,6 +2,7 @@
 // run.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 
@@ -13,20 +14,27 @@ class CudaGraph;
 
 class StepGraph {
  public:
+  // So many repetitions are captured as one graph: the GPU goes from one to the next by itself, and the host
+  // has nothing to do in the meantime.
+  static constexpr std::int64_t kRepetitions = 16;
+
   // `work` queues the sequence; everything that changes between runs must be in device memory. Nothing runs
-  // yet. With `capture` false the work is run as it is every time (to debug).
+  // yet. With `capture` false the work is queued piece by piece every time (to debug).
   StepGraph(Context& context, std::function<void()> work, bool capture);
 
-  // On CUDA: the first time eagerly, so that libraries load and choose what they need; the second time
-  // captured and launched; from then on launched. Does not wait for the device.
-  void run();
+  // Queues the work `times` times; does not wait for the device. On CUDA the very first time eagerly, so that
+  // libraries load and choose what they need; from then on as graphs of kRepetitions and of one, each
+  // captured when it is first needed.
+  void run(std::int64_t times);
 
  private:
+  void launch(std::shared_ptr<CudaGraph>& graph, std::int64_t repetitions);
+
   Context* context_;
   std::function<void()> work_;
   bool capture_;
   bool ran_ = false;
-  std::shared_ptr<CudaGraph> graph_;  // shared_ptr: the type is incomplete in builds without CUDA
+  std::shared_ptr<CudaGraph> once_, several_;  // shared_ptr: incomplete type in builds without CUDA
 };
 
 }  // namespace qmse

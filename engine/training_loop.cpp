@@ -36,19 +36,21 @@ Split split(std::int64_t samples, std::int64_t batch_size) {
 
 template <class T>
 TrainingLoop<T>::TrainingLoop(Context& context, const Network& network, const ResidentData<T>& data,
-                              const Loss& loss, Optimizer& optimizer, std::int64_t batch_size, bool capture)
+                              const Loss& loss, Optimizer& optimizer, std::int64_t batch_size,
+                              const Options& options)
     : context_(&context),
       optimizer_(&optimizer),
       samples_(data.samples),
       batch_size_(checked_batch_size(data.samples, batch_size)),
+      options_(options),
       order_(context.memory(), static_cast<std::size_t>(samples_) * sizeof(std::uint32_t),
              "order of the epoch"),
       rates_(context.memory(), static_cast<std::size_t>(steps_per_epoch() + 1) * sizeof(double),
              "learning rates"),
       counter_(context.memory(), sizeof(StepCounter), "step counter"),
       metrics_(context.memory(), sizeof(EpochMetrics), "epoch metrics"),
-      full_(make_stage(network, data, loss, split(data.samples, batch_size).full, capture)),
-      tail_(make_stage(network, data, loss, split(data.samples, batch_size).tail, capture)) {
+      full_(make_stage(network, data, loss, split(data.samples, batch_size).full)),
+      tail_(make_stage(network, data, loss, split(data.samples, batch_size).tail)) {
   steps_done_ = steps_per_epoch();  // nothing to do until an epoch begins
 }
 
@@ -103,32 +105,42 @@ void TrainingLoop<T>::resume_epoch(std::span<const std::uint32_t> order, std::sp
 template <class T>
 typename TrainingLoop<T>::Stage TrainingLoop<T>::make_stage(const Network& network,
                                                             const ResidentData<T>& data, const Loss& loss,
-                                                            std::int64_t batch, bool capture) {
+                                                            std::int64_t batch) {
   Stage stage;
   if (batch == 0) return stage;
   stage.pass = make_pass(*context_, network, data, loss, batch, true);
   stage.graph = std::make_unique<StepGraph>(
-      *context_, [this, pass = stage.pass.get()] { queue_step(*pass); }, capture);
+      *context_, [this, pass = stage.pass.get()] { queue_step(*pass); }, options_.capture);
   return stage;
 }
 
-// Everything of a step that happens on the device.
+// Everything of a step that happens on the device. The loss is looked at before the weights are changed.
 template <class T>
 void TrainingLoop<T>::queue_step(BatchPass<T>& pass) {
+  const bool halts = options_.halt_on_non_finite;
   auto* counter = counter_.as<StepCounter>();
+  auto* metrics = metrics_.as<EpochMetrics>();
   pass.train(order_.as<std::uint32_t>(), &counter->first, &counter->step);
-  optimizer_->step({&counter->learning_rate, &counter->step, &counter->gradient_norm_sq});
-  pass.accumulate(&counter->gradient_norm_sq, metrics_.as<EpochMetrics>());
-  with_context<T>(*context_,
-                  [&](auto& backend) { advance(backend, pass.batch(), rates_.as<double>(), counter); });
+  pass.accumulate(halts, metrics);
+  optimizer_->step({&counter->learning_rate, &counter->step, &counter->gradient_norm_sq,
+                    halts ? &metrics->first_non_finite_step : nullptr});
+  with_context<T>(*context_, [&](auto& backend) {
+    advance(backend, pass.batch(), rates_.as<double>(), halts, counter, metrics);
+  });
 }
 
 template <class T>
-void TrainingLoop<T>::step() {
-  Stage& stage = next_stage();
-  stage.graph->run();
-  last_ = stage.pass.get();
-  ++steps_done_;
+void TrainingLoop<T>::step(std::int64_t count) {
+  const std::int64_t end = std::min(steps_done_ + count, steps_per_epoch());
+  if (steps_done_ < std::min(end, full_steps())) {
+    const std::int64_t steps = std::min(end, full_steps()) - steps_done_;
+    full_.graph->run(steps);
+    steps_done_ += steps;
+  }
+  if (steps_done_ < end) {
+    tail_.graph->run(1);
+    ++steps_done_;
+  }
 }
 
 template <class T>
@@ -147,26 +159,42 @@ StepCounter TrainingLoop<T>::counter() const {
 
 template <class T>
 std::string TrainingLoop<T>::first_non_finite() {
-  if (last_ == nullptr) return "";
-  const Value value = last_->tape().first_non_finite();
-  return value.id < 0 ? "" : last_->tape().name(value);
+  const std::int64_t step = metrics().first_non_finite_step;
+  if (step < 0) return "";
+  Tape& tape = (step < full_steps() ? full_ : tail_).pass->tape();
+  const Value value = tape.first_non_finite();
+  return value.id < 0 ? "" : tape.name(value);
 }
 
 template <class T>
 Evaluator<T>::Evaluator(Context& context, const Network& network, const ResidentData<T>& data,
-                        const Loss& loss, std::int64_t batch_size)
+                        const Loss& loss, std::int64_t batch_size, bool capture)
     : context_(&context),
       data_(data),
       batch_size_(std::min(checked_batch_size(data.samples, batch_size), data.samples)),
-      full_(make_pass(context, network, data, loss, split(data.samples, batch_size_).full, false)),
-      tail_(make_pass(context, network, data, loss, split(data.samples, batch_size_).tail, false)),
       order_(context.memory(), static_cast<std::size_t>(data.samples) * sizeof(std::uint32_t),
              "order of evaluation"),
-      counter_(context.memory(), sizeof(std::uint64_t), "evaluation counter"),
-      metrics_(context.memory(), sizeof(EpochMetrics), "evaluation metrics") {
+      counter_(context.memory(), sizeof(StepCounter), "evaluation counter"),
+      metrics_(context.memory(), sizeof(EpochMetrics), "evaluation metrics"),
+      full_(make_pass(context, network, data, loss, split(data.samples, batch_size_).full, false)),
+      tail_(make_pass(context, network, data, loss, split(data.samples, batch_size_).tail, false)) {
   std::vector<std::uint32_t> order(static_cast<std::size_t>(data.samples));
   std::iota(order.begin(), order.end(), 0u);
   host_to_device(context, order_.data(), order.data(), order.size() * sizeof(std::uint32_t));
+  const auto make_graph = [&](BatchPass<T>* pass) {
+    const auto queue = [this, pass] {
+      auto* counter = counter_.as<StepCounter>();
+      auto* metrics = metrics_.as<EpochMetrics>();
+      pass->evaluate(order_.as<std::uint32_t>(), &counter->first);
+      pass->accumulate(false, metrics);
+      with_context<T>(*context_, [&](auto& backend) {
+        advance(backend, pass->batch(), nullptr, false, counter, metrics);
+      });
+    };
+    return pass == nullptr ? nullptr : std::make_unique<StepGraph>(context, queue, capture);
+  };
+  full_graph_ = make_graph(full_.get());
+  tail_graph_ = make_graph(tail_.get());
 }
 
 template <class T>
@@ -177,23 +205,30 @@ EpochMetrics Evaluator<T>::run() {
 template <class T>
 EpochMetrics Evaluator<T>::run(const OnBatch& on_batch) {
   EpochMetrics metrics;
+  const StepCounter start;
   host_to_device(*context_, metrics_.data(), &metrics, sizeof(metrics));
-  std::vector<T> outputs;
-  for (std::int64_t first = 0; first < data_.samples;) {
-    BatchPass<T>& pass = data_.samples - first >= batch_size_ ? *full_ : *tail_;
-    const auto position = static_cast<std::uint64_t>(first);
-    host_to_device(*context_, counter_.data(), &position, sizeof(position));
-    pass.evaluate(order_.as<std::uint32_t>(), counter_.as<std::uint64_t>());
-    pass.accumulate(nullptr, metrics_.as<EpochMetrics>());
-    if (on_batch) {
-      outputs.resize(static_cast<std::size_t>(pass.batch() * data_.classes));
-      device_to_host(*context_, outputs.data(), pass.tape().data(pass.output()), outputs.size() * sizeof(T));
-      on_batch(first, outputs);
-    }
-    first += pass.batch();
+  host_to_device(*context_, counter_.data(), &start, sizeof(start));
+  const std::int64_t full_batches = data_.samples / batch_size_;
+  if (!on_batch) full_graph_->run(full_batches);
+  for (std::int64_t batch = 0; on_batch && batch < full_batches; ++batch) {
+    full_graph_->run(1);
+    last_ = full_.get();
+    on_batch(batch * batch_size_);
+  }
+  if (tail_graph_) {
+    tail_graph_->run(1);
+    last_ = tail_.get();
+    if (on_batch) on_batch(full_batches * batch_size_);
   }
   device_to_host(*context_, &metrics, metrics_.data(), sizeof(metrics));
   return metrics;
+}
+
+template <class T>
+std::vector<T> Evaluator<T>::outputs() const {
+  std::vector<T> outputs(static_cast<std::size_t>(last_->batch() * data_.classes));
+  device_to_host(*context_, outputs.data(), last_->tape().data(last_->output()), outputs.size() * sizeof(T));
+  return outputs;
 }
 
 template class TrainingLoop<float>;

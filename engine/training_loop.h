@@ -2,8 +2,11 @@
 // buffers that do not move.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
+#include <string>
+#include <vector>
 
 #include "engine/batch_pass.h"
 #include "engine/optimizer.h"
@@ -12,15 +15,22 @@
 
 namespace qmse {
 
+struct TrainingLoopOptions {
+  bool capture = true;              // on CUDA, replay steps from graphs (see StepGraph); same bits without
+  bool halt_on_non_finite = false;  // a step whose loss is not finite changes no weight, and the loop stays
+                                    // at it: the steps that follow repeat it
+};
+
 // An epoch takes its batches from a given order of sample indices, `batch_size` at a time; the last may be
 // smaller and is a mean over its own size. f32 on every backend, f64 on the CPU.
 template <class T>
 class TrainingLoop {
  public:
-  // What is passed by reference must outlive the loop. `capture`: on CUDA, replay a step from a graph (see
-  // StepGraph); the bits are the same without.
+  using Options = TrainingLoopOptions;
+
+  // What is passed by reference must outlive the loop.
   TrainingLoop(Context& context, const Network& network, const ResidentData<T>& data, const Loss& loss,
-               Optimizer& optimizer, std::int64_t batch_size, bool capture = true);
+               Optimizer& optimizer, std::int64_t batch_size, const Options& options = {});
   TrainingLoop(const TrainingLoop&) = delete;
   TrainingLoop& operator=(const TrainingLoop&) = delete;
 
@@ -35,15 +45,18 @@ class TrainingLoop {
 
   bool epoch_done() const { return steps_done_ == steps_per_epoch(); }
   std::int64_t steps_done() const { return steps_done_; }  // in this epoch
-  // One step. Allocates nothing, reads nothing back. Must not be called when epoch_done().
-  void step();
+  // The next `count` steps, or as many as the epoch has left. Allocates nothing, reads nothing back and does
+  // not wait for the device.
+  void step(std::int64_t count = 1);
 
   // Read back from the device (waits for it).
   EpochMetrics metrics() const;
   StepCounter counter() const;
   // What the operations of a whole batch (of the rest, where there is no whole one) chose automatically.
   std::vector<Tape::Choice> choices() const { return (full_.pass ? full_ : tail_).pass->tape().choices(); }
-  // The name of the first value of the last batch's forward that is not finite; empty where all are.
+  // The name of the first value that is not finite in the forward pass of the step whose loss was not; empty
+  // where there was none, or only the loss itself is not finite. (Of the last such batch size's step, where
+  // the loop was made without halt_on_non_finite and went on.)
   std::string first_non_finite();
 
  private:
@@ -52,16 +65,15 @@ class TrainingLoop {
     std::unique_ptr<BatchPass<T>> pass;
     std::unique_ptr<StepGraph> graph;
   };
-  Stage make_stage(const Network& network, const ResidentData<T>& data, const Loss& loss, std::int64_t batch,
-                   bool capture);
+  Stage make_stage(const Network& network, const ResidentData<T>& data, const Loss& loss, std::int64_t batch);
   void queue_step(BatchPass<T>& pass);
-  Stage& next_stage() { return steps_done_ + 1 == steps_per_epoch() && tail_.pass ? tail_ : full_; }
+  std::int64_t full_steps() const { return samples_ / batch_size_; }
 
   Context* context_;
   Optimizer* optimizer_;
   std::int64_t samples_;
   std::int64_t batch_size_;
-  BatchPass<T>* last_ = nullptr;
+  Options options_;
   std::int64_t steps_done_ = 0;
   Buffer order_, rates_, counter_, metrics_;
   Stage full_;  // empty where the data set is smaller than a batch
@@ -72,20 +84,28 @@ class TrainingLoop {
 template <class T>
 class Evaluator {
  public:
+  // `capture` as in TrainingLoopOptions.
   Evaluator(Context& context, const Network& network, const ResidentData<T>& data, const Loss& loss,
-            std::int64_t batch_size);
+            std::int64_t batch_size, bool capture = true);
+  Evaluator(const Evaluator&) = delete;
+  Evaluator& operator=(const Evaluator&) = delete;
 
+  // Waits for the device once, at the end.
   EpochMetrics run();
-  // The same; on_batch(first sample's index, outputs [rows, classes] on the host) sees every batch.
-  using OnBatch = std::function<void(std::int64_t first, std::span<const T> outputs)>;
+  // The same; on_batch(first sample's index) is called after each batch was queued, and may read outputs().
+  using OnBatch = std::function<void(std::int64_t first)>;
   EpochMetrics run(const OnBatch& on_batch);
+  // Of the batch queued last, [rows, classes]; waits for the device.
+  std::vector<T> outputs() const;
 
  private:
   Context* context_;
   ResidentData<T> data_;
   std::int64_t batch_size_;
-  std::unique_ptr<BatchPass<T>> full_, tail_;
   Buffer order_, counter_, metrics_;
+  std::unique_ptr<BatchPass<T>> full_, tail_;
+  std::unique_ptr<StepGraph> full_graph_, tail_graph_;
+  BatchPass<T>* last_ = nullptr;
 };
 
 }  // namespace qmse

@@ -75,6 +75,7 @@ struct TrainConfig {
   std::string device = "auto";
   std::int64_t threads = 0;
   std::string math = "fp32";
+  bool no_graph = false;
 
   // run directory
   std::string out;

@@ -127,6 +127,10 @@ const std::vector<ConfigField>& table() {
       {machine, kAll, "math", &Config::math,
        "cuda: f32 arithmetic of matrix products and convolutions", {.choices = {"fp32", "tf32"}}},
 
+      {machine, kTrain, "no_graph", &Config::no_graph,
+       "cuda: queue each step piece by piece instead of replaying CUDA graphs; the results are the same (for "
+       "debugging)", {.free_on_resume = true}},
+
       {run, kTrain, "out", &Config::out,
        "run directory; made where it does not exist", {.free_on_resume = true, .recorded = false}},
       {run, kTrain, "resume", &Config::resume,

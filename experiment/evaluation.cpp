@@ -43,7 +43,8 @@ EvaluationReport evaluate(const TrainConfig& config, const std::filesystem::path
   report.class_names = images.class_names;
   const auto classes = static_cast<std::size_t>(images.classes());
   report.confusion.assign(classes, std::vector<std::int64_t>(classes, 0));
-  report.scores = scores(evaluator.run([&](std::int64_t first, std::span<const float> outputs) {
+  report.scores = scores(evaluator.run([&](std::int64_t first) {
+    const std::vector<float> outputs = evaluator.outputs();
     for (std::size_t row = 0; row * classes < outputs.size(); ++row) {
       const auto begin = outputs.begin() + static_cast<std::ptrdiff_t>(row * classes);
       const auto largest =

@@ -20,14 +20,14 @@ constexpr std::array<const char*, 7> kColours = {"#0072b2", "#d55e00", "#009e73"
                                                  "#e69f00", "#56b4e9", "#555555"};
 constexpr std::array<const char*, 4> kDashes = {"solid", "(9,3)", "(3,3)", "(9,3,2,3)"};
 constexpr const char* kInk = "#333333";
-constexpr const char* kGrid = "#dddddd";
+constexpr const char* kGrid = "#d4d4d4";
 constexpr const char* kPaper = "#ffffff";
 
 // Lengths in pixels of the SVG.
-constexpr double kPanelWidth = 460, kPanelHeight = 330;
-constexpr double kLeft = 66, kRight = 18, kTop = 34, kBottom = 54;  // within a panel
+constexpr double kPanelWidth = 460, kPanelHeight = 334;
+constexpr double kLeft = 66, kRight = 18, kTop = 34, kBottom = 58;  // within a panel
 constexpr double kEdge = 14;                                        // around everything
-constexpr double kTitleHeight = 30, kLegendHeight = 22, kCaptionHeight = 17;
+constexpr double kTitleHeight = 30, kTitleRow = 18, kLegendHeight = 22, kCaptionHeight = 17;
 constexpr double kKeyLength = 34;  // a line in the legend
 constexpr double kFont = 13, kTitleFont = 16, kSmallFont = 11;
 constexpr double kLetter = 0.6;         // mean width of a character, in font sizes
@@ -139,14 +139,16 @@ class Script {
   Script(const Figure& figure, const Figure& whole)
       : figure_(figure), styles_(labels_of(whole)), labels_(labels_of(figure)) {
     columns_ = std::min(figure.columns, static_cast<int>(figure.panels.size()));
+    for (const Panel& panel : figure.panels) title_rows_ = std::max(title_rows_, title_of(panel).size());
+    panel_height_ = kPanelHeight + static_cast<double>(title_rows_ - 1) * kTitleRow;
     const int rows = (static_cast<int>(figure.panels.size()) + columns_ - 1) / columns_;
     width_ = columns_ * kPanelWidth + 2 * kEdge;
     place_legend();
-    caption_ = wrap_text(plain_text(figure.caption), letters(width_ - 4 * kEdge, kSmallFont));
+    caption_ = wrap_text(plain_text(figure.caption), letters(width_ - 3 * kEdge, kSmallFont));
     if (!figure.title.empty()) head_ += kTitleHeight;
     head_ += kEdge + legend_rows_ * kLegendHeight;
     const double foot = caption_.empty() ? 0 : static_cast<double>(caption_.size()) * kCaptionHeight + 8;
-    height_ = head_ + rows * kPanelHeight + foot + kEdge;
+    height_ = head_ + rows * panel_height_ + foot + kEdge;
   }
 
   std::string text() const {
@@ -163,6 +165,10 @@ class Script {
  private:
   static std::size_t letters(double width, double font_size) {
     return static_cast<std::size_t>(width / (kLetter * font_size));
+  }
+
+  static std::vector<std::string> title_of(const Panel& panel) {
+    return wrap_text(plain_text(panel.title), letters(kPanelWidth - kLeft - kRight, kFont + 1));
   }
 
   // Columns as wide as the longest label needs.
@@ -263,19 +269,23 @@ class Script {
     const Panel& panel = figure_.panels[p];
     const auto columns = static_cast<std::size_t>(columns_);
     const double left = kEdge + static_cast<double>(p % columns) * kPanelWidth;
-    const double top = head_ + static_cast<double>(p / columns) * kPanelHeight;
+    const double top = head_ + static_cast<double>(p / columns) * panel_height_;
     const double x0 = left + kLeft, x1 = left + kPanelWidth - kRight;
-    const double y0 = top + kPanelHeight - kBottom, y1 = top + kTop;
+    const double y0 = top + panel_height_ - kBottom, y1 = y0 - (kPanelHeight - kBottom - kTop);
 
     const Range x = x_range(panel), y = y_range(panel, x);
     std::string text = frame(x0, y0, x1, y1, kFont - 1);
     text += "set border 3 lc rgb '" + std::string(kInk) + "' lw 0.8\n";
     text += axes(x, y, x_step(panel, x), round_step(y.span() / 4));
     const std::string ink = std::string(" tc rgb '") + kInk + "'\n";
-    text += "set label " + gnuplot_string(shorten(plain_text(panel.title), letters(x1 - x0, kFont + 1))) +
-            " at screen " + at((x0 + x1) / 2, top + kTop - 16) + " center" + font(kFont + 1) + ink;
+    const std::vector<std::string> title = title_of(panel);
+    for (std::size_t i = 0; i < title.size(); ++i) {
+      const double above = 18 + static_cast<double>(title.size() - 1 - i) * kTitleRow;
+      text += "set label " + gnuplot_string(title[i]) + " at screen " + at((x0 + x1) / 2, y1 - above) +
+              " center" + font(kFont + 1) + ink;
+    }
     text += "set label " + gnuplot_string(plain_text(panel.x_label)) + " at screen " +
-            at((x0 + x1) / 2, y0 + 38) + " center" + ink;
+            at((x0 + x1) / 2, y0 + 42) + " center" + ink;
     text += "set label " + gnuplot_string(plain_text(panel.y_label)) + " at screen " +
             at(left + 8, (y0 + y1) / 2) + " center rotate by 90" + ink;
     if (!panel.inset) return text + curves(p, 2.0);
@@ -346,8 +356,9 @@ class Script {
   const Figure figure_;
   std::vector<std::string> styles_, labels_, caption_;
   int columns_ = 1, legend_columns_ = 0;
+  std::size_t title_rows_ = 1;  // of the panels' titles
   double legend_rows_ = 0;
-  double width_ = 0, height_ = 0, head_ = 0, legend_width_ = 0;
+  double width_ = 0, height_ = 0, panel_height_ = 0, head_ = 0, legend_width_ = 0;
 };
 
 Picture draw(const Script& script) {

@@ -1,5 +1,9 @@
 #include "experiment/html.h"
 
+#include <algorithm>
+#include <array>
+#include <cstdio>
+
 #include "engine/in_quotes.h"
 #include "experiment/plain_text.h"
 #include "kernels/core/error.h"
@@ -13,11 +17,22 @@ void replace_all(std::string& text, const std::string& from, const std::string& 
   }
 }
 
-// All parts that begin with `from` and end with the next `to`.
-void remove_all(std::string& text, const std::string& from, const std::string& to) {
-  for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos;) {
-    const std::size_t end = text.find(to, at + from.size());
-    text.erase(at, end == std::string::npos ? end : end + to.size() - at);
+// "rgb(  0, 114, 178)" -> "var(--plot-0072b2,#0072b2)", so that the page's style can give another colour.
+void name_colours(std::string& tag) {
+  for (std::size_t at = 0; (at = tag.find("rgb(", at)) != std::string::npos;) {
+    std::array<int, 3> rgb{};
+    std::array<char, 64> named;
+    int length = 0;
+    if (std::sscanf(tag.c_str() + at, "rgb(%d,%d,%d)%n", &rgb[0], &rgb[1], &rgb[2], &length) != 3 ||
+        length == 0) {
+      at += 4;
+      continue;
+    }
+    const int size =
+        std::snprintf(named.data(), named.size(), "var(--plot-%02x%02x%02x,#%02x%02x%02x)", rgb[0] & 255,
+                      rgb[1] & 255, rgb[2] & 255, rgb[0] & 255, rgb[1] & 255, rgb[2] & 255);
+    tag.replace(at, static_cast<std::size_t>(length), named.data(), static_cast<std::size_t>(size));
+    at += static_cast<std::size_t>(size);
   }
 }
 
@@ -74,14 +89,28 @@ std::string html_table(const ReportTable& table) {
 }
 
 std::string inline_svg(const std::string& file, const std::string& prefix, const std::string& description) {
-  std::string svg = file.substr(file.find("<svg"));
-  // Names of parts, which browsers would show as hints.
-  remove_all(svg, "<title>", "</title>");
-  remove_all(svg, "<desc>", "</desc>");
-  remove_all(svg, " id=\"gnuplot", "\"");
-  replace_all(svg, "id='gp", "id='" + prefix + "gp");
-  replace_all(svg, "href='#gp", "href='#" + prefix + "gp");
-  return "<svg role=\"img\" aria-label=\"" + escape_html(description) + "\"" + svg.substr(4);
+  std::string svg;
+  std::size_t at = file.find("<svg");
+  while (at < file.size()) {
+    const std::size_t end = file.find('>', at);
+    if (end == std::string::npos) throw Error("gnuplot's SVG ends within a tag");
+    std::string tag = file.substr(at, end + 1 - at);
+    std::size_t text = end + 1;
+    if (tag == "<title>" || tag == "<desc>") {  // names that browsers would show as hints
+      text = file.find('>', text) + 1;
+      tag = "";
+    } else if (svg.empty()) {
+      tag.insert(4, " role=\"img\" aria-label=\"" + escape_html(description) + "\"");
+    }
+    name_colours(tag);
+    replace_all(tag, "\"#ffffff\"", "\"var(--plot-ffffff,#ffffff)\"");
+    replace_all(tag, "id='gp", "id='" + prefix + "gp");
+    replace_all(tag, "id=\"gnuplot", "id=\"" + prefix + "gnuplot");
+    replace_all(tag, "href='#gp", "href='#" + prefix + "gp");
+    at = std::min(file.find('<', text), file.size());
+    svg += tag + file.substr(text, at - text);
+  }
+  return svg;
 }
 
 }  // namespace qmse

@@ -148,9 +148,8 @@ class Page {
     const bool any_epoch = std::any_of(runs_.readable.begin(), runs_.readable.end(),
                                        [](const RunRecord& run) { return !run.epochs.empty(); });
     if (any_epoch) {
-      section.figures.push_back(run_figure(groups_, {}));
-      Figure residuals = run_figure(groups_, {.measures = {"train_residual_sq", "test_residual_sq"}});
-      section.figures.push_back(std::move(residuals));
+      section.figures = {run_figure(groups_, {}),
+                         run_figure(groups_, {.measures = {"train_residual_sq", "test_residual_sq"}})};
     }
     section.paragraphs = {
         "Mean ± standard deviation over the seeds of finished runs. Final: after the last epoch. Best: the "

@@ -94,15 +94,26 @@ Curve curve(const RunGroup& group, const std::string& label, CurveAxis axis, con
   return curve;
 }
 
-// The settings that choose the row of panels; all others are in the curves' labels.
-bool chooses_row(const std::string& name) { return name == "dataset" || name == "momentum"; }
+// Groups whose curves share panels: those with the same data set and momentum.
+struct Row {
+  ConfigJson key;
+  std::vector<RunGroup> groups;
+};
 
-// "MNIST, momentum 0.9", or the optimizer's name where it has no momentum.
-std::string row_of(const RunGroup& group, const std::vector<std::string>& names) {
-  std::vector<std::string> shown = names;
-  const auto momentum = std::find(shown.begin(), shown.end(), "momentum");
-  if (momentum != shown.end() && !group.settings.contains("momentum")) *momentum = "optimizer";
-  return describe_settings(group.settings, shown);
+std::vector<Row> rows_of(const std::vector<RunGroup>& groups) {
+  std::vector<Row> rows;
+  for (const RunGroup& group : groups) {
+    const ConfigJson key = ConfigJson::array(
+        {group.settings.value("dataset", ConfigJson()), group.settings.value("momentum", ConfigJson())});
+    auto row = std::find_if(rows.begin(), rows.end(), [&](const Row& each) { return each.key == key; });
+    if (row == rows.end()) row = rows.insert(rows.end(), Row{key, {}});
+    row->groups.push_back(group);
+  }
+  return rows;
+}
+
+bool has(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
 }
 
 std::string capitalised(std::string text) {
@@ -138,10 +149,10 @@ std::string caption(const std::vector<RunGroup>& groups, const std::vector<std::
                               : std::to_string(*seeds.begin()) + " to " + std::to_string(*seeds.rbegin())) +
            " seeds; bands: from the lowest to the highest seed.";
   }
-  if (std::find(measures.begin(), measures.end(), "train_accuracy") != measures.end()) {
+  if (has(measures, "train_accuracy")) {
     text += " Training accuracy is counted during the epoch, while the weights change.";
   }
-  if (std::find(measures.begin(), measures.end(), "train_accuracy_full") != measures.end()) {
+  if (has(measures, "train_accuracy_full")) {
     text += " Training accuracy is measured after the epoch, on all training images.";
   }
   if (early > 0) {
@@ -180,41 +191,38 @@ Figure run_figure(const std::vector<RunGroup>& groups, const CurveRequest& reque
   if (measures.empty()) measures = {train_accuracy_measure(groups), "test_accuracy"};
   const std::vector<std::string> known = measures_of(groups);
   for (const std::string& measure : measures) {
-    if (std::find(known.begin(), known.end(), measure) != known.end()) continue;
+    if (has(known, measure)) continue;
     std::string names;
     for (const std::string& name : known) names += (names.empty() ? "" : ", ") + name;
     throw ConfigError(names.empty() ? "these runs have no epoch yet"
                                     : "no run has " + in_quotes(measure) + "; they have " + names);
   }
 
-  std::vector<std::string> row_names, label_names,
-      shared = {"dataset", "model", "optimizer", "lr", "momentum"};
-  for (const std::string& name : differing_settings(groups)) {
-    (chooses_row(name) ? row_names : label_names).push_back(name);
-    shared.erase(std::remove(shared.begin(), shared.end(), name), shared.end());
-  }
+  const std::vector<std::string> differing = differing_settings(groups);
   const bool inset = request.x == CurveAxis::epoch && shortest(groups) >= kInsetTo;
-
-  std::vector<std::string> rows;
-  for (const RunGroup& group : groups) {
-    const std::string row = row_of(group, row_names);
-    if (std::find(rows.begin(), rows.end(), row) == rows.end()) rows.push_back(row);
+  std::vector<std::string> shared;
+  for (const char* name : {"dataset", "model", "optimizer", "lr", "momentum"}) {
+    if (!has(differing, name)) shared.emplace_back(name);
   }
   Figure figure;
   figure.title = describe_settings(groups.front().settings, shared);
   figure.columns = static_cast<int>(measures.size());
   figure.caption = caption(groups, measures);
-  for (const std::string& row : rows) {
+  for (const Row& row : rows_of(groups)) {
+    // The curves are named by what differs within the row, the row by what else differs between the groups.
+    std::vector<std::string> within = differing_settings(row.groups), around;
+    if (within.empty()) within = {"loss"};
+    for (const std::string& name : differing) {
+      if (!has(within, name)) around.push_back(name);
+    }
+    const std::string where = describe_settings(row.groups.front().settings, around);
     for (const std::string& measure : measures) {
       Panel panel;
-      panel.title = capitalised(measure_name(measure)) + (row.empty() ? "" : ", " + row);
+      panel.title = capitalised(measure_name(measure)) + (where.empty() ? "" : ", " + where);
       panel.x_label = axis_name(request.x);
       panel.y_label = is_accuracy(measure) ? "accuracy (%)" : measure_name(measure);
-      for (const RunGroup& group : groups) {
-        if (row_of(group, row_names) != row) continue;
-        std::string label = describe_settings(group.settings, label_names);
-        if (label.empty()) label = describe_settings(group.settings, {"loss"});
-        panel.curves.push_back(curve(group, label, request.x, measure));
+      for (const RunGroup& group : row.groups) {
+        panel.curves.push_back(curve(group, describe_settings(group.settings, within), request.x, measure));
       }
       if (inset && is_accuracy(measure)) panel.inset = Inset{kInsetFrom, kInsetTo};
       figure.panels.push_back(std::move(panel));

@@ -16,13 +16,13 @@ struct CurveRequest {
   std::vector<std::string> measures = {};  // keys of metrics.jsonl; empty: training and test accuracy
 };
 
-// A column of panels for each measure; a row for each data set and momentum, where the groups differ in
-// them. Several seeds: the mean, and a band from the lowest to the highest. Where all runs have 100 epochs or
-// more, the accuracies have an inset from epoch 80 to 100. The caption says what is shown. Accuracies are in
-// per cent. Throws ConfigError for a measure that no run has, naming those they have.
+// A column of panels for each measure; a row for each data set and momentum. Several seeds: the mean, and a
+// band from the lowest to the highest. Where all runs have 100 epochs or more, the accuracies have an inset
+// from epoch 80 to 100. The caption says what is shown. Accuracies are in per cent. Throws ConfigError for a
+// measure that no run has, naming those they have.
 Figure run_figure(const std::vector<RunGroup>& groups, const CurveRequest& request);
 
-// "accuracy_full" and the like for readers: "training accuracy, measured after the epoch".
+// A key of metrics.jsonl for readers: "training accuracy".
 std::string measure_name(const std::string& measure);
 
 // The key of the training accuracy: measured after the epoch where all runs have it, else during it.

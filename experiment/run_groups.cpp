@@ -86,7 +86,7 @@ std::string value_text(const ConfigJson& value) {
 }
 
 // Values whose name says what they are.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 12> kProperNames = {{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 14> kProperNames = {{
     {"mse", "MSE"},
     {"qmse", "QMSE"},
     {"qmse_expected", "QMSE without its noise"},
@@ -95,6 +95,8 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 12> kProperN
     {"fashion-mnist", "Fashion-MNIST"},
     {"cifar10", "CIFAR-10"},
     {"cifar100", "CIFAR-100"},
+    {"cnn", "CNN"},
+    {"mlp", "MLP"},
     {"batch_mean", "batch mean"},
     {"element_mean", "element mean"},
     {"sgd", "SGD"},
@@ -106,6 +108,8 @@ std::string describe_setting(const std::string& name, const ConfigJson& value) {
   std::replace(words.begin(), words.end(), '_', ' ');
   if (value.is_boolean()) return (value.get<bool>() ? "" : "no ") + words;
   const std::string text = value_text(value);
+  if (name == "epochs") return text + " epochs";
+  if (name == "train_limit") return (text == "0" ? "all" : text) + " training images";
   for (const auto& [known, proper] : kProperNames) {
     if (text == known) return std::string(proper);
   }
@@ -174,11 +178,13 @@ std::vector<std::string> differing_settings(const std::vector<RunGroup>& groups)
       }
     }
   }
-  // In the order of the records.
   std::vector<std::string> ordered;
   for (const auto& [name, value] : first) {
     if (std::find(differing.begin(), differing.end(), name) != differing.end()) ordered.push_back(name);
   }
+  const auto rank = [](const std::string& name) { return name == "dataset" ? 0 : name == "loss" ? 1 : 2; };
+  std::stable_sort(ordered.begin(), ordered.end(),
+                   [&](const std::string& a, const std::string& b) { return rank(a) < rank(b); });
   return ordered;
 }
 

@@ -40,8 +40,9 @@ class RunSettings {
   bool resuming_ = false;
 };
 
-// " with 2 threads (no GPU: ...)"
-std::string describe_machine(Context& context);
+// ", 2 threads (no NVIDIA driver is installed)", to stand behind the device's name. `automatic`: the device
+// was left to the program to choose.
+std::string describe_machine(Context& context, bool automatic);
 
 struct TrainingImages {
   ImageDataset train, test;

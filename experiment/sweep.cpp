@@ -336,17 +336,15 @@ class Sweep {
 
   TrainingEvents events_of(std::size_t i) {
     TrainingEvents events;
-    const bool resumed = members_[i].epochs_done > 0;
-    events.notice = [this, i, resumed](const std::string& text) {
-      // What is the same for all is said once.
-      const std::lock_guard guard(events_mutex_);
-      const std::string line = resumed ? member_of(i).name + ": " + text : text;
-      if (events_.notice && said_.insert(line).second) events_.notice(line);
+    events.notice = [this](const std::string& text) {
+      const std::lock_guard guard(events_mutex_);  // what is the same for all members is said once
+      if (events_.notice && said_.insert(text).second) events_.notice(text);
     };
-    events.progress = [this, i](const TrainingProgress& at) {
-      keep_progress(i, static_cast<double>(at.epoch - 1) +
-                           static_cast<double>(at.step) / static_cast<double>(at.steps));
-    };
+    if (events_.progress)
+      events.progress = [this, i](const TrainingProgress& at) {
+        keep_progress(i, static_cast<double>(at.epoch - 1) +
+                             static_cast<double>(at.step) / static_cast<double>(at.steps));
+      };
     events.epoch = [this, i](const EpochRecord& record, std::int64_t) {
       const std::lock_guard guard(mutex_);
       Measured& measured = measured_[members_[i].kind];

@@ -87,10 +87,11 @@ TraceSummary trace(const TraceRequest& request, const TrainConfig& config, Conte
   const EpochMetrics none;
   host_to_device(context, device_order.data(), order.data(), order.size() * sizeof(std::uint32_t));
   host_to_device(context, metrics.data(), &none, sizeof(none));
-  fill_zero(context, counters.data(), counters.bytes());
+  const std::uint64_t first_and_step[2] = {0, static_cast<std::uint64_t>(request.step - 1)};
+  host_to_device(context, counters.data(), first_and_step, sizeof(first_and_step));
   pass.train(device_order.as<std::uint32_t>(), counters.as<std::uint64_t>(),
              counters.as<std::uint64_t>() + 1);
-  pass.accumulate(nullptr, metrics.as<EpochMetrics>());
+  pass.accumulate(false, metrics.as<EpochMetrics>());
   EpochMetrics result;
   device_to_host(context, &result, metrics.data(), sizeof(result));
 
@@ -131,6 +132,9 @@ TraceSummary trace(const TraceRequest& request, const TrainConfig& config, Conte
 }  // namespace
 
 TraceSummary write_trace(const TraceRequest& request) {
+  if (request.step < 1 || request.step > std::int64_t{1} << 32) {
+    throw ConfigError("--step counts a training's steps from 1 to 2^32, not " + std::to_string(request.step));
+  }
   TrainConfig config;
   apply_layer(config, request.given);
   // Gradient checks run where f64 does.

@@ -1,5 +1,6 @@
 #include "experiment/training_run.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <limits>
@@ -41,10 +42,12 @@ struct Parts {
         network([this](Tape& tape, Value input) { return model.record(tape, store, input); }),
         loss(make_loss(config)),
         optimizer(make_optimizer(config, store)),
-        loop(context, network, train_data.view(), *loss, *optimizer, config.batch_size),
-        test_evaluator(context, network, test_data.view(), *loss, kEvaluationBatch) {
-    if (config.evaluate_train)
-      train_evaluator.emplace(context, network, train_data.view(), *loss, kEvaluationBatch);
+        loop(context, network, train_data.view(), *loss, *optimizer, config.batch_size,
+             {.capture = !config.no_graph, .halt_on_non_finite = config.on_nan == "stop"}),
+        test_evaluator(context, network, test_data.view(), *loss, kEvaluationBatch, !config.no_graph) {
+    if (config.evaluate_train) {
+      train_evaluator.emplace(context, network, train_data.view(), *loss, kEvaluationBatch, !config.no_graph);
+    }
   }
   Parts(const Parts&) = delete;
   Parts& operator=(const Parts&) = delete;
@@ -95,9 +98,10 @@ class TrainingRun::Impl {
       check_epochs();
       if (finished()) return;
     }
+    const bool automatic = config().device == "auto";
     context_ = make_context(config());
     settings_.resolve_machine(*context_);
-    notice("device " + context_->device_name() + describe_machine(*context_));
+    notice("device " + context_->device_name() + describe_machine(*context_, automatic));
     {
       ImageCache own_images;
       build(*(shared_images != nullptr ? *shared_images : own_images).get(config()));
@@ -186,7 +190,7 @@ class TrainingRun::Impl {
                       " does not fit " + std::to_string(steps) +
                       " steps an epoch: the training images have changed since");
     }
-    notice("going on after step " + std::to_string(counter.step) + ", epoch " +
+    notice("going on in " + in_quotes(directory_.path()) + " after step " + std::to_string(counter.step) + ", epoch " +
            std::to_string(position_.epoch + (counter.index > 0 ? 1 : 0)));
   }
 
@@ -234,8 +238,19 @@ class TrainingRun::Impl {
     }
     keep_time();
     record.seconds = position_.seconds;
+    evaluation_seconds_ = record.seconds - position_.step_seconds;
     end_epoch(record);
     return position_.epoch == config().epochs || !stop_requested();
+  }
+
+  // How many steps to queue before the host looks around again: on a GPU as many as one launch takes, but
+  // none beyond the next that is logged or kept.
+  std::int64_t steps_at_once(std::int64_t done) const {
+    std::int64_t count = context_->is_cuda() ? StepGraph::kRepetitions : 1;
+    for (const std::int64_t every : {config().log_steps, config().checkpoint_every}) {
+      if (every > 0) count = std::min(count, every - done % every);
+    }
+    return count;
   }
 
   // The rest of the epoch's steps. Returns false, with position_ up to date, where the user stopped it.
@@ -248,12 +263,15 @@ class TrainingRun::Impl {
       position_.metrics = loop.metrics();
       position_.step_seconds += seconds_since(resumed);
       resumed = Clock::now();
+      check_finite(position_.metrics);
     };
     while (!loop.epoch_done()) {
-      loop.step();
-      const std::int64_t step = position_.epoch * loop.steps_per_epoch() + loop.steps_done();
-      if (!context_->is_cuda()) check_finite(loop.metrics());
-      if (config().log_steps > 0 && step % config().log_steps == 0) log_step(step, rates);
+      const std::int64_t epoch_start = position_.epoch * loop.steps_per_epoch();
+      loop.step(steps_at_once(epoch_start + loop.steps_done()));
+      const std::int64_t step = epoch_start + loop.steps_done();
+      const bool logs = config().log_steps > 0 && step % config().log_steps == 0;
+      if (logs || !context_->is_cuda()) check_finite(loop.metrics());  // a GPU would have to be waited for
+      if (logs) log_step(step, rates);
       if (events_.progress && seconds_since(shown) >= 0.1) {
         pause();
         report_progress();
@@ -266,13 +284,11 @@ class TrainingRun::Impl {
       }
       if (config().checkpoint_every > 0 && step % config().checkpoint_every == 0) {
         pause();
-        check_finite(position_.metrics);
         save();
         resumed = Clock::now();
       }
     }
     pause();
-    check_finite(position_.metrics);
     if (events_.progress) report_progress();
     return true;
   }
@@ -291,10 +307,15 @@ class TrainingRun::Impl {
   void report_progress() const {
     const EpochMetrics& metrics = position_.metrics;
     const double samples = static_cast<double>(metrics.samples);
+    const std::int64_t steps_left = (config().epochs - position_.epoch) * parts_->loop.steps_per_epoch() -
+                                    static_cast<std::int64_t>(position_.counter.index);
+    const double step_seconds = position_.step_seconds / static_cast<double>(metrics.steps);
     events_.progress({position_.epoch + 1, config().epochs,
                       static_cast<std::int64_t>(position_.counter.index), parts_->loop.steps_per_epoch(),
                       metrics.loss / samples, static_cast<double>(metrics.correct) / samples,
-                      position_.step_seconds > 0 ? samples / position_.step_seconds : 0.0});
+                      position_.step_seconds > 0 ? samples / position_.step_seconds : 0.0,
+                      step_seconds * static_cast<double>(steps_left) +
+                          evaluation_seconds_ * static_cast<double>(config().epochs - position_.epoch)});
   }
 
   void check_finite(const EpochMetrics& metrics) {
@@ -315,7 +336,7 @@ class TrainingRun::Impl {
 
   // The epoch's figures, from position_.metrics and evaluation. Throws Interrupted where the user stops it.
   EpochRecord measure(double last_rate) {
-    const Evaluator<float>::OnBatch watch = [this](std::int64_t, std::span<const float>) {
+    const Evaluator<float>::OnBatch watch = [this](std::int64_t) {
       if (stop_requested()) throw Interrupted{};
     };
     const EpochMetrics& metrics = position_.metrics;
@@ -366,6 +387,7 @@ class TrainingRun::Impl {
   std::unique_ptr<Parts> parts_;
   TrainingPosition position_;
   JsonLines metrics_log_, steps_log_;
+  double evaluation_seconds_ = 0;  // of the last epoch, all that were no steps; unknown in the first
   std::int64_t warned_epoch_ = -1;
 };
 

@@ -35,6 +35,7 @@ struct TrainingProgress {
   std::int64_t step = 0, steps = 0;    // of the epoch
   double loss = 0, accuracy = 0;       // means
   double images_per_second = 0;
+  double seconds_left = 0;  // to the end of the run, estimated
 };
 
 // What a program may want to hear; each may be empty.

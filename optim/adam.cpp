@@ -52,6 +52,7 @@ void Adam::step_as(const OptimizerInputs& inputs) {
   args.second_moments = second_moments_.as<T>();
   args.step = inputs.step;
   args.learning_rate = inputs.learning_rate;
+  args.halt = inputs.halt;
   args.gradient_norm_sq = inputs.gradient_norm_sq;
   args.partials = partials_.as<double>();
   with_context<T>(store_->context(), [&](auto& backend) { adam_step(backend, hyper_, args); });

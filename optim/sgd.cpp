@@ -33,6 +33,7 @@ void Sgd::step_as(const OptimizerInputs& inputs) {
   args.gradients = static_cast<const T*>(store_->gradients());
   args.momenta = momenta_.as<T>();
   args.learning_rate = inputs.learning_rate;
+  args.halt = inputs.halt;
   args.gradient_norm_sq = inputs.gradient_norm_sq;
   args.partials = partials_.as<double>();
   with_context<T>(store_->context(), [&](auto& backend) { sgd_step(backend, hyper_, args); });

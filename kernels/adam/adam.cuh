@@ -13,6 +13,7 @@ namespace qmse {
 
 __global__ void __launch_bounds__(kNormThreads)
     adam_kernel(AdamHyper hyper, AdamArgs<float> args, bool aligned) {
+  if (args.halt != nullptr && *args.halt >= 0) return;
   // The step's numbers take two powers in f64: one thread makes them while the others' loads are under way.
   __shared__ SharedArray<AdamRule<float>, 1> shared_rule;
   if (threadIdx.x == 0) shared_rule[0] = AdamRule<float>(hyper, *args.learning_rate, *args.step);

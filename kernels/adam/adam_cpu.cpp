@@ -18,6 +18,7 @@ void update_range(const AdamRule<T> rule, std::int64_t n, const T* __restrict gr
 
 template <class T>
 void step(CpuContext& context, const AdamHyper& hyper, const AdamArgs<T>& args) {
+  if (args.halt != nullptr && *args.halt >= 0) return;
   const AdamRule<T> rule(hyper, *args.learning_rate, *args.step);
   for_norm_chunks(context.threads(), args.n, args.gradients, args.partials, args.gradient_norm_sq,
                   [&](std::int64_t begin, std::int64_t end) {

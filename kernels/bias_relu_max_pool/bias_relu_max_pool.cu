@@ -13,9 +13,9 @@ void bias_relu_max_pool_forward(CudaContext& context, const MaxPool2dShape& shap
 }
 
 void bias_relu_max_pool_backward(CudaContext& context, const MaxPool2dShape& shape, const float* dy,
-                                 const std::uint8_t* choice, float* dx) {
+                                 const std::uint8_t* choice, float* dx, float* db, double* partials) {
   CudaLauncher launcher(context.stream());
-  launch_bias_relu_max_pool_backward(launcher, shape, dy, choice, dx);
+  launch_bias_relu_max_pool_backward(launcher, shape, dy, choice, dx, db, partials);
 }
 
 }  // namespace qmse

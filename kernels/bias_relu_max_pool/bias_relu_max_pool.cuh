@@ -6,7 +6,7 @@
 
 #include "kernels/bias_relu_max_pool/bias_relu_max_pool.h"
 #include "kernels/bias_relu_max_pool/bias_relu_max_pool_math.h"
-#include "kernels/max_pool2d/max_pool2d.cuh"
+#include "kernels/max_pool2d/pool_backward.cuh"
 #include "kernels/max_pool2d/pool_forward.cuh"
 
 namespace qmse {
@@ -19,9 +19,9 @@ void launch_bias_relu_max_pool_forward(Launcher& launcher, const MaxPool2dShape&
 
 template <class Launcher>
 void launch_bias_relu_max_pool_backward(Launcher& launcher, const MaxPool2dShape& shape, const float* dy,
-                                        const std::uint8_t* choice, float* dx) {
+                                        const std::uint8_t* choice, float* dx, float* db, double* partials) {
   static_assert(kNothingPassed >= 15 * 15, "no place in a window is kNothingPassed");
-  launch_max_pool2d_backward(launcher, shape, dy, choice, dx);
+  launch_pool_backward(launcher, shape, dy, choice, dx, db, partials);
 }
 
 }  // namespace qmse

@@ -6,6 +6,7 @@
 #include <limits>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "kernels/bias_activation/bias_activation.h"
@@ -72,10 +73,22 @@ const char* name(cudnnConvolutionBwdFilterAlgo_t algorithm) {
 
 // What was chosen for one of the three passes.
 template <class Algorithm>
+struct Choice {
+  Algorithm algorithm{};
+  cudnnMathType_t math{};
+  std::size_t workspace_bytes = 0;
+};
+
+// Chosen once per shape; math mode and workspace limit belong to the context.
+template <class Algorithm>
+struct Choices {
+  std::vector<std::pair<Conv2dShape, Choice<Algorithm>>> known;
+};
+
+template <class Algorithm>
 struct Pass {
   ConvolutionDescriptor convolution;  // one each: the math type belongs to the algorithm
-  Algorithm algorithm{};
-  std::size_t workspace_bytes = 0;
+  Choice<Algorithm> choice;
 };
 
 class CudnnConv2d final : public Conv2d<float> {
@@ -124,12 +137,13 @@ class CudnnConv2d final : public Conv2d<float> {
         });
 
     // The three passes run one after the other on one stream, so they share it.
-    const std::size_t bytes =
-        std::max({forward_.workspace_bytes, data_.workspace_bytes, weights_.workspace_bytes});
-    if (bytes > 0) workspace_ = Buffer(context_.memory(), bytes, "conv2d workspace");
+    const std::size_t bytes = std::max(
+        {forward_.choice.workspace_bytes, data_.choice.workspace_bytes, weights_.choice.workspace_bytes});
+    workspace_ = context_.shared_workspace(bytes);
     algorithm_ = std::string("cuDNN ") + (context_.options().math == MathMode::tf32 ? "tf32" : "fp32") +
-                 " forward " + name(forward_.algorithm) + ", data " + name(data_.algorithm) + ", weights " +
-                 name(weights_.algorithm) + ", workspace " + std::to_string(bytes) + " bytes";
+                 " forward " + name(forward_.choice.algorithm) + ", data " + name(data_.choice.algorithm) +
+                 ", weights " + name(weights_.choice.algorithm) + ", workspace " + std::to_string(bytes) +
+                 " bytes";
   }
 
   void forward(const float* x, const float* w, const float* bias, float* y) override {
@@ -137,8 +151,8 @@ class CudnnConv2d final : public Conv2d<float> {
     check_alignment(w, "conv2d w");
     check_alignment(y, "conv2d y");
     QMSE_CUDNN_CHECK(cudnnConvolutionForward(
-        context_.cudnn(), &kOne, x_.get(), x, w_.get(), w, forward_.convolution.get(), forward_.algorithm,
-        workspace_.data(), forward_.workspace_bytes, &kZero, y_.get(), y));
+        context_.cudnn(), &kOne, x_.get(), x, w_.get(), w, forward_.convolution.get(),
+        forward_.choice.algorithm, workspace_->data(), forward_.choice.workspace_bytes, &kZero, y_.get(), y));
     if (bias != nullptr) bias_activation_forward(context_, output_, Activation::identity, y, bias, y);
   }
 
@@ -146,18 +160,19 @@ class CudnnConv2d final : public Conv2d<float> {
     check_alignment(w, "conv2d w");
     check_alignment(dy, "conv2d dy");
     check_alignment(dx, "conv2d dx");
-    QMSE_CUDNN_CHECK(cudnnConvolutionBackwardData(context_.cudnn(), &kOne, w_.get(), w, y_.get(), dy,
-                                                  data_.convolution.get(), data_.algorithm, workspace_.data(),
-                                                  data_.workspace_bytes, &kZero, x_.get(), dx));
+    QMSE_CUDNN_CHECK(cudnnConvolutionBackwardData(
+        context_.cudnn(), &kOne, w_.get(), w, y_.get(), dy, data_.convolution.get(), data_.choice.algorithm,
+        workspace_->data(), data_.choice.workspace_bytes, &kZero, x_.get(), dx));
   }
 
   void backward_weights(const float* x, const float* dy, float* dw, float* db) override {
     check_alignment(x, "conv2d x");
     check_alignment(dy, "conv2d dy");
     check_alignment(dw, "conv2d dw");
-    QMSE_CUDNN_CHECK(cudnnConvolutionBackwardFilter(
-        context_.cudnn(), &kOne, x_.get(), x, y_.get(), dy, weights_.convolution.get(), weights_.algorithm,
-        workspace_.data(), weights_.workspace_bytes, &kZero, w_.get(), dw));
+    QMSE_CUDNN_CHECK(cudnnConvolutionBackwardFilter(context_.cudnn(), &kOne, x_.get(), x, y_.get(), dy,
+                                                    weights_.convolution.get(), weights_.choice.algorithm,
+                                                    workspace_->data(), weights_.choice.workspace_bytes,
+                                                    &kZero, w_.get(), dw));
     if (db != nullptr) bias_gradient(context_, output_, dy, db);
   }
 
@@ -180,6 +195,13 @@ class CudnnConv2d final : public Conv2d<float> {
     QMSE_CUDNN_CHECK(cudnnSetConvolution2dDescriptor(pass.convolution.get(), padding, padding, stride, stride,
                                                      1, 1, CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT));
     // For f32 tensors CUDNN_DEFAULT_MATH lets cuDNN use TF32 where the GPU has it; CUDNN_FMA_MATH does not.
+    auto& known = context_.state<Choices<Algorithm>>().known;
+    for (const auto& [known_shape, choice] : known) {
+      if (known_shape != shape) continue;
+      pass.choice = choice;
+      QMSE_CUDNN_CHECK(cudnnSetConvolutionMathType(pass.convolution.get(), choice.math));
+      return;
+    }
     QMSE_CUDNN_CHECK(
         cudnnSetConvolutionMathType(pass.convolution.get(), tf32 ? CUDNN_DEFAULT_MATH : CUDNN_FMA_MATH));
 
@@ -193,16 +215,16 @@ class CudnnConv2d final : public Conv2d<float> {
       // ALLOW_CONVERSION rounds to f16; any tensor-core type is out in fp32 mode.
       if (candidate.mathType == CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION) continue;
       if (!tf32 && candidate.mathType == CUDNN_TENSOR_OP_MATH) continue;
-      QMSE_CUDNN_CHECK(
-          cudnnSetConvolutionMathType(pass.convolution.get(), tf32 ? candidate.mathType : CUDNN_FMA_MATH));
+      const cudnnMathType_t math = tf32 ? candidate.mathType : CUDNN_FMA_MATH;
+      QMSE_CUDNN_CHECK(cudnnSetConvolutionMathType(pass.convolution.get(), math));
       std::size_t bytes = 0;
       if (workspace_size(candidate.algo, &bytes) != CUDNN_STATUS_SUCCESS) {
         cudaGetLastError();  // this algorithm does not do this shape; the next one may
         continue;
       }
       if (bytes > context_.options().workspace_limit) continue;
-      pass.algorithm = candidate.algo;
-      pass.workspace_bytes = bytes;
+      pass.choice = {candidate.algo, math, bytes};
+      known.emplace_back(shape, pass.choice);
       return;
     }
     throw CudaError(std::string("conv2d: cuDNN has no deterministic ") + (tf32 ? "tf32" : "fp32") +
@@ -218,7 +240,7 @@ class CudnnConv2d final : public Conv2d<float> {
   Pass<cudnnConvolutionFwdAlgo_t> forward_;
   Pass<cudnnConvolutionBwdDataAlgo_t> data_;
   Pass<cudnnConvolutionBwdFilterAlgo_t> weights_;
-  Buffer workspace_;
+  std::shared_ptr<Buffer> workspace_;
   std::string algorithm_;
 };
 

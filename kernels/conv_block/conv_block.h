@@ -2,7 +2,8 @@
 //
 // On the CPU the batch is worked through in chunks small enough for the cache, so the convolution's output
 // never reaches memory; on CUDA cuDNN's convolution is followed by the bias_relu_max_pool kernel. Same
-// values, bit for bit, as conv2d, bias_activation and max_pool2d one after the other on the same backend.
+// values, bit for bit, as conv2d, bias_activation and max_pool2d one after the other on the same backend; on
+// CUDA the bias gradient alone is summed in another order.
 #pragma once
 
 #include <cstdint>

@@ -17,6 +17,9 @@ class CudaConvBlock final : public ConvBlock<float> {
     const auto outputs = static_cast<std::size_t>(planes * pool_.out_height() * pool_.out_width());
     convolved_ = Buffer(context.memory(), inputs * sizeof(float), "conv_block convolution output");
     choice_ = Buffer(context.memory(), outputs, "conv_block max-pool choice");
+    partials_ =
+        Buffer(context.memory(), static_cast<std::size_t>(pool_backward_partials(pool_)) * sizeof(double),
+               "conv_block partial bias gradients");
   }
 
   void forward(const float* x, const float* w, const float* bias, float* y) override {
@@ -27,8 +30,9 @@ class CudaConvBlock final : public ConvBlock<float> {
   void backward(const float* x, const float* w, const float* dy, float* dx, float* dw, float* db) override {
     // Only the choice is needed of the forward pass, so the convolution's output makes room for its gradient.
     float* gradient = convolved_.as<float>();
-    bias_relu_max_pool_backward(context_, pool_, dy, choice_.as<std::uint8_t>(), gradient);
-    convolution_->backward_weights(x, gradient, dw, db);
+    bias_relu_max_pool_backward(context_, pool_, dy, choice_.as<std::uint8_t>(), gradient, db,
+                                partials_.as<double>());
+    convolution_->backward_weights(x, gradient, dw, nullptr);
     if (dx != nullptr) convolution_->backward_data(w, gradient, dx);
   }
 
@@ -38,7 +42,7 @@ class CudaConvBlock final : public ConvBlock<float> {
   CudaContext& context_;
   MaxPool2dShape pool_;
   std::unique_ptr<Conv2d<float>> convolution_;
-  Buffer convolved_, choice_;
+  Buffer convolved_, choice_, partials_;
 };
 
 }  // namespace

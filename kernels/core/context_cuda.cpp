@@ -2,6 +2,9 @@
 #include <cuda_runtime_api.h>
 #include <cudnn.h>
 
+#include <unordered_map>
+
+#include "kernels/core/arena.h"
 #include "kernels/core/cuda_check.h"
 #include "kernels/core/cuda_context.h"
 #include "kernels/core/cuda_library_check.h"
@@ -10,12 +13,11 @@
 namespace qmse {
 namespace {
 
-class DeviceMemory final : public MemoryResource {
+class DeviceBlocks final : public BlockSource {
  public:
-  explicit DeviceMemory(std::string name) : name_(std::move(name)) {}
+  explicit DeviceBlocks(std::string name) : name_(std::move(name)) {}
 
- protected:
-  void* do_allocate(std::size_t bytes) override {
+  void* take(std::size_t bytes) override {
     void* pointer = nullptr;
     const cudaError_t status = cudaMalloc(&pointer, bytes);  // aligned to 256 bytes at least
     if (status == cudaErrorMemoryAllocation) {
@@ -27,7 +29,7 @@ class DeviceMemory final : public MemoryResource {
   }
 
   // A failure here is an earlier one reported late, or the process ending; either way nobody can act on it.
-  void do_release(void* pointer, std::size_t) noexcept override { cudaFree(pointer); }
+  void give_back(void* block) noexcept override { cudaFree(block); }
 
   std::size_t free_bytes() const override {
     std::size_t free = 0;
@@ -96,14 +98,19 @@ std::string describe(int index, const cudaDeviceProp& properties) {
 // Members are made in this order, the device being current before the first handle, and destroyed in reverse.
 struct CudaContext::Impl {
   explicit Impl(const CudaOptions& o)
-      : options(o), properties(select_device(o.device)), name(describe(o.device, properties)), memory(name) {
+      : options(o),
+        properties(select_device(o.device)),
+        name(describe(o.device, properties)),
+        memory(std::make_unique<DeviceBlocks>(name)) {
     QMSE_CUDNN_CHECK(cudnnSetStream(cudnn.get(), stream.get()));
   }
 
   CudaOptions options;
   cudaDeviceProp properties;
   std::string name;
-  DeviceMemory memory;
+  Arena memory;
+  std::shared_ptr<Buffer> workspace;  // the largest so far
+  std::unordered_map<std::type_index, std::shared_ptr<void>> states;
   Stream stream;
   CublasLt cublas_lt;
   Cudnn cudnn;
@@ -113,6 +120,16 @@ CudaContext::CudaContext(const CudaOptions& options) : impl_(std::make_unique<Im
 CudaContext::~CudaContext() = default;
 
 MemoryResource& CudaContext::memory() { return impl_->memory; }
+std::shared_ptr<Buffer> CudaContext::shared_workspace(std::size_t bytes) {
+  std::shared_ptr<Buffer>& largest = impl_->workspace;
+  if (!largest || largest->bytes() < bytes) {
+    largest = std::make_shared<Buffer>(impl_->memory, bytes, "workspace of cuDNN and cuBLASLt");
+  }
+  return largest;
+}
+
+std::shared_ptr<void>& CudaContext::state_slot(std::type_index type) { return impl_->states[type]; }
+
 CUstream_st* CudaContext::stream() { return impl_->stream.get(); }
 cudnnContext* CudaContext::cudnn() { return impl_->cudnn.get(); }
 cublasLtContext* CudaContext::cublas_lt() { return impl_->cublas_lt.get(); }

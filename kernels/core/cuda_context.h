@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <typeindex>
 
 #include "kernels/core/context.h"
 #include "kernels/core/memory.h"
@@ -40,16 +41,31 @@ class CudaContext {
   CudaContext(const CudaContext&) = delete;
   CudaContext& operator=(const CudaContext&) = delete;
 
-  MemoryResource& memory();  // cudaMalloc; releasing waits for the device
+  MemoryResource& memory();  // blocks of cudaMalloc (kernels/core/arena.h)
   CUstream_st* stream();
   cudnnContext* cudnn();
   cublasLtContext* cublas_lt();
+
+  // Scratch of at least `bytes` bytes for one operation at a time: all work is on one stream, so operations
+  // share it. Never moves: a larger request makes a new one, and the old one lives as long as its users.
+  std::shared_ptr<Buffer> shared_workspace(std::size_t bytes);
+
+  // What an operation keeps for the whole context, made when it is first asked for: for example the
+  // algorithms chosen so far, by shape.
+  template <class T>
+  T& state() {
+    std::shared_ptr<void>& slot = state_slot(typeid(T));
+    if (!slot) slot = std::make_shared<T>();
+    return *static_cast<T*>(slot.get());
+  }
 
   const CudaOptions& options() const;
   const std::string& device_name() const;  // "cuda:0 (NVIDIA H100 80GB HBM3, sm_90)"
   int multiprocessors() const;
 
  private:
+  std::shared_ptr<void>& state_slot(std::type_index type);
+
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

@@ -20,6 +20,8 @@ struct CudaGraph::Impl {
 CudaGraph::CudaGraph(CudaContext& context, const std::function<void()>& work)
     : impl_(std::make_unique<Impl>(context.stream())) {
   const cudaStream_t stream = impl_->stream;
+  // Plans take memory when they are made, so this also keeps heuristics out of the capture.
+  const MemorySeal seal(context.memory(), "a step is being captured");
   cudaGraph_t graph = nullptr;
   QMSE_CUDA_CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
   try {

@@ -25,6 +25,13 @@ class MemoryResource {
     return allocation_count_;
   }  // since creation; tests watch it stand still
 
+  // While a number of seals is on, every request is an Error: nothing may be allocated in what is going on.
+  void add_seal(const char* why) {
+    sealed_for_ = why;
+    ++seals_;
+  }
+  void remove_seal() noexcept { --seals_; }
+
   // Refuses requests that would take live_bytes() over `bytes`; 0 (the default) lifts the limit.
   void set_limit(std::size_t bytes) { limit_bytes_ = bytes; }
 
@@ -39,6 +46,20 @@ class MemoryResource {
   std::size_t peak_bytes_ = 0;
   std::size_t limit_bytes_ = 0;
   std::int64_t allocation_count_ = 0;
+  const char* sealed_for_ = "";
+  int seals_ = 0;
+};
+
+// Seals a resource for as long as it lives. `why` completes "... is asked for while ".
+class MemorySeal {
+ public:
+  MemorySeal(MemoryResource& resource, const char* why) : resource_(resource) { resource_.add_seal(why); }
+  ~MemorySeal() { resource_.remove_seal(); }
+  MemorySeal(const MemorySeal&) = delete;
+  MemorySeal& operator=(const MemorySeal&) = delete;
+
+ private:
+  MemoryResource& resource_;
 };
 
 // Owns one named allocation. An empty buffer owns nothing. Must not outlive its resource.

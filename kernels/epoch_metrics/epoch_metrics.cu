@@ -6,10 +6,10 @@
 namespace qmse {
 
 void accumulate_metrics(CudaContext& context, std::int64_t batch, const float* sample_loss,
-                        const float* residual_sq, const std::int32_t* correct, const double* gradient_norm_sq,
+                        const float* residual_sq, const std::int32_t* correct, bool halts,
                         EpochMetrics* metrics) {
   CudaLauncher launcher(context.stream());
-  launch_accumulate_metrics(launcher, batch, sample_loss, residual_sq, correct, gradient_norm_sq, metrics);
+  launch_accumulate_metrics(launcher, batch, sample_loss, residual_sq, correct, halts, metrics);
 }
 
 }  // namespace qmse

@@ -16,7 +16,7 @@ inline constexpr unsigned kMetricsThreads = 256;
 __global__ void __launch_bounds__(kMetricsThreads)
     accumulate_metrics_kernel(std::int64_t batch, const float* __restrict__ sample_loss,
                               const float* __restrict__ residual_sq, const std::int32_t* __restrict__ correct,
-                              const double* gradient_norm_sq, EpochMetrics* metrics) {
+                              bool halts, EpochMetrics* metrics) {
   __shared__ SharedArray<double, kMostWarps> f64_scratch;
   __shared__ SharedArray<long long, kMostWarps> count_scratch;
   double loss = 0, residual = 0;
@@ -30,15 +30,15 @@ __global__ void __launch_bounds__(kMetricsThreads)
   sums.loss = block_reduce(loss, Sum(), f64_scratch);
   sums.residual_sq = block_reduce(residual, Sum(), f64_scratch);
   sums.correct = block_reduce(count, Sum(), count_scratch);
-  if (threadIdx.x == 0) add_batch(sums, batch, gradient_norm_sq, *metrics);
+  if (threadIdx.x == 0) add_batch(sums, batch, halts, *metrics);
 }
 
 template <class Launcher>
 void launch_accumulate_metrics(Launcher& launcher, std::int64_t batch, const float* sample_loss,
-                               const float* residual_sq, const std::int32_t* correct,
-                               const double* gradient_norm_sq, EpochMetrics* metrics) {
+                               const float* residual_sq, const std::int32_t* correct, bool halts,
+                               EpochMetrics* metrics) {
   launcher.launch(QMSE_KERNEL(accumulate_metrics_kernel), LaunchShape{1, kMetricsThreads}, batch, sample_loss,
-                  residual_sq, correct, gradient_norm_sq, metrics);
+                  residual_sq, correct, halts, metrics);
 }
 
 }  // namespace qmse

@@ -22,12 +22,13 @@ struct EpochMetrics {
 };
 
 // Adds one batch: sums of sample_loss [B], residual_sq [B] and correct [B] in f64, in index order (CPU) or in
-// a fixed tree (CUDA), and *gradient_norm_sq (null while evaluating). `metrics` is in device memory.
+// a fixed tree (CUDA). `metrics` is in device memory. With `halts`, nothing is added after a batch whose loss
+// was not finite. (advance() adds the gradient's norm, which is known only at the end of a step.)
 void accumulate_metrics(CpuContext&, std::int64_t batch, const float* sample_loss, const float* residual_sq,
-                        const std::int32_t* correct, const double* gradient_norm_sq, EpochMetrics* metrics);
+                        const std::int32_t* correct, bool halts, EpochMetrics* metrics);
 void accumulate_metrics(CpuContext&, std::int64_t batch, const double* sample_loss, const double* residual_sq,
-                        const std::int32_t* correct, const double* gradient_norm_sq, EpochMetrics* metrics);
+                        const std::int32_t* correct, bool halts, EpochMetrics* metrics);
 void accumulate_metrics(CudaContext&, std::int64_t batch, const float* sample_loss, const float* residual_sq,
-                        const std::int32_t* correct, const double* gradient_norm_sq, EpochMetrics* metrics);
+                        const std::int32_t* correct, bool halts, EpochMetrics* metrics);
 
 }  // namespace qmse

@@ -16,12 +16,11 @@ struct BatchSums {
   std::int64_t correct = 0;
 };
 
-// `gradient_norm_sq` may be null.
-QMSE_HOST_DEVICE inline void add_batch(const BatchSums& sums, std::int64_t batch,
-                                       const double* gradient_norm_sq, EpochMetrics& metrics) {
+QMSE_HOST_DEVICE inline void add_batch(const BatchSums& sums, std::int64_t batch, bool halts,
+                                       EpochMetrics& metrics) {
+  if (halts && metrics.first_non_finite_step >= 0) return;
   metrics.loss += sums.loss;
   metrics.residual_sq += sums.residual_sq;
-  if (gradient_norm_sq != nullptr) metrics.gradient_norm_sq += *gradient_norm_sq;
   metrics.correct += sums.correct;
   metrics.samples += batch;
   if (metrics.first_non_finite_step < 0 && !is_finite(sums.loss)) {

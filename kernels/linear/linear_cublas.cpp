@@ -6,6 +6,7 @@
 #include <array>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "kernels/bias_activation/bias_activation.h"
 #include "kernels/core/alignment.h"
@@ -42,6 +43,19 @@ using Preference = Descriptor<cublasLtMatmulPreference_t, cublasLtMatmulPreferen
 struct Product {
   std::int64_t m, n, k;
   cublasOperation_t transpose_a, transpose_b;
+  bool operator==(const Product&) const = default;
+};
+
+// What the heuristics chose for a product and an epilogue, once per context, whose math mode and workspace
+// limit they keep to.
+struct Choice {
+  Product product;
+  cublasLtEpilogue_t epilogue;
+  std::optional<cublasLtMatmulAlgo_t> algorithm;  // none: cuBLASLt has none
+  std::size_t workspace_bytes = 0;
+};
+struct Choices {
+  std::vector<Choice> known;
 };
 
 class Matmul {
@@ -63,6 +77,36 @@ class Matmul {
     lay_out(b_, plain_b ? product.k : product.n, plain_b ? product.n : product.k);
     lay_out(d_, product.m, product.n);
 
+    auto& known = context.state<Choices>().known;
+    const auto chosen = std::find_if(known.begin(), known.end(), [&](const Choice& choice) {
+      return choice.product == product && choice.epilogue == epilogue;
+    });
+    choice_ = chosen != known.end() ? *chosen : known.emplace_back(choose(context, product, epilogue));
+  }
+
+  bool found() const { return choice_.algorithm.has_value(); }
+  std::size_t workspace_bytes() const { return choice_.workspace_bytes; }
+
+  // The algorithm's number, tile and number of parts of the sum, as cuBLASLt counts them.
+  std::string describe() const {
+    return std::to_string(get<std::int32_t>(CUBLASLT_ALGO_CONFIG_ID)) + " (tile " +
+           std::to_string(get<std::uint32_t>(CUBLASLT_ALGO_CONFIG_TILE_ID)) + ", split " +
+           std::to_string(get<std::int32_t>(CUBLASLT_ALGO_CONFIG_SPLITK_NUM)) + ")";
+  }
+
+  // `vector` is the epilogue's: bias, or gradient of it; ignored without one.
+  void run(CudaContext& context, const float* a, const float* b, float* d, const float* vector,
+           const Buffer& workspace) {
+    const float one = 1.0f;
+    const float zero = 0.0f;
+    set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, static_cast<const void*>(vector));
+    QMSE_CUBLAS_CHECK(cublasLtMatmul(context.cublas_lt(), operation_.get(), &one, a, a_.get(), b, b_.get(),
+                                     &zero, d, d_.get(), d, d_.get(), &*choice_.algorithm, workspace.data(),
+                                     choice_.workspace_bytes, context.stream()));
+  }
+
+ private:
+  Choice choose(CudaContext& context, const Product& product, cublasLtEpilogue_t epilogue) {
     Preference preference;
     QMSE_CUBLAS_CHECK(cublasLtMatmulPreferenceCreate(preference.put()));
     const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, auto value) {
@@ -84,38 +128,18 @@ class Matmul {
     const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
         context.cublas_lt(), operation_.get(), a_.get(), b_.get(), d_.get(), d_.get(), preference.get(),
         static_cast<int>(results.size()), results.data(), &count);
-    if (status == CUBLAS_STATUS_NOT_SUPPORTED) return;
+    Choice choice{product, epilogue, std::nullopt, 0};
+    if (status == CUBLAS_STATUS_NOT_SUPPORTED) return choice;
     QMSE_CUBLAS_CHECK(status);
-    for (int i = 0; i < count && !algorithm_; ++i) {
+    for (int i = 0; i < count && !choice.algorithm; ++i) {
       const cublasLtMatmulHeuristicResult_t& result = results[static_cast<std::size_t>(i)];
       if (result.state != CUBLAS_STATUS_SUCCESS) continue;
-      algorithm_ = result.algo;
-      workspace_bytes_ = result.workspaceSize;
+      choice.algorithm = result.algo;
+      choice.workspace_bytes = result.workspaceSize;
     }
+    return choice;
   }
 
-  bool found() const { return algorithm_.has_value(); }
-  std::size_t workspace_bytes() const { return workspace_bytes_; }
-
-  // The algorithm's number, tile and number of parts of the sum, as cuBLASLt counts them.
-  std::string describe() const {
-    return std::to_string(get<std::int32_t>(CUBLASLT_ALGO_CONFIG_ID)) + " (tile " +
-           std::to_string(get<std::uint32_t>(CUBLASLT_ALGO_CONFIG_TILE_ID)) + ", split " +
-           std::to_string(get<std::int32_t>(CUBLASLT_ALGO_CONFIG_SPLITK_NUM)) + ")";
-  }
-
-  // `vector` is the epilogue's: bias, or gradient of it; ignored without one.
-  void run(CudaContext& context, const float* a, const float* b, float* d, const float* vector,
-           const Buffer& workspace) {
-    const float one = 1.0f;
-    const float zero = 0.0f;
-    set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, static_cast<const void*>(vector));
-    QMSE_CUBLAS_CHECK(cublasLtMatmul(context.cublas_lt(), operation_.get(), &one, a, a_.get(), b, b_.get(),
-                                     &zero, d, d_.get(), d, d_.get(), &*algorithm_, workspace.data(),
-                                     workspace_bytes_, context.stream()));
-  }
-
- private:
   template <class T>
   void set(cublasLtMatmulDescAttributes_t attribute, T value) {
     QMSE_CUBLAS_CHECK(cublasLtMatmulDescSetAttribute(operation_.get(), attribute, &value, sizeof(value)));
@@ -130,15 +154,14 @@ class Matmul {
   T get(cublasLtMatmulAlgoConfigAttributes_t attribute) const {
     T value{};
     std::size_t written = 0;
-    QMSE_CUBLAS_CHECK(
-        cublasLtMatmulAlgoConfigGetAttribute(&*algorithm_, attribute, &value, sizeof(value), &written));
+    QMSE_CUBLAS_CHECK(cublasLtMatmulAlgoConfigGetAttribute(&*choice_.algorithm, attribute, &value,
+                                                           sizeof(value), &written));
     return value;
   }
 
   Operation operation_;
   MatrixLayout a_, b_, d_;
-  std::optional<cublasLtMatmulAlgo_t> algorithm_;
-  std::size_t workspace_bytes_ = 0;
+  Choice choice_;
 };
 
 class CublasLinear final : public Linear<float> {
@@ -164,7 +187,7 @@ class CublasLinear final : public Linear<float> {
     for (const Matmul* product : {&forward_, &forward_bias_, &data_, &weights_, &weights_bias_}) {
       bytes = std::max(bytes, product->workspace_bytes());
     }
-    if (bytes > 0) workspace_ = Buffer(context.memory(), bytes, "linear workspace");
+    workspace_ = context.shared_workspace(bytes);
     if (relu()) {
       const auto size = static_cast<std::size_t>(shape.batch * shape.out_features);
       masked_ = Buffer(context.memory(), size * sizeof(float), "linear gradient before relu");
@@ -182,7 +205,7 @@ class CublasLinear final : public Linear<float> {
     check_alignment(bias, "linear bias");
     check_alignment(y, "linear y");
     Matmul& product = bias == nullptr ? forward_ : forward_bias_;
-    product.run(context_, w, x, y, bias, workspace_);
+    product.run(context_, w, x, y, bias, *workspace_);
   }
 
   void backward(const float* x, const float* w, const float* y, const float* dy, float* dx, float* dw,
@@ -199,12 +222,12 @@ class CublasLinear final : public Linear<float> {
       dy = masked_.as<float>();
     }
     if (db != nullptr && weights_bias_.found()) {
-      weights_bias_.run(context_, x, dy, dw, db, workspace_);
+      weights_bias_.run(context_, x, dy, dw, db, *workspace_);
     } else {
-      weights_.run(context_, x, dy, dw, nullptr, workspace_);
+      weights_.run(context_, x, dy, dw, nullptr, *workspace_);
       if (db != nullptr) bias_gradient(context_, {shape_.batch, shape_.out_features, 1}, dy, db);
     }
-    if (dx != nullptr) data_.run(context_, w, dy, dx, nullptr, workspace_);
+    if (dx != nullptr) data_.run(context_, w, dy, dx, nullptr, *workspace_);
   }
 
   const char* algorithm() const override { return algorithm_.c_str(); }
@@ -232,7 +255,8 @@ class CublasLinear final : public Linear<float> {
   CudaContext& context_;
   LinearShape shape_;
   Matmul forward_, forward_bias_, data_, weights_, weights_bias_;
-  Buffer workspace_, masked_;
+  std::shared_ptr<Buffer> workspace_;
+  Buffer masked_;
   std::string algorithm_;
 };
 

@@ -25,6 +25,13 @@ struct MaxPool2dShape {
 // window.
 void check(const MaxPool2dShape& shape);
 
+// On a GPU, how many windows (or, where windows leave rows or columns over, elements) of one channel a block
+// of the backward takes, and how many doubles of scratch its sums over channels need at most.
+inline constexpr std::int64_t kPoolSplit = 1024;
+inline std::int64_t pool_backward_partials(const MaxPool2dShape& shape) {
+  return shape.channels * ((shape.batch * shape.in_height * shape.in_width + kPoolSplit - 1) / kPoolSplit);
+}
+
 // y [N, C, OH, OW] and choice [N, C, OH, OW], the maximum's place in its window (row * window + column), from
 // x [N, C, H, W].
 void max_pool2d_forward(CpuContext&, const MaxPool2dShape&, const float* x, float* y, std::uint8_t* choice);

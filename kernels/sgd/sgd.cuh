@@ -14,6 +14,7 @@ namespace qmse {
 template <bool with_momentum>
 __global__ void __launch_bounds__(kNormThreads)
     sgd_kernel(SgdHyper hyper, SgdArgs<float> args, bool aligned) {
+  if (args.halt != nullptr && *args.halt >= 0) return;
   // Every load is on its way before the first result is stored: the compiler does not know the buffers apart.
   Group<float, 4> g[kNormGroups], w[kNormGroups], m[kNormGroups];
 #pragma unroll

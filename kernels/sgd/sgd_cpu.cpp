@@ -23,6 +23,7 @@ void update_range(const SgdRule<T> rule, std::int64_t n, const T* __restrict gra
 
 template <class T>
 void step(CpuContext& context, const SgdHyper& hyper, const SgdArgs<T>& args) {
+  if (args.halt != nullptr && *args.halt >= 0) return;
   const SgdRule<T> rule(hyper, *args.learning_rate);
   const bool with_momentum = hyper.momentum != 0;
   const auto update = with_momentum ? update_range<true, T> : update_range<false, T>;

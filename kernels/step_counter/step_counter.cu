@@ -4,9 +4,10 @@
 
 namespace qmse {
 
-void advance(CudaContext& context, std::int64_t batch, const double* rates, StepCounter* counter) {
+void advance(CudaContext& context, std::int64_t batch, const double* rates, bool halts, StepCounter* counter,
+             EpochMetrics* metrics) {
   CudaLauncher launcher(context.stream());
-  launch_advance(launcher, batch, rates, counter);
+  launch_advance(launcher, batch, rates, halts, counter, metrics);
 }
 
 }  // namespace qmse

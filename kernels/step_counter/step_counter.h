@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "kernels/core/context.h"
+#include "kernels/epoch_metrics/epoch_metrics.h"
 
 namespace qmse {
 
@@ -16,9 +17,13 @@ struct StepCounter {
   double gradient_norm_sq = 0;  // of the last step
 };
 
-// After a step over `batch` samples: moves on to the next, whose learning rate is rates[index]. `rates` holds
-// the epoch's learning rates, one a step, and one element more.
-void advance(CpuContext&, std::int64_t batch, const double* rates, StepCounter* counter);
-void advance(CudaContext&, std::int64_t batch, const double* rates, StepCounter* counter);
+// After a step over `batch` samples: adds its gradient norm to the epoch's and moves on to the next step,
+// whose learning rate is rates[index]. `rates` holds the epoch's learning rates, one a step, and one element
+// more; null while evaluating. With `halts`, a step whose loss was not finite is not left any more: whatever
+// is queued after it repeats it, so that its activations can still be looked at.
+void advance(CpuContext&, std::int64_t batch, const double* rates, bool halts, StepCounter* counter,
+             EpochMetrics* metrics);
+void advance(CudaContext&, std::int64_t batch, const double* rates, bool halts, StepCounter* counter,
+             EpochMetrics* metrics);
 
 }  // namespace qmse

@@ -2,8 +2,9 @@
 
 namespace qmse {
 
-void advance(CpuContext&, std::int64_t batch, const double* rates, StepCounter* counter) {
-  advance_counter(batch, rates, *counter);
+void advance(CpuContext&, std::int64_t batch, const double* rates, bool halts, StepCounter* counter,
+             EpochMetrics* metrics) {
+  advance_counter(batch, rates, halts, *counter, *metrics);
 }
 
 }  // namespace qmse

@@ -6,11 +6,14 @@
 
 namespace qmse {
 
-QMSE_HOST_DEVICE inline void advance_counter(std::int64_t batch, const double* rates, StepCounter& counter) {
+QMSE_HOST_DEVICE inline void advance_counter(std::int64_t batch, const double* rates, bool halts,
+                                             StepCounter& counter, EpochMetrics& metrics) {
+  if (halts && metrics.first_non_finite_step >= 0) return;
+  metrics.gradient_norm_sq += counter.gradient_norm_sq;
   ++counter.step;
   ++counter.index;
   counter.first += static_cast<std::uint64_t>(batch);
-  counter.learning_rate = rates[counter.index];
+  if (rates != nullptr) counter.learning_rate = rates[counter.index];
 }
 
 }  // namespace qmse

@@ -201,19 +201,21 @@ TEST_CASE("config: seeds that are not given are --seed") {
   CHECK(config.seed_v == 7u);
 }
 
-TEST_CASE("config: a resumed run may differ in threads, device, epochs and checkpoint_every only") {
+TEST_CASE("config: a resumed run may differ in threads, device, graphs, epochs and checkpoint_every only") {
   const TrainConfig recorded;
   TrainConfig other;
   other.threads = 3;
   other.device = "cpu";
   other.epochs = 99;
   other.checkpoint_every = 5;
+  other.no_graph = true;
   other.out = "elsewhere";
   other.resume = true;
   CHECK(resume_conflicts(other, recorded).empty());
   for (const ConfigField& each : config_fields()) {
     CAPTURE(each.name);
-    const std::set<std::string> free = {"threads", "device", "epochs", "checkpoint_every", "out", "resume"};
+    const std::set<std::string> free = {"threads",  "device", "epochs", "checkpoint_every",
+                                        "no_graph", "out",    "resume"};
     CHECK(each.rule.free_on_resume == (free.count(std::string(each.name)) == 1));
   }
   other.lr = 0.5;

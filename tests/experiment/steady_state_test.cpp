@@ -48,7 +48,7 @@ void* counted(std::size_t bytes, std::size_t alignment, void* caller) {
 using namespace qmse;
 using namespace qmse::test;
 
-TEST_CASE("steady state: the steps of an epoch allocate nothing") {
+TEST_CASE("steady state: the steps of an epoch and an evaluation allocate nothing") {
   const TinyData data;
   for (const char* model : {"cnn", "mlp"}) {
     for (const char* loss : {"mse", "qmse", "qmse_expected", "cross_entropy"}) {
@@ -56,27 +56,29 @@ TEST_CASE("steady state: the steps of an epoch allocate nothing") {
       const TempDirectory folder;
       ConfigJson given = data.settings(folder / "run", model);
       given["loss"] = loss;
-      given["epochs"] = 2;
+      given["epochs"] = 3;
       // Asked after four of an epoch's five steps, after its one evaluation batch and, where another epoch
-      // follows, at its end: six times in the first epoch, which warms up. Of the second, the steps after its
-      // first are watched.
+      // follows, at its end: six times in the first epoch, which warms up. The second is watched from its
+      // first step on.
       int asked = 0;
       const std::int64_t before = allocations.load();
-      std::int64_t in_steps = -1, in_evaluation = -1;
+      std::int64_t in_steps = -1, with_evaluation = -1, with_files = -1;
       TrainingRun run(given, {.stop = [&] {
                         ++asked;
                         if (asked == 7) watching = true;
                         if (asked == 10) in_steps = allocations.load() - before;
-                        if (asked == 11) in_evaluation = allocations.load() - before - in_steps;
+                        if (asked == 11) with_evaluation = allocations.load() - before;
+                        if (asked == 12) with_files = allocations.load() - before;
+                        if (asked == 12) watching = false;
                         return false;
                       }});
       const std::int64_t taken = run.memory()->allocation_count();
       CHECK(taken > 0);
       CHECK(run.run() == TrainingOutcome::finished);
-      watching = false;
-      REQUIRE(asked == 11);
+      REQUIRE(asked == 17);
       CHECK(in_steps == 0);
-      CHECK(in_evaluation > 0);  // lines are written before it: the counter does count
+      CHECK(with_evaluation == 0);
+      CHECK(with_files > 0);  // lines and a checkpoint are written: the counter does count
       CHECK(run.memory()->allocation_count() == taken);  // over the whole run
     }
   }

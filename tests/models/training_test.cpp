@@ -190,6 +190,54 @@ TEST_CASE("training: the layer whose output overflows is named") {
   CHECK(loop.metrics().first_non_finite_step == 0);
 }
 
+TEST_CASE("training: halted at a step whose loss is not finite, its weights and activations stay") {
+  for (const bool halts : {true, false}) {
+    CAPTURE(halts);
+    Setup setup(1, 21);
+    Sgd sgd(setup.store, {.momentum = 0.9});
+    TrainingLoop<float> loop(setup.context, network_of(setup.model, setup.store), setup.data.resident,
+                             setup.loss, sgd, 6, {.halt_on_non_finite = halts});
+    const std::vector<double> rates(4, 0.05);
+    loop.begin_epoch(in_order(21), rates, 0);
+    loop.step();
+    const std::vector<float> before = flat_weights(setup.store);
+    setup.store.write<float>(setup.store.weights(), setup.store.index_of("conv2.bias"),
+                             std::vector<float>(32, std::numeric_limits<float>::max()));
+    setup.store.write<float>(setup.store.weights(), setup.store.index_of("fc1.weight"),
+                             std::vector<float>(32 * 3 * 3 * 20, 2.0f));
+    const std::vector<float> damaged = flat_weights(setup.store);
+    loop.step(100);  // nobody looks before the epoch has ended, the smaller batch included
+    CHECK(loop.epoch_done());
+    CHECK(loop.metrics().first_non_finite_step == 1);
+    CHECK((flat_weights(setup.store) == damaged) == halts);
+    if (!halts) continue;
+    CHECK(loop.first_non_finite() == "fc1");
+    CHECK(loop.counter().index == 1);
+    CHECK(loop.counter().first == 6);
+    CHECK(loop.metrics().steps == 2);
+    CHECK(before != damaged);
+  }
+}
+
+TEST_CASE("training: several steps at once are those one by one") {
+  const auto weights_after = [](std::int64_t at_once) {
+    Setup setup(1, 23);
+    Sgd sgd(setup.store, {.momentum = 0.9});
+    TrainingLoop<float> loop(setup.context, network_of(setup.model, setup.store), setup.data.resident,
+                             setup.loss, sgd, 4);
+    const std::vector<double> rates{0.1, 0.02, 0.03, 0.04, 0.05, 0.06};
+    loop.begin_epoch(in_order(23), rates, 0);
+    std::int64_t calls = 0;
+    for (; !loop.epoch_done(); ++calls) loop.step(at_once);
+    CHECK(calls == (6 + at_once - 1) / at_once);
+    CHECK(loop.counter().index == 6);
+    return flat_weights(setup.store);
+  };
+  const std::vector<float> one_by_one = weights_after(1);
+  CHECK(weights_after(4) == one_by_one);
+  CHECK(weights_after(7) == one_by_one);
+}
+
 TEST_CASE("evaluation: agrees with a hand-made sum, for batches that divide the data and not") {
   Context context = cpu(2);
   const std::int64_t samples = 23, classes = 5;
@@ -204,7 +252,9 @@ TEST_CASE("evaluation: agrees with a hand-made sum, for batches that divide the 
     Evaluator<double> evaluator(context, network_of(model, store), data.resident, loss, batch);
     double expected = 0, residual = 0;
     std::int64_t correct = 0, seen = 0;
-    const EpochMetrics metrics = evaluator.run([&](std::int64_t first, std::span<const double> outputs) {
+    const EpochMetrics metrics = evaluator.run([&](std::int64_t first) {
+      const std::vector<double> batch_outputs = evaluator.outputs();
+      const std::span<const double> outputs(batch_outputs);
       CHECK(first == seen);
       for (std::size_t row = 0; row * classes < outputs.size(); ++row, ++seen) {
         const auto f = outputs.subspan(row * classes, classes);

@@ -118,6 +118,7 @@ LOSSES = [["--loss", "mse"], ["--loss", "mse", "--reduction", "element_mean"], [
     )
 ]
 LOSSES += [["--loss", "qmse_expected"], ["--loss", "qmse_expected", "--reduction", "element_mean"]]
+QMSE_RADEMACHER = ["--loss", "qmse", "--v-distribution", "rademacher"]
 MODELS = {
     "cnn": ["--model", "cnn", "--conv-channels", "4,6", "--fc-width", "16"],
     "cnn of one 5x5 convolution": ["--model", "cnn", "--conv-channels", "3", "--kernel-size", "5", "--fc-width", "7"],
@@ -163,19 +164,21 @@ OPTIMIZERS = {
 
 
 def optimizer_steps(program, small, count):
-    """Three steps over the whole small data set (one batch an epoch, so the order does not matter) with each optimizer, and one QMSE step, whose
-    v the trace has. A smooth network, so that no ReLU changes sides between f32 and f64. Weights are compared by how far they moved."""
+    """Three steps over the whole small data set (one batch an epoch, so the order does not matter) with each optimizer; QMSE's v of each step
+    comes from a trace. A smooth network, so that no ReLU changes sides between f32 and f64. Weights are compared by how far they moved."""
     common = ["--dataset", "mnist", "--data", small, "--device", "cpu", "--batch-size", count, "--model", "mlp"]
     common += ["--mlp-widths", "16,8", "--activation", "tanh"]
-    for name, (options, make) in OPTIMIZERS.items():
-        for loss, steps in ((LOSSES[0], 3), (LOSSES[1], 3), (LOSSES[2], 3), (LOSSES[3], 1)):
-            tensors, metadata = program.trace(common + loss)
+    steps = 3
+    for loss in (*LOSSES[:4], QMSE_RADEMACHER):
+        traced = [program.trace(common + loss + (["--step", step] if step > 1 else [])) for step in range(1, steps + 1)]
+        tensors, metadata = traced[0]
+        for name, (options, make) in OPTIMIZERS.items():
             parameters = reference.parameters_of(tensors)
             start = {key: value.detach().numpy().copy() for key, value in parameters.items()}
             optimizer = make(list(parameters.values()))
-            for _ in range(steps):
+            for of_step, _ in traced:
                 optimizer.zero_grad()
-                reference.step(tensors, metadata, parameters)
+                reference.step({**tensors, **{key: of_step[key] for key in ("v",) if key in of_step}}, metadata, parameters)
                 optimizer.step()
             run = program.train(common + loss + options + ["--lr", 0.05, "--epochs", steps])
             weights, _ = safetensors.read(os.path.join(run, "model.safetensors"))

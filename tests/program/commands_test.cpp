@@ -103,6 +103,21 @@ TEST_CASE("program: trace shows the first step of the training with the same opt
   CHECK(json_lines(folder / "run/steps.jsonl")[0]["loss"].get<double>() == Approx(traced).epsilon(1e-5));
 }
 
+TEST_CASE("program: trace --step changes v and nothing else of the forward pass") {
+  const TinyData data;
+  const TempDirectory folder;
+  const auto traced = [&](const std::string& step) {
+    const std::string file = (folder / ("step" + step)).string();
+    REQUIRE(run_program({"trace", "--dataset", "mnist", "--data", data.root.path().string(), "--batch-size",
+                         "4", "--device", "cpu", "--step", step, "--out", file})
+                .code == 0);
+    return SafetensorsFile(file);
+  };
+  const SafetensorsFile first = traced("1"), third = traced("3");
+  CHECK(first.read<float>("output") == third.read<float>("output"));
+  CHECK(first.read<float>("v") != third.read<float>("v"));
+}
+
 TEST_CASE("program: info names the device, the libraries and the instruction set") {
   const Result result = run_program({"info"});
   CHECK(result.code == 0);

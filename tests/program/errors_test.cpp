@@ -106,6 +106,8 @@ TEST_CASE("program: wrong usage is exit code 2 and one line that helps") {
       {{"evaluate", "--weights", "x", "--lr", "1"}, {"--lr"}},
       {{"trace"}, {"--out"}},
       {{"trace", "--out", "x", "--dtype", "f16"}, {"--dtype", "f16"}},
+      {{"trace", "--out", "x", "--step", "0"}, {"--step", "from 1", "0"}},
+      {{"trace", "--out", "x", "--step", "two"}, {"--step", "two"}},
       {{"trace", "--dataset", "mnist", "--data", world.path(""), "--batch-size", "41", "--out",
         world.path("t")},
        {"--batch-size", "40"}},

@@ -24,6 +24,22 @@ bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
   return true;
 }
 
+// Against f64 sums of dx. A thread adds up to 16 numbers in f32, all else is f64.
+void check_bias_gradient(const BiasShape& shape, const std::vector<float>& dx, const std::vector<float>& db) {
+  for (std::int64_t c = 0; c < shape.channels; ++c) {
+    double expected = 0, magnitude = 0;
+    for (std::int64_t n = 0; n < shape.batch; ++n) {
+      for (std::int64_t i = 0; i < shape.inner; ++i) {
+        const double term = dx[static_cast<std::size_t>((n * shape.channels + c) * shape.inner + i)];
+        expected += term;
+        magnitude += std::abs(term);
+      }
+    }
+    CAPTURE(c);
+    CHECK(std::abs(db[static_cast<std::size_t>(c)] - expected) <= 16 * 0x1p-24 * magnitude);
+  }
+}
+
 }  // namespace
 
 TEST_CASE("bias_relu_max_pool: values and gradients are those of the separate kernels, bit for bit") {
@@ -53,7 +69,14 @@ TEST_CASE("bias_relu_max_pool: values and gradients are those of the separate ke
         std::vector<std::uint8_t> fused_choice(y.size(), 99);
         launch_bias_relu_max_pool_forward(launcher, shape, x.data(), bias.data(), fused_y.data(),
                                           fused_choice.data());
-        launch_bias_relu_max_pool_backward(launcher, shape, dy.data(), fused_choice.data(), fused_dx.data());
+        std::vector<float> db(bias.size(), -7.0f), no_db_dx(x.size(), -7.0f);
+        std::vector<double> partials(static_cast<std::size_t>(pool_backward_partials(shape)));
+        launch_bias_relu_max_pool_backward(launcher, shape, dy.data(), fused_choice.data(), fused_dx.data(),
+                                           db.data(), partials.data());
+        launch_bias_relu_max_pool_backward(launcher, shape, dy.data(), fused_choice.data(), no_db_dx.data(),
+                                           nullptr, nullptr);
+        CHECK(same_bits(no_db_dx, fused_dx));
+        check_bias_gradient(flat, dx, db);
         CHECK(same_bits(fused_y, y));
         CHECK(same_bits(fused_dx, dx));
         for (std::size_t i = 0; i < y.size(); ++i) {

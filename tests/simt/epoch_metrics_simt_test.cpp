@@ -15,7 +15,7 @@ TEST_CASE("epoch_metrics: the kernel adds batches to the epoch") {
     CAPTURE(seed);
     simt::Launcher launcher(seed);
     EpochMetrics metrics;
-    double loss = 0, residual_sq = 0, norm_sq = 0, last = 0;
+    double loss = 0, residual_sq = 0, last = 0;
     std::int64_t correct = 0, samples = 0;
     for (const std::int64_t batch :
          {64, 1, 256, 1003}) {  // fewer samples than the block has threads, and more
@@ -29,18 +29,15 @@ TEST_CASE("epoch_metrics: the kernel adds batches to the epoch") {
         residual_sq += residuals[i];
         correct += hits.back();
       }
-      const double norm = 0.25 * static_cast<double>(batch);
-      launch_accumulate_metrics(launcher, batch, losses.data(), residuals.data(), hits.data(), &norm,
+      launch_accumulate_metrics(launcher, batch, losses.data(), residuals.data(), hits.data(), false,
                                 &metrics);
       loss += last;
       last /= static_cast<double>(batch);
-      norm_sq += norm;
       samples += batch;
     }
     check_close(std::vector<double>{metrics.loss, metrics.residual_sq, metrics.last_loss},
                 {loss, residual_sq, last},
                 1e-14);  // f64 sums of some hundreds of numbers in another order
-    CHECK(metrics.gradient_norm_sq == norm_sq);
     CHECK(metrics.correct == correct);
     CHECK(metrics.samples == samples);
     CHECK(metrics.steps == 4);
@@ -56,9 +53,15 @@ TEST_CASE("epoch_metrics: the kernel remembers the first step whose loss was not
     simt::Launcher launcher(seed);
     EpochMetrics metrics;
     for (const std::vector<float>* loss : {&ok, &broken, &ok, &broken}) {
-      launch_accumulate_metrics(launcher, 2, loss->data(), ok.data(), hits.data(), nullptr, &metrics);
+      launch_accumulate_metrics(launcher, 2, loss->data(), ok.data(), hits.data(), false, &metrics);
     }
     CHECK(metrics.first_non_finite_step == 1);
-    CHECK(metrics.gradient_norm_sq == 0);
+    CHECK(metrics.steps == 4);
+    EpochMetrics halted;
+    for (const std::vector<float>* loss : {&ok, &broken, &ok, &broken}) {
+      launch_accumulate_metrics(launcher, 2, loss->data(), ok.data(), hits.data(), true, &halted);
+    }
+    CHECK(halted.first_non_finite_step == 1);
+    CHECK(halted.steps == 2);
   }
 }

@@ -1,0 +1,136 @@
+#include "apps/training_display.h"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <iostream>
+
+#include "apps/duration.h"
+
+namespace qmse::app {
+namespace {
+
+template <class... Values>
+std::string formatted(const char* format, Values... values) {
+  char text[256];
+  std::snprintf(text, sizeof(text), format, values...);
+  return text;
+}
+
+std::string of(std::int64_t part, std::int64_t whole) {
+  return std::to_string(part) + "/" + std::to_string(whole);
+}
+
+// Characters in a line of the terminal.
+std::size_t terminal_width() {
+  winsize size = {};
+  return ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+std::string bar(const TrainingProgress& progress, std::size_t width) {
+  const auto filled = static_cast<std::size_t>(static_cast<std::int64_t>(width) * progress.step /
+                                               std::max<std::int64_t>(progress.steps, 1));
+  return " [" + std::string(filled, '=') + std::string(width - filled, ' ') + "]";
+}
+
+// As much as fits in fewer than `width` characters: a line that fills the terminal would wrap, and could not
+// be rewritten. What matters least goes first.
+std::string progress_line(const TrainingProgress& progress, std::size_t width) {
+  constexpr std::size_t kShortestBar = 6, kLongestBar = 24;
+  const std::string head = "epoch " + of(progress.epoch, progress.epochs);
+  const std::string steps = " " + of(progress.step, progress.steps);
+  const std::string loss = formatted("  loss %.5g", progress.loss);
+  const std::string accuracy = formatted("  accuracy %.2f %%", 100 * progress.accuracy);
+  const std::string speed = formatted("  %.0f images/s", progress.images_per_second);
+  const std::string left = "  " + duration_text(progress.seconds_left) + " left";
+
+  const std::size_t room = std::max<std::size_t>(width, 1) - 1;
+  const std::string all = loss + accuracy + speed + left;
+  const std::size_t taken = head.size() + steps.size() + all.size() + 3;  // brackets and a space
+  if (taken + kShortestBar <= room) {
+    return head + bar(progress, std::min(room - taken, kLongestBar)) + steps + all;
+  }
+  for (const std::string& line :
+       {head + all, head + loss + accuracy + left, head + accuracy + left, head + left}) {
+    if (line.size() <= room) return line;
+  }
+  return head.substr(0, room);
+}
+
+class TextDisplay : public TrainingDisplay {
+ public:
+  void notice(const std::string& text) override { line(text); }
+
+  void epoch(const EpochRecord& record, std::int64_t epochs) override {
+    line("epoch " + of(record.epoch, epochs) +
+         formatted("  train loss %.5g, accuracy %.2f %%  test loss %.5g, accuracy %.2f %%  %.1f s, %.0f "
+                   "images/s",
+                   record.train_loss, 100 * record.train_accuracy, record.test_loss,
+                   100 * record.test_accuracy, record.seconds, record.images_per_second));
+  }
+
+  void end(TrainingOutcome outcome, const std::string& out) override {
+    switch (outcome) {
+      case TrainingOutcome::finished:
+        return line("finished; weights in " + out + "/model.safetensors");
+      case TrainingOutcome::already_finished:
+        return line(out + " is finished: nothing to do");
+      case TrainingOutcome::stopped:
+        return line("stopped; qmse train --resume --out " + out + " goes on from here");
+    }
+  }
+
+  bool live() const override { return terminal_; }
+
+  void progress(const TrainingProgress& progress) override {
+    std::printf("\r\033[K%s", progress_line(progress, terminal_width()).c_str());
+    std::fflush(stdout);
+    shown_ = true;
+  }
+
+ private:
+  void line(const std::string& text) {
+    std::printf("%s%s\n", shown_ ? "\r\033[K" : "", text.c_str());
+    std::fflush(stdout);
+    shown_ = false;
+  }
+
+  const bool terminal_ = ::isatty(STDOUT_FILENO) == 1;
+  bool shown_ = false;  // a progress line
+};
+
+class JsonDisplay : public TrainingDisplay {
+ public:
+  void notice(const std::string& text) override { write("notice", {{"text", text}}); }
+
+  void epoch(const EpochRecord& record, std::int64_t epochs) override {
+    ConfigJson object = {{"epochs", epochs}};
+    object.update(to_json(record));
+    write("epoch", object);
+  }
+
+  void end(TrainingOutcome outcome, const std::string& out) override {
+    write(outcome == TrainingOutcome::finished           ? "finished"
+          : outcome == TrainingOutcome::already_finished ? "already_finished"
+                                                         : "stopped",
+          {{"out", out}});
+  }
+
+ private:
+  static void write(const char* event, const ConfigJson& content) {
+    ConfigJson object = {{"event", event}};
+    object.update(content);
+    // Paths need not be UTF-8; JSON has to be.
+    std::cout << object.dump(-1, ' ', false, ConfigJson::error_handler_t::replace) << std::endl;
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<TrainingDisplay> make_text_display() { return std::make_unique<TextDisplay>(); }
+
+std::unique_ptr<TrainingDisplay> make_json_display() { return std::make_unique<JsonDisplay>(); }
+
+}  // namespace qmse::app

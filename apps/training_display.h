@@ -1,0 +1,31 @@
+// What `qmse train` writes to standard output: lines for people, or JSON objects for programs.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "experiment/training_run.h"
+
+namespace qmse::app {
+
+class TrainingDisplay {
+ public:
+  virtual ~TrainingDisplay() = default;
+
+  virtual void notice(const std::string& text) = 0;
+  virtual void epoch(const EpochRecord& record, std::int64_t epochs) = 0;
+  virtual void end(TrainingOutcome outcome, const std::string& out) = 0;
+
+  // Whether progress within an epoch is shown too.
+  virtual bool live() const { return false; }
+  virtual void progress(const TrainingProgress&) {}
+};
+
+// Lines, and on a terminal one that is rewritten as training goes on.
+std::unique_ptr<TrainingDisplay> make_text_display();
+
+// An object a line: {"event": "notice", "text": ...}, {"event": "epoch", "epochs": ..., and what
+// metrics.jsonl has}, and last {"event": "finished", "already_finished" or "stopped", "out": ...}.
+std::unique_ptr<TrainingDisplay> make_json_display();
+
+}  // namespace qmse::app
