@@ -14,6 +14,7 @@ struct Command {
 
 Command add_train(CLI::App& program);
 Command add_sweep(CLI::App& program);
+Command add_reproduce(CLI::App& program);
 Command add_evaluate(CLI::App& program);
 Command add_trace(CLI::App& program);
 Command add_plot(CLI::App& program);

@@ -1,5 +1,6 @@
 #include "experiment/sweep.h"
 
+#include <charconv>
 #include <memory>
 
 #include "apps/commands.h"
@@ -10,6 +11,17 @@
 #include "kernels/core/error.h"
 
 namespace qmse::app {
+
+std::int64_t whole_number(const CLI::Option& option, std::int64_t low, std::int64_t high) {
+  const std::string text = option.results().front();
+  std::int64_t number = 0;
+  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || rest != text.data() + text.size() || number < low || number > high) {
+    throw ConfigError(option.get_name() + " must be a whole number in [" + std::to_string(low) + ", " +
+                      std::to_string(high) + "], not " + in_quotes(text));
+  }
+  return number;
+}
 
 SweepOptions::SweepOptions(CLI::App& command) {
   jobs_ = add_text_option(
@@ -30,17 +42,7 @@ void SweepOptions::apply(SweepRequest& request) const {
     if (option->count() > 0)
       request.spec.base[key] = value_from_text(*find_field(key), option->results().front());
   }
-  if (jobs_->count() > 0) {
-    const std::string text = jobs_->results().front();
-    std::size_t read = 0;
-    try {
-      request.jobs = std::stoll(text, &read);
-    } catch (const std::exception&) {
-      read = 0;
-    }
-    if (read != text.size() || request.jobs < 1 || request.jobs > 1024)
-      throw ConfigError("--jobs must be a whole number from 1 to 1024, not " + in_quotes(text));
-  }
+  if (jobs_->count() > 0) request.jobs = whole_number(*jobs_, 1, 1024);
   if (shard_->count() > 0) {
     request.shard = parse_shard(shard_->results().front());
   } else if (const std::optional<Shard> shard = shard_from_environment()) {

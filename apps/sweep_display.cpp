@@ -5,22 +5,11 @@
 #include <cmath>
 #include <cstdio>
 
+#include "apps/duration.h"
 #include "apps/stop_signal.h"
 #include "kernels/core/error.h"
 
 namespace qmse::app {
-
-std::string duration_text(double seconds) {
-  if (seconds < 9.95) {
-    char text[32];
-    std::snprintf(text, sizeof(text), "%.1f s", std::max(seconds, 0.0));
-    return text;
-  }
-  const auto whole = static_cast<long long>(std::llround(std::max(seconds, 0.0)));
-  if (whole < 60) return std::to_string(whole) + " s";
-  if (whole < 3600) return std::to_string((whole + 30) / 60) + " min";
-  return std::to_string((whole + 30) / 3600) + " h " + std::to_string((whole + 30) % 3600 / 60) + " min";
-}
 
 namespace {
 

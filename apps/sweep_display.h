@@ -20,6 +20,9 @@ class SweepOptions {
   CLI::Option *jobs_, *shard_, *device_, *threads_;
 };
 
+// The value of an option, checked. ConfigError.
+std::int64_t whole_number(const CLI::Option& option, std::int64_t low, std::int64_t high);
+
 class SweepDisplay {
  public:
   SweepDisplay();
@@ -39,8 +42,5 @@ class SweepDisplay {
   bool terminal_;
   bool bar_shown_ = false;
 };
-
-// "2 h 5 min", "40 s"
-std::string duration_text(double seconds);
 
 }  // namespace qmse::app

@@ -102,7 +102,8 @@ std::vector<double> paired(const VariantRuns& first, const VariantRuns& second, 
   return all;
 }
 
-// `first` is above `second`: the confidence interval of the paired difference lies above 0.
+// `first` is above `second`: holds where the confidence interval of the paired difference lies above 0, does
+// not hold where it lies below, and is not shown where it includes 0.
 Judgement above(const VariantRuns& first, const VariantRuns& second, Measure measure,
                 const std::string& what) {
   for (const VariantRuns* row : {&first, &second}) {
@@ -111,13 +112,12 @@ Judgement above(const VariantRuns& first, const VariantRuns& second, Measure mea
   const std::vector<double> pairs = paired(first, second, measure);
   const std::optional<Interval> interval = student_t_interval(pairs);
   std::string numbers = what + " " + points(mean(pairs)) + " points";
-  if (!interval) {
-    const Verdict verdict = mean(pairs) > 0 ? Verdict::not_shown : Verdict::does_not_hold;
-    return {verdict, numbers + " (one seed: no interval)"};
-  }
+  if (!interval) return {Verdict::not_shown, numbers + " (one seed: no interval)"};
   numbers += " (95 % interval " + points(interval->low) + " to " + points(interval->high) + ")";
-  if (interval->low > 0) return {Verdict::holds, numbers};
-  return {interval->high < 0 || mean(pairs) <= 0 ? Verdict::does_not_hold : Verdict::not_shown, numbers};
+  return {interval->low > 0    ? Verdict::holds
+          : interval->high < 0 ? Verdict::does_not_hold
+                               : Verdict::not_shown,
+          numbers};
 }
 
 Judgement qmse_above(const Runs& runs, double momentum, Measure measure) {
