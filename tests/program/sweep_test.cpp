@@ -1,4 +1,4 @@
-// `qmse sweep` from end to end: stopped, killed among MPI ranks, on a disk that is full.
+// `qmse sweep` and `qmse reproduce` from end to end: stopped, killed among MPI ranks, on a disk that is full.
 #include <sstream>
 
 #include "tests/experiment/tiny_run.h"
@@ -173,4 +173,46 @@ TEST_CASE("program: a sweep's wrong usage is one line") {
     for (const std::string& part : each.parts) CHECK(result.error.find(part) != std::string::npos);
   }
   CHECK_FALSE(std::filesystem::exists(fresh));
+}
+
+TEST_CASE("program: reproduce stopped and gone on with ends with figures, table, report and verdicts") {
+  const TinyData data;
+  const TempDirectory folder;
+  const std::string out = (folder / "out").string();
+  const Words words = {"reproduce", "fig1",   "--paper-only",
+                       "--epochs",  "2",      "--seeds",
+                       "2",         "--data", data.root.path().string(),
+                       "--device",  "cpu",    "--jobs",
+                       "2",         "--out",  out};
+  {
+    Process process(words, folder / "stderr");
+    REQUIRE(process.wait_for("[1/8]"));
+    process.signal(SIGTERM);
+    CHECK(process.finish() == 143);
+    CHECK(process.out.find("batch size: 64 is taken") != std::string::npos);
+    CHECK(process.out.find("8 runs of 2 epochs: about ") != std::string::npos);
+    CHECK(process.out.find("--epochs, --train-limit") != std::string::npos);
+    CHECK_FALSE(std::filesystem::exists(folder / "out/table.md"));
+  }
+  const Result result = run_program(words);
+  CAPTURE(result.out, result.error);
+  CHECK(result.code == 0);
+  for (const char* part : {"On MNIST both losses reach a training accuracy near 1.0.", "| QMSE, element_mean",
+                           "95 % interval", "8 of 8 members finished"}) {
+    CAPTURE(part);
+    CHECK(result.out.find(part) != std::string::npos);
+  }
+  for (const char* file : {"table.md", "reproduction.json", "report.html", "fig1.svg", "fig1.png"}) {
+    CAPTURE(file);
+    CHECK(std::filesystem::file_size(folder / "out" / file) > 1000);
+  }
+  const auto json = ConfigJson::parse(read_bytes(folder / "out/reproduction.json"));
+  CHECK(json["claims"].size() == 3);
+  CHECK(json["figures"][0]["variants"].size() == 4);
+  CHECK(run_program({"reproduce"}).code == 2);
+  CHECK(run_program({"reproduce", "fig4"}).code == 2);
+  CHECK(run_program({"reproduce", "fig1", "--seeds", "0"}).code == 2);
+  CHECK(run_program({"reproduce", "fig1", "--epochs", "3", "--paper-only", "--seeds", "2", "--data",
+                     data.root.path().string(), "--device", "cpu", "--out", out})
+            .code == 2);  // the folder holds another sweep
 }
