@@ -80,6 +80,7 @@ Figure paper_figure(const FigureRuns& runs, const ReproducePlan& plan) {
 Figure figure_of_all(const FigureRuns& runs) {
   Figure figure = figure_titled(runs, ": every loss and learning rate");
   figure.columns = 2;
+  figure.caption = "Means over the seeds that finished.";
   for (const double momentum : kPaperMomenta) {
     for (const auto& [key, what] :
          {std::pair{"train_accuracy_full", "training"}, {"test_accuracy", "test"}}) {
@@ -89,8 +90,11 @@ Figure figure_of_all(const FigureRuns& runs) {
       panel.y_label = std::string(what) + " accuracy";
       for (const VariantRuns& row : runs.variants) {
         // Adam has no momentum of this kind: it is in both rows.
-        if (row.variant.momentum.value_or(momentum) == momentum)
-          add(panel, curve(row, key, row.variant.label));
+        if (row.variant.momentum.value_or(momentum) != momentum) continue;
+        Curve means = curve(row, key, row.variant.label);
+        means.low.clear();  // so many bands would hide the curves
+        means.high.clear();
+        add(panel, std::move(means));
       }
       figure.panels.push_back(std::move(panel));
     }
