@@ -190,8 +190,8 @@ class TrainingRun::Impl {
                       " does not fit " + std::to_string(steps) +
                       " steps an epoch: the training images have changed since");
     }
-    notice("going on in " + in_quotes(directory_.path()) + " after step " + std::to_string(counter.step) + ", epoch " +
-           std::to_string(position_.epoch + (counter.index > 0 ? 1 : 0)));
+    notice("going on in " + in_quotes(directory_.path()) + " after step " + std::to_string(counter.step) +
+           ", epoch " + std::to_string(position_.epoch + (counter.index > 0 ? 1 : 0)));
   }
 
   // The logs as they were at the position to start from.
