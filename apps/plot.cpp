@@ -44,8 +44,9 @@ Command add_plot(CLI::App& program) {
   CLI::App* parser = program.add_subcommand("plot", "Draw the curves of runs, as SVG and PNG");
   CLI::Option* folders = parser->add_option("RUN")
                              ->description(wrap_help("run directories, or folders with runs at any depth"))
-                             ->type_name("...")
-                             ->expected(1, -1);
+                             ->type_name(" ")
+                             ->expected(1, -1)
+                             ->allow_extra_args();
   CLI::Option* out = add_text_option(*parser, "--out", "STEM", "Picture",
                                      "the files are STEM.svg and STEM.png [curves, in the first RUN]");
   CLI::Option* x = add_text_option(*parser, "--x", "epoch|step|seconds", "Picture",

@@ -52,8 +52,11 @@ std::string progress_line(const TrainingProgress& progress, std::size_t width) {
   if (taken + kShortestBar <= room) {
     return head + bar(progress, std::min(room - taken, kLongestBar)) + steps + all;
   }
-  for (const std::string& line :
-       {head + all, head + loss + accuracy + left, head + accuracy + left, head + left}) {
+  const std::string percent =
+      formatted(" %.0f %%", 100 * static_cast<double>(progress.step) /
+                                static_cast<double>(std::max<std::int64_t>(progress.steps, 1)));
+  for (const std::string& line : {head + percent + all, head + all, head + loss + accuracy + left,
+                                  head + accuracy + left, head + left}) {
     if (line.size() <= room) return line;
   }
   return head.substr(0, room);

@@ -66,7 +66,9 @@ double round_step(double most) {
 // Room for the curves, also where they are flat or there are none.
 Range padded(Range range) {
   if (range.span() < 0) return {0, 1};
-  const double room = range.span() > 0 ? 0.05 * range.span() : std::max(std::abs(range.low) * 0.05, 0.05);
+  const double size = std::max(std::abs(range.low), std::abs(range.high));
+  const bool flat = range.span() <= std::max(1e-12 * size, 1e-300);
+  const double room = flat ? std::max(0.05 * size, 0.05) : 0.05 * range.span();
   return {range.low - room, range.high + room};
 }
 
@@ -135,11 +137,11 @@ std::vector<std::string> labels_of(const Figure& figure) {
 // A figure as a gnuplot script. Everything is placed by hand, so that both formats look the same.
 class Script {
  public:
-  // Curves look as they do in `whole`, which `figure` is a part of.
+  // Curves look as they do in `whole`, which `figure` is a part of, and titles take as much room.
   Script(const Figure& figure, const Figure& whole)
       : figure_(figure), styles_(labels_of(whole)), labels_(labels_of(figure)) {
     columns_ = std::min(figure.columns, static_cast<int>(figure.panels.size()));
-    for (const Panel& panel : figure.panels) title_rows_ = std::max(title_rows_, title_of(panel).size());
+    for (const Panel& panel : whole.panels) title_rows_ = std::max(title_rows_, title_of(panel).size());
     panel_height_ = kPanelHeight + static_cast<double>(title_rows_ - 1) * kTitleRow;
     const int rows = (static_cast<int>(figure.panels.size()) + columns_ - 1) / columns_;
     width_ = columns_ * kPanelWidth + 2 * kEdge;
@@ -335,22 +337,22 @@ class Script {
   // Bands first, so that no band covers a line.
   std::string curves(std::size_t p, double line_width) const {
     const std::vector<Curve>& curves = figure_.panels[p].curves;
-    std::string parts;
-    const auto add = [&](const std::string& part) { parts += (parts.empty() ? "plot " : ", \\\n  ") + part; };
+    std::string bands, lines;
     for (std::size_t c = 0; c < curves.size(); ++c) {
-      if (curves[c].low.empty()) continue;
-      add(block(p, c) + " using 1:3:4 with filledcurves" + style(curves[c].label) +
-          " fillstyle transparent solid 0.18 noborder notitle");
-    }
-    for (std::size_t c = 0; c < curves.size(); ++c) {
-      const bool marked = curves[c].x.size() <= kFewPoints;
-      add(block(p, c) + " using 1:2 with lines lw " + number(line_width) + style(curves[c].label) +
-          dashes(curves[c].label) + " notitle");
-      if (marked) {
-        add(block(p, c) + " using 1:2 with points pt 7 ps 0.4" + style(curves[c].label) + " notitle");
+      const Curve& curve = curves[c];
+      if (curve.x.empty()) continue;
+      const std::string colour = style(curve.label);
+      if (!curve.low.empty()) {
+        bands += block(p, c) + " using 1:3:4 with filledcurves" + colour +
+                 " fillstyle transparent solid 0.18 noborder notitle, \\\n  ";
+      }
+      lines += block(p, c) + " using 1:2 with lines lw " + number(line_width) + colour + dashes(curve.label) +
+               " notitle, \\\n  ";
+      if (curve.x.size() <= kFewPoints) {
+        lines += block(p, c) + " using 1:2 with points pt 7 ps 0.4" + colour + " notitle, \\\n  ";
       }
     }
-    return (parts.empty() ? "plot NaN notitle" : parts) + "\n";
+    return "plot " + bands + lines + "NaN notitle\n";
   }
 
   const Figure figure_;
@@ -363,6 +365,9 @@ class Script {
 
 Picture draw(const Script& script) {
   std::vector<std::string> files = run_gnuplot(script.text(), {"figure.svg", "figure.png"});
+  // gnuplot leaves a > in text as it is, which XML allows but here.
+  for (std::size_t at = 0; (at = files[0].find("]]>", at)) != std::string::npos;)
+    files[0].replace(at, 3, "]]&gt;");
   return {std::move(files[0]), std::move(files[1])};
 }
 

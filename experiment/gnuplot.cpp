@@ -78,8 +78,9 @@ std::string complaint(const std::filesystem::path& errors) {
 }  // namespace
 
 std::string gnuplot_string(const std::string& text) {
+  // gnuplot's own escape, a doubled quote, does not work at the beginning of a string or twice in a row.
   std::string quoted = "'";
-  for (const char c : plain_text(text)) quoted += c == '\'' ? "''" : std::string(1, c);
+  for (const char c : plain_text(text)) quoted += c == '\'' ? "'.\"'\".'" : std::string(1, c);
   return quoted + "'";
 }
 

@@ -6,7 +6,8 @@
 
 namespace qmse {
 
-// `text` as a gnuplot string: in single quotes, in which nothing is expanded, on one line and in valid UTF-8.
+// `text` as a gnuplot expression: strings in single quotes, in which nothing is expanded, on one line and in
+// valid UTF-8.
 std::string gnuplot_string(const std::string& text);
 
 // Runs a script in a fresh temporary folder and returns the content of the files that it has written there.

@@ -104,9 +104,11 @@ std::string inline_svg(const std::string& file, const std::string& prefix, const
     }
     name_colours(tag);
     replace_all(tag, "\"#ffffff\"", "\"var(--plot-ffffff,#ffffff)\"");
-    replace_all(tag, "id='gp", "id='" + prefix + "gp");
-    replace_all(tag, "id=\"gnuplot", "id=\"" + prefix + "gnuplot");
-    replace_all(tag, "href='#gp", "href='#" + prefix + "gp");
+    replace_all(tag, " id='", " id='" + prefix);
+    if (const std::size_t name = tag.find(" id=\"gnuplot"); name != std::string::npos) {
+      tag.erase(name, tag.find('"', name + 5) + 1 - name);  // not unique even within the file
+    }
+    replace_all(tag, "href='#", "href='#" + prefix);
     at = std::min(file.find('<', text), file.size());
     svg += tag + file.substr(text, at - text);
   }

@@ -72,11 +72,11 @@ class Page {
     std::string body = "<header><h1>" + title + "</h1>\n" + summary() + "</header>\n";
     for (const ReportSection& section : request_.sections) body += this->section(section);
     body += results() + kReportGuide + runs() + settings() + environment() + footer();
-    return "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-           "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-           "<meta name=\"color-scheme\" content=\"light dark\">\n"
+    return "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\" />\n"
+           "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\" />\n"
+           "<meta name=\"color-scheme\" content=\"light dark\" />\n"
            "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
-           "'unsafe-inline'\">\n<title>" +
+           "'unsafe-inline'\" />\n<title>" +
            title + "</title>\n<style>\n" + kReportStyle + "</style>\n</head>\n<body>\n<main>\n" + body +
            "</main>\n</body>\n</html>\n";
   }
@@ -128,8 +128,8 @@ class Page {
     std::string wrong;
     if (unfinished > 0) {
       wrong += " " + std::to_string(unfinished) + " of the runs " + (unfinished == 1 ? "is" : "are") +
-               " not finished: still going on, stopped, or failed. The table of results leaves them out; the "
-               "curves show them as far as they came.";
+               " not finished: still going on, stopped, or failed. The table of results counts finished runs "
+               "only; the curves show what there is.";
     }
     if (!runs_.damaged.empty()) {
       wrong += " " + counted(runs_.damaged.size(), "run") + " could not be read and " +

@@ -23,7 +23,7 @@ struct ReportSection {
 };
 
 struct ReportRequest {
-  std::filesystem::path folder;              // of runs, at any depth
+  std::filesystem::path folder = {};         // of runs, at any depth
   std::filesystem::path out = {};            // the file; empty: report.html in the folder
   std::string title = {};                    // empty: the folder's name
   std::vector<ReportSection> sections = {};  // shown first, before what every report has

@@ -149,8 +149,11 @@ std::string caption(const std::vector<RunGroup>& groups, const std::vector<std::
                               : std::to_string(*seeds.begin()) + " to " + std::to_string(*seeds.rbegin())) +
            " seeds; bands: from the lowest to the highest seed.";
   }
-  if (has(measures, "train_accuracy")) {
-    text += " Training accuracy is counted during the epoch, while the weights change.";
+  const auto during = [](const std::string& measure) {
+    return measure.starts_with("train_") && measure != "train_accuracy_full";
+  };
+  if (std::any_of(measures.begin(), measures.end(), during)) {
+    text += " Training values are counted during the epoch, while the weights change.";
   }
   if (has(measures, "train_accuracy_full")) {
     text += " Training accuracy is measured after the epoch, on all training images.";
@@ -194,8 +197,8 @@ Figure run_figure(const std::vector<RunGroup>& groups, const CurveRequest& reque
     if (has(known, measure)) continue;
     std::string names;
     for (const std::string& name : known) names += (names.empty() ? "" : ", ") + name;
-    throw ConfigError(names.empty() ? "these runs have no epoch yet"
-                                    : "no run has " + in_quotes(measure) + "; they have " + names);
+    if (names.empty()) throw DataError("these runs have no epoch yet: nothing to draw");
+    throw ConfigError("no run has " + in_quotes(measure) + "; they have " + names);
   }
 
   const std::vector<std::string> differing = differing_settings(groups);
@@ -205,7 +208,7 @@ Figure run_figure(const std::vector<RunGroup>& groups, const CurveRequest& reque
     if (!has(differing, name)) shared.emplace_back(name);
   }
   Figure figure;
-  figure.title = describe_settings(groups.front().settings, shared);
+  figure.title = capitalised(describe_settings(groups.front().settings, shared));
   figure.columns = static_cast<int>(measures.size());
   figure.caption = caption(groups, measures);
   for (const Row& row : rows_of(groups)) {

@@ -19,7 +19,8 @@ struct CurveRequest {
 // A column of panels for each measure; a row for each data set and momentum. Several seeds: the mean, and a
 // band from the lowest to the highest. Where all runs have 100 epochs or more, the accuracies have an inset
 // from epoch 80 to 100. The caption says what is shown. Accuracies are in per cent. Throws ConfigError for a
-// measure that no run has, naming those they have.
+// measure that no run has, naming those they
+// have; DataError where there is no epoch yet.
 Figure run_figure(const std::vector<RunGroup>& groups, const CurveRequest& request);
 
 // A key of metrics.jsonl for readers: "training accuracy".

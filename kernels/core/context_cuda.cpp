@@ -2,6 +2,7 @@
 #include <cuda_runtime_api.h>
 #include <cudnn.h>
 
+#include <optional>
 #include <unordered_map>
 
 #include "kernels/core/arena.h"
@@ -101,9 +102,7 @@ struct CudaContext::Impl {
       : options(o),
         properties(select_device(o.device)),
         name(describe(o.device, properties)),
-        memory(std::make_unique<DeviceBlocks>(name)) {
-    QMSE_CUDNN_CHECK(cudnnSetStream(cudnn.get(), stream.get()));
-  }
+        memory(std::make_unique<DeviceBlocks>(name)) {}
 
   CudaOptions options;
   cudaDeviceProp properties;
@@ -112,8 +111,9 @@ struct CudaContext::Impl {
   std::shared_ptr<Buffer> workspace;  // the largest so far
   std::unordered_map<std::type_index, std::shared_ptr<void>> states;
   Stream stream;
-  CublasLt cublas_lt;
-  Cudnn cudnn;
+  // Made when they are first asked for: they take a moment, and not every use of a context needs them.
+  std::optional<CublasLt> cublas_lt;
+  std::optional<Cudnn> cudnn;
 };
 
 CudaContext::CudaContext(const CudaOptions& options) : impl_(std::make_unique<Impl>(options)) {}
@@ -131,8 +131,18 @@ std::shared_ptr<Buffer> CudaContext::shared_workspace(std::size_t bytes) {
 std::shared_ptr<void>& CudaContext::state_slot(std::type_index type) { return impl_->states[type]; }
 
 CUstream_st* CudaContext::stream() { return impl_->stream.get(); }
-cudnnContext* CudaContext::cudnn() { return impl_->cudnn.get(); }
-cublasLtContext* CudaContext::cublas_lt() { return impl_->cublas_lt.get(); }
+cudnnContext* CudaContext::cudnn() {
+  if (!impl_->cudnn) {
+    impl_->cudnn.emplace();
+    QMSE_CUDNN_CHECK(cudnnSetStream(impl_->cudnn->get(), impl_->stream.get()));
+  }
+  return impl_->cudnn->get();
+}
+
+cublasLtContext* CudaContext::cublas_lt() {
+  if (!impl_->cublas_lt) impl_->cublas_lt.emplace();
+  return impl_->cublas_lt->get();
+}
 const CudaOptions& CudaContext::options() const { return impl_->options; }
 const std::string& CudaContext::device_name() const { return impl_->name; }
 int CudaContext::multiprocessors() const { return impl_->properties.multiProcessorCount; }

@@ -272,3 +272,24 @@ TEST_CASE("training run: bad data are refused and leave no run behind") {
   }
   CHECK_FALSE(std::filesystem::exists(folder / "run"));
 }
+
+TEST_CASE("training run: the time left is that of the steps to come, and of as many evaluations") {
+  const TinyData data;
+  const TempDirectory folder;
+  std::vector<TrainingProgress> ends;  // of epochs: the last report of each
+  TrainingEvents events;
+  events.progress = [&](const TrainingProgress& progress) {
+    if (progress.step == progress.steps) ends.push_back(progress);
+  };
+  REQUIRE(train(data.settings(folder / "run"), events) == TrainingOutcome::finished);
+  REQUIRE(ends.size() >= 3);
+  const auto epoch_seconds = [](const TrainingProgress& end) {
+    return TinyData::kTrain / end.images_per_second;
+  };
+  // How long an evaluation takes is not known yet.
+  CHECK(ends.front().seconds_left == Approx(2 * epoch_seconds(ends.front())));
+  const auto records = json_lines(folder / "run/metrics.jsonl");
+  const double evaluation =
+      records[1]["seconds"].get<double>() - TinyData::kTrain / records[1]["images_per_second"].get<double>();
+  CHECK(ends.back().seconds_left == Approx(evaluation));
+}

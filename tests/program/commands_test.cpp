@@ -132,7 +132,7 @@ TEST_CASE("program: help names every option, and goes to standard output") {
   const Result program = run_program({"--help"});
   CHECK(program.code == 0);
   CHECK(program.error == "");
-  for (const std::string command : {"train", "evaluate", "trace", "info"}) {
+  for (const std::string command : {"train", "evaluate", "trace", "plot", "report", "info"}) {
     CAPTURE(command);
     CHECK(program.out.find(command) != std::string::npos);
     const Result help = run_program({command, "--help"});

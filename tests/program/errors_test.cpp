@@ -65,7 +65,7 @@ TEST_CASE("program: wrong usage is exit code 2 and one line that helps") {
   write_bytes(world.folder / "element_mean.json",
               R"({"loss": "cross_entropy", "reduction": "element_mean"})");
   const Case cases[] = {
-      {{}, {"which command", "train", "evaluate", "trace", "info"}},
+      {{}, {"which command", "train", "evaluate", "trace", "plot", "report or info"}},
       {{"trian"}, {"trian", "did you mean 'train'"}},
       {{"--frobnicate"}, {"--frobnicate"}},
       {{"train"}, {"--out"}},
@@ -112,6 +112,13 @@ TEST_CASE("program: wrong usage is exit code 2 and one line that helps") {
         world.path("t")},
        {"--batch-size", "40"}},
       {{"info", "--verbose"}, {"--verbose"}},
+      {{"train", "--out", out, "--log-format", "xml"}, {"--log-format", "text or json", "xml"}},
+      {{"plot"}, {"RUN"}},
+      {{"plot", out, "--x", "day"}, {"--x", "seconds", "day"}},
+      {{"plot", out, "--why", "loss"}, {"--why"}},
+      {{"plot", out, "--out", "a", "--out", "b"}, {"--out", "twice"}},
+      {{"report"}, {"FOLDER"}},
+      {{"report", out, "stray"}, {"stray"}},
   };
   for (const Case& each : cases) {
     std::string shown;

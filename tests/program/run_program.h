@@ -24,17 +24,19 @@ enum class Output { pipe, terminal, full_disk };
 // A started program whose standard output can be read while it runs; standard error goes to a file.
 class Process {
  public:
-  // `before`: words in front of the program, such as a launcher and its options.
+  // `columns`: how wide a terminal is. `before`: words in front of the program, such as a launcher.
   Process(const Words& arguments, const std::filesystem::path& error_file, Output kind = Output::pipe,
-          const Words& before = {}) {
+          unsigned short columns = 120, const Words& before = {}) {
     int ends[2] = {-1, -1};  // to read from, to write to
     bool opened = false;
+    winsize size = {};
+    size.ws_col = columns;
     switch (kind) {
       case Output::pipe:
         opened = ::pipe2(ends, O_CLOEXEC) == 0;
         break;
       case Output::terminal:
-        opened = ::openpty(&ends[0], &ends[1], nullptr, nullptr, nullptr) == 0;
+        opened = ::openpty(&ends[0], &ends[1], nullptr, nullptr, &size) == 0;
         break;
       case Output::full_disk:
         ends[0] = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -111,9 +113,10 @@ struct Result {
   std::string out, error;
 };
 
-inline Result run_program(const Words& arguments, Output kind = Output::pipe, const Words& before = {}) {
+inline Result run_program(const Words& arguments, Output kind = Output::pipe, unsigned short columns = 120,
+                          const Words& before = {}) {
   const TempDirectory folder;
-  Process process(arguments, folder / "stderr", kind, before);
+  Process process(arguments, folder / "stderr", kind, columns, before);
   Result result;
   result.code = process.finish();
   result.out = process.out;

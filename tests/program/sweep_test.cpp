@@ -100,7 +100,7 @@ TEST_CASE("program: three MPI ranks share a sweep, and the others finish what a 
   // Without --enable-recovery Open MPI ends the others when a rank is killed, as the end of a job would.
   const Words ranks = {"mpirun", "--allow-run-as-root", "--oversubscribe", "--enable-recovery", "-n", "3"};
   Process process(world.sweep("shared", {"--jobs", "1", "--threads", "1"}), world.folder / "stderr",
-                  Output::pipe, ranks);
+                  Output::pipe, 120, ranks);
   REQUIRE(process.wait_for("] loss="));  // a first member is done
   pid_t victim = 0;
   for (const auto& line : json_lines(world.folder / "shared/processes.jsonl")) {
@@ -126,7 +126,7 @@ TEST_CASE(
   REQUIRE(whole.code == 0);
   // No file above 200 KiB: the big member's checkpoint fails as on a full disk.
   const Words limited = {"sh", "-c", "trap '' XFSZ; ulimit -f 400; exec \"$0\" \"$@\""};
-  const Result result = run_program(world.sweep("out"), Output::pipe, limited);
+  const Result result = run_program(world.sweep("out"), Output::pipe, 120, limited);
   CAPTURE(result.out, result.error);
   CHECK(result.code == 1);
   CHECK(result.out.find("] big FAILED: cannot write") != std::string::npos);

@@ -85,14 +85,6 @@ TEST_CASE("program: training prints notices and a line an epoch, and writes the 
   CHECK(world.epochs_done("run") == 4);
 }
 
-TEST_CASE("program: a terminal gets a progress bar") {
-  const World world;
-  const Result result = run_program(world.train("run", 2), Output::terminal);
-  CHECK(result.code == 0);
-  CHECK(result.out.find("\repoch") == std::string::npos);  // the line is cleared first
-  CHECK(result.out.find("\r\033[Kepoch 1/2 [========================] 5/5") != std::string::npos);
-}
-
 TEST_CASE(
     "program: Ctrl-C and SIGTERM stop after the step, with a checkpoint, and the run goes on from there") {
   const World world;

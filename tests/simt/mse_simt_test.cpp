@@ -19,8 +19,9 @@ void check_mse(std::int64_t batch, std::int64_t classes, bool dense, bool with_g
   test::RowResults<float> results;
   simt::Launcher launcher(seed);
   launch_mse_loss(launcher, results.args(problem, with_gradient, with_gradient && seed % 2 == 0));
-  test::check_rows(problem, results,
-                   [&](std::int64_t row) { return test::mse_reference(problem, row, test::kSimtTolerance); });
+  test::check_rows(problem, results, [&](std::int64_t row) {
+    return test::mse_reference(problem, row, test::kKernelTolerance);
+  });
 }
 
 }  // namespace
@@ -60,7 +61,7 @@ TEST_CASE("mse: kernels take rows that are multiples of four but not aligned to 
       simt::Launcher launcher(2);
       launch_mse_loss(launcher, args);
       test::check_rows(problem, results, [&](std::int64_t row) {
-        return test::mse_reference(problem, row, test::kSimtTolerance);
+        return test::mse_reference(problem, row, test::kKernelTolerance);
       });
     }
   }

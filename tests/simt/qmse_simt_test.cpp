@@ -53,7 +53,8 @@ void check_qmse(std::int64_t batch, std::int64_t classes, const Options& options
     CHECK(std::memcmp(v.data(), expected_v.data(), v.size() * sizeof(float)) == 0);
   }
   test::check_rows(problem, results, [&](std::int64_t row) {
-    return test::qmse_reference(problem, row, expected_v.data() + row * classes, full, test::kSimtTolerance);
+    return test::qmse_reference(problem, row, expected_v.data() + row * classes, full,
+                                test::kKernelTolerance);
   });
 }
 
@@ -148,7 +149,7 @@ TEST_CASE("qmse: the expected loss's kernels match the reference") {
       simt::Launcher launcher(2);
       launch_qmse_expected_loss(launcher, results.args(problem));
       test::check_rows(problem, results, [&](std::int64_t row) {
-        return test::qmse_expected_reference(problem, row, test::kSimtTolerance);
+        return test::qmse_expected_reference(problem, row, test::kKernelTolerance);
       });
     }
   }

@@ -1,0 +1,38 @@
+"""Checks that a page is well-formed, loads nothing and runs nothing. Usage: check_page.py FILE"""
+import re
+import sys
+import xml.etree.ElementTree as xml
+
+text = open(sys.argv[1], encoding="utf-8").read()
+assert text.startswith("<!DOCTYPE html>"), "no doctype"
+page = xml.fromstring(text)
+
+def local(name):
+    return name.rsplit("}", 1)[-1]
+
+ids = []
+for element in page.iter():
+    tag = local(element.tag)
+    assert tag not in ("script", "iframe", "link", "img", "object", "embed", "base", "foreignObject", "a", "b-hostile"), tag
+    for name, value in element.attrib.items():
+        name = local(name)
+        assert not name.startswith("on"), name
+        assert name not in ("src", "srcset", "action", "data", "poster"), name
+        if name == "href":
+            assert value.startswith("#"), value
+        if name == "id":
+            ids.append(value)
+        assert "url(" not in value, value
+    if tag == "style":
+        assert "url(" not in element.text and "@import" not in element.text, "style loads something"
+assert len(ids) == len(set(ids)), "an id is there twice"
+for element in page.iter():
+    for name, value in element.attrib.items():
+        if local(name) == "href":
+            assert value[1:] in ids, value
+meta = [element.attrib for element in page.iter() if local(element.tag) == "meta"]
+assert any("default-src 'none'" in each.get("content", "") for each in meta), "no content security policy"
+assert any("width=device-width" in each.get("content", "") for each in meta), "no viewport"
+assert len(list(page.iter("h1"))) == 1 and page.find("head/title").text
+assert re.search(r"prefers-color-scheme: *dark", text)
+print("good")

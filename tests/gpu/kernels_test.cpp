@@ -1,0 +1,330 @@
+// The other handwritten operations against f64, at the shapes of the SIMT tests.
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <utility>
+#include <vector>
+
+#include "kernels/adam/adam.h"
+#include "kernels/bias_activation/bias_activation.h"
+#include "kernels/epoch_metrics/epoch_metrics.h"
+#include "kernels/fill/fill.h"
+#include "kernels/gather_normalize/gather_normalize.h"
+#include "kernels/max_pool2d/max_pool2d.h"
+#include "kernels/reduce/reduce.h"
+#include "kernels/sgd/sgd.h"
+#include "kernels/softmax/softmax.h"
+#include "kernels/step_counter/step_counter.h"
+#include "tests/gpu/device.h"
+#include "tests/support/gather_case.h"
+#include "tests/support/numbers.h"
+#include "tests/support/pool_cases.h"
+#include "tests/support/small_op_references.h"
+
+using namespace qmse;
+using namespace qmse::test;
+
+namespace {
+
+constexpr double kEpsilon = 0x1p-23;
+constexpr std::int64_t kSizes[] = {1, 3, 4, 5, 1023, 1024, 1025, 4096, 4103, 100001};
+
+}  // namespace
+
+TEST_CASE("kernels: bias and activations agree with the reference", "[kernels]") {
+  const auto context = device_context();
+  if (!context) return;
+  Backend& device = backend(*context);
+  for (const BiasShape& shape : {BiasShape{1, 1, 1}, BiasShape{7, 10, 1}, BiasShape{2, 3, 5},
+                                 BiasShape{3, 5, 196}, BiasShape{11, 129, 1}, BiasShape{64, 32, 784}}) {
+    for (const Activation activation :
+         {Activation::identity, Activation::relu, Activation::tanh, Activation::sigmoid}) {
+      for (const std::size_t offset : {0u, 1u}) {
+        CAPTURE(shape.batch, shape.channels, shape.inner, static_cast<int>(activation), offset);
+        const std::int64_t n = shape.batch * shape.channels * shape.inner;
+        const auto x = random_values<float>(n, 1, -3, 3), bias = random_values<float>(shape.channels, 2),
+                   dy = random_values<float>(n, 3);
+        const OnDevice<float> y_there(device, x, offset), bias_there(device, bias),
+            dx_there(device, dy, offset);
+        bias_activation_forward(device, shape, activation, y_there.data(), bias_there.data(), y_there.data());
+        const std::vector<float> y = y_there.values();
+        check_close(y, reference_bias_activation(shape, activation, to_f64(x), to_f64(bias)), 8 * kEpsilon,
+                    8 * kEpsilon);
+        activation_backward(device, n, activation, y_there.data(), dx_there.data(), dx_there.data());
+        Numbers expected(y.size());
+        for (std::size_t i = 0; i < y.size(); ++i) {
+          const double out = y[i];
+          const double slope = activation == Activation::relu      ? (out > 0 ? 1.0 : 0.0)
+                               : activation == Activation::tanh    ? 1 - out * out
+                               : activation == Activation::sigmoid ? out * (1 - out)
+                                                                   : 1.0;
+          expected[i] = dy[i] * slope;
+        }
+        check_close(dx_there.values(), expected, 4 * kEpsilon, 4 * kEpsilon);
+      }
+    }
+  }
+}
+
+TEST_CASE("kernels: bias gradients agree with the reference", "[kernels]") {
+  const auto context = device_context();
+  if (!context) return;
+  Backend& device = backend(*context);
+  for (const BiasShape& shape : {BiasShape{1, 1, 1}, BiasShape{65, 10, 1}, BiasShape{33, 33, 1},
+                                 BiasShape{3, 2, 196}, BiasShape{70, 3, 49}, BiasShape{2, 2, 4},
+                                 BiasShape{5, 3, 2}, BiasShape{1, 2, 9001}, BiasShape{256, 128, 1}}) {
+    for (const std::size_t offset : {0u, 1u}) {
+      CAPTURE(shape.batch, shape.channels, shape.inner, offset);
+      const auto dy = random_values<float>(shape.batch * shape.channels * shape.inner, 5);
+      const OnDevice<float> there(device, dy, offset);
+      const auto db = unwritten<float>(device, shape.channels);
+      bias_gradient(device, shape, there.data(), db.data());
+      // Some tens of numbers are added in f32 before f64 takes over.
+      check_sums(db.values(), reference_bias_gradient(shape, to_f64(dy)),
+                 reference_bias_gradient(shape, magnitudes(dy)), 64 * 0x1p-24);
+    }
+  }
+}
+
+TEST_CASE("kernels: max-pooling picks and scatters like the reference", "[kernels]") {
+  const auto context = device_context();
+  if (!context) return;
+  Backend& device = backend(*context);
+  for (const MaxPool2dShape& shape : kPoolShapes) {
+    CAPTURE(shape.batch, shape.channels, shape.in_height, shape.in_width, shape.window);
+    const std::vector<float> x = images_with_ties(shape, false);
+    const auto dy = random_values<float>(outputs(shape), 3);
+    const OnDevice<float> x_there(device, x), dy_there(device, dy);
+    const auto y = unwritten<float>(device, outputs(shape)), dx = unwritten<float>(device, inputs(shape));
+    const auto choice = unwritten<std::uint8_t>(device, outputs(shape));
+    max_pool2d_forward(device, shape, x_there.data(), y.data(), choice.data());
+    max_pool2d_backward(device, shape, dy_there.data(), choice.data(), dx.data());
+    const Pooled expected = reference_max_pool(shape, to_f64(x));
+    CHECK(to_f64(y.values()) == expected.y);
+    CHECK(choice.values() == expected.choice);
+    CHECK(to_f64(dx.values()) == reference_max_pool_backward(shape, to_f64(dy), expected.choice));
+  }
+}
+
+TEST_CASE("kernels: softmax and log-softmax agree with the reference", "[kernels]") {
+  const auto context = device_context();
+  if (!context) return;
+  Backend& device = backend(*context);
+  for (const SoftmaxKind kind : {SoftmaxKind::softmax, SoftmaxKind::log_softmax}) {
+    const bool log = kind == SoftmaxKind::log_softmax;
+    for (const auto& [rows, columns] : std::vector<std::pair<std::int64_t, std::int64_t>>{
+             {1, 1}, {5, 10}, {9, 33}, {2, 1024}, {2, 1025}, {1, 1028}, {300, 100}, {1, 5003}}) {
+      CAPTURE(log, rows, columns);
+      const auto x = random_values<float>(rows * columns, 1, -4, 4),
+                 dy = random_values<float>(rows * columns, 2);
+      const OnDevice<float> x_there(device, x), dx_there(device, dy);
+      const auto y_there = unwritten<float>(device, rows * columns);
+      softmax_forward(device, kind, rows, columns, x_there.data(), y_there.data());
+      const std::vector<float> y = y_there.values();
+      const double tolerance = 16 * kEpsilon;  // shifts by up to 8 are rounded before exp
+      check_close(y, log ? reference_log_softmax(columns, to_f64(x)) : reference_softmax(columns, to_f64(x)),
+                  tolerance, log ? tolerance : 0);
+      softmax_backward(device, kind, rows, columns, y_there.data(), dx_there.data(), dx_there.data());
+      Numbers expected(y.size());
+      for (std::size_t begin = 0; begin < y.size(); begin += static_cast<std::size_t>(columns)) {
+        const std::size_t end = begin + static_cast<std::size_t>(columns);
+        double sum = 0;
+        for (std::size_t i = begin; i < end; ++i) sum += log ? dy[i] : double{y[i]} * dy[i];
+        for (std::size_t i = begin; i < end; ++i) {
+          expected[i] = log ? dy[i] - std::exp(double{y[i]}) * sum : y[i] * (dy[i] - sum);
+        }
+      }
+      check_close(dx_there.values(), expected, tolerance, tolerance);
+    }
+  }
+}
+
+TEST_CASE("kernels: sums of squares, additions, fills and the search for what is not finite", "[kernels]") {
+  const auto context = device_context();
+  if (!context) return;
+  Backend& device = backend(*context);
+  for (const std::int64_t n : kSizes) {
+    for (const std::size_t offset : {0u, 1u}) {
+      CAPTURE(n, offset);
+      const auto x = random_values<float>(n, 1, -100, 100), y = random_values<float>(n, 2);
+      const OnDevice<float> x_there(device, x, offset), y_there(device, y, offset);
+      const auto partials = unwritten<double>(device, norm_partials(n));
+      const auto sum = number_on_device(device, -1.0);
+      sum_of_squares(device, n, x_there.data(), partials.data(), sum.data());
+      check_close(sum.values(), {reference_sum_of_squares(to_f64(x))}, 1e-13);
+      add(device, n, x_there.data(), y_there.data());
+      const std::vector<float> added = y_there.values();
+      std::size_t wrong = 0;
+      for (std::size_t i = 0; i < added.size(); ++i) wrong += added[i] != x[i] + y[i] ? 1 : 0;
+      CHECK(wrong == 0);
+
+      const auto index = number_on_device<std::int64_t>(device, -5);
+      first_non_finite(device, n, x_there.data(), index.data());
+      CHECK(index.values()[0] == n);  // all are
+      std::vector<float> damaged = x;
+      damaged[static_cast<std::size_t>(n / 2)] = std::numeric_limits<float>::infinity();
+      damaged[static_cast<std::size_t>(n - 1)] = std::numeric_limits<float>::quiet_NaN();
+      const OnDevice<float> damaged_there(device, damaged, offset);
+      first_non_finite(device, n, damaged_there.data(), index.data());
+      CHECK(index.values()[0] == std::min(n / 2, n - 1));
+
+      fill(device, n, 2.5f, x_there.data());
+      CHECK(x_there.values() == std::vector<float>(x.size(), 2.5f));
+    }
+  }
+}
+
+TEST_CASE("kernels: a batch is gathered and normalised to the last bit", "[kernels]") {
+  const auto context = device_context();
+  if (!context) return;
+  Backend& device = backend(*context);
+  for (GatherCase<float> batch :
+       {GatherCase<float>(6, 1, 784, 3), GatherCase<float>(2, 3, 1024, 13), GatherCase<float>(3, 4, 7, 0),
+        GatherCase<float>(5, 3, 7, 1), GatherCase<float>(4, 5, 1, 1), GatherCase<float>(1, 1, 1, 2)}) {
+    CAPTURE(batch.batch, batch.channels, batch.inner);
+    GatherArgs<float> args = batch.args();
+    const OnDevice<std::uint8_t> images(device, batch.images);
+    const OnDevice<std::int32_t> labels(device, batch.labels), batch_labels(device, batch.batch_labels);
+    const OnDevice<std::uint32_t> order(device, batch.order), ids(device, batch.sample_ids);
+    const OnDevice<float> scale(device, batch.scale), shift(device, batch.shift), x(device, batch.x);
+    const auto first = number_on_device(device, batch.first);
+    args.images = images.data();
+    args.labels = labels.data();
+    args.order = order.data();
+    args.first = first.data();
+    args.scale = scale.data();
+    args.shift = shift.data();
+    args.x = x.data();
+    args.batch_labels = batch_labels.data();
+    args.sample_ids = ids.data();
+    gather_normalize(device, args);
+    batch.x = x.values();
+    batch.batch_labels = batch_labels.values();
+    batch.sample_ids = ids.values();
+    batch.check_result();
+  }
+}
+
+TEST_CASE("kernels: SGD follows the reference for several steps, and stands still when halted", "[kernels]") {
+  const auto context = device_context();
+  if (!context) return;
+  Backend& device = backend(*context);
+  for (const SgdHyper& hyper : {SgdHyper{0, 0, false}, SgdHyper{0, 0.01, false}, SgdHyper{0.9, 0.01, false},
+                                SgdHyper{0.9, 0.01, true}}) {
+    for (const std::int64_t n : {1, 4103, 100001}) {
+      CAPTURE(hyper.momentum, hyper.weight_decay, hyper.nesterov, n);
+      const auto start = random_values<float>(n, 1);
+      const OnDevice<float> w(device, start), m(device, std::vector<float>(static_cast<std::size_t>(n)));
+      const auto partials = unwritten<double>(device, norm_partials(n));
+      const auto norm_sq = number_on_device(device, -1.0);
+      ReferenceSgd reference{hyper.momentum, hyper.weight_decay, hyper.nesterov, to_f64(start)};
+      SgdArgs<float> args;
+      for (int step = 0; step < 3; ++step) {
+        const auto gradient = random_values<float>(n, 10 + static_cast<std::uint64_t>(step));
+        const OnDevice<float> gradient_there(device, gradient);
+        const auto rate = number_on_device(device, 0.1 / (1 + step));
+        const auto halt = number_on_device<std::int64_t>(device, -1);
+        args.n = n;
+        args.weights = w.data();
+        args.gradients = gradient_there.data();
+        args.momenta = hyper.momentum != 0 ? m.data() : nullptr;
+        args.learning_rate = rate.data();
+        args.halt = halt.data();
+        args.gradient_norm_sq = norm_sq.data();
+        args.partials = partials.data();
+        sgd_step(device, hyper, args);
+        reference.step(to_f64(gradient), 0.1 / (1 + step));
+        check_close(norm_sq.values(), {reference_sum_of_squares(to_f64(gradient))}, 1e-13);
+        const std::vector<float> before = w.values();
+        const auto halted = number_on_device<std::int64_t>(device, 0);
+        args.halt = halted.data();
+        sgd_step(device, hyper, args);
+        CHECK(w.values() == before);
+      }
+      check_close(w.values(), reference.w, 0, 8 * kEpsilon);
+      if (hyper.momentum != 0) check_close(m.values(), reference.velocity, 0, 16 * kEpsilon);
+    }
+  }
+}
+
+TEST_CASE("kernels: Adam follows the reference for several steps, and stands still when halted",
+          "[kernels]") {
+  const auto context = device_context();
+  if (!context) return;
+  Backend& device = backend(*context);
+  for (const AdamHyper& hyper : {AdamHyper{}, AdamHyper{0.8, 0.95, 1e-3, 0.05}}) {
+    for (const std::int64_t n : {1, 4103, 100001}) {
+      CAPTURE(hyper.beta1, n);
+      const auto start = random_values<float>(n, 1);
+      const std::vector<float> zeros(static_cast<std::size_t>(n));
+      const OnDevice<float> w(device, start), m(device, zeros), s(device, zeros);
+      const auto partials = unwritten<double>(device, norm_partials(n));
+      const auto norm_sq = number_on_device(device, -1.0);
+      ReferenceAdam reference{hyper.beta1, hyper.beta2, hyper.epsilon, hyper.weight_decay, to_f64(start)};
+      AdamArgs<float> args;
+      for (std::uint64_t step = 0; step < 3; ++step) {
+        const auto gradient = random_values<float>(n, 10 + step);
+        const double rate = 0.01 / static_cast<double>(1 + step);
+        const OnDevice<float> gradient_there(device, gradient);
+        const auto rate_there = number_on_device(device, rate);
+        const auto step_there = number_on_device(device, step);
+        const auto halt = number_on_device<std::int64_t>(device, -1);
+        args.n = n;
+        args.weights = w.data();
+        args.gradients = gradient_there.data();
+        args.first_moments = m.data();
+        args.second_moments = s.data();
+        args.step = step_there.data();
+        args.learning_rate = rate_there.data();
+        args.halt = halt.data();
+        args.gradient_norm_sq = norm_sq.data();
+        args.partials = partials.data();
+        adam_step(device, hyper, args);
+        reference.step(to_f64(gradient), rate);
+        const std::vector<float> before = w.values();
+        const auto halted = number_on_device<std::int64_t>(device, 0);
+        args.halt = halted.data();
+        adam_step(device, hyper, args);
+        CHECK(w.values() == before);
+      }
+      check_close(w.values(), reference.w, 0, 4 * kEpsilon);
+      check_close(m.values(), reference.m, 0, 4 * kEpsilon);
+      check_close(s.values(), reference.v, 16 * kEpsilon);
+    }
+  }
+}
+
+TEST_CASE("kernels: metrics add up and the step counter moves on", "[kernels]") {
+  const auto context = device_context();
+  if (!context) return;
+  Backend& device = backend(*context);
+  const std::int64_t batch = 1003;
+  const auto losses = random_values<float>(batch, 1, 0, 3), residuals = random_values<float>(batch, 2, 0, 2);
+  std::vector<std::int32_t> hits(static_cast<std::size_t>(batch), 1);
+  hits[5] = 0;
+  const OnDevice<float> losses_there(device, losses), residuals_there(device, residuals);
+  const OnDevice<std::int32_t> hits_there(device, hits);
+  const OnDevice<double> rates(device, {0.5, 0.25, 0.125});
+  const auto metrics = number_on_device(device, EpochMetrics{});
+  const auto counter = number_on_device(device, StepCounter{.step = 41, .gradient_norm_sq = 3.0});
+  for (int step = 0; step < 2; ++step) {
+    accumulate_metrics(device, batch, losses_there.data(), residuals_there.data(), hits_there.data(), true,
+                       metrics.data());
+    advance(device, batch, rates.data(), true, counter.data(), metrics.data());
+  }
+  double loss = 0, residual = 0;
+  for (const float value : losses) loss += value;
+  for (const float value : residuals) residual += value;
+  const EpochMetrics sums = metrics.values()[0];
+  check_close(std::vector<double>{sums.loss, sums.residual_sq, sums.last_loss},
+              {2 * loss, 2 * residual, loss / batch}, 1e-13);
+  CHECK(sums.gradient_norm_sq == 6.0);
+  CHECK(sums.correct == 2 * (batch - 1));
+  CHECK(sums.samples == 2 * batch);
+  CHECK(sums.first_non_finite_step == -1);
+  const StepCounter moved = counter.values()[0];
+  CHECK(moved.step == 43);
+  CHECK(moved.index == 2);
+  CHECK(moved.first == static_cast<std::uint64_t>(2 * batch));
+  CHECK(moved.learning_rate == 0.125);
+}

@@ -1,0 +1,88 @@
+// Runs on the device: resumed on the other backend, resumed on their own bit for bit, and their records.
+#include <fstream>
+#include <string>
+
+#include "engine/safetensors.h"
+#include "kernels/core/error.h"
+#include "tests/experiment/tiny_run.h"
+#include "tests/gpu/device.h"
+#include "tests/support/error_message.h"
+
+using namespace qmse;
+using namespace qmse::test;
+
+namespace {
+
+// The device of this build's backend, as an option.
+std::string device_option() { return kOnGpu ? "cuda" : "cpu"; }
+
+ConfigJson settings(const TinyData& data, const std::filesystem::path& out, const std::string& device) {
+  ConfigJson given = data.settings(out);
+  given["device"] = device;
+  return given;
+}
+
+TrainingOutcome stop_after(ConfigJson given, int asked_times) {
+  int asked = 0;
+  return train(given, {.stop = [&] { return ++asked > asked_times; }});
+}
+
+}  // namespace
+
+TEST_CASE("runs: stopped and resumed, a run is bit for bit the one that was not; with and without graphs",
+          "[training]") {
+  if (!device_context()) return;
+  const TinyData data;
+  const TempDirectory folder;
+  train(settings(data, folder / "whole", device_option()));
+  for (const bool no_graph : {false, true}) {
+    CAPTURE(no_graph);
+    const std::filesystem::path out = folder / (no_graph ? "queued" : "captured");
+    ConfigJson given = settings(data, out, device_option());
+    given["no_graph"] = no_graph;
+    given["checkpoint_every"] = 1;
+    REQUIRE(stop_after(given, 3) == TrainingOutcome::stopped);
+    given["resume"] = true;
+    CHECK(train(given) == TrainingOutcome::finished);
+    CHECK(read_bytes(out / "model.safetensors") == read_bytes(folder / "whole" / "model.safetensors"));
+    CHECK(metrics_without_times(out) == metrics_without_times(folder / "whole"));
+  }
+}
+
+TEST_CASE("runs: a run begun on one backend goes on on the other, and its record says so", "[training]") {
+  if (!device_context()) return;
+  const TinyData data;
+  const TempDirectory folder;
+  train(settings(data, folder / "cpu", "cpu"));
+  const auto expected = SafetensorsFile(folder / "cpu" / "model.safetensors").read<float>("fc2.weight");
+  int runs = 0;
+  for (const auto& [first, second] :
+       {std::pair<std::string, std::string>{"cpu", device_option()}, {device_option(), "cpu"}}) {
+    CAPTURE(first, second);
+    const std::filesystem::path out = folder / ("run-" + std::to_string(++runs));
+    ConfigJson given = settings(data, out, first);
+    given["checkpoint_every"] = 1;  // the stop is asked for after each step on a GPU too
+    REQUIRE(stop_after(given, 7) == TrainingOutcome::stopped);
+    given["device"] = second;
+    given["resume"] = true;
+    CHECK(train(given) == TrainingOutcome::finished);
+    const auto weights = SafetensorsFile(out / "model.safetensors").read<float>("fc2.weight");
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      CHECK(weights[i] == Approx(expected[i]).margin(1e-4));  // 15 steps at f32's rounding
+    }
+    const auto record = ConfigJson::parse(read_bytes(out / "environment.json"));
+    CAPTURE(record.dump());
+    CHECK(record.dump().find(second == "cpu" ? "\"cpu\"" : "cuda:") != std::string::npos);
+  }
+}
+
+TEST_CASE("runs: a GPU that is not there is refused by its number", "[training]") {
+  if (!device_context()) return;
+  const TinyData data;
+  const TempDirectory folder;
+  const std::string message =
+      message_of<ConfigError>([&] { train(settings(data, folder / "run", "cuda:99")); });
+  CAPTURE(message);
+  CHECK(message.find(kOnGpu ? "99" : "GPU") != std::string::npos);
+  CHECK_FALSE(std::filesystem::exists(folder / "run"));
+}

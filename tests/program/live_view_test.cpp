@@ -1,0 +1,153 @@
+// What `qmse train` shows while it runs: a line that is rewritten on a terminal, JSON for programs.
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "tests/experiment/tiny_run.h"
+#include "tests/program/run_program.h"
+#include "tests/support/catch.h"
+
+using namespace qmse;
+using namespace qmse::test;
+
+namespace {
+
+struct World {
+  Words train(const Words& more = {}) const {
+    Words words = {"train",
+                   "--dataset",
+                   "mnist",
+                   "--data",
+                   data.root.path().string(),
+                   "--device",
+                   "cpu",
+                   "--out",
+                   (folder / "run").string(),
+                   "--epochs",
+                   "2",
+                   "--batch-size",
+                   "16",
+                   "--model",
+                   "mlp",
+                   "--mlp-widths",
+                   "8"};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  }
+
+  TinyData data;
+  TempDirectory folder;
+};
+
+// The progress lines that a terminal of this width got.
+Words progress_lines(unsigned short columns) {
+  const World world;
+  const Result result = run_program(world.train(), Output::terminal, columns);
+  CHECK(result.code == 0);
+  Words lines;
+  const std::string start = "\r\033[Kepoch ";
+  for (std::size_t at = 0; (at = result.out.find(start, at)) != std::string::npos;) {
+    const std::size_t begin = at + 4;
+    at = std::min(result.out.find('\r', begin), result.out.size());
+    const std::string line = result.out.substr(begin, at - begin);
+    if (line.find("test") == std::string::npos)
+      lines.push_back(line);  // the line of a whole epoch is another
+  }
+  return lines;
+}
+
+std::vector<nlohmann::json> objects(const std::string& text) {
+  std::vector<nlohmann::json> all;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) all.push_back(nlohmann::json::parse(line));
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("program: a terminal gets a progress line with bar, loss, accuracy, speed and time left") {
+  const Words lines = progress_lines(120);
+  REQUIRE(lines.size() >= 2);
+  // The last of an epoch; on a slow machine others come before.
+  CHECK(lines.back().rfind("epoch 2/2 [========================] 5/5  loss ", 0) == 0);
+  for (const char* part : {"  accuracy ", " images/s  ", " s left"}) {
+    CAPTURE(part, lines[0]);
+    CHECK(lines[0].find(part) != std::string::npos);
+  }
+}
+
+TEST_CASE("program: the progress line is shorter than the terminal, and leaves out what matters least") {
+  struct Case {
+    unsigned short columns;
+    Words there, gone;
+  };
+  for (const Case& each :
+       {Case{110, {"[", "/5", "loss", "accuracy", "images/s", "left"}, {}},
+        Case{80, {"epoch 1/2 ", "0 %", "loss", "accuracy", "images/s", "left"}, {"["}},
+        Case{0, {"epoch 1/2 ", "0 %", "images/s", "left"}, {"["}},  // unknown: taken as 80
+
+        Case{56, {"loss", "accuracy", "left"}, {"[", "images/s"}}, Case{40, {"accuracy", "left"}, {"loss"}},
+        Case{22, {"epoch 1/2", "left"}, {"accuracy"}}, Case{5, {"epoc"}, {"epoch"}}}) {
+    CAPTURE(each.columns);
+    const World world;
+    const Result result = run_program(world.train(), Output::terminal, each.columns);
+    const std::size_t at = result.out.find("\r\033[Kepoc");
+    REQUIRE(at != std::string::npos);
+    const std::string line = result.out.substr(at + 4, result.out.find('\r', at + 4) - at - 4);
+    CAPTURE(line);
+    CHECK(line.size() < (each.columns == 0 ? 80u : each.columns));
+    for (const std::string& part : each.there) CHECK(line.find(part) != std::string::npos);
+    for (const std::string& part : each.gone) CHECK(line.find(part) == std::string::npos);
+  }
+}
+
+TEST_CASE("program: without a terminal there is a line an epoch and no control character") {
+  const World world;
+  const Result result = run_program(world.train());
+  CHECK(result.code == 0);
+  CHECK(result.out.find_first_of("\r\033") == std::string::npos);
+  CHECK(result.out.find("epoch 2/2  train loss") != std::string::npos);
+  CHECK(result.out.find("left") == std::string::npos);
+}
+
+TEST_CASE("program: --log-format json writes an object a line, on a terminal too") {
+  const World world;
+  for (const Output kind : {Output::pipe, Output::terminal}) {
+    std::filesystem::remove_all(world.folder / "run");
+    const Result result = run_program(world.train({"--log-format", "json"}), kind);
+    CHECK(result.code == 0);
+    CHECK(result.error == "");
+    std::string text = result.out;
+    text.erase(std::remove(text.begin(), text.end(), '\r'), text.end());  // the terminal's line ends
+    const auto all = objects(text);
+    REQUIRE(all.size() >= 4);
+    CHECK(all.front()["event"] == "notice");
+    CHECK(all.front()["text"].get<std::string>().find("device") != std::string::npos);
+    const auto records = json_lines(world.folder / "run/metrics.jsonl");
+    for (const std::size_t i : {0u, 1u}) {
+      auto epoch = all[all.size() - 3 + i];
+      CHECK(epoch["event"] == "epoch");
+      CHECK(epoch["epochs"] == 2);
+      epoch.erase("event");
+      epoch.erase("epochs");
+      CHECK(epoch == nlohmann::json(records[i]));
+    }
+    CHECK(all.back() == nlohmann::json({{"event", "finished"}, {"out", (world.folder / "run").string()}}));
+  }
+  const auto again = objects(run_program(world.train({"--log-format", "json", "--resume"})).out);
+  CHECK(again.back()["event"] == "already_finished");
+}
+
+TEST_CASE("program: --log-format json says that a run was stopped; errors stay text on standard error") {
+  const World world;
+  Words words = world.train({"--log-format", "json"});
+  *(std::find(words.begin(), words.end(), "2")) = "1000000";
+  Process process(words, world.folder / "stderr");
+  REQUIRE(process.wait_for("\"epoch\":2"));
+  process.signal(SIGINT);
+  CHECK(process.finish() == 130);
+  CHECK(objects(process.out).back()["event"] == "stopped");
+  const Result wrong = run_program(world.train({"--log-format", "json"}));  // without --resume
+  CHECK(wrong.code == 2);
+  CHECK(wrong.out == "");
+  CHECK(wrong.error.rfind("qmse: ", 0) == 0);
+}
