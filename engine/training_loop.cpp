@@ -210,9 +210,9 @@ EpochMetrics Evaluator<T>::run(const OnBatch& on_batch) {
   host_to_device(*context_, counter_.data(), &start, sizeof(start));
   const std::int64_t full_batches = data_.samples / batch_size_;
   if (!on_batch) full_graph_->run(full_batches);
+  last_ = full_.get();
   for (std::int64_t batch = 0; on_batch && batch < full_batches; ++batch) {
     full_graph_->run(1);
-    last_ = full_.get();
     on_batch(batch * batch_size_);
   }
   if (tail_graph_) {

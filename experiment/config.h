@@ -75,6 +75,7 @@ struct TrainConfig {
   std::string device = "auto";
   std::int64_t threads = 0;
   std::string math = "fp32";
+  std::int64_t workspace_mib = 1024;
   bool no_graph = false;
 
   // run directory

@@ -127,6 +127,8 @@ const std::vector<ConfigField>& table() {
       {machine, kAll, "math", &Config::math,
        "cuda: f32 arithmetic of matrix products and convolutions", {.choices = {"fp32", "tf32"}}},
 
+      {machine, kAll, "workspace_mib", &Config::workspace_mib,
+       "cuda: MiB of scratch that one convolution or matrix product may take", {.low = 0, .high = 1 << 20}},
       {machine, kTrain, "no_graph", &Config::no_graph,
        "cuda: queue each step piece by piece instead of replaying CUDA graphs; the results are the same (for "
        "debugging)", {.free_on_resume = true}},

@@ -31,6 +31,7 @@ std::unique_ptr<Context> make_context(const TrainConfig& config) {
   CudaOptions options;
   options.device = index;
   options.math = config.math == "tf32" ? MathMode::tf32 : MathMode::fp32;
+  options.workspace_limit = static_cast<std::size_t>(config.workspace_mib) << 20;
   return std::make_unique<Context>(std::make_unique<CudaContext>(options));
 #else
   throw ConfigError("cuda:" + std::to_string(index) +

@@ -43,7 +43,8 @@ struct TrainingEvents {
   Logger notice = {};                                          // a choice that was made, one line
   std::function<void(const TrainingProgress&)> progress = {};  // at most ten times a second
   std::function<void(const EpochRecord&, std::int64_t epochs)> epoch = {};  // after each
-  std::function<bool()> stop = {};  // asked after each step: whether to write a checkpoint and return
+  std::function<bool()> stop = {};  // asked after each step (on a GPU after each launch of
+                                    // several): whether to write a checkpoint and return
 };
 
 enum class TrainingOutcome {

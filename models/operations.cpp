@@ -31,8 +31,9 @@ const T* in(void* const pointer) {
 template <class T>
 class Conv2dOperation : public Operation {
  public:
-  Conv2dOperation(Context& context, const Conv2dShape& shape)
-      : plan_(with_context<T>(context, [&](auto& backend) { return make_conv2d<T>(backend, shape); })) {}
+  Conv2dOperation(Context& context, const Conv2dShape& shape, BackwardNeeds needs)
+      : plan_(
+            with_context<T>(context, [&](auto& backend) { return make_conv2d<T>(backend, shape, needs); })) {}
 
   void forward(const ForwardBuffers& b) override {
     plan_->forward(in<T>(b.inputs[0]), in<T>(b.inputs[1]), in<T>(b.inputs[2]), static_cast<T*>(b.output));
@@ -57,8 +58,9 @@ class Conv2dOperation : public Operation {
 template <class T>
 class ConvBlockOperation : public Operation {
  public:
-  ConvBlockOperation(Context& context, const ConvBlockShape& shape)
-      : plan_(with_context<T>(context, [&](auto& backend) { return make_conv_block<T>(backend, shape); })) {}
+  ConvBlockOperation(Context& context, const ConvBlockShape& shape, BackwardNeeds needs)
+      : plan_(with_context<T>(context,
+                              [&](auto& backend) { return make_conv_block<T>(backend, shape, needs); })) {}
 
   void forward(const ForwardBuffers& b) override {
     plan_->forward(in<T>(b.inputs[0]), in<T>(b.inputs[1]), in<T>(b.inputs[2]), static_cast<T*>(b.output));
@@ -78,8 +80,9 @@ class ConvBlockOperation : public Operation {
 template <class T>
 class LinearOperation : public Operation {
  public:
-  LinearOperation(Context& context, const LinearShape& shape)
-      : plan_(with_context<T>(context, [&](auto& backend) { return make_linear<T>(backend, shape); })) {}
+  LinearOperation(Context& context, const LinearShape& shape, BackwardNeeds needs)
+      : plan_(
+            with_context<T>(context, [&](auto& backend) { return make_linear<T>(backend, shape, needs); })) {}
 
   void forward(const ForwardBuffers& b) override {
     plan_->forward(in<T>(b.inputs[0]), in<T>(b.inputs[1]), in<T>(b.inputs[2]), static_cast<T*>(b.output));
@@ -192,6 +195,10 @@ Conv2dShape conv2d_shape(const Tape& tape, const std::string& name, Value x, Val
   return shape;
 }
 
+BackwardNeeds backward_needs(const Tape& tape, Value x, Value weight) {
+  return {tape.needs_gradient(x), tape.needs_gradient(weight)};
+}
+
 void require_plain(const Tape& tape, const std::string& name, Value x) {
   require(tape.layout(x) == Layout::plain, name, "its input '" + tape.name(x) + "' is in a blocked layout");
 }
@@ -203,7 +210,8 @@ Value record_conv2d(Tape& tape, const std::string& name, Value x, Value weight, 
   require_plain(tape, name, x);
   const Conv2dShape shape = conv2d_shape(tape, name, x, weight, bias, options);
   return tape.record(name, {shape.batch, shape.out_channels, shape.out_height(), shape.out_width()},
-                     {x, weight, bias}, make_operation<Conv2dOperation>(tape, shape));
+                     {x, weight, bias},
+                     make_operation<Conv2dOperation>(tape, shape, backward_needs(tape, x, weight)));
 }
 
 Value record_conv_block(Tape& tape, const std::string& name, Value x, Value weight, Value bias,
@@ -215,8 +223,9 @@ Value record_conv_block(Tape& tape, const std::string& name, Value x, Value weig
   shape.output_layout = layout;
   const MaxPool2dShape pool = shape.pool();
   check_for(name, [&] { check(pool); });
-  return tape.record(name, {pool.batch, pool.channels, pool.out_height(), pool.out_width()},
-                     {x, weight, bias}, make_operation<ConvBlockOperation>(tape, shape), layout);
+  return tape.record(
+      name, {pool.batch, pool.channels, pool.out_height(), pool.out_width()}, {x, weight, bias},
+      make_operation<ConvBlockOperation>(tape, shape, backward_needs(tape, x, weight)), layout);
 }
 
 Layout preferred_layout(Tape& tape, std::int64_t channels) {
@@ -238,7 +247,7 @@ Value record_linear(Tape& tape, const std::string& name, Value x, Value weight, 
   const LinearShape shape{in_shape[0], in_shape[1], w_shape[0], activation};
   check_for(name, [&] { check(shape); });
   return tape.record(name, {shape.batch, shape.out_features}, {x, weight, bias},
-                     make_operation<LinearOperation>(tape, shape));
+                     make_operation<LinearOperation>(tape, shape, backward_needs(tape, x, weight)));
 }
 
 Value record_activation(Tape& tape, const std::string& name, Value x, Activation activation) {

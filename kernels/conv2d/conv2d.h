@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "kernels/core/backward_needs.h"
 #include "kernels/core/context.h"
 
 namespace qmse {
@@ -42,9 +43,11 @@ class Conv2d {
 };
 
 template <class T>
-std::unique_ptr<Conv2d<T>> make_conv2d(CpuContext& context, const Conv2dShape& shape);
+std::unique_ptr<Conv2d<T>> make_conv2d(CpuContext& context, const Conv2dShape& shape,
+                                       BackwardNeeds needs = {});
 template <class T>
-std::unique_ptr<Conv2d<T>> make_conv2d(CudaContext& context, const Conv2dShape& shape);  // f32 only
+std::unique_ptr<Conv2d<T>> make_conv2d(CudaContext& context, const Conv2dShape& shape,
+                                       BackwardNeeds needs = {});  // f32 only
 
 // The plain loops, in the precision of T: the f64 path, and the f32 path of a build without oneDNN.
 template <class T>

@@ -93,8 +93,10 @@ struct Pass {
 
 class CudnnConv2d final : public Conv2d<float> {
  public:
-  CudnnConv2d(CudaContext& context, const Conv2dShape& shape)
-      : context_(context), output_{shape.batch, shape.out_channels, shape.out_height() * shape.out_width()} {
+  CudnnConv2d(CudaContext& context, const Conv2dShape& shape, BackwardNeeds needs)
+      : context_(context),
+        needs_(needs),
+        output_{shape.batch, shape.out_channels, shape.out_height() * shape.out_width()} {
     const int n = to_int(shape.batch);
     const int i = to_int(shape.in_channels);
     const int o = to_int(shape.out_channels);
@@ -105,74 +107,42 @@ class CudnnConv2d final : public Conv2d<float> {
     QMSE_CUDNN_CHECK(cudnnSetFilter4dDescriptor(w_.get(), CUDNN_DATA_FLOAT, CUDNN_TENSOR_NCHW, o, i,
                                                 to_int(shape.kernel_height), to_int(shape.kernel_width)));
 
-    choose<cudnnConvolutionFwdAlgoPerf_t>(
-        forward_, "forward", shape, cudnnGetConvolutionForwardAlgorithmMaxCount,
-        [&](auto... results) {
-          return cudnnGetConvolutionForwardAlgorithm_v7(context_.cudnn(), x_.get(), w_.get(),
-                                                        forward_.convolution.get(), y_.get(), results...);
-        },
-        [&](auto algorithm, std::size_t* bytes) {
-          return cudnnGetConvolutionForwardWorkspaceSize(
-              context_.cudnn(), x_.get(), w_.get(), forward_.convolution.get(), y_.get(), algorithm, bytes);
-        });
-    choose<cudnnConvolutionBwdDataAlgoPerf_t>(
-        data_, "gradient of data", shape, cudnnGetConvolutionBackwardDataAlgorithmMaxCount,
-        [&](auto... results) {
-          return cudnnGetConvolutionBackwardDataAlgorithm_v7(context_.cudnn(), w_.get(), y_.get(),
-                                                             data_.convolution.get(), x_.get(), results...);
-        },
-        [&](auto algorithm, std::size_t* bytes) {
-          return cudnnGetConvolutionBackwardDataWorkspaceSize(
-              context_.cudnn(), w_.get(), y_.get(), data_.convolution.get(), x_.get(), algorithm, bytes);
-        });
-    choose<cudnnConvolutionBwdFilterAlgoPerf_t>(
-        weights_, "gradient of weights", shape, cudnnGetConvolutionBackwardFilterAlgorithmMaxCount,
-        [&](auto... results) {
-          return cudnnGetConvolutionBackwardFilterAlgorithm_v7(
-              context_.cudnn(), x_.get(), y_.get(), weights_.convolution.get(), w_.get(), results...);
-        },
-        [&](auto algorithm, std::size_t* bytes) {
-          return cudnnGetConvolutionBackwardFilterWorkspaceSize(
-              context_.cudnn(), x_.get(), y_.get(), weights_.convolution.get(), w_.get(), algorithm, bytes);
-        });
-
-    // The three passes run one after the other on one stream, so they share it.
+    plan_forward(shape);
+    if (needs.data) plan_data(shape);
+    if (needs.weights) plan_weights(shape);
+    // The passes run one after the other on one stream, so they share it.
     const std::size_t bytes = std::max(
         {forward_.choice.workspace_bytes, data_.choice.workspace_bytes, weights_.choice.workspace_bytes});
     workspace_ = context_.shared_workspace(bytes);
     algorithm_ = std::string("cuDNN ") + (context_.options().math == MathMode::tf32 ? "tf32" : "fp32") +
-                 " forward " + name(forward_.choice.algorithm) + ", data " + name(data_.choice.algorithm) +
-                 ", weights " + name(weights_.choice.algorithm) + ", workspace " + std::to_string(bytes) +
-                 " bytes";
+                 " forward " + name(forward_.choice.algorithm) +
+                 (needs.data ? std::string(", data ") + name(data_.choice.algorithm) : "") +
+                 (needs.weights ? std::string(", weights ") + name(weights_.choice.algorithm) : "") +
+                 ", workspace " + std::to_string(bytes) + " bytes";
   }
 
   void forward(const float* x, const float* w, const float* bias, float* y) override {
     check_alignment(x, "conv2d x");
     check_alignment(w, "conv2d w");
     check_alignment(y, "conv2d y");
-    QMSE_CUDNN_CHECK(cudnnConvolutionForward(
-        context_.cudnn(), &kOne, x_.get(), x, w_.get(), w, forward_.convolution.get(),
-        forward_.choice.algorithm, workspace_->data(), forward_.choice.workspace_bytes, &kZero, y_.get(), y));
+    QMSE_CUDNN_CHECK(run_forward(x, w, y, workspace_->data()));
     if (bias != nullptr) bias_activation_forward(context_, output_, Activation::identity, y, bias, y);
   }
 
   void backward_data(const float* w, const float* dy, float* dx) override {
+    if (!needs_.data) throw Error("conv2d: planned without the gradient of its input");
     check_alignment(w, "conv2d w");
     check_alignment(dy, "conv2d dy");
     check_alignment(dx, "conv2d dx");
-    QMSE_CUDNN_CHECK(cudnnConvolutionBackwardData(
-        context_.cudnn(), &kOne, w_.get(), w, y_.get(), dy, data_.convolution.get(), data_.choice.algorithm,
-        workspace_->data(), data_.choice.workspace_bytes, &kZero, x_.get(), dx));
+    QMSE_CUDNN_CHECK(run_data(w, dy, dx, workspace_->data()));
   }
 
   void backward_weights(const float* x, const float* dy, float* dw, float* db) override {
+    if (!needs_.weights) throw Error("conv2d: planned without the gradient of its weights");
     check_alignment(x, "conv2d x");
     check_alignment(dy, "conv2d dy");
     check_alignment(dw, "conv2d dw");
-    QMSE_CUDNN_CHECK(cudnnConvolutionBackwardFilter(context_.cudnn(), &kOne, x_.get(), x, y_.get(), dy,
-                                                    weights_.convolution.get(), weights_.choice.algorithm,
-                                                    workspace_->data(), weights_.choice.workspace_bytes,
-                                                    &kZero, w_.get(), dw));
+    QMSE_CUDNN_CHECK(run_weights(x, dy, dw, workspace_->data()));
     if (db != nullptr) bias_gradient(context_, output_, dy, db);
   }
 
@@ -182,12 +152,94 @@ class CudnnConv2d final : public Conv2d<float> {
   static constexpr float kOne = 1.0f;
   static constexpr float kZero = 0.0f;
 
+  cudnnStatus_t run_forward(const float* x, const float* w, float* y, void* workspace) {
+    return cudnnConvolutionForward(context_.cudnn(), &kOne, x_.get(), x, w_.get(), w,
+                                   forward_.convolution.get(), forward_.choice.algorithm, workspace,
+                                   forward_.choice.workspace_bytes, &kZero, y_.get(), y);
+  }
+  cudnnStatus_t run_data(const float* w, const float* dy, float* dx, void* workspace) {
+    return cudnnConvolutionBackwardData(context_.cudnn(), &kOne, w_.get(), w, y_.get(), dy,
+                                        data_.convolution.get(), data_.choice.algorithm, workspace,
+                                        data_.choice.workspace_bytes, &kZero, x_.get(), dx);
+  }
+  cudnnStatus_t run_weights(const float* x, const float* dy, float* dw, void* workspace) {
+    return cudnnConvolutionBackwardFilter(context_.cudnn(), &kOne, x_.get(), x, y_.get(), dy,
+                                          weights_.convolution.get(), weights_.choice.algorithm, workspace,
+                                          weights_.choice.workspace_bytes, &kZero, w_.get(), dw);
+  }
+
+  void plan_forward(const Conv2dShape& shape) {
+    choose<cudnnConvolutionFwdAlgoPerf_t>(
+        forward_, "forward", shape, cudnnGetConvolutionForwardAlgorithmMaxCount,
+        [&](auto... results) {
+          return cudnnGetConvolutionForwardAlgorithm_v7(context_.cudnn(), x_.get(), w_.get(),
+                                                        forward_.convolution.get(), y_.get(), results...);
+        },
+        [&](auto algorithm, std::size_t* bytes) {
+          return cudnnGetConvolutionForwardWorkspaceSize(
+              context_.cudnn(), x_.get(), w_.get(), forward_.convolution.get(), y_.get(), algorithm, bytes);
+        },
+        [&](const Trial& trial) { return run_forward(trial.x, trial.w, trial.y, trial.workspace); });
+  }
+  void plan_data(const Conv2dShape& shape) {
+    choose<cudnnConvolutionBwdDataAlgoPerf_t>(
+        data_, "gradient of data", shape, cudnnGetConvolutionBackwardDataAlgorithmMaxCount,
+        [&](auto... results) {
+          return cudnnGetConvolutionBackwardDataAlgorithm_v7(context_.cudnn(), w_.get(), y_.get(),
+                                                             data_.convolution.get(), x_.get(), results...);
+        },
+        [&](auto algorithm, std::size_t* bytes) {
+          return cudnnGetConvolutionBackwardDataWorkspaceSize(
+              context_.cudnn(), w_.get(), y_.get(), data_.convolution.get(), x_.get(), algorithm, bytes);
+        },
+        [&](const Trial& trial) { return run_data(trial.w, trial.y, trial.x, trial.workspace); });
+  }
+  void plan_weights(const Conv2dShape& shape) {
+    choose<cudnnConvolutionBwdFilterAlgoPerf_t>(
+        weights_, "gradient of weights", shape, cudnnGetConvolutionBackwardFilterAlgorithmMaxCount,
+        [&](auto... results) {
+          return cudnnGetConvolutionBackwardFilterAlgorithm_v7(
+              context_.cudnn(), x_.get(), y_.get(), weights_.convolution.get(), w_.get(), results...);
+        },
+        [&](auto algorithm, std::size_t* bytes) {
+          return cudnnGetConvolutionBackwardFilterWorkspaceSize(
+              context_.cudnn(), x_.get(), y_.get(), weights_.convolution.get(), w_.get(), algorithm, bytes);
+        },
+        [&](const Trial& trial) { return run_weights(trial.x, trial.y, trial.w, trial.workspace); });
+  }
+
+  // Zeros of the shapes of x, w and y, and a workspace, to see whether an algorithm runs.
+  struct Trial {
+    float *x, *w, *y;
+    void* workspace;
+  };
+  template <class Run>
+  bool runs(const Conv2dShape& s, std::size_t workspace_bytes, const Run& run) {
+    const std::int64_t counts[] = {s.batch * s.in_channels * s.in_height * s.in_width,
+                                   s.out_channels * s.in_channels * s.kernel_height * s.kernel_width,
+                                   s.batch * s.out_channels * s.out_height() * s.out_width()};
+    Buffer zeros[3];
+    for (std::size_t i = 0; i < 3; ++i) {
+      zeros[i] = Buffer(context_.memory(), static_cast<std::size_t>(counts[i]) * sizeof(float),
+                        "trial of a convolution");
+      fill_zero(context_, zeros[i].data(), zeros[i].bytes());
+    }
+    const Buffer workspace(context_.memory(), workspace_bytes, "workspace of a convolution's trial");
+    if (run(Trial{zeros[0].as<float>(), zeros[1].as<float>(), zeros[2].as<float>(), workspace.data()}) !=
+        CUDNN_STATUS_SUCCESS) {
+      cudaGetLastError();
+      return false;
+    }
+    synchronize(context_);
+    return true;
+  }
+
   // Takes the first of cuDNN's candidates, which come in the order of expected speed, that gives the same
-  // bits in every run, keeps to the math mode and fits the workspace limit.
-  template <class Candidate, class Algorithm, class Heuristics, class WorkspaceSize>
+  // bits in every run, keeps to the math mode, fits the workspace limit and runs.
+  template <class Candidate, class Algorithm, class Heuristics, class WorkspaceSize, class Run>
   void choose(Pass<Algorithm>& pass, const char* what, const Conv2dShape& shape,
               cudnnStatus_t (*max_count)(cudnnHandle_t, int*), Heuristics heuristics,
-              WorkspaceSize workspace_size) {
+              WorkspaceSize workspace_size, const Run& run) {
     static_assert(std::is_same_v<Algorithm, decltype(Candidate::algo)>);
     const bool tf32 = context_.options().math == MathMode::tf32;
     const int padding = to_int(shape.padding);
@@ -224,16 +276,18 @@ class CudnnConv2d final : public Conv2d<float> {
       }
       if (bytes > context_.options().workspace_limit) continue;
       pass.choice = {candidate.algo, math, bytes};
+      if (!runs(shape, bytes, run)) continue;
       known.emplace_back(shape, pass.choice);
       return;
     }
     throw CudaError(std::string("conv2d: cuDNN has no deterministic ") + (tf32 ? "tf32" : "fp32") +
                     " algorithm for the " + what + " of " + describe(shape) + " within a workspace of " +
                     std::to_string(context_.options().workspace_limit) +
-                    " bytes; raise the limit or change the sizes");
+                    " bytes; raise --workspace-mib or change the sizes");
   }
 
   CudaContext& context_;
+  BackwardNeeds needs_;
   BiasShape output_;
   TensorDescriptor x_, y_;
   FilterDescriptor w_;
@@ -247,10 +301,10 @@ class CudnnConv2d final : public Conv2d<float> {
 }  // namespace
 
 template <class T>
-std::unique_ptr<Conv2d<T>> make_conv2d(CudaContext& context, const Conv2dShape& shape) {
+std::unique_ptr<Conv2d<T>> make_conv2d(CudaContext& context, const Conv2dShape& shape, BackwardNeeds needs) {
   check(shape);
-  return std::make_unique<CudnnConv2d>(context, shape);
+  return std::make_unique<CudnnConv2d>(context, shape, needs);
 }
-template std::unique_ptr<Conv2d<float>> make_conv2d(CudaContext&, const Conv2dShape&);
+template std::unique_ptr<Conv2d<float>> make_conv2d(CudaContext&, const Conv2dShape&, BackwardNeeds);
 
 }  // namespace qmse

@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "kernels/conv2d/conv2d.h"
+#include "kernels/core/backward_needs.h"
 #include "kernels/core/context.h"
 #include "kernels/core/layout.h"
 #include "kernels/max_pool2d/max_pool2d.h"
@@ -39,9 +40,11 @@ class ConvBlock {
 };
 
 template <class T>
-std::unique_ptr<ConvBlock<T>> make_conv_block(CpuContext& context, const ConvBlockShape& shape);
+std::unique_ptr<ConvBlock<T>> make_conv_block(CpuContext& context, const ConvBlockShape& shape,
+                                              BackwardNeeds needs = {});
 template <class T>
-std::unique_ptr<ConvBlock<T>> make_conv_block(CudaContext& context, const ConvBlockShape& shape);  // f32 only
+std::unique_ptr<ConvBlock<T>> make_conv_block(CudaContext& context, const ConvBlockShape& shape,
+                                              BackwardNeeds needs = {});  // f32 only
 
 // The layout this backend would like between two blocks whose border has `channels` channels: `blocked` only
 // where both sides gain from it.

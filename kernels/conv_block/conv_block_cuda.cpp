@@ -10,8 +10,8 @@ namespace {
 
 class CudaConvBlock final : public ConvBlock<float> {
  public:
-  CudaConvBlock(CudaContext& context, const ConvBlockShape& shape)
-      : context_(context), pool_(shape.pool()), convolution_(make_conv2d<float>(context, shape.conv)) {
+  CudaConvBlock(CudaContext& context, const ConvBlockShape& shape, BackwardNeeds needs)
+      : context_(context), pool_(shape.pool()), convolution_(make_conv2d<float>(context, shape.conv, needs)) {
     const std::int64_t planes = pool_.batch * pool_.channels;
     const auto inputs = static_cast<std::size_t>(planes * pool_.in_height * pool_.in_width);
     const auto outputs = static_cast<std::size_t>(planes * pool_.out_height() * pool_.out_width());
@@ -48,15 +48,17 @@ class CudaConvBlock final : public ConvBlock<float> {
 }  // namespace
 
 template <class T>
-std::unique_ptr<ConvBlock<T>> make_conv_block(CudaContext& context, const ConvBlockShape& shape) {
+std::unique_ptr<ConvBlock<T>> make_conv_block(CudaContext& context, const ConvBlockShape& shape,
+                                              BackwardNeeds needs) {
   check(shape.conv);
   check(shape.pool());
   if (shape.input_layout != Layout::plain || shape.output_layout != Layout::plain) {
     throw ShapeError("conv_block: the CUDA backend keeps tensors in the plain layout only");
   }
-  return std::make_unique<CudaConvBlock>(context, shape);
+  return std::make_unique<CudaConvBlock>(context, shape, needs);
 }
-template std::unique_ptr<ConvBlock<float>> make_conv_block(CudaContext&, const ConvBlockShape&);
+template std::unique_ptr<ConvBlock<float>> make_conv_block(CudaContext&, const ConvBlockShape&,
+                                                           BackwardNeeds);
 
 template <class T>
 Layout preferred_layout(CudaContext&, std::int64_t) {

@@ -191,7 +191,8 @@ class OneDnnConvBlock final : public ConvBlock<float> {
 }  // namespace
 
 template <>
-std::unique_ptr<ConvBlock<float>> make_conv_block(CpuContext& context, const ConvBlockShape& shape) {
+std::unique_ptr<ConvBlock<float>> make_conv_block(CpuContext& context, const ConvBlockShape& shape,
+                                                  BackwardNeeds) {
   check(shape.conv);
   check(shape.pool());
   const std::int64_t block = onednn::channel_block();

@@ -63,7 +63,8 @@ template std::unique_ptr<ConvBlock<float>> make_plain_conv_block(CpuContext&, co
 template std::unique_ptr<ConvBlock<double>> make_plain_conv_block(CpuContext&, const ConvBlockShape&);
 
 template <>
-std::unique_ptr<ConvBlock<double>> make_conv_block(CpuContext& context, const ConvBlockShape& shape) {
+std::unique_ptr<ConvBlock<double>> make_conv_block(CpuContext& context, const ConvBlockShape& shape,
+                                                   BackwardNeeds) {
   return make_plain_conv_block<double>(context, shape);
 }
 
@@ -74,7 +75,8 @@ Layout preferred_layout<double>(CpuContext&, std::int64_t) {
 
 #if !QMSE_ONEDNN
 template <>
-std::unique_ptr<ConvBlock<float>> make_conv_block(CpuContext& context, const ConvBlockShape& shape) {
+std::unique_ptr<ConvBlock<float>> make_conv_block(CpuContext& context, const ConvBlockShape& shape,
+                                                  BackwardNeeds) {
   return make_plain_conv_block<float>(context, shape);
 }
 

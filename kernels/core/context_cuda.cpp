@@ -71,7 +71,13 @@ class CublasLt {
 
 class Cudnn {
  public:
-  Cudnn() { QMSE_CUDNN_CHECK(cudnnCreate(&handle_)); }
+  explicit Cudnn(cudaStream_t stream) {
+    QMSE_CUDNN_CHECK(cudnnCreate(&handle_));
+    const cudnnStatus_t status = cudnnSetStream(handle_, stream);
+    if (status == CUDNN_STATUS_SUCCESS) return;
+    cudnnDestroy(handle_);
+    QMSE_CUDNN_CHECK(status);
+  }
   ~Cudnn() { cudnnDestroy(handle_); }
   Cudnn(const Cudnn&) = delete;
   Cudnn& operator=(const Cudnn&) = delete;
@@ -132,10 +138,7 @@ std::shared_ptr<void>& CudaContext::state_slot(std::type_index type) { return im
 
 CUstream_st* CudaContext::stream() { return impl_->stream.get(); }
 cudnnContext* CudaContext::cudnn() {
-  if (!impl_->cudnn) {
-    impl_->cudnn.emplace();
-    QMSE_CUDNN_CHECK(cudnnSetStream(impl_->cudnn->get(), impl_->stream.get()));
-  }
+  if (!impl_->cudnn) impl_->cudnn.emplace(impl_->stream.get());
   return impl_->cudnn->get();
 }
 
@@ -148,20 +151,24 @@ const std::string& CudaContext::device_name() const { return impl_->name; }
 int CudaContext::multiprocessors() const { return impl_->properties.multiProcessorCount; }
 
 void host_to_device(CudaContext& context, void* device, const void* host, std::size_t bytes) {
+  if (bytes == 0) return;
   QMSE_CUDA_CHECK(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, context.stream()));
   synchronize(context);
 }
 
 void device_to_host(CudaContext& context, void* host, const void* device, std::size_t bytes) {
+  if (bytes == 0) return;
   QMSE_CUDA_CHECK(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, context.stream()));
   synchronize(context);
 }
 
 void device_to_device(CudaContext& context, void* to, const void* from, std::size_t bytes) {
+  if (bytes == 0) return;
   QMSE_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, context.stream()));
 }
 
 void fill_zero(CudaContext& context, void* device, std::size_t bytes) {
+  if (bytes == 0) return;
   QMSE_CUDA_CHECK(cudaMemsetAsync(device, 0, bytes, context.stream()));
 }
 

@@ -28,7 +28,7 @@ enum class MathMode {
 struct CudaOptions {
   int device = 0;  // index, as choose_cuda_device() gives it
   MathMode math = MathMode::fp32;
-  std::size_t workspace_limit = std::size_t{64} << 20;  // bytes one planned operation may take for scratch
+  std::size_t workspace_limit = std::size_t{1} << 30;  // bytes one planned operation may take for scratch
 };
 
 // Belongs to the thread that made it: CUDA's current device is set per thread, and each call on the context

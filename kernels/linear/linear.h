@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "kernels/bias_activation/activation.h"
+#include "kernels/core/backward_needs.h"
 #include "kernels/core/context.h"
 
 namespace qmse {
@@ -32,9 +33,11 @@ class Linear {
 };
 
 template <class T>
-std::unique_ptr<Linear<T>> make_linear(CpuContext& context, const LinearShape& shape);
+std::unique_ptr<Linear<T>> make_linear(CpuContext& context, const LinearShape& shape,
+                                       BackwardNeeds needs = {});
 template <class T>
-std::unique_ptr<Linear<T>> make_linear(CudaContext& context, const LinearShape& shape);  // f32 only
+std::unique_ptr<Linear<T>> make_linear(CudaContext& context, const LinearShape& shape,
+                                       BackwardNeeds needs = {});  // f32 only
 
 // The plain loops, in the precision of T.
 template <class T>

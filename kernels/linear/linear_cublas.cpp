@@ -46,11 +46,13 @@ struct Product {
   bool operator==(const Product&) const = default;
 };
 
-// What the heuristics chose for a product and an epilogue, once per context, whose math mode and workspace
-// limit they keep to.
+using Epilogues = std::vector<cublasLtEpilogue_t>;
+
+// What was chosen for a product and the epilogues it is run with, once per context, whose math mode and
+// workspace limit it keeps to.
 struct Choice {
   Product product;
-  cublasLtEpilogue_t epilogue;
+  Epilogues epilogues;
   std::optional<cublasLtMatmulAlgo_t> algorithm;  // none: cuBLASLt has none
   std::size_t workspace_bytes = 0;
 };
@@ -60,17 +62,16 @@ struct Choices {
 
 class Matmul {
  public:
-  // Plans the product; found() says whether cuBLASLt has an algorithm for it. `epilogue` may read or write a
-  // vector.
-  Matmul(CudaContext& context, const Product& product, cublasLtEpilogue_t epilogue) {
+  // Plans the product; found() says whether cuBLASLt has an algorithm for it. All epilogues get the same
+  // algorithm, so that they round alike; they may read or write a vector. `whole_sums`: the inner dimension
+  // is not cut in parts.
+  Matmul(CudaContext& context, const Product& product, const Epilogues& epilogues, bool whole_sums = false)
+      : context_(context) {
     const bool tf32 = context.options().math == MathMode::tf32;
     QMSE_CUBLAS_CHECK(cublasLtMatmulDescCreate(
         operation_.put(), tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F));
     set(CUBLASLT_MATMUL_DESC_TRANSA, product.transpose_a);
     set(CUBLASLT_MATMUL_DESC_TRANSB, product.transpose_b);
-    set(CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue);
-    // The heuristics take the vector's alignment from the pointer, which they do not follow.
-    set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, reinterpret_cast<void*>(kPlannedAlignment));
     const bool plain_a = product.transpose_a == CUBLAS_OP_N;
     const bool plain_b = product.transpose_b == CUBLAS_OP_N;
     lay_out(a_, plain_a ? product.m : product.k, plain_a ? product.k : product.m);
@@ -79,9 +80,9 @@ class Matmul {
 
     auto& known = context.state<Choices>().known;
     const auto chosen = std::find_if(known.begin(), known.end(), [&](const Choice& choice) {
-      return choice.product == product && choice.epilogue == epilogue;
+      return choice.product == product && choice.epilogues == epilogues;
     });
-    choice_ = chosen != known.end() ? *chosen : known.emplace_back(choose(context, product, epilogue));
+    choice_ = chosen != known.end() ? *chosen : known.emplace_back(choose(product, epilogues, whole_sums));
   }
 
   bool found() const { return choice_.algorithm.has_value(); }
@@ -89,55 +90,92 @@ class Matmul {
 
   // The algorithm's number, tile and number of parts of the sum, as cuBLASLt counts them.
   std::string describe() const {
-    return std::to_string(get<std::int32_t>(CUBLASLT_ALGO_CONFIG_ID)) + " (tile " +
-           std::to_string(get<std::uint32_t>(CUBLASLT_ALGO_CONFIG_TILE_ID)) + ", split " +
-           std::to_string(get<std::int32_t>(CUBLASLT_ALGO_CONFIG_SPLITK_NUM)) + ")";
+    return get<std::int32_t>(CUBLASLT_ALGO_CONFIG_ID) + " (tile " +
+           get<std::uint32_t>(CUBLASLT_ALGO_CONFIG_TILE_ID) + ", split " +
+           get<std::int32_t>(CUBLASLT_ALGO_CONFIG_SPLITK_NUM) + ")";
   }
 
   // `vector` is the epilogue's: bias, or gradient of it; ignored without one.
-  void run(CudaContext& context, const float* a, const float* b, float* d, const float* vector,
+  void run(const float* a, const float* b, float* d, cublasLtEpilogue_t epilogue, const float* vector,
            const Buffer& workspace) {
-    const float one = 1.0f;
-    const float zero = 0.0f;
-    set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, static_cast<const void*>(vector));
-    QMSE_CUBLAS_CHECK(cublasLtMatmul(context.cublas_lt(), operation_.get(), &one, a, a_.get(), b, b_.get(),
-                                     &zero, d, d_.get(), d, d_.get(), &*choice_.algorithm, workspace.data(),
-                                     choice_.workspace_bytes, context.stream()));
+    QMSE_CUBLAS_CHECK(try_run(choice_, a, b, d, epilogue, vector, workspace));
   }
 
  private:
-  Choice choose(CudaContext& context, const Product& product, cublasLtEpilogue_t epilogue) {
+  cublasStatus_t try_run(const Choice& choice, const float* a, const float* b, float* d,
+                         cublasLtEpilogue_t epilogue, const float* vector, const Buffer& workspace) {
+    const float one = 1.0f;
+    const float zero = 0.0f;
+    set(CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue);
+    set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, static_cast<const void*>(vector));
+    return cublasLtMatmul(context_.cublas_lt(), operation_.get(), &one, a, a_.get(), b, b_.get(), &zero, d,
+                          d_.get(), d, d_.get(), &*choice.algorithm, workspace.data(), choice.workspace_bytes,
+                          context_.stream());
+  }
+
+  // The first of the heuristics' candidates, which come in the order of expected speed, that runs with every
+  // epilogue; none where there is none.
+  Choice choose(const Product& product, const Epilogues& epilogues, bool whole_sums) {
+    set(CUBLASLT_MATMUL_DESC_EPILOGUE, epilogues.front());
+    // The heuristics take the vector's alignment from the pointer, which they do not follow.
+    set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, reinterpret_cast<void*>(kPlannedAlignment));
     Preference preference;
     QMSE_CUBLAS_CHECK(cublasLtMatmulPreferenceCreate(preference.put()));
     const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, auto value) {
       QMSE_CUBLAS_CHECK(
           cublasLtMatmulPreferenceSetAttribute(preference.get(), attribute, &value, sizeof(value)));
     };
-    prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, std::uint64_t{context.options().workspace_limit});
+    prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, std::uint64_t{context_.options().workspace_limit});
     // Sums in one sequence, or cut in parts that are kept and then added in a separate step.
-    prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
-           std::uint32_t{CUBLASLT_REDUCTION_SCHEME_NONE | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
+    prefer(
+        CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+        std::uint32_t(whole_sums ? CUBLASLT_REDUCTION_SCHEME_NONE
+                                 : CUBLASLT_REDUCTION_SCHEME_NONE | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
     for (const auto attribute :
          {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
           CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES}) {
       prefer(attribute, std::uint32_t{kPlannedAlignment});
     }
-
-    std::array<cublasLtMatmulHeuristicResult_t, 8> results{};  // in the order of expected speed
+    std::array<cublasLtMatmulHeuristicResult_t, 8> results{};
     int count = 0;
-    const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
-        context.cublas_lt(), operation_.get(), a_.get(), b_.get(), d_.get(), d_.get(), preference.get(),
-        static_cast<int>(results.size()), results.data(), &count);
-    Choice choice{product, epilogue, std::nullopt, 0};
-    if (status == CUBLAS_STATUS_NOT_SUPPORTED) return choice;
-    QMSE_CUBLAS_CHECK(status);
-    for (int i = 0; i < count && !choice.algorithm; ++i) {
+    Choice choice{product, epilogues, std::nullopt, 0};
+    // Refused as a whole, for example for an epilogue that f32 does not have: none.
+    if (cublasLtMatmulAlgoGetHeuristic(context_.cublas_lt(), operation_.get(), a_.get(), b_.get(), d_.get(),
+                                       d_.get(), preference.get(), static_cast<int>(results.size()),
+                                       results.data(), &count) != CUBLAS_STATUS_SUCCESS) {
+      return choice;
+    }
+    for (int i = 0; i < count; ++i) {
       const cublasLtMatmulHeuristicResult_t& result = results[static_cast<std::size_t>(i)];
       if (result.state != CUBLAS_STATUS_SUCCESS) continue;
       choice.algorithm = result.algo;
       choice.workspace_bytes = result.workspaceSize;
+      if (runs(choice)) return choice;
     }
+    choice.algorithm.reset();
+    choice.workspace_bytes = 0;
     return choice;
+  }
+
+  // On zeros.
+  bool runs(const Choice& choice) {
+    const Product& p = choice.product;
+    const auto zeros = [&](std::int64_t count) {
+      Buffer buffer(context_.memory(), static_cast<std::size_t>(count) * sizeof(float), "trial of a product");
+      fill_zero(context_, buffer.data(), buffer.bytes());
+      return buffer;
+    };
+    const Buffer a = zeros(p.m * p.k), b = zeros(p.k * p.n), d = zeros(p.m * p.n), vector = zeros(p.m + p.n);
+    const Buffer workspace(context_.memory(), choice.workspace_bytes, "workspace of a product's trial");
+    for (const cublasLtEpilogue_t epilogue : choice.epilogues) {
+      if (try_run(choice, a.as<float>(), b.as<float>(), d.as<float>(), epilogue, vector.as<float>(),
+                  workspace) != CUBLAS_STATUS_SUCCESS) {
+        cudaGetLastError();
+        return false;
+      }
+    }
+    synchronize(context_);
+    return true;
   }
 
   template <class T>
@@ -151,14 +189,15 @@ class Matmul {
   }
 
   template <class T>
-  T get(cublasLtMatmulAlgoConfigAttributes_t attribute) const {
+  std::string get(cublasLtMatmulAlgoConfigAttributes_t attribute) const {
     T value{};
     std::size_t written = 0;
-    QMSE_CUBLAS_CHECK(cublasLtMatmulAlgoConfigGetAttribute(&*choice_.algorithm, attribute, &value,
-                                                           sizeof(value), &written));
-    return value;
+    const cublasStatus_t status =
+        cublasLtMatmulAlgoConfigGetAttribute(&*choice_.algorithm, attribute, &value, sizeof(value), &written);
+    return status == CUBLAS_STATUS_SUCCESS ? std::to_string(value) : "?";  // not every algorithm has one
   }
 
+  CudaContext& context_;
   Operation operation_;
   MatrixLayout a_, b_, d_;
   Choice choice_;
@@ -166,37 +205,46 @@ class Matmul {
 
 class CublasLinear final : public Linear<float> {
  public:
-  CublasLinear(CudaContext& context, const LinearShape& shape)
+  CublasLinear(CudaContext& context, const LinearShape& shape, BackwardNeeds needs)
       : context_(context),
         shape_(shape),
         // y' [O, N] = w x', bias [O] along the rows
-        forward_(context, forward_product(), relu() ? CUBLASLT_EPILOGUE_RELU : CUBLASLT_EPILOGUE_DEFAULT),
-        forward_bias_(context, forward_product(),
-                      relu() ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS),
-        // dx' [I, N] = w' dy'
-        data_(context, {shape.in_features, shape.batch, shape.out_features, CUBLAS_OP_N, CUBLAS_OP_N},
-              CUBLASLT_EPILOGUE_DEFAULT),
-        // dw' [I, O] = x' dy, and the sums over k = batch of dy's columns [O]
-        weights_(context, weights_product(), CUBLASLT_EPILOGUE_DEFAULT),
-        weights_bias_(context, weights_product(), CUBLASLT_EPILOGUE_BGRADB) {
+        forward_(context, {shape.out_features, shape.batch, shape.in_features, CUBLAS_OP_T, CUBLAS_OP_N},
+                 {CUBLASLT_EPILOGUE_RELU_BIAS, CUBLASLT_EPILOGUE_BIAS, CUBLASLT_EPILOGUE_RELU,
+                  CUBLASLT_EPILOGUE_DEFAULT}) {
     require(forward_, "forward");
-    require(forward_bias_, "forward with bias");
-    require(data_, "gradient of data");
-    require(weights_, "gradient of weights");
-    std::size_t bytes = 0;
-    for (const Matmul* product : {&forward_, &forward_bias_, &data_, &weights_, &weights_bias_}) {
-      bytes = std::max(bytes, product->workspace_bytes());
+    if (needs.data) {
+      // dx' [I, N] = w' dy'
+      data_.emplace(context,
+                    Product{shape.in_features, shape.batch, shape.out_features, CUBLAS_OP_N, CUBLAS_OP_N},
+                    Epilogues{CUBLASLT_EPILOGUE_DEFAULT});
+      require(*data_, "gradient of data");
+    }
+    if (needs.weights) {
+      // dw' [I, O] = x' dy, and in the epilogue, where f32 has it, the sums over k = batch of dy's columns
+      // [O]
+      const Product product{shape.in_features, shape.out_features, shape.batch, CUBLAS_OP_N, CUBLAS_OP_T};
+      weights_.emplace(context, product, Epilogues{CUBLASLT_EPILOGUE_DEFAULT});
+      weights_bias_.emplace(context, product, Epilogues{CUBLASLT_EPILOGUE_BGRADB}, true);
+      require(*weights_, "gradient of weights");
+    }
+    std::size_t bytes = forward_.workspace_bytes();
+    for (const std::optional<Matmul>* product : {&data_, &weights_, &weights_bias_}) {
+      if (*product) bytes = std::max(bytes, (*product)->workspace_bytes());
     }
     workspace_ = context.shared_workspace(bytes);
-    if (relu()) {
+    if (relu() && (needs.data || needs.weights)) {
       const auto size = static_cast<std::size_t>(shape.batch * shape.out_features);
       masked_ = Buffer(context.memory(), size * sizeof(float), "linear gradient before relu");
     }
     algorithm_ = std::string("cuBLASLt ") + (context.options().math == MathMode::tf32 ? "tf32" : "fp32") +
-                 " forward " + forward_bias_.describe() + ", data " + data_.describe() + ", weights " +
-                 (weights_bias_.found() ? weights_bias_.describe() + ", bias in its epilogue"
-                                        : weights_.describe() + ", bias by bias_gradient") +
-                 ", workspace " + std::to_string(bytes) + " bytes";
+                 " forward " + forward_.describe();
+    if (needs.data) algorithm_ += ", data " + data_->describe();
+    if (needs.weights) {
+      algorithm_ += ", weights " + (bias_in_epilogue() ? weights_bias_->describe() + ", bias in its epilogue"
+                                                       : weights_->describe() + ", bias by bias_gradient");
+    }
+    algorithm_ += ", workspace " + std::to_string(bytes) + " bytes";
   }
 
   void forward(const float* x, const float* w, const float* bias, float* y) override {
@@ -204,12 +252,17 @@ class CublasLinear final : public Linear<float> {
     check_alignment(w, "linear w");
     check_alignment(bias, "linear bias");
     check_alignment(y, "linear y");
-    Matmul& product = bias == nullptr ? forward_ : forward_bias_;
-    product.run(context_, w, x, y, bias, *workspace_);
+    const cublasLtEpilogue_t epilogue = bias == nullptr
+                                            ? (relu() ? CUBLASLT_EPILOGUE_RELU : CUBLASLT_EPILOGUE_DEFAULT)
+                                            : (relu() ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS);
+    forward_.run(w, x, y, epilogue, bias, *workspace_);
   }
 
   void backward(const float* x, const float* w, const float* y, const float* dy, float* dx, float* dw,
                 float* db) override {
+    if (!weights_ || (dx != nullptr && !data_)) {
+      throw Error("linear: planned without a gradient that is asked for");
+    }
     check_alignment(x, "linear x");
     check_alignment(w, "linear w");
     check_alignment(dy, "linear dy");
@@ -221,40 +274,36 @@ class CublasLinear final : public Linear<float> {
                           masked_.as<float>());
       dy = masked_.as<float>();
     }
-    if (db != nullptr && weights_bias_.found()) {
-      weights_bias_.run(context_, x, dy, dw, db, *workspace_);
+    if (db != nullptr && bias_in_epilogue()) {
+      weights_bias_->run(x, dy, dw, CUBLASLT_EPILOGUE_BGRADB, db, *workspace_);
     } else {
-      weights_.run(context_, x, dy, dw, nullptr, *workspace_);
+      weights_->run(x, dy, dw, CUBLASLT_EPILOGUE_DEFAULT, nullptr, *workspace_);
       if (db != nullptr) bias_gradient(context_, {shape_.batch, shape_.out_features, 1}, dy, db);
     }
-    if (dx != nullptr) data_.run(context_, w, dy, dx, nullptr, *workspace_);
+    if (dx != nullptr) data_->run(w, dy, dx, CUBLASLT_EPILOGUE_DEFAULT, nullptr, *workspace_);
   }
 
   const char* algorithm() const override { return algorithm_.c_str(); }
 
  private:
   bool relu() const { return shape_.activation == Activation::relu; }
-  Product forward_product() const {
-    return {shape_.out_features, shape_.batch, shape_.in_features, CUBLAS_OP_T, CUBLAS_OP_N};
-  }
-  Product weights_product() const {
-    return {shape_.in_features, shape_.out_features, shape_.batch, CUBLAS_OP_N, CUBLAS_OP_T};
-  }
+  bool bias_in_epilogue() const { return weights_bias_ && weights_bias_->found(); }
 
   void require(const Matmul& product, const char* what) const {
     if (product.found()) return;
     throw CudaError(std::string("linear: cuBLASLt has no ") +
                     (context_.options().math == MathMode::tf32 ? "tf32" : "fp32") +
-                    " algorithm with a fixed order of " + "sums for the " + what + " of x [" +
+                    " algorithm with a fixed order of sums for the " + what + " of x [" +
                     std::to_string(shape_.batch) + ", " + std::to_string(shape_.in_features) + "], w [" +
                     std::to_string(shape_.out_features) + ", " + std::to_string(shape_.in_features) +
                     "] within a workspace of " + std::to_string(context_.options().workspace_limit) +
-                    " bytes");
+                    " bytes; raise --workspace-mib or change the sizes");
   }
 
   CudaContext& context_;
   LinearShape shape_;
-  Matmul forward_, forward_bias_, data_, weights_, weights_bias_;
+  Matmul forward_;
+  std::optional<Matmul> data_, weights_, weights_bias_;
   std::shared_ptr<Buffer> workspace_;
   Buffer masked_;
   std::string algorithm_;
@@ -263,10 +312,10 @@ class CublasLinear final : public Linear<float> {
 }  // namespace
 
 template <class T>
-std::unique_ptr<Linear<T>> make_linear(CudaContext& context, const LinearShape& shape) {
+std::unique_ptr<Linear<T>> make_linear(CudaContext& context, const LinearShape& shape, BackwardNeeds needs) {
   check(shape);
-  return std::make_unique<CublasLinear>(context, shape);
+  return std::make_unique<CublasLinear>(context, shape, needs);
 }
-template std::unique_ptr<Linear<float>> make_linear(CudaContext&, const LinearShape&);
+template std::unique_ptr<Linear<float>> make_linear(CudaContext&, const LinearShape&, BackwardNeeds);
 
 }  // namespace qmse

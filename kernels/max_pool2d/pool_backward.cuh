@@ -16,15 +16,16 @@
 namespace qmse {
 
 // Visits the block's share of `items` places a plane; item(plane, place) returns what it adds to the
-// channel's sum. `partials` [channels, splits] may be null.
-template <class Item>
+// channel's sum. `partials` [channels, splits] may be null. `unrolled`: so many items of a thread are in
+// flight, as registers allow.
+template <int unrolled, class Item>
 __device__ __forceinline__ void pool_backward_split(const MaxPool2dShape& shape, std::int64_t items,
                                                     std::int64_t splits, double* partials, const Item& item) {
   const Quotient at = divide(blockIdx.x, splits);  // channel, split
   const std::int64_t begin = at.remainder * kPoolSplit;
   const std::int64_t end = min(shape.batch * items, begin + kPoolSplit);
   float sum = 0;
-#pragma unroll 4
+#pragma unroll unrolled
   for (std::int64_t i = begin + threadIdx.x; i < end; i += kElementThreads) {
     const Quotient place = divide(i, items);  // image, place in the plane
     sum += item(place.quotient * shape.channels + at.quotient, place.remainder);
@@ -64,7 +65,7 @@ __global__ void __launch_bounds__(kElementThreads)
     store_aligned(corner + shape.in_width, bottom);
     return sum;
   };
-  pool_backward_split(shape, out_height * groups, splits, partials, scatter);
+  pool_backward_split<4>(shape, out_height * groups, splits, partials, scatter);
 }
 
 // Any window, and images with rows and columns left over: an item is an element of dx.
@@ -86,7 +87,7 @@ __global__ void __launch_bounds__(threads)
     dx[plane * plane_size + place] = gradient;
     return gradient;
   };
-  pool_backward_split(shape, plane_size, splits, partials, gather);
+  pool_backward_split<1>(shape, plane_size, splits, partials, gather);
 }
 
 inline constexpr unsigned kChannelTotalThreads = 64;
