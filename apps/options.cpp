@@ -96,9 +96,11 @@ void check_command_line(const CLI::App& command) {
   std::vector<std::string> known;
   for (const CLI::Option* option : options) known.push_back(option->get_name());
   const std::string near = wrong.starts_with("-") ? nearest(wrong, known) : "";
+  std::string name = command.get_name();
+  for (const CLI::App* parent = command.get_parent(); parent != nullptr; parent = parent->get_parent())
+    name = parent->get_name() + " " + name;
   throw ConfigError((wrong.starts_with("-") ? "unknown option " : "unexpected argument ") + in_quotes(wrong) +
-                    (near.empty() ? "" : " (did you mean '" + near + "'?)") + "; see qmse " +
-                    command.get_name() + " --help");
+                    (near.empty() ? "" : " (did you mean '" + near + "'?)") + "; see " + name + " --help");
 }
 
 }  // namespace qmse::app

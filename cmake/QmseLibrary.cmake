@@ -1,6 +1,7 @@
 # qmse_add_library(NAME DEPENDS...): one static library per folder, with its sources found by file name:
 #   *.cpp            always
 #   *_onednn.cpp     only with oneDNN
+#   *_tools.cpp      only with the libraries of QMSE_DATA_TOOLS; *_no_tools.cpp only without
 #   *.cu, *_cuda.cpp, *_cudnn.cpp, *_cublas.cpp   only with CUDA
 #   *_cpu_only.cpp   only without CUDA
 # so that adding an operation is adding files, and a build without CUDA leaves device code out and still links.
@@ -8,6 +9,11 @@ function(qmse_add_library name)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*.cpp" "${CMAKE_CURRENT_SOURCE_DIR}/*.cu")
   if(NOT QMSE_ONEDNN)
     list(FILTER sources EXCLUDE REGEX "_onednn\\.cpp$")
+  endif()
+  if(QMSE_DATA_TOOLS)
+    list(FILTER sources EXCLUDE REGEX "_no_tools\\.cpp$")
+  else()
+    list(FILTER sources EXCLUDE REGEX "([^o]|[^n]o)_tools\\.cpp$")
   endif()
   if(QMSE_CUDA)
     list(FILTER sources EXCLUDE REGEX "_cpu_only\\.cpp$")

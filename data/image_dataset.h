@@ -12,6 +12,9 @@ enum class Split { train, test };
 
 std::string_view name(Split split);  // "train", "test"
 
+// Which labels of a data set that has two kinds (CIFAR-100): the classes, or the superclasses they form.
+enum class LabelKind { fine, coarse };
+
 struct ImageDataset {
   std::string name;  // as in the registry, for example "fashion-mnist"
   Split split = Split::train;

@@ -2,7 +2,9 @@
 
 #include <cstdlib>
 
+#include "data/cifar.h"
 #include "data/idx.h"
+#include "data/image_folder.h"
 #include "engine/in_quotes.h"
 #include "kernels/core/error.h"
 
@@ -10,34 +12,47 @@ namespace qmse {
 namespace {
 
 struct Row {
-  const char* name;
-  const char* folder;  // its name under each place
-  const char* source;  // how a person gets the files
-  ImageDataset (*read)(const std::filesystem::path& directory, Split split);
+  DatasetInfo info;
+  ImageDataset (*read)(const std::filesystem::path& directory, Split split, LabelKind labels);
+  bool has_coarse_labels = false;
 };
 
-ImageDataset read_mnist(const std::filesystem::path& directory, Split split) {
+ImageDataset read_mnist(const std::filesystem::path& directory, Split split, LabelKind) {
   return read_idx_dataset(directory, split, "mnist", {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"});
 }
 
 // Class names: https://github.com/zalandoresearch/fashion-mnist, "Labels".
-ImageDataset read_fashion_mnist(const std::filesystem::path& directory, Split split) {
+ImageDataset read_fashion_mnist(const std::filesystem::path& directory, Split split, LabelKind) {
   return read_idx_dataset(directory, split, "fashion-mnist",
                           {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt",
                            "Sneaker", "Bag", "Ankle boot"});
 }
 
+ImageDataset read_cifar10_fine(const std::filesystem::path& directory, Split split, LabelKind) {
+  return read_cifar10(directory, split);
+}
+
+ImageDataset read_folder(const std::filesystem::path& directory, Split split, LabelKind) {
+  return read_image_folder(directory, split);
+}
+
 constexpr Row kRows[] = {
-    {"mnist", "mnist", "put its four IDX files there", read_mnist},
-    {"fashion-mnist", "fashion-mnist",
-     "install Debian's package dataset-fashion-mnist or put its four IDX files there", read_fashion_mnist},
+    {{"mnist", "mnist", "28 x 28, grey", "10", 60'000, 10'000}, read_mnist},
+    {{"fashion-mnist", "fashion-mnist", "28 x 28, grey", "10", 60'000, 10'000,
+      "install Debian's package dataset-fashion-mnist"},
+     read_fashion_mnist},
+    {{"cifar10", "cifar-10-batches-bin", "32 x 32, colour", "10", 50'000, 10'000}, read_cifar10_fine},
+    {{"cifar100", "cifar-100-binary", "32 x 32, colour", "100 (20 coarse)", 50'000, 10'000},
+     read_cifar100,
+     true},
+    {{"folder", "", "any one size", "any", 0, 0}, read_folder},
 };
 
 const Row& row_of(std::string_view name) {
   std::string known;
   for (const Row& row : kRows) {
-    if (name == row.name) return row;
-    known += (known.empty() ? "" : ", ") + std::string(row.name);
+    if (name == row.info.name) return row;
+    known += (known.empty() ? "" : ", ") + std::string(row.info.name);
   }
   throw ConfigError("unknown data set " + in_quotes(name) + "; known: " + known);
 }
@@ -46,9 +61,11 @@ const Row& row_of(std::string_view name) {
 
 std::vector<std::string> dataset_names() {
   std::vector<std::string> names;
-  for (const Row& row : kRows) names.emplace_back(row.name);
+  for (const Row& row : kRows) names.emplace_back(row.info.name);
   return names;
 }
+
+const DatasetInfo& dataset_info(std::string_view name) { return row_of(name).info; }
 
 DataPlaces data_places_from_environment() {
   DataPlaces places;
@@ -61,35 +78,58 @@ DataPlaces data_places_from_environment() {
 
 std::filesystem::path find_data_directory(std::string_view name, const std::string& explicit_directory,
                                           const DataPlaces& places) {
-  const Row& row = row_of(name);
+  const DatasetInfo& info = row_of(name).info;
+  if (info.is_own()) {
+    if (explicit_directory.empty())
+      throw ConfigError("--dataset folder needs --data DIR: the folder that holds train/ and test/");
+    std::error_code none;
+    if (std::filesystem::is_directory(explicit_directory, none)) return explicit_directory;
+    throw IoError("there is no readable folder " + in_quotes(explicit_directory) + "; check --data");
+  }
   std::vector<std::filesystem::path> folders;
   std::string advice;
   if (!explicit_directory.empty()) {
     folders = {explicit_directory};
-    advice = "--data must name the folder that holds " + in_quotes(row.folder);
+    advice = "--data must name the folder that holds " + in_quotes(info.folder);
   } else if (!places.variable.empty()) {
     folders = {places.variable};
-    advice = "QMSE_DATA must name the folder that holds " + in_quotes(row.folder);
+    advice = "QMSE_DATA must name the folder that holds " + in_quotes(info.folder);
   } else {
     for (const std::string& place : {places.cache, places.system}) {
       if (!place.empty()) folders.emplace_back(place);
     }
-    advice = std::string(row.source) + ", or name the folder that holds " + in_quotes(row.folder) +
-             " with --data or QMSE_DATA";
+    advice = "qmse data fetch " + std::string(info.name) + " gets it" +
+             (*info.other_source == '\0' ? "" : ", or " + std::string(info.other_source)) +
+             ", or name the folder that holds " + in_quotes(info.folder) + " with --data or QMSE_DATA";
   }
   std::string looked;
   for (const std::filesystem::path& folder : folders) {
-    std::filesystem::path candidate = folder / row.folder;
+    std::filesystem::path candidate = folder / info.folder;
     std::error_code ignored;
     if (std::filesystem::is_directory(candidate, ignored)) return candidate;
     looked += (looked.empty() ? "" : ", ") + in_quotes(candidate);
   }
-  throw IoError("data set " + std::string(row.name) + " not found: there is no readable folder " + looked +
+  throw IoError("data set " + std::string(info.name) + " not found: there is no readable folder " + looked +
                 "; " + advice);
 }
 
-ImageDataset load_dataset(std::string_view name, const std::filesystem::path& directory, Split split) {
-  return row_of(name).read(directory, split);
+std::string data_option(std::string_view name, const std::filesystem::path& directory) {
+  return (row_of(name).info.is_own() ? directory : directory.parent_path()).string();
+}
+
+LabelKind parse_label_kind(std::string_view text, std::string_view dataset) {
+  if (text == "fine") return LabelKind::fine;
+  if (text != "coarse") throw ConfigError("unknown labels " + in_quotes(text) + "; known: fine, coarse");
+  if (!row_of(dataset).has_coarse_labels) {
+    throw ConfigError("--labels coarse is for --dataset cifar100; " + std::string(dataset) +
+                      " has one kind of labels");
+  }
+  return LabelKind::coarse;
+}
+
+ImageDataset load_dataset(std::string_view name, const std::filesystem::path& directory, Split split,
+                          LabelKind labels) {
+  return row_of(name).read(directory, split, labels);
 }
 
 }  // namespace qmse

@@ -11,7 +11,22 @@
 
 namespace qmse {
 
-// The names load_dataset() takes: "mnist", "fashion-mnist".
+// A data set known by name, or "folder", one's own.
+struct DatasetInfo {
+  const char* name;
+  const char* folder;  // its name under each place; "" for "folder", which is where --data says
+  const char* images;  // their size, for people
+  const char* classes;
+  std::int64_t train, test;       // how many
+  const char* other_source = "";  // how a person gets the files, besides `qmse data fetch`
+
+  bool is_own() const { return *folder == '\0'; }
+};
+
+// ConfigError for an unknown name.
+const DatasetInfo& dataset_info(std::string_view name);
+
+// The names load_dataset() takes: "mnist", "fashion-mnist", "cifar10", "cifar100", "folder".
 std::vector<std::string> dataset_names();
 
 // Where data sets are looked for. Each folder holds one folder per data set, for example <folder>/mnist.
@@ -25,13 +40,21 @@ DataPlaces data_places_from_environment();
 
 // The folder with the files of data set `name`: under `explicit_directory` (the option --data) if that is not
 // empty, else under `places.variable` if that is not empty, and only where neither is given under
-// `places.cache`, then `places.system`. ConfigError for an unknown name; IoError where there is no such
-// folder, with the places looked at.
+// `places.cache`, then `places.system`. Of "folder" it is `explicit_directory` itself. ConfigError for an
+// unknown name and for "folder" without one; IoError where there is no such folder, with the places looked
+// at.
 std::filesystem::path find_data_directory(std::string_view name, const std::string& explicit_directory,
                                           const DataPlaces& places = data_places_from_environment());
 
+// What --data has to be for find_data_directory() to find `directory`.
+std::string data_option(std::string_view name, const std::filesystem::path& directory);
+
+// "fine" or "coarse". ConfigError for anything else, and for coarse labels of a data set without them.
+LabelKind parse_label_kind(std::string_view text, std::string_view dataset);
+
 // Reads one split of data set `name` from `directory`, as found by find_data_directory(). ConfigError for an
 // unknown name, IoError and DataError as the reader finds them.
-ImageDataset load_dataset(std::string_view name, const std::filesystem::path& directory, Split split);
+ImageDataset load_dataset(std::string_view name, const std::filesystem::path& directory, Split split,
+                          LabelKind labels = LabelKind::fine);
 
 }  // namespace qmse

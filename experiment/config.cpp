@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "data/registry.h"
 #include "engine/device.h"
 #include "engine/in_quotes.h"
 #include "engine/input_file.h"
@@ -104,6 +105,7 @@ void validate(const TrainConfig& config) {
   }
   if (!config.seed) throw ConfigError("--seed is not set");
   parse_device(config.device);
+  parse_label_kind(config.labels, config.dataset);
   if (config.kernel_size % 2 == 0) {
     throw ConfigError("--kernel-size must be odd, not " + std::to_string(config.kernel_size) +
                       ": the cnn pads its images by half the kernel on every side");

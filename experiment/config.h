@@ -22,6 +22,7 @@ struct TrainConfig {
   // data
   std::string dataset = "fashion-mnist";
   std::string data;  // empty: the environment's QMSE_DATA, or the usual places
+  std::string labels = "fine";
   std::int64_t train_limit = 0;
   std::string normalize = "standard";
 

@@ -27,8 +27,11 @@ const std::vector<ConfigField>& table() {
       {data, kAll, "dataset", &Config::dataset,
        "the images", {.choices = {datasets.begin(), datasets.end()}}},
       {data, kAll, "data", &Config::data,
-       "folder that holds mnist/ or fashion-mnist/ with the four IDX files; without it the environment "
-       "variable QMSE_DATA, then ~/.cache/qmse and /usr/share/datasets"},
+       "folder that holds mnist/, fashion-mnist/, cifar-10-batches-bin/ or cifar-100-binary/ (without it the "
+       "environment variable QMSE_DATA, then ~/.cache/qmse and /usr/share/datasets); for --dataset folder the one "
+       "that holds train/ and test/"},
+      {data, kAll, "labels", &Config::labels,
+       "cifar100: the 100 classes or their 20 superclasses", {.choices = {"fine", "coarse"}}},
       {data, kTrain | kTrace, "train_limit", &Config::train_limit,
        "use the first N training images only; 0: all", {.low = 0, .high = kMaxInt}},
       {data, kTrain | kTrace, "normalize", &Config::normalize,

@@ -23,7 +23,8 @@ std::string cuda_architectures();  // compiled for; empty in builds without CUDA
 std::string processor();           // model name
 std::string simd_level();          // "x86-64-v3 (AVX2, FMA); oneDNN may use AVX512_CORE"
 
-// Everything above and the device and threads of `context`: the content of environment.json.
+// Everything above and the device and threads of `context`: the content of environment.json, but for its
+// data.
 ConfigJson environment(Context& context);
 
 }  // namespace qmse

@@ -21,13 +21,18 @@ EvaluationReport evaluate(const TrainConfig& config, const std::filesystem::path
   const SafetensorsFile file(weights_file);
   const ModelCard card = read_card(file);
   const std::unique_ptr<Context> context = make_context(config);
-  const ImageDataset images =
-      load_dataset(config.dataset, find_data_directory(config.dataset, config.data), split);
+  const ImageDataset images = load_dataset(config.dataset, find_data_directory(config.dataset, config.data),
+                                           split, parse_label_kind(config.labels, config.dataset));
   const Shape shape{images.channels, images.height, images.width};
   if (shape != card.model.input || images.classes() != card.model.classes) {
     throw DataError(in_quotes(weights_file) + ": its model takes images of " + to_string(card.model.input) +
                     " in " + std::to_string(card.model.classes) + " classes; " + images.name + " has " +
                     to_string(shape) + " in " + std::to_string(images.classes()));
+  }
+  if (card.dataset == images.name && card.class_names != images.class_names) {
+    throw DataError(in_quotes(weights_file) +
+                    ": its model was trained on classes of other names than those of " + images.name +
+                    "; evaluate it on the classes it knows");
   }
   const ResidentDataset<float> data(*context, images, card.normalization);
   const Sequential model = make_model(card.model);

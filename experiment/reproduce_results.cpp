@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdio>
 
+#include "experiment/run_record.h"
 #include "kernels/core/error.h"
 
 namespace qmse {
@@ -102,6 +103,14 @@ ReportTable difference_table(const std::vector<Difference>& all) {
   return table;
 }
 
+// "official", or how the files differ.
+std::string content_of(const std::filesystem::path& run) {
+  const ConfigJson environment = read_run(run).environment;
+  const auto data = environment.find("data");
+  if (data == environment.end() || !data->is_object()) return "";
+  return data->value("content", "");
+}
+
 }  // namespace
 
 std::vector<FigureRuns> collect(const SweepFolder& folder, const ReproducePlan& plan) {
@@ -121,6 +130,7 @@ std::vector<FigureRuns> collect(const SweepFolder& folder, const ReproducePlan& 
           if (const std::optional<MemberFailure> failure = folder.failure(member)) run.error = failure->error;
         }
         run.epochs = folder.epochs(member);
+        if (runs.data.empty() && !run.epochs.empty()) runs.data = content_of(folder.directory(member));
         row.runs.push_back(std::move(run));
       }
       runs.variants.push_back(std::move(row));
@@ -195,6 +205,7 @@ std::vector<ReportSection> sections(const std::vector<FigureRuns>& runs, const R
         "whole training set after the epoch; ‖r‖² is the mean over the last epoch's training steps. "
         "Differences are of "
         "pairs that share initial weights and data order; their interval is the paired Student t interval."};
+    if (!figure.data.empty()) section.paragraphs.push_back("Images: " + figure.data + ".");
     section.tables = {results_table(figure), difference_table(differences(figure, plan.paper_only))};
     all.push_back(std::move(section));
   }
@@ -220,8 +231,10 @@ ConfigJson to_json(const std::vector<FigureRuns>& runs, const ReproducePlan& pla
     json["claims"].push_back(std::move(entry));
   }
   for (const FigureRuns& figure : runs) {
-    ConfigJson entry = {
-        {"figure", figure.figure->name}, {"dataset", figure.figure->dataset}, {"lr", figure.figure->lr}};
+    ConfigJson entry = {{"figure", figure.figure->name},
+                        {"dataset", figure.figure->dataset},
+                        {"lr", figure.figure->lr},
+                        {"data", figure.data}};
     for (const VariantRuns& row : figure.variants) {
       ConfigJson variant = {
           {"key", row.variant.key},

@@ -30,6 +30,7 @@ struct VariantRuns {
 struct FigureRuns {
   const PaperFigure* figure = nullptr;
   std::vector<VariantRuns> variants;
+  std::string data;  // what the images are, as a run recorded it: official or not; empty before there is one
 };
 
 // Everything the sweep's folder holds of these figures.

@@ -1,7 +1,7 @@
 // The folder of one training run: its lock and its files.
 //
 //   config.json              every setting, resolved
-//   environment.json         what it ran on: revision, compiler, libraries, device; an entry for each
+//   environment.json         what it ran on: revision, compiler, libraries, device, data; an entry for each
 //   resumption metrics.jsonl            one object an epoch steps.jsonl              one object every
 //   log_steps steps, where asked for model.safetensors        the final weights; there once the run is
 //   finished checkpoint.safetensors   where training stands; replaced as it goes on

@@ -79,10 +79,12 @@ std::string describe_machine(Context& context, bool automatic) {
 TrainingImages load_training_images(const TrainConfig& config) {
   const std::filesystem::path directory = find_data_directory(config.dataset, config.data);
   TrainingImages images;
-  images.data = directory.parent_path().string();
+  images.data = data_option(config.dataset, directory);
   make_absolute(images.data);
-  images.train = load_dataset(config.dataset, directory, Split::train);
-  images.test = load_dataset(config.dataset, directory, Split::test);
+  images.directory = find_data_directory(config.dataset, images.data);
+  const LabelKind labels = parse_label_kind(config.labels, config.dataset);
+  images.train = load_dataset(config.dataset, directory, Split::train, labels);
+  images.test = load_dataset(config.dataset, directory, Split::test, labels);
   if (config.train_limit > 0) images.train = images.train.first(config.train_limit);
   images.shape = Shape{images.train.channels, images.train.height, images.train.width};
   const Shape test_shape{images.test.channels, images.test.height, images.test.width};

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <future>
 #include <string>
 
+#include "data/content.h"
 #include "data/image_dataset.h"
 #include "data/normalization.h"
 #include "engine/context.h"
@@ -47,8 +49,10 @@ std::string describe_machine(Context& context, bool automatic);
 struct TrainingImages {
   ImageDataset train, test;
   Normalization normalization;
-  Shape shape;       // of one image, [C, H, W]
-  std::string data;  // the folder that holds the data set's folder
+  Shape shape;                                // of one image, [C, H, W]
+  std::string data;                           // what --data has to be to find them
+  std::filesystem::path directory;            // where they lie
+  std::shared_future<ContentReport> content;  // what the files are; where ImageCache loaded them
 };
 
 // Both splits of config.dataset, the first train_limit of the training images. IoError, DataError;

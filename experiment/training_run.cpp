@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <future>
 #include <limits>
 #include <numeric>
 #include <vector>
 
+#include "data/content.h"
 #include "data/registry.h"
 #include "data/resident_dataset.h"
 #include "engine/in_quotes.h"
@@ -114,6 +116,7 @@ class TrainingRun::Impl {
     cut_logs();
     directory_.write_config(config());
     ConfigJson record = environment(*context_);
+    record["data"] = describe_data();
     for (const Tape::Choice& choice : parts_->loop.choices())
       record["algorithms"][choice.node] = choice.algorithm;
     directory_.record_environment(record, static_cast<std::int64_t>(position_.counter.step));
@@ -155,9 +158,10 @@ class TrainingRun::Impl {
   }
 
   void build(const TrainingImages& images) {
+    content_ = images.content;
     settings_.set_data(images.data);
     notice(images.train.name + ": " + std::to_string(images.train.count) + " training and " +
-           std::to_string(images.test.count) + " test images from " + images.data + "/" + images.train.name);
+           std::to_string(images.test.count) + " test images from " + images.directory.string());
     parts_ = std::make_unique<Parts>(config(), *context_, images);
     const std::int64_t steps = parts_->loop.steps_per_epoch();
     settings_.set_total_steps(steps);
@@ -167,6 +171,20 @@ class TrainingRun::Impl {
     }
     notice("model " + config().model + " with " + std::to_string(parts_->store.parameter_count()) +
            " parameters, loss " + config().loss + ", " + std::to_string(steps) + " steps an epoch");
+  }
+
+  // What the results were obtained on: official data or something else.
+  ConfigJson describe_data() {
+    const ContentReport content = content_.get();
+    if (content.kind == ContentKind::differs || content.kind == ContentKind::unconfirmed) {
+      notice("these are not the official files of " + config().dataset + ": " + content.summary +
+             " (qmse data verify " + config().dataset + " tells where)");
+    }
+    ConfigJson json;
+    json["name"] = config().dataset;
+    if (!content.sha256.empty()) json["sha256"] = content.sha256;
+    json["content"] = content.summary;
+    return json;
   }
 
   void initialize_weights() {
@@ -385,6 +403,7 @@ class TrainingRun::Impl {
   RunDirectory directory_;
   std::unique_ptr<Context> context_;
   std::unique_ptr<Parts> parts_;
+  std::shared_future<ContentReport> content_;
   TrainingPosition position_;
   JsonLines metrics_log_, steps_log_;
   double evaluation_seconds_ = 0;  // of the last epoch, all that were no steps; unknown in the first

@@ -1,0 +1,178 @@
+// qmse data: what data sets there are, whether they are the official ones, what they look like.
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <iostream>
+#include <memory>
+#include <numeric>
+
+#include "apps/commands.h"
+#include "apps/options.h"
+#include "data/contact_sheet.h"
+#include "data/content.h"
+#include "data/registry.h"
+#include "engine/atomic_file.h"
+#include "engine/in_quotes.h"
+#include "kernels/core/error.h"
+#include "kernels/core/shuffle.h"
+
+namespace qmse::app {
+namespace {
+
+constexpr std::int64_t kMostShown = 2000;  // images on a contact sheet
+
+std::string text_of(const CLI::Option* option, const std::string& otherwise) {
+  return option->count() > 0 ? option->as<std::string>() : otherwise;
+}
+
+std::uint64_t number_of(const CLI::Option* option, std::uint64_t low, std::uint64_t high) {
+  const std::string text = option->as<std::string>();
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size() || number < low || number > high) {
+    throw ConfigError(option->get_name() + " must be a whole number from " + std::to_string(low) + " to " +
+                      std::to_string(high) + ", not " + in_quotes(text));
+  }
+  return number;
+}
+
+CLI::Option* add_data_option(CLI::App& command) {
+  return add_text_option(command, "--data", "DIR", "Options",
+                         "folder that holds the data set's folder, as for qmse train");
+}
+
+int list_datasets() {
+  std::printf("%-14s %-16s %-16s %6s %6s  %s\n", "name", "images", "classes", "train", "test", "where");
+  for (const std::string& name : dataset_names()) {
+    const DatasetInfo& info = dataset_info(name);
+    if (info.is_own()) {
+      std::printf("%-14s %-16s %-16s %6s %6s  one's own: --dataset folder --data DIR\n", info.name,
+                  info.images, info.classes, "any", "any");
+      continue;
+    }
+    std::string where;
+    try {
+      where = find_data_directory(name, "").string();
+    } catch (const IoError&) {
+      where = "not found; qmse data fetch " + name + " gets it";
+    }
+    std::printf("%-14s %-16s %-16s %6lld %6lld  %s\n", info.name, info.images, info.classes,
+                static_cast<long long>(info.train), static_cast<long long>(info.test), where.c_str());
+  }
+  return 0;
+}
+
+int verify(const std::string& name, const std::string& data) {
+  const std::filesystem::path directory = find_data_directory(name, data);
+  const ContentReport report = examine_content(name, directory);
+  std::cout << name << " in " << directory.string() << '\n';
+  for (const FileContent& file : report.files) {
+    std::cout << "  " << file.name << "  " << file.bytes << " bytes";
+    if (!file.sha256.empty()) std::cout << "  SHA-256 " << file.sha256;
+    if (report.kind != ContentKind::own)
+      std::cout << "  " << (file.difference.empty() ? "as the official file" : "differs");
+    std::cout << '\n';
+    if (!file.difference.empty()) std::cout << "    " << file.difference << '\n';
+  }
+  if (!report.sha256.empty()) std::cout << "SHA-256 of all: " << report.sha256 << '\n';
+  std::cout << report.summary << '\n';
+  return report.kind == ContentKind::official || report.kind == ContentKind::own ? 0 : 1;
+}
+
+struct Show {
+  CLI::Option *name, *data, *labels, *split, *count, *seed, *out;
+
+  int operator()() const {
+    if (out->count() == 0) throw ConfigError("--out FILE.png is missing: where the picture goes");
+    const std::string dataset = name->as<std::string>(), which = text_of(split, "train");
+    if (which != "train" && which != "test")
+      throw ConfigError("--split must be train or test, not " + in_quotes(which));
+    const ImageDataset images = load_dataset(dataset, find_data_directory(dataset, text_of(data, "")),
+                                             which == "train" ? Split::train : Split::test,
+                                             parse_label_kind(text_of(labels, "fine"), dataset));
+    const std::int64_t wanted =
+        count->count() > 0 ? static_cast<std::int64_t>(number_of(count, 1, kMostShown)) : 64;
+    std::vector<std::uint32_t> order(static_cast<std::size_t>(images.count));
+    if (seed->count() > 0) {
+      shuffled_order(number_of(seed, 0, ~std::uint64_t{0}), 0, images.count, order.data());
+    } else {
+      std::iota(order.begin(), order.end(), 0u);
+    }
+    const std::vector<std::int64_t> chosen(order.begin(), order.begin() + std::min(wanted, images.count));
+    const std::string file = out->as<std::string>();
+    write_file_atomically(file, encode_png(contact_sheet(images, chosen)));
+    std::cout << chosen.size() << " of " << images.count << " images in " << file << '\n';
+    return 0;
+  }
+};
+
+CLI::Option* add_name(CLI::App& command) {
+  return command.add_option("NAME")
+      ->description("the data set; qmse data list shows them")
+      ->type_name("")
+      ->expected(1);
+}
+
+std::function<int()> with_name(const CLI::Option* name, std::function<int()> action) {
+  return [name, action = std::move(action)] {
+    if (name->count() == 0) throw ConfigError("which data set? qmse data list shows them");
+    return action();
+  };
+}
+
+}  // namespace
+
+Command add_data(CLI::App& program) {
+  CLI::App* parser = program.add_subcommand("data", "List, check, show and fetch data sets");
+  std::vector<Command> commands;
+  commands.push_back(
+      {parser->add_subcommand("list", "What data sets there are, and where they lie"), list_datasets});
+
+  CLI::App* verifier = parser->add_subcommand(
+      "verify", "Say whether a data set is the official one, and if not, where it differs");
+  const CLI::Option* verified = add_name(*verifier);
+  const CLI::Option* verified_data = add_data_option(*verifier);
+  verifier->footer("Exit code 0: official (or one's own folder, whose SHA-256 is printed), 1: it differs.");
+  commands.push_back({verifier, with_name(verified, [=] {
+                        return verify(verified->as<std::string>(), text_of(verified_data, ""));
+                      })});
+
+  CLI::App* show = parser->add_subcommand("show", "Draw images with their labels into a PNG file");
+  Show shown{};
+  shown.name = add_name(*show);
+  shown.data = add_data_option(*show);
+  shown.labels =
+      add_text_option(*show, "--labels", "fine|coarse", "Options", "cifar100: which labels [fine]");
+  shown.split = add_text_option(*show, "--split", "train|test", "Options", "which images [train]");
+  shown.count = add_text_option(*show, "--count", "N", "Options", "how many images [64]");
+  shown.seed = add_text_option(*show, "--seed", "N", "Options",
+                               "choose them at random by this seed; without it the first ones");
+  shown.out = add_text_option(*show, "--out", "FILE.png", "Options", "where the picture goes");
+  commands.push_back({show, with_name(shown.name, shown)});
+
+  commands.push_back(add_data_fetch(*parser));
+
+  const std::string example =
+      "Example\n  qmse data fetch cifar10\n  qmse data show cifar10 --count 40 --seed 1 --out cifar10.png";
+  parser->footer(example);
+  for (const Command& command : commands) {
+    command.parser->allow_extras();
+    if (command.parser->get_footer() == program.get_footer()) command.parser->footer("");
+  }
+  return {parser, [parser, commands] {
+            std::string choice;
+            for (const Command& command : commands) {
+              if (command.parser->parsed()) {
+                check_command_line(*command.parser);
+                return command.action();
+              }
+              choice += (choice.empty()                 ? ""
+                         : &command == &commands.back() ? " or "
+                                                        : ", ") +
+                        command.parser->get_name();
+            }
+            throw ConfigError("which one? qmse data " + choice + "; see qmse data --help");
+          }};
+}
+
+}  // namespace qmse::app

@@ -1,0 +1,95 @@
+#include <unistd.h>
+
+#include <cstdio>
+#include <iostream>
+
+#include "apps/commands.h"
+#include "apps/options.h"
+#include "apps/stop_signal.h"
+#include "data/fetch.h"
+#include "data/registry.h"
+#include "kernels/core/error.h"
+
+namespace qmse::app {
+namespace {
+
+// On a terminal how much has arrived; the files' addresses everywhere.
+class FetchDisplay {
+ public:
+  void start(const std::string& url) {
+    clear();
+    std::printf("%s\n", url.c_str());
+    std::fflush(stdout);
+  }
+  void progress(std::uint64_t done, std::uint64_t total) {
+    if (!terminal_) return;
+    constexpr double kMega = 1e6;
+    std::printf("\r\033[K  %.1f", static_cast<double>(done) / kMega);
+    if (total > 0) std::printf(" of %.1f", static_cast<double>(total) / kMega);
+    std::printf(" MB");
+    std::fflush(stdout);
+    shown_ = true;
+  }
+  void clear() {
+    if (shown_) std::printf("\r\033[K");
+    std::fflush(stdout);
+    shown_ = false;
+  }
+
+ private:
+  bool terminal_ = ::isatty(STDOUT_FILENO) == 1;
+  bool shown_ = false;
+};
+
+int fetch(const std::string& name, const std::string& mirror, const std::string& out) {
+  FetchPlan plan = fetch_plan(name);
+  if (!mirror.empty()) plan.mirror = mirror;
+  const DataPlaces places = data_places_from_environment();
+  const std::string folder = !out.empty() ? out : !places.variable.empty() ? places.variable : places.cache;
+  if (folder.empty()) throw ConfigError("there is no home folder to fetch into: name a folder with --out");
+  FetchDisplay display;
+  DownloadOptions options;
+  options.progress = [&](std::uint64_t done, std::uint64_t total) { display.progress(done, total); };
+  options.stop = [] { return stop_signal() != 0; };
+  catch_stop_signals();
+  try {
+    const std::filesystem::path directory =
+        fetch_dataset(plan, folder, options, {[&](const std::string& url) { display.start(url); }});
+    display.clear();
+    std::cout << name << " is in " << directory.string() << ", official by SHA-256\n";
+    return 0;
+  } catch (const Error&) {
+    display.clear();
+    if (stop_signal() == 0) throw;
+  }
+  std::cout << "stopped; the same command goes on from here\n";
+  return 128 + stop_signal();
+}
+
+}  // namespace
+
+Command add_data_fetch(CLI::App& data) {
+  CLI::App* parser =
+      data.add_subcommand("fetch", "Download a data set, check it, and put it where qmse looks");
+  const CLI::Option* name = parser->add_option("NAME")
+                                ->description("the data set; qmse data list shows them")
+                                ->type_name("")
+                                ->expected(1);
+  const CLI::Option* mirror =
+      add_text_option(*parser, "--mirror", "URL", "Options",
+                      "where the files lie instead of the usual place; their names are added to it");
+  const CLI::Option* out = add_text_option(
+      *parser, "--out", "DIR", "Options",
+      "folder that gets the data set's folder [QMSE_DATA where it is set, else ~/.cache/qmse]");
+  parser->footer(
+      "Nothing appears under its name before its SHA-256 is that of the official data set. An interrupted "
+      "download\n"
+      "goes on where it was. Proxies are taken from http_proxy, https_proxy and no_proxy.");
+  return {parser, [=] {
+            if (name->count() == 0) throw ConfigError("which data set? qmse data list shows them");
+            return fetch(name->as<std::string>(), mirror->count() > 0 ? mirror->as<std::string>() : "",
+                         out->count() > 0 ? out->as<std::string>() : "");
+          }};
+}
+
+}  // namespace qmse::app

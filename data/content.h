@@ -1,0 +1,49 @@
+// Whether the files of a data set are the official ones, and where they differ.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/known_content.h"
+
+namespace qmse {
+
+// One file, uncompressed.
+struct FileContent {
+  std::string name;
+  std::uint64_t bytes = 0;
+  std::string sha256;       // empty in builds without OpenSSL
+  std::string difference;   // "" where nothing differs from the official file
+  bool known_copy = false;  // the difference is that of the known copy
+};
+
+enum class ContentKind {
+  official,
+  differs,      // from the official data set
+  unconfirmed,  // agrees as far as a build without OpenSSL can tell, which is not in every image
+  own,          // nothing to compare with
+};
+
+struct ContentReport {
+  ContentKind kind = ContentKind::own;
+  std::string sha256;   // of the lines that `sha256sum FILES` prints for `files`; empty without OpenSSL
+  std::string summary;  // "official", "differs: 103 images are ...": one line
+  std::vector<FileContent> files;
+};
+
+// Reads the files of data set `name` in `directory`: the official ones by name, of "folder" all images. A
+// file may be compressed (.gz): what counts is its content. Errors as the readers' for files that are missing
+// or damaged. With SHA-256 a file is official or not; where it differs, CRC-32s of its records say which
+// ones, a hundred together.
+ContentReport examine_content(std::string_view name, const std::filesystem::path& directory);
+
+// The same by what is known of a set.
+ContentReport examine_content(const KnownSet& set, const std::filesystem::path& directory);
+
+// The same for files of which nothing is known, in this order: paths below `directory`, as they are.
+ContentReport examine_files(const std::filesystem::path& directory, const std::vector<std::string>& files);
+
+}  // namespace qmse

@@ -1,0 +1,164 @@
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <system_error>
+
+#include "data/archive.h"
+#include "data/content.h"
+#include "data/fetch.h"
+#include "engine/in_quotes.h"
+#include "kernels/core/error.h"
+
+namespace qmse {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A folder of which this process alone makes use: a lock on itself.
+class Staging {
+ public:
+  explicit Staging(fs::path path) : path_(std::move(path)) {
+    std::error_code error;
+    fs::create_directories(path_, error);
+    if (error)
+      throw IoError("cannot make the folder " + in_quotes(path_) + ": " + error.message() +
+                    "; check the path");
+    descriptor_ = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor_ < 0)
+      throw IoError("cannot open the folder " + in_quotes(path_) + "; check the permissions");
+    if (::flock(descriptor_, LOCK_EX | LOCK_NB) == 0) return;
+    ::close(descriptor_);
+    throw IoError("another qmse is fetching into " + in_quotes(path_) + "; wait for it or stop it");
+  }
+  // Goes where nothing has arrived in it.
+  ~Staging() {
+    std::error_code ignored;
+    fs::directory_iterator entry(path_, ignored);
+    for (; !ignored && entry != fs::directory_iterator(); entry.increment(ignored)) {
+      std::error_code kept;
+      if (fs::is_empty(entry->path(), kept)) fs::remove(entry->path(), kept);
+    }
+    fs::remove(path_, ignored);
+    ::close(descriptor_);
+  }
+  Staging(const Staging&) = delete;
+  Staging& operator=(const Staging&) = delete;
+
+  fs::path part(const std::string& name) const { return path_ / (name + ".part"); }
+  fs::path unpacked() const { return path_ / "unpacked"; }
+
+  void remove_parts() const {
+    std::error_code ignored;
+    fs::directory_iterator entry(path_, ignored);
+    for (; !ignored && entry != fs::directory_iterator(); entry.increment(ignored)) {
+      std::error_code kept;
+      fs::remove_all(entry->path(), kept);
+    }
+  }
+  void remove() const {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+
+ private:
+  fs::path path_;
+  int descriptor_ = -1;
+};
+
+void move(const fs::path& from, const fs::path& to) {
+  std::error_code error;
+  fs::rename(from, to, error);
+  if (error)
+    throw IoError("cannot rename " + in_quotes(from) + " to " + in_quotes(to) + ": " + error.message());
+}
+
+// Durable as far as the file system goes: some have no sync for folders.
+void sync_folder(const fs::path& path) {
+  const int folder = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder < 0) return;
+  ::fsync(folder);
+  ::close(folder);
+}
+
+// Everything of the plan into staging.unpacked(). `resumed` becomes true where bytes of an earlier call are
+// used.
+void download_all(const FetchPlan& plan, const Staging& staging, const DownloadOptions& options,
+                  const FetchEvents& events, bool& resumed) {
+  const auto get = [&](const std::string& name) {
+    const std::string url = plan.mirror + (plan.mirror.ends_with('/') ? "" : "/") + name;
+    if (events.start) events.start(url);
+    resumed = download(url, staging.part(name), options).resumed || resumed;
+  };
+  std::error_code ignored;
+  fs::create_directory(staging.unpacked(), ignored);
+  if (!plan.archive.empty()) {
+    get(plan.archive);
+    std::vector<std::string> names;
+    std::uint64_t largest = 1 << 16;
+    for (const KnownFile& file : plan.set->files) {
+      names.push_back(plan.folder + "/" + file.name);
+      largest = std::max(largest, file.bytes);
+    }
+    for (const std::string& text : plan.texts) names.push_back(plan.folder + "/" + text);
+    unpack_tar(staging.part(plan.archive), names, largest, staging.unpacked());
+    return;
+  }
+  for (const KnownFile& file : plan.set->files) {
+    const std::string name = std::string(file.name) + ".gz";
+    if (fs::exists(staging.unpacked() / name, ignored)) {
+      resumed = true;
+      continue;
+    }
+    get(name);
+    move(staging.part(name), staging.unpacked() / name);
+  }
+}
+
+}  // namespace
+
+fs::path fetch_dataset(const FetchPlan& plan, const fs::path& out, const DownloadOptions& options,
+                       const FetchEvents& events) {
+  const fs::path target = out / plan.folder;
+  std::error_code ignored;
+  if (fs::exists(target, ignored)) {
+    std::string cause;
+    try {
+      const ContentReport report = examine_content(*plan.set, target);
+      if (report.kind == ContentKind::official) return target;
+      cause = report.summary;
+    } catch (const Error& error) {
+      cause = error.what();
+    }
+    throw ConfigError(in_quotes(target) + " is there already and is not the official data set (" + cause +
+                      "); move it away or choose another --out");
+  }
+  const Staging staging(out / (".fetch-" + plan.folder));
+  for (bool first = true;; first = false) {
+    bool resumed = false;
+    std::string wrong;
+    try {
+      download_all(plan, staging, options, events, resumed);
+      const ContentReport report = examine_content(*plan.set, staging.unpacked());
+      if (report.kind == ContentKind::official) break;
+      wrong = report.summary;
+    } catch (const DataError& error) {  // a damaged archive or compressed file
+      wrong = error.what();
+    }
+    staging.remove_parts();
+    // What an earlier call left may have been of another file; a whole one from the mirror is tried once.
+    if (first && resumed) continue;
+    staging.remove();
+    throw DataError("what " + in_quotes(plan.mirror) + " gives is not the official data set (" + wrong +
+                    "); nothing was kept; name another mirror with --mirror");
+  }
+  sync_folder(staging.unpacked());
+  move(staging.unpacked(), target);
+  sync_folder(out);
+  staging.remove();
+  return target;
+}
+
+}  // namespace qmse

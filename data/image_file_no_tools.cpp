@@ -1,0 +1,16 @@
+#include "data/image_file.h"
+#include "engine/in_quotes.h"
+#include "kernels/core/error.h"
+
+namespace qmse {
+
+Picture decode_png(std::string_view, const std::filesystem::path& path) {
+  throw ConfigError("cannot read " + in_quotes(path) +
+                    ": this qmse was built without libpng (QMSE_DATA_TOOLS=OFF); convert it to PPM or PGM");
+}
+
+std::string encode_png(const Picture&) {
+  throw ConfigError("cannot write PNG files: this qmse was built without libpng (QMSE_DATA_TOOLS=OFF)");
+}
+
+}  // namespace qmse

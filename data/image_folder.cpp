@@ -1,0 +1,202 @@
+#include "data/image_folder.h"
+
+#include <algorithm>
+#include <map>
+#include <new>
+
+#include "data/idx.h"
+#include "data/image_file.h"
+#include "engine/in_quotes.h"
+#include "kernels/core/error.h"
+
+namespace qmse {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::uint64_t kMostBytes = std::uint64_t{4} << 30;  // of pixels
+constexpr const char* kIdxStems[] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte",
+                                     "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"};
+
+// The entries of a folder but those whose names begin with a dot, sorted by the bytes of their names.
+std::vector<fs::path> entries(const fs::path& folder) {
+  std::vector<fs::path> all;
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    if (!entry->path().filename().native().starts_with('.')) all.push_back(entry->path());
+  }
+  if (error) throw IoError("cannot list " + in_quotes(folder) + ": " + error.message() + "; check the path");
+  std::sort(all.begin(), all.end(),
+            [](const fs::path& a, const fs::path& b) { return a.native() < b.native(); });
+  return all;
+}
+
+std::string lower(std::string text) {
+  for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return text;
+}
+
+bool is_picture(const fs::path& path) {
+  const std::string extension = lower(path.extension().string());
+  return extension == ".png" || extension == ".ppm" || extension == ".pgm";
+}
+
+fs::path idx_file(const fs::path& directory, const char* stem) {
+  std::error_code ignored;
+  const fs::path plain = directory / stem;
+  return fs::exists(plain, ignored) ? plain : directory / (std::string(stem) + ".gz");
+}
+
+bool holds_idx_files(const fs::path& directory) {
+  std::error_code ignored;
+  return std::any_of(std::begin(kIdxStems), std::end(kIdxStems),
+                     [&](const char* stem) { return fs::exists(idx_file(directory, stem), ignored); });
+}
+
+// One class: its folder and its pictures.
+struct Class {
+  std::string name;
+  std::vector<fs::path> files;
+};
+
+std::vector<Class> find_classes(const fs::path& folder) {
+  std::error_code ignored;
+  if (!fs::is_directory(folder, ignored)) {
+    throw IoError(
+        "there is no folder " + in_quotes(folder) +
+        "; a data set of one's own has train/ and test/ with a folder for each class, or four IDX files");
+  }
+  std::vector<Class> classes;
+  std::map<std::string, std::string> seen;  // in lower case
+  for (const fs::path& entry : entries(folder)) {
+    if (!fs::is_directory(entry, ignored)) {
+      throw DataError(in_quotes(entry) + " lies beside the class folders; move it into one of them or away");
+    }
+    const std::string name = entry.filename().string();
+    const auto [other, is_new] = seen.emplace(lower(name), name);
+    if (!is_new) {
+      throw DataError("the class names " + in_quotes(other->second) + " and " + in_quotes(name) + " in " +
+                      in_quotes(folder) + " differ in case only; rename one or put them together");
+    }
+    Class found{name, entries(entry)};
+    for (const fs::path& file : found.files) {
+      if (is_picture(file)) continue;
+      throw DataError(in_quotes(file) + " is no PNG, PPM or PGM file; convert it or move it away");
+    }
+    if (found.files.empty()) {
+      throw DataError("the class folder " + in_quotes(entry) +
+                      " is empty; add images to it or remove the class");
+    }
+    classes.push_back(std::move(found));
+  }
+  if (classes.empty()) throw DataError(in_quotes(folder) + " has no class folders; make one for each class");
+  return classes;
+}
+
+// Both splits must know the same classes, whichever is asked for.
+void check_agreement(const fs::path& directory, const std::vector<Class>& train,
+                     const std::vector<Class>& test) {
+  const auto check = [&](const std::vector<Class>& some, const std::vector<Class>& others,
+                         const char* lacking) {
+    for (const Class& each : some) {
+      if (std::any_of(others.begin(), others.end(), [&](const Class& o) { return o.name == each.name; }))
+        continue;
+      throw DataError(in_quotes(directory / lacking) + " has no folder for the class " +
+                      in_quotes(each.name) + "; train/ and test/ must have the same classes");
+    }
+  };
+  check(train, test, "test");
+  check(test, train, "train");
+}
+
+void append(const Picture& picture, ImageDataset& set) {
+  const auto channels = static_cast<std::size_t>(picture.channels);
+  for (std::size_t c = 0; c < channels; ++c) {
+    for (std::size_t i = c; i < picture.pixels.size(); i += channels) set.images.push_back(picture.pixels[i]);
+  }
+}
+
+std::string size_text(std::int64_t width, std::int64_t height, std::int64_t channels) {
+  return std::to_string(width) + " x " + std::to_string(height) + (channels == 1 ? ", grey" : ", colour");
+}
+
+ImageDataset read_classes(const fs::path& directory, Split split) {
+  const std::vector<Class> train = find_classes(directory / "train");
+  const std::vector<Class> test = find_classes(directory / "test");
+  check_agreement(directory, train, test);
+  const std::vector<Class>& classes = split == Split::train ? train : test;
+  ImageDataset set;
+  set.name = "folder";
+  set.split = split;
+  std::size_t most = 0, total = 0;
+  for (const Class& each : classes) {
+    set.class_names.push_back(each.name);
+    most = std::max(most, each.files.size());
+    total += each.files.size();
+  }
+  fs::path first;
+  for (std::size_t i = 0; i < most; ++i) {
+    for (std::size_t label = 0; label < classes.size(); ++label) {
+      if (i >= classes[label].files.size()) continue;
+      const fs::path& file = classes[label].files[i];
+      const Picture picture = read_picture(file);
+      if (set.count == 0) {
+        first = file;
+        set.channels = picture.channels;
+        set.height = picture.height;
+        set.width = picture.width;
+        if (picture.pixels.size() > kMostBytes / total) {
+          throw DataError("the " + std::to_string(total) + " images of " + in_quotes(directory) +
+                          " are more than 4 GiB; make them smaller");
+        }
+        set.images.reserve(picture.pixels.size() * total);
+      }
+      if (picture.channels != set.channels || picture.height != set.height || picture.width != set.width) {
+        throw DataError(in_quotes(file) + " is " +
+                        size_text(picture.width, picture.height, picture.channels) + ", but " +
+                        in_quotes(first) + " is " + size_text(set.width, set.height, set.channels) +
+                        "; give all images one size and one number of channels");
+      }
+      append(picture, set);
+      set.labels.push_back(static_cast<std::int32_t>(label));
+      ++set.count;
+    }
+  }
+  return set;
+}
+
+ImageDataset read_idx(const fs::path& directory, Split split) {
+  IdxFile labels(idx_file(directory, kIdxStems[1]), 1);
+  const std::vector<std::uint8_t> bytes = labels.read();
+  const int largest = *std::max_element(bytes.begin(), bytes.end());
+  std::vector<std::string> names;
+  for (int label = 0; label <= largest; ++label) names.push_back(std::to_string(label));
+  return read_idx_dataset(directory, split, "folder", names);
+}
+
+}  // namespace
+
+ImageDataset read_image_folder(const fs::path& directory, Split split) {
+  try {
+    return holds_idx_files(directory) ? read_idx(directory, split) : read_classes(directory, split);
+  } catch (const std::bad_alloc&) {
+    throw OutOfMemory("no memory for the images of " + in_quotes(directory));
+  }
+}
+
+std::vector<std::string> image_folder_files(const fs::path& directory) {
+  std::vector<std::string> files;
+  if (holds_idx_files(directory)) {
+    for (const char* stem : kIdxStems) files.push_back(idx_file(directory, stem).filename().string());
+  } else {
+    for (const char* split : {"train", "test"}) {
+      for (const Class& each : find_classes(directory / split)) {
+        for (const fs::path& file : each.files) files.push_back(file.lexically_relative(directory).string());
+      }
+    }
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+}  // namespace qmse

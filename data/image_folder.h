@@ -1,0 +1,27 @@
+// A data set of one's own: a folder in one of two layouts.
+//
+//   DIR/train/CLASS/*.png  DIR/test/CLASS/*.png    a picture an image (also .ppm, .pgm), a folder a class
+//   DIR/train-images-idx3-ubyte ...                four IDX files as those of MNIST (idx.h), any number of
+//   classes
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "data/image_dataset.h"
+
+namespace qmse {
+
+// Reads one split. With class folders the classes are the folders' names, sorted by their bytes, the same in
+// both splits; the images are in a fixed order, the first file (by name) of each class, then the second of
+// each, and so on, so that the first N have all classes. All must have one size and either one channel or
+// three. With IDX files the classes are 0 to the largest label of the training set. Names that begin with a
+// dot are left alone; any other file that is no picture is an error, as is an empty class or two classes
+// whose names differ in case only. DataError, IoError.
+ImageDataset read_image_folder(const std::filesystem::path& directory, Split split);
+
+// The files that read_image_folder() takes for both splits, sorted: paths below `directory`.
+std::vector<std::string> image_folder_files(const std::filesystem::path& directory);
+
+}  // namespace qmse

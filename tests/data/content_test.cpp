@@ -1,0 +1,203 @@
+#include "data/content.h"
+
+#include <zlib.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <iostream>
+
+#include "data/registry.h"
+#include "data/sha256.h"
+#include "kernels/core/error.h"
+#include "tests/data/tiny_idx.h"
+#include "tests/support/catch.h"
+#include "tests/support/error_message.h"
+
+namespace qmse {
+namespace {
+
+using test::missing;
+using test::TempDirectory;
+using test::write_bytes;
+
+// One file of a header of 4 bytes and 25 records of 3, the last block of ten being short; records 7 and 21
+// are not checked but for their first byte.
+struct TinySet {
+  TinySet() {
+    for (int i = 0; i < 4 + 75; ++i) bytes += static_cast<char>(i * 37);
+    for (int first = 0; first < 25; first += 10) {
+      uLong crc = crc32(0, nullptr, 0);
+      for (int i = first; i < std::min(first + 10, 25); ++i) {
+        crc = crc32(crc, reinterpret_cast<const Bytef*>(bytes.data()) + 4 + 3 * i, i == 7 || i == 21 ? 1 : 3);
+      }
+      char digits[9];
+      std::snprintf(digits, sizeof(digits), "%08lx", crc);
+      checks += digits;
+    }
+    copy = bytes;
+    copy[4 + 3 * 7 + 1] ^= 1;
+    copy[4 + 3 * 21 + 2] ^= 1;
+    uLong left_out = crc32(0, nullptr, 0);
+    for (const int i : {7, 21})
+      left_out = crc32(left_out, reinterpret_cast<const Bytef*>(copy.data()) + 4 + 3 * i + 1, 2);
+    char digits[9];
+    std::snprintf(digits, sizeof(digits), "%08lx", left_out);
+    copy_check = digits;
+    if (kHaveSha256) {
+      official_sha = sha256(bytes);
+      copy_sha = sha256(copy);
+    }
+  }
+
+  ContentReport examine(const std::string& content, bool with_unchecked = true) const {
+    const TempDirectory folder;
+    write_bytes(folder / "batch", content);
+    const std::uint16_t unchecked[] = {7, 21};
+    KnownFile file{"batch",          official_sha.c_str(), 79, 4, 3, 10, checks.c_str(), unchecked,
+                   copy_sha.c_str(), copy_check.c_str()};
+    if (!with_unchecked) file.unchecked = {};
+    const KnownFile files[] = {file};
+    return examine_content(KnownSet{"tiny", files, "blurred images"}, folder.path());
+  }
+
+  std::string bytes, copy, checks, copy_check, official_sha, copy_sha;
+};
+
+TEST_CASE("content: SHA-256 has the published values") {
+  if (!kHaveSha256) {
+    std::cout << "[skipped: this build has no OpenSSL]\n";
+    return;
+  }
+  CHECK(sha256("") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  CHECK(sha256("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  Sha256 pieces;
+  pieces.update("a", 1);
+  pieces.update("bc", 2);
+  CHECK(pieces.finish() == sha256("abc"));
+}
+
+TEST_CASE("content: the official file is recognised, compressed too") {
+  const TinySet tiny;
+  for (const std::string& content : {tiny.bytes, test::gzip(tiny.bytes)}) {
+    const ContentReport report = tiny.examine(content);
+    CHECK(report.files.at(0).difference == "");
+    CHECK(report.files.at(0).bytes == 79);
+    if (kHaveSha256) {
+      CHECK(report.kind == ContentKind::official);
+      CHECK(report.summary == "official");
+      CHECK(report.sha256 == sha256(tiny.official_sha + "  batch\n"));
+    } else {
+      CHECK(report.kind == ContentKind::unconfirmed);
+      CHECK(missing(report.summary, {"2 images were not compared"}) == "");
+    }
+  }
+}
+
+TEST_CASE("content: the known copy is told with its records") {
+  const TinySet tiny;
+  const ContentReport report = tiny.examine(tiny.copy);
+  CHECK(report.kind == ContentKind::differs);
+  CHECK(report.summary == "differs: 2 records hold blurred images, all else is official");
+  CHECK(report.files.at(0).difference == "records 7, 21 hold blurred images");
+  std::string more = tiny.copy;
+  more[4 + 3 * 12] ^= 1;
+  const ContentReport damaged = tiny.examine(more);
+  CHECK(damaged.summary == "differs in batch");
+  CHECK(damaged.files.at(0).difference == "somewhere in records 10-19; records 7, 21 hold blurred images");
+}
+
+TEST_CASE("content: where a file differs is told by blocks") {
+  const TinySet tiny;
+  const auto difference = [&](std::initializer_list<std::size_t> places, bool with_unchecked = true) {
+    std::string damaged = tiny.bytes;
+    for (const std::size_t at : places) damaged[at] ^= 4;
+    const ContentReport report = tiny.examine(damaged, with_unchecked);
+    CHECK(report.kind == ContentKind::differs);
+    CHECK(report.summary == "differs in batch");
+    return report.files.at(0).difference;
+  };
+  CHECK(difference({4 + 3 * 22}, false).find("not compared") == std::string::npos);
+  CHECK(missing(difference({4 + 3 * 12}), {"somewhere in records 10-19;", "not compared: records 7, 21"}) ==
+        "");
+  CHECK(missing(difference({4, 4 + 3 * 24 + 2}), {"records 0-9, 20-24;"}) == "");
+  CHECK(missing(difference({4 + 3 * 9, 4 + 3 * 10, 4 + 3 * 20}), {"records 0-24;"}) == "");
+  CHECK(missing(difference({4 + 3 * 7}), {"records 0-9;"}) == "");  // its label
+  if (!kHaveSha256) return;
+  CHECK(difference({4 + 3 * 7 + 1}) == "in one or more of records 7, 21");
+}
+
+TEST_CASE("content: a file of another length differs from where it ends") {
+  const TinySet tiny;
+  const ContentReport cut = tiny.examine(tiny.bytes.substr(0, 4 + 3 * 12 + 1));
+  CHECK(cut.kind == ContentKind::differs);
+  CHECK(missing(cut.files.at(0).difference, {"41 bytes where the official file has 79", "records 10-24"}) ==
+        "");
+  const ContentReport longer = tiny.examine(tiny.bytes + "x");
+  CHECK(missing(longer.files.at(0).difference, {"80 bytes where the official file has 79"}) == "");
+  CHECK(longer.files.at(0).difference.find("somewhere") == std::string::npos);
+  CHECK(tiny.examine("").kind == ContentKind::differs);
+}
+
+TEST_CASE("content: missing files and damaged compression are errors") {
+  const TempDirectory empty;
+  CHECK(missing(test::message_of<IoError>([&] { examine_content("mnist", empty.path()); }),
+                {"train-images-idx3-ubyte"}) == "");
+  const TinySet tiny;
+  const std::string damaged = test::gzip(tiny.bytes);
+  CHECK_THROWS_AS(tiny.examine(damaged.substr(0, damaged.size() - 3)), DataError);
+}
+
+TEST_CASE("content: every known set has checks for all of its records") {
+  for (const std::string& name : dataset_names()) {
+    const KnownSet* set = find_known_set(name);
+    if (dataset_info(name).is_own()) {
+      CHECK(set == nullptr);
+      continue;
+    }
+    REQUIRE(set != nullptr);
+    for (const KnownFile& file : set->files) {
+      CAPTURE(file.name);
+      CHECK(std::string(file.sha256).size() == 64);
+      CHECK((file.bytes - file.header) % file.record == 0);
+      const std::uint64_t records = (file.bytes - file.header) / file.record;
+      CHECK(std::string(file.checks).size() == 8 * ((records + file.block - 1) / file.block));
+      CHECK(std::is_sorted(file.unchecked.begin(), file.unchecked.end()));
+    }
+  }
+}
+
+// The data at hand are either official or the known copy, and the CRC-32s agree with the SHA-256.
+TEST_CASE("content: the data sets in QMSE_DATA and of Debian are recognised") {
+  for (const std::string& name : dataset_names()) {
+    if (dataset_info(name).is_own()) continue;
+    std::filesystem::path folder;
+    try {
+      folder = find_data_directory(name, name == "fashion-mnist" ? "/usr/share/datasets" : "");
+    } catch (const IoError&) {
+      std::cout << "[skipped: " << name << " is not there]\n";
+      continue;
+    }
+    CAPTURE(name);
+    const ContentReport report = examine_content(name, folder);
+    CAPTURE(report.summary);
+    const bool copy = name == "cifar10" && report.kind == ContentKind::differs;
+    if (copy) {
+      CHECK(report.summary == "differs: 103 records hold re-encoded JPEG images, all else is official");
+    } else {
+      CHECK((report.kind == ContentKind::official || report.kind == ContentKind::unconfirmed));
+    }
+    KnownSet by_crc = *find_known_set(name);
+    std::vector<KnownFile> files(by_crc.files.begin(), by_crc.files.end());
+    for (KnownFile& file : files) {
+      file.sha256 = "";
+      file.copy_sha256 = nullptr;
+    }
+    by_crc.files = files;
+    for (const FileContent& file : examine_content(by_crc, folder).files) {
+      CHECK(file.difference.find("somewhere") == std::string::npos);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace qmse

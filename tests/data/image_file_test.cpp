@@ -1,0 +1,215 @@
+#include "data/image_file.h"
+
+#include <zlib.h>
+
+#include <iostream>
+#include <random>
+
+#include "data/contact_sheet.h"
+#include "data/font_6x10.h"
+#include "kernels/core/build_config.h"
+#include "kernels/core/error.h"
+#include "tests/data/largest_allocation.h"
+#include "tests/data/pictures.h"
+#include "tests/support/catch.h"
+#include "tests/support/error_message.h"
+#include "tests/support/mutation.h"
+
+namespace qmse {
+namespace {
+
+using test::message_of;
+using test::missing;
+using test::picture;
+using test::pnm_bytes;
+using test::TempDirectory;
+using test::write_bytes;
+
+void check_same(const Picture& a, const Picture& b) {
+  CHECK(a.channels == b.channels);
+  CHECK(a.width == b.width);
+  CHECK(a.height == b.height);
+  CHECK(a.pixels == b.pixels);
+}
+
+// A PNG file by hand: signature and chunks, with any header.
+std::string png_chunk(const std::string& name, const std::string& data) {
+  const auto big_endian = [](std::uint32_t value) {
+    return std::string{static_cast<char>(value >> 24), static_cast<char>(value >> 16),
+                       static_cast<char>(value >> 8), static_cast<char>(value)};
+  };
+  const std::string body = name + data;
+  return big_endian(static_cast<std::uint32_t>(data.size())) + body +
+         big_endian(static_cast<std::uint32_t>(
+             crc32(0, reinterpret_cast<const Bytef*>(body.data()), static_cast<uInt>(body.size()))));
+}
+std::string png_bytes(std::uint8_t width, std::uint8_t height, std::uint8_t bits, std::uint8_t type,
+                      const std::string& rows, const std::string& before_data = "") {
+  uLongf size = compressBound(rows.size());
+  std::string data(size, '\0');
+  compress(reinterpret_cast<Bytef*>(data.data()), &size, reinterpret_cast<const Bytef*>(rows.data()),
+           rows.size());
+  data.resize(size);
+  return "\x89PNG\r\n\x1a\n" +
+         png_chunk("IHDR", std::string{0, 0, 0, static_cast<char>(width), 0, 0, 0, static_cast<char>(height),
+                                       static_cast<char>(bits), static_cast<char>(type), 0, 0, 0}) +
+         before_data + png_chunk("IDAT", data) + png_chunk("IEND", "");
+}
+
+bool without_libpng() {
+  if (!QMSE_DATA_TOOLS) std::cout << "[skipped: this build has no libpng]\n";
+  return !QMSE_DATA_TOOLS;
+}
+
+TEST_CASE("image file: PPM and PGM files") {
+  const TempDirectory folder;
+  for (const std::int64_t channels : {1, 3}) {
+    const Picture made = picture(5, 3, channels);
+    write_bytes(folder / "p", pnm_bytes(made));
+    check_same(read_picture(folder / "p"), made);
+  }
+  const auto message = [&](const std::string& bytes) {
+    write_bytes(folder / "broken.ppm", bytes);
+    return message_of<DataError>([&] { read_picture(folder / "broken.ppm"); });
+  };
+  const std::string pixels(12, 'x');
+  CHECK(missing(message("P6 2 2 255\n" + pixels.substr(1)), {"broken.ppm", "12 bytes", "11 follow"}) == "");
+  CHECK(missing(message("P6 2 2 255\n" + pixels + "y"), {"13 follow"}) == "");
+  CHECK(missing(message("P6 2 2 65535\n" + pixels), {"65535", "only 255"}) == "");
+  CHECK(missing(message("P6 0 2 255\n"), {"no pixels"}) == "");
+  CHECK(missing(message("P6 9000 2 255\n"), {"larger than 8192"}) == "");
+  CHECK(missing(message("P6 99999999999999999999 2 255\n"), {"larger than 8192"}) == "");
+  CHECK(missing(message("P6 2"), {"header is damaged"}) == "");
+  CHECK(missing(message("P6 2 2 255"), {"header is damaged"}) == "");
+  CHECK(missing(message("P6 #"), {"header is damaged"}) == "");
+  CHECK(missing(message("P3 1 1 255 1 2 3"), {"plain text", "P6"}) == "");
+  CHECK(missing(message("\xff\xd8\xff\xe0 a JPEG"), {"no PNG, PPM or PGM"}) == "");
+  CHECK(missing(message(""), {"no PNG, PPM or PGM"}) == "");
+}
+
+TEST_CASE("image file: PNG files of every kind that has 8 bits or fewer") {
+  if (without_libpng()) return;
+  const TempDirectory folder;
+  const auto read = [&](const std::string& bytes) {
+    write_bytes(folder / "p.png", bytes);
+    return read_picture(folder / "p.png");
+  };
+  check_same(read(png_bytes(2, 2, 8, 0, std::string("\0\1\2\0\3\4", 6))), Picture{1, 2, 2, {1, 2, 3, 4}});
+  check_same(read(png_bytes(1, 2, 8, 2, std::string("\0\1\2\3\0\4\5\6", 8))),
+             Picture{3, 2, 1, {1, 2, 3, 4, 5, 6}});
+  check_same(read(png_bytes(3, 1, 1, 0, std::string("\0\xa0", 2))), Picture{1, 1, 3, {255, 0, 255}});
+  check_same(read(png_bytes(2, 1, 4, 0, std::string("\0\x1f", 2))), Picture{1, 1, 2, {17, 255}});
+  const std::string palette = png_chunk("PLTE", std::string("\1\2\3\4\5\6", 6));
+  check_same(read(png_bytes(2, 1, 8, 3, std::string("\0\1\0", 3), palette)),
+             Picture{3, 1, 2, {4, 5, 6, 1, 2, 3}});
+  // Row filter 1: the difference to the pixel on the left.
+  check_same(read(png_bytes(3, 1, 8, 0, std::string("\1\5\1\1", 4))), Picture{1, 1, 3, {5, 6, 7}});
+  // A gamma value is not applied: the stored values are what is trained on.
+  check_same(read(png_bytes(2, 1, 8, 0, std::string("\0\1\2", 3),
+                            png_chunk("gAMA", std::string("\0\1\x86\xa0", 4)))),
+             Picture{1, 1, 2, {1, 2}});
+  for (const std::int64_t channels : {1, 3}) {
+    const Picture made = picture(31, 9, channels);
+    check_same(read(encode_png(made)), made);
+  }
+}
+
+TEST_CASE("image file: PNG files that are refused say why") {
+  if (without_libpng()) return;
+  const auto message = [](const std::string& bytes) {
+    return message_of<DataError>([&] { decode_png(bytes, "some/x.png"); });
+  };
+  CHECK(missing(message(png_bytes(1, 1, 16, 0, std::string("\0\1\2", 3))), {"'some/x.png'", "16 bits"}) ==
+        "");
+  CHECK(missing(message(png_bytes(1, 1, 8, 6, std::string("\0\1\2\3\4", 5))), {"transparency"}) == "");
+  CHECK(missing(message(png_bytes(1, 1, 8, 4, std::string("\0\1\2", 3))), {"transparency"}) == "");
+  CHECK(missing(
+            message(png_bytes(1, 1, 8, 0, std::string("\0\1", 2), png_chunk("tRNS", std::string("\0\1", 2)))),
+            {"transparency"}) == "");
+  const std::string good = encode_png(picture(20, 20, 3));
+  for (std::size_t bytes = 4; bytes < good.size(); bytes += 3) {
+    CAPTURE(bytes);
+    CHECK(missing(message(good.substr(0, bytes)), {"'some/x.png'"}) == "");
+  }
+  std::string flipped = good;
+  flipped[good.size() / 2] = static_cast<char>(flipped[good.size() / 2] ^ 1);
+  CHECK(missing(message(flipped), {"'some/x.png'", "IDAT"}) == "");
+  // A small file that announces a large picture gets no memory for it.
+  std::string large = png_bytes(1, 1, 8, 2, std::string("\0\1\2\3", 4));
+  const std::string header = png_chunk("IHDR", std::string("\0\0\x20\0\0\0\x20\0\x08\2\0\0\0", 13));
+  large.replace(8, header.size(), header);
+  test::reset_largest_allocation();
+  CHECK(missing(message(large), {"ends too early"}) == "");
+  CHECK(test::largest_allocation() < 1u << 20);
+}
+
+TEST_CASE("image file: thousands of damaged pictures are read as valid or throw") {
+  constexpr std::uint64_t kSeed = 31;
+  std::mt19937_64 random(kSeed);
+  const TempDirectory folder;
+  const Picture made = picture(9, 7, 3);
+  const std::string pnm = pnm_bytes(made), png = QMSE_DATA_TOOLS ? encode_png(made) : pnm;
+  int valid = 0;
+  constexpr int kRounds = 2000;
+  for (int round = 0; round < kRounds; ++round) {
+    INFO("seed " << kSeed << ", round " << round);
+    write_bytes(folder / "p",
+                round % 2 == 0 ? test::mutate(pnm, 26, random) : test::mutate(png, png.size(), random));
+    test::reset_largest_allocation();
+    try {
+      const Picture read = read_picture(folder / "p");
+      REQUIRE((read.channels == 1 || read.channels == 3));
+      REQUIRE(read.pixels.size() == static_cast<std::size_t>(read.channels * read.height * read.width));
+      ++valid;
+    } catch (const Error& error) {
+      REQUIRE(std::string(error.what()).find('\n') == std::string::npos);
+    }
+    REQUIRE(test::largest_allocation() <= 1u << 24);  // 24 * 1032 times the file
+  }
+  CHECK(valid > 20);
+  CHECK(valid < kRounds / 2);
+}
+
+// The sheet of two images of 2 x 3: enlarged 48 times, labels below, nothing outside of them.
+TEST_CASE("image file: a contact sheet has the pixels, enlarged, and the labels' letters") {
+  ImageDataset set;
+  set.count = 2;
+  set.channels = 3;
+  set.height = 3;
+  set.width = 2;
+  set.class_names = {"x", "Y!"};
+  set.labels = {1, 0};
+  for (int i = 0; i < 36; ++i) set.images.push_back(static_cast<std::uint8_t>(7 * i));
+  const std::int64_t which[] = {1, 0};
+  const Picture sheet = contact_sheet(set, which);
+  REQUIRE(sheet.channels == 3);
+  const auto at = [&](std::int64_t x, std::int64_t y, std::int64_t c) {
+    return sheet.pixels[static_cast<std::size_t>(3 * (y * sheet.width + x) + c)];
+  };
+  constexpr std::int64_t kScale = 48, kLeft = 10, kTop = 10, kCell = 96 + 10;
+  for (std::int64_t n = 0; n < 2; ++n) {
+    for (std::int64_t y = 0; y < 3; ++y) {
+      for (std::int64_t x = 0; x < 2; ++x) {
+        for (std::int64_t c = 0; c < 3; ++c) {
+          const auto expected = set.images[static_cast<std::size_t>(((1 - n) * 3 + c) * 6 + 2 * y + x)];
+          for (const std::int64_t inside : {std::int64_t{0}, kScale - 1}) {
+            CHECK(at(kLeft + n * kCell + x * kScale + inside, kTop + y * kScale + inside, c) == expected);
+          }
+        }
+      }
+    }
+  }
+  const std::int64_t line = kTop + 3 * kScale + 2;
+  for (int row = 0; row < kGlyphHeight; ++row) {
+    for (int column = 0; column < kGlyphWidth; ++column) {
+      const bool x_ink = (kGlyphs['x' - 32][row] >> (5 - column)) & 1,
+                 y_ink = (kGlyphs['Y' - 32][row] >> (5 - column)) & 1;
+      CHECK(at(kLeft + column, line + row, 0) == (x_ink ? 0 : 255));
+      CHECK(at(kLeft + kCell + column, line + row, 0) == (y_ink ? 0 : 255));
+    }
+  }
+  CHECK_THROWS_AS(contact_sheet(set, {}), ConfigError);
+}
+
+}  // namespace
+}  // namespace qmse
