@@ -13,12 +13,14 @@ struct Command {
 };
 
 Command add_train(CLI::App& program);
+Command add_sweep(CLI::App& program);
+Command add_reproduce(CLI::App& program);
 Command add_evaluate(CLI::App& program);
 Command add_trace(CLI::App& program);
-Command add_data(CLI::App& program);
-Command add_data_fetch(CLI::App& data);
 Command add_plot(CLI::App& program);
 Command add_report(CLI::App& program);
+Command add_data(CLI::App& program);
+Command add_data_fetch(CLI::App& data);
 Command add_info(CLI::App& program);
 
 }  // namespace qmse::app

@@ -52,9 +52,9 @@ int run(int argc, char** argv) {
       "  qmse train --dataset fashion-mnist --out runs/first\n"
       "  qmse evaluate --weights runs/first/model.safetensors --dataset fashion-mnist\n"
       "and see qmse train --help.");
-  const std::vector<Command> commands = {add_train(program), add_evaluate(program), add_trace(program),
-                                         add_data(program),  add_plot(program),     add_report(program),
-                                         add_info(program)};
+  const std::vector<Command> commands = {add_train(program),    add_sweep(program),  add_reproduce(program),
+                                         add_evaluate(program), add_trace(program),  add_data(program),
+                                         add_plot(program),     add_report(program), add_info(program)};
   for (const Command& command : commands) command.parser->allow_extras();
 
   try {

@@ -26,20 +26,21 @@ namespace {
 
 }  // namespace
 
-ConfigJson parse_config(std::string_view text, const std::string& source) {
+ConfigJson parse_json(std::string_view text, const std::string& source) {
   // The parser keeps the last of two equal keys; its callback sees both.
-  std::set<std::string> keys;
+  std::vector<std::set<std::string>> open;  // the keys so far of each object around this place
   std::string twice;
-  const auto watch = [&](int depth, ConfigJson::parse_event_t event, ConfigJson& parsed) {
-    if (depth == 1 && event == ConfigJson::parse_event_t::key &&
-        !keys.insert(parsed.get<std::string>()).second) {
+  const auto watch = [&](int, ConfigJson::parse_event_t event, ConfigJson& parsed) {
+    using enum ConfigJson::parse_event_t;
+    if (event == object_start) open.emplace_back();
+    if (event == object_end) open.pop_back();
+    if (event == key && !open.back().insert(parsed.get<std::string>()).second)
       twice = parsed.get<std::string>();
-    }
     return true;
   };
-  ConfigJson layer;
+  ConfigJson json;
   try {
-    layer = ConfigJson::parse(text, watch);
+    json = ConfigJson::parse(text, watch);
   } catch (const ConfigJson::exception& error) {
     std::string reason =
         error.what();  // "[json.exception.parse_error.101] parse error at line 1, column 2: ..."
@@ -49,22 +50,35 @@ ConfigJson parse_config(std::string_view text, const std::string& source) {
     }
     throw ConfigError(source + ": not valid JSON: " + reason);
   }
+  if (!twice.empty()) throw ConfigError(source + ": key " + in_quotes(twice) + " is given twice");
+  return json;
+}
+
+void check_layer(const ConfigJson& layer, const std::string& source) {
   if (!layer.is_object())
     throw ConfigError(source + ": a configuration is a JSON object, {\"lr\": 0.01, ...}");
-  if (!twice.empty()) throw ConfigError(source + ": key " + in_quotes(twice) + " is given twice");
   for (const auto& [key, value] : layer.items()) {
     const ConfigField* field = find_field(key);
     if (field == nullptr) refuse_key(key, source);
     check_value(*field, value, source + ": '" + key + "'");
   }
+}
+
+ConfigJson parse_config(std::string_view text, const std::string& source) {
+  ConfigJson layer = parse_json(text, source);
+  check_layer(layer, source);
   return layer;
 }
 
-ConfigJson read_config_file(const std::filesystem::path& path) {
+std::string read_text_file(const std::filesystem::path& path) {
   const InputFile file(path);
   std::string text(file.size(), '\0');
   file.read(0, text.data(), text.size());
-  return parse_config(text, in_quotes(path));
+  return text;
+}
+
+ConfigJson read_config_file(const std::filesystem::path& path) {
+  return parse_config(read_text_file(path), in_quotes(path));
 }
 
 void apply_layer(TrainConfig& config, const ConfigJson& layer) {

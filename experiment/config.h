@@ -87,10 +87,20 @@ struct TrainConfig {
   std::int64_t log_steps = 0;
 };
 
+// Text as JSON. Throws ConfigError, beginning with `source` (a file name), where it is not valid or an object
+// has a key twice.
+ConfigJson parse_json(std::string_view text, const std::string& source);
+
+// Throws ConfigError unless `layer` is an object of settings, each of a known key, right type and range.
+void check_layer(const ConfigJson& layer, const std::string& source);
+
 // One layer from the text of a JSON object, each key checked for existence, type and range. `source` (a file
 // name) begins the messages. Throws ConfigError: not JSON, not an object, unknown key (with the nearest one
 // and the known ones), key given twice, wrong type, value out of range.
 ConfigJson parse_config(std::string_view text, const std::string& source);
+
+// The content of a file. Throws IoError where it cannot be read.
+std::string read_text_file(const std::filesystem::path& path);
 
 // parse_config() of a file's content. Throws IoError where it cannot be read.
 ConfigJson read_config_file(const std::filesystem::path& path);

@@ -58,7 +58,8 @@ const std::vector<ConfigField>& table() {
        "start from the weights in this file instead of random ones"},
 
       {loss, kAll, "loss", &Config::loss,
-       "what is minimised", {.choices = {"mse", "qmse", "cross_entropy"}}},
+       "what is minimised; qmse_expected: QMSE's expectation over v, that is QMSE without its noise",
+       {.choices = {"mse", "qmse", "qmse_expected", "cross_entropy"}}},
       {loss, kAll, "reduction", &Config::reduction,
        "batch_mean: sum over outputs with the 1/2, mean over the batch; element_mean: times 2/c, as "
        "PyTorch's MSELoss", {.choices = {"batch_mean", "element_mean"}}},

@@ -1,55 +1,33 @@
 #include "experiment/run_directory.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
 #include <array>
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <system_error>
 
 #include "engine/atomic_file.h"
 #include "engine/in_quotes.h"
-#include "engine/input_file.h"
 #include "kernels/core/error.h"
 
 namespace qmse {
-namespace {
-
-// " (process 123)", as its holder wrote it, for the message to those who are refused.
-std::string holder(int lock) {
-  std::array<char, 32> text{};
-  const ssize_t count = ::pread(lock, text.data(), text.size() - 1, 0);
-  const std::string digits(text.data(), count > 0 ? static_cast<std::size_t>(count) : 0);
-  const std::size_t end = digits.find_first_not_of("0123456789");
-  return digits.empty() || end == 0 ? "" : " (process " + digits.substr(0, end) + ")";
-}
-
-}  // namespace
-
 RunDirectory::RunDirectory(std::filesystem::path path) : path_(std::move(path)) {
-  std::error_code error;
-  made_ = std::filesystem::create_directories(path_, error);
-  if (error) throw IoError(in_quotes(path_) + ": cannot make the run directory: " + error.message());
-
   const std::filesystem::path lock_file = path_ / ".lock";
-  lock_ = ::open(lock_file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (lock_ < 0) throw IoError(in_quotes(lock_file) + ": cannot open the lock: " + std::strerror(errno));
-  if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
-    const int reason = errno;
-    const std::string who = holder(lock_);
-    ::close(lock_);
-    if (reason == EWOULDBLOCK) {
-      throw IoError(in_quotes(path_) + ": another qmse" + who + " is working in this run directory");
+  while (true) {
+    std::error_code error;
+    made_ = std::filesystem::create_directories(path_, error);
+    if (error) throw IoError(in_quotes(path_) + ": cannot make the run directory: " + error.message());
+    try {
+      lock_ = FileLock::try_take(lock_file);
+    } catch (const IoError&) {
+      // Its last holder has just taken an empty folder away: make it again.
+      if (std::filesystem::exists(path_, error)) throw;
+      continue;
     }
-    throw IoError(in_quotes(lock_file) + ": cannot lock it: " + std::strerror(reason));
+    break;
   }
-  const std::string process = std::to_string(::getpid()) + "\n";
-  // Only a help for readers of the message above: a full disk shows where it matters.
-  if (::ftruncate(lock_, 0) == 0) [[maybe_unused]]
-    const ssize_t ignored = ::pwrite(lock_, process.data(), process.size(), 0);
+  if (!lock_.held()) {
+    throw RunDirectoryInUse(in_quotes(path_) + ": another qmse" + FileLock::holder(lock_file) +
+                            " is working in this run directory");
+  }
 }
 
 RunDirectory::~RunDirectory() {
@@ -58,7 +36,6 @@ RunDirectory::~RunDirectory() {
     std::filesystem::remove(path_ / ".lock", ignored);
     std::filesystem::remove(path_, ignored);  // only where it is empty
   }
-  ::close(lock_);
 }
 
 std::filesystem::path RunDirectory::snapshot_file(std::int64_t epoch) const {
@@ -98,10 +75,7 @@ void RunDirectory::write_config(const TrainConfig& config) const {
 
 void RunDirectory::record_environment(ConfigJson environment, std::int64_t step) const {
   if (step > 0 && std::filesystem::exists(environment_file())) {
-    const InputFile file(environment_file());
-    std::string text(file.size(), '\0');
-    file.read(0, text.data(), text.size());
-    ConfigJson first = ConfigJson::parse(text, nullptr, false);
+    ConfigJson first = ConfigJson::parse(read_text_file(environment_file()), nullptr, false);
     if (!first.is_object()) throw DataError(in_quotes(environment_file()) + ": not a JSON object");
     environment["resumed_at_step"] = step;
     first["resumed"].push_back(std::move(environment));

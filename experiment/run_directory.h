@@ -15,13 +15,20 @@
 #include <string>
 
 #include "experiment/config.h"
+#include "experiment/file_lock.h"
+#include "kernels/core/error.h"
 
 namespace qmse {
 
+class RunDirectoryInUse : public IoError {
+ public:
+  using IoError::IoError;
+};
+
 class RunDirectory {
  public:
-  // Makes the folder where it does not exist, and takes its lock. IoError where that is refused, or another
-  // process holds the lock.
+  // Makes the folder where it does not exist, and takes its lock. IoError where that is refused,
+  // RunDirectoryInUse where another holds the lock.
   explicit RunDirectory(std::filesystem::path path);
   // Takes the folder away again where it was made for a run that then did not begin.
   ~RunDirectory();
@@ -50,7 +57,7 @@ class RunDirectory {
  private:
   std::filesystem::path path_;
   bool made_ = false;
-  int lock_ = -1;
+  FileLock lock_;
 };
 
 }  // namespace qmse

@@ -6,27 +6,19 @@
 #include <system_error>
 
 #include "engine/in_quotes.h"
-#include "engine/input_file.h"
 #include "kernels/core/error.h"
 
 namespace qmse {
 namespace {
 
-std::string read_text(const std::filesystem::path& path) {
-  const InputFile file(path);
-  std::string text(file.size(), '\0');
-  file.read(0, text.data(), text.size());
-  return text;
-}
-
 ConfigJson read_object(const std::filesystem::path& path) {
-  ConfigJson json = ConfigJson::parse(read_text(path), nullptr, false);
+  ConfigJson json = ConfigJson::parse(read_text_file(path), nullptr, false);
   if (!json.is_object()) throw DataError(in_quotes(path) + ": not a JSON object");
   return json;
 }
 
 std::vector<ConfigJson> read_epochs(const std::filesystem::path& path) {
-  const std::string text = read_text(path);
+  const std::string text = read_text_file(path);
   std::vector<ConfigJson> epochs;
   std::size_t begin = 0;
   for (std::size_t end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {

@@ -9,17 +9,12 @@
 #include "kernels/core/error.h"
 
 namespace qmse {
-namespace {
-
-// So that a record means the same from every working directory.
 void make_absolute(std::string& path) {
   if (path.empty()) return;
   std::error_code error;
   const std::filesystem::path absolute = std::filesystem::weakly_canonical(path, error);
   if (!error) path = absolute.string();
 }
-
-}  // namespace
 
 RunSettings::RunSettings(const ConfigJson& given) : given_(given) {
   apply_layer(config_, given_);

@@ -16,6 +16,9 @@
 
 namespace qmse {
 
+// So that a record means the same from every working directory.
+void make_absolute(std::string& path);
+
 class RunSettings {
  public:
   // Checks what can be checked without files. ConfigError.
@@ -49,7 +52,7 @@ struct TrainingImages {
   Shape shape;                                // of one image, [C, H, W]
   std::string data;                           // what --data has to be to find them
   std::filesystem::path directory;            // where they lie
-  std::shared_future<ContentReport> content;  // whether they are the official ones
+  std::shared_future<ContentReport> content;  // what the files are; where ImageCache loaded them
 };
 
 // Both splits of config.dataset, the first train_limit of the training images. IoError, DataError;

@@ -8,19 +8,24 @@
 #include "losses/cross_entropy.h"
 #include "losses/mse.h"
 #include "losses/qmse.h"
+#include "losses/qmse_expected.h"
 #include "optim/adam.h"
 #include "optim/sgd.h"
 
 namespace qmse {
 
-std::unique_ptr<Context> make_context(const TrainConfig& config) {
+bool takes_cuda(const TrainConfig& config) {
   const Device device = parse_device(config.device);
-  const bool cuda = device.kind == Device::Kind::cuda ||
-                    (device.kind == Device::Kind::automatic && !cuda_devices().empty());
-  if (!cuda) {
+  return device.kind == Device::Kind::cuda ||
+         (device.kind == Device::Kind::automatic && !cuda_devices().empty());
+}
+
+std::unique_ptr<Context> make_context(const TrainConfig& config) {
+  if (!takes_cuda(config)) {
     if (config.math == "tf32") throw ConfigError("--math tf32 needs a GPU; the CPU calculates in fp32");
     return std::make_unique<Context>(std::make_unique<CpuContext>(static_cast<int>(config.threads)));
   }
+  const Device device = parse_device(config.device);
   const int index = choose_cuda_device(device.index < 0 ? std::nullopt : std::optional<int>(device.index));
 #if QMSE_CUDA
   CudaOptions options;
@@ -45,9 +50,10 @@ std::unique_ptr<Loss> make_loss(const TrainConfig& config) {
   const Reduction reduction =
       config.reduction == "element_mean" ? Reduction::element_mean : Reduction::batch_mean;
   if (config.loss == "mse") return std::make_unique<MseLoss>(reduction);
+  if (config.loss == "qmse_expected") return std::make_unique<QmseExpectedLoss>(reduction);
   if (config.loss == "cross_entropy") return std::make_unique<CrossEntropyLoss>(reduction);
   if (config.loss != "qmse")
-    throw ConfigError("unknown loss '" + config.loss + "': use mse, qmse or cross_entropy");
+    throw ConfigError("unknown loss '" + config.loss + "': use mse, qmse, qmse_expected or cross_entropy");
   QmseOptions options;
   options.distribution = config.v_distribution == "rademacher" ? Direction::rademacher : Direction::sphere;
   options.scope = config.v_scope == "per_batch" ? DirectionScope::per_batch : DirectionScope::per_sample;

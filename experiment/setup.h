@@ -12,6 +12,9 @@
 
 namespace qmse {
 
+// Whether --device means a GPU: it names one, or is "auto" and there is one.
+bool takes_cuda(const TrainConfig& config);
+
 // The context for --device, --threads and --math. ConfigError where there is no such device, or no CUDA in
 // this build; "auto" takes the GPU with most free memory, and the CPU where there is none.
 std::unique_ptr<Context> make_context(const TrainConfig& config);

@@ -88,7 +88,7 @@ ConfigJson to_json(const EpochRecord& record) {
 
 class TrainingRun::Impl {
  public:
-  Impl(const ConfigJson& given, TrainingEvents events)
+  Impl(const ConfigJson& given, TrainingEvents events, ImageCache* shared_images)
       : events_(std::move(events)), settings_(given), directory_(settings_.config().out) {
     settings_.settle(directory_);
     std::optional<SafetensorsFile> checkpoint;
@@ -102,7 +102,10 @@ class TrainingRun::Impl {
     context_ = make_context(config());
     settings_.resolve_machine(*context_);
     notice("device " + context_->device_name() + describe_machine(*context_, automatic));
-    build();
+    {
+      ImageCache own_images;
+      build(*(shared_images != nullptr ? *shared_images : own_images).get(config()));
+    }
     if (checkpoint) {
       restore(*checkpoint);
     } else {
@@ -152,10 +155,9 @@ class TrainingRun::Impl {
     }
   }
 
-  void build() {
-    const TrainingImages images = load_training_images(config());
-    settings_.set_data(images.data);
+  void build(const TrainingImages& images) {
     content_ = images.content;
+    settings_.set_data(images.data);
     notice(images.train.name + ": " + std::to_string(images.train.count) + " training and " +
            std::to_string(images.test.count) + " test images from " + images.directory.string());
     parts_ = std::make_unique<Parts>(config(), *context_, images);
@@ -204,8 +206,8 @@ class TrainingRun::Impl {
                       " does not fit " + std::to_string(steps) +
                       " steps an epoch: the training images have changed since");
     }
-    notice("going on after step " + std::to_string(counter.step) + ", epoch " +
-           std::to_string(position_.epoch + (counter.index > 0 ? 1 : 0)));
+    notice("going on in " + in_quotes(directory_.path()) + " after step " + std::to_string(counter.step) +
+           ", epoch " + std::to_string(position_.epoch + (counter.index > 0 ? 1 : 0)));
   }
 
   // The logs as they were at the position to start from.
@@ -406,8 +408,8 @@ class TrainingRun::Impl {
   std::int64_t warned_epoch_ = -1;
 };
 
-TrainingRun::TrainingRun(const ConfigJson& given, TrainingEvents events)
-    : impl_(std::make_unique<Impl>(given, std::move(events))) {}
+TrainingRun::TrainingRun(const ConfigJson& given, TrainingEvents events, ImageCache* images)
+    : impl_(std::make_unique<Impl>(given, std::move(events), images)) {}
 TrainingRun::~TrainingRun() = default;
 const TrainConfig& TrainingRun::config() const { return impl_->config(); }
 const MemoryResource* TrainingRun::memory() const { return impl_->memory(); }

@@ -10,6 +10,7 @@
 
 #include "engine/logger.h"
 #include "experiment/config.h"
+#include "experiment/image_cache.h"
 #include "kernels/core/memory.h"
 
 namespace qmse {
@@ -57,8 +58,10 @@ class TrainingRun {
   // `given`: the settings the user gave (parse_config(), value_from_text()); all others have their defaults
   // or, resuming, their recorded values. Locks the run directory, loads the data and builds everything;
   // writes nothing yet but config.json and environment.json. Throws ConfigError (settings; a directory that
-  // holds another run; resuming with settings that differ from the record), DataError, IoError, OutOfMemory.
-  TrainingRun(const ConfigJson& given, TrainingEvents events);
+  // holds another run; resuming with settings that differ from the record), DataError, IoError
+  // (RunDirectoryInUse where another process works there), OutOfMemory.
+  // `images` is where the data come from, and stay for other runs; null: loaded for this run alone.
+  TrainingRun(const ConfigJson& given, TrainingEvents events, ImageCache* images = nullptr);
   ~TrainingRun();
   TrainingRun(const TrainingRun&) = delete;
   TrainingRun& operator=(const TrainingRun&) = delete;

@@ -16,9 +16,7 @@
 #include "kernels/core/error.h"
 
 namespace qmse {
-namespace {
 
-// Processors in this process's affinity mask.
 int available_processors() {
   for (int processors = 1024; processors <= (1 << 20); processors *= 2) {
     cpu_set_t* set = CPU_ALLOC(processors);
@@ -31,6 +29,8 @@ int available_processors() {
   }
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
+
+namespace {
 
 int resolve_threads(int threads) {
   if (threads < 0) {

@@ -22,6 +22,9 @@ class TaskFunction {
   void (*call_)(const void*, std::int64_t, int);
 };
 
+// Processors this process may run on.
+int available_processors();
+
 class ThreadPool {
  public:
   // `threads` >= 1 workers, the calling thread being worker 0; 0 takes every processor this process may run

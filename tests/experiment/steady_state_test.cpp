@@ -51,7 +51,7 @@ using namespace qmse::test;
 TEST_CASE("steady state: the steps of an epoch and an evaluation allocate nothing") {
   const TinyData data;
   for (const char* model : {"cnn", "mlp"}) {
-    for (const char* loss : {"mse", "qmse", "cross_entropy"}) {
+    for (const char* loss : {"mse", "qmse", "qmse_expected", "cross_entropy"}) {
       CAPTURE(model, loss);
       const TempDirectory folder;
       ConfigJson given = data.settings(folder / "run", model);

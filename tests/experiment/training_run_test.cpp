@@ -67,7 +67,7 @@ TEST_CASE("training run: the files of a run, and the fields of its metrics") {
 
 TEST_CASE("training run: it learns, with every loss and optimizer") {
   const TinyData data;
-  for (const char* loss : {"mse", "qmse", "cross_entropy"}) {
+  for (const char* loss : {"mse", "qmse", "qmse_expected", "cross_entropy"}) {
     for (const char* optimizer : {"sgd", "adam"}) {
       CAPTURE(loss, optimizer);
       const TempDirectory folder;
@@ -156,7 +156,7 @@ TEST_CASE("training run: the learning rate of an epoch's last step is recorded, 
 TEST_CASE("training run: evaluation gives the figures of the last epoch to the last bit") {
   const TinyData data;
   const TempDirectory folder;
-  for (const char* loss : {"mse", "qmse", "cross_entropy"}) {
+  for (const char* loss : {"mse", "qmse", "qmse_expected", "cross_entropy"}) {
     CAPTURE(loss);
     ConfigJson given = data.settings(folder / loss);
     given["loss"] = loss;

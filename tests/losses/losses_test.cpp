@@ -6,6 +6,7 @@
 #include "losses/cross_entropy.h"
 #include "losses/mse.h"
 #include "losses/qmse.h"
+#include "losses/qmse_expected.h"
 #include "tests/support/catch.h"
 #include "tests/support/cpu.h"
 
@@ -56,6 +57,7 @@ struct Batch {
 std::vector<std::unique_ptr<Loss>> losses(Reduction reduction) {
   std::vector<std::unique_ptr<Loss>> all;
   all.push_back(std::make_unique<MseLoss>(reduction));
+  all.push_back(std::make_unique<QmseExpectedLoss>(reduction));
   for (const QGradient gradient : {QGradient::constant, QGradient::full}) {
     for (const Direction distribution : {Direction::sphere, Direction::rademacher}) {
       for (const DirectionScope scope : {DirectionScope::per_sample, DirectionScope::per_batch}) {
@@ -125,6 +127,52 @@ TEST_CASE("losses: QMSE draws v by seed, step, sample and scope") {
         }
       }
     }
+  }
+}
+
+// An f64 loop of its own, and QMSE itself averaged over many steps: the mean of n draws of v is within five
+// standard deviations of its expectation, whose variance is in docs/theory.md.
+TEST_CASE("losses: qmse_expected is QMSE averaged over v, value and gradient") {
+  Context context = cpu();
+  Batch expected;
+  QmseExpectedLoss().train(context, expected.view());
+  for (std::size_t row = 0; row < kBatch; ++row) {
+    const double n = expected.norm_sq(row);
+    CHECK(expected.loss[row] == Approx(0.5 * (n * n + n / kClasses)).epsilon(1e-14));
+    for (std::size_t i = 0; i < kClasses; ++i) {
+      CHECK(expected.gradient[row * kClasses + i] ==
+            Approx(-(n + 1.0 / kClasses) * expected.r(row, i) / kBatch).epsilon(1e-14));
+    }
+  }
+  Batch evaluated;
+  LossBatch<double> view = evaluated.view();
+  view.row.gradient = nullptr;
+  QmseExpectedLoss().evaluate(context, view);
+  CHECK(evaluated.loss == expected.loss);
+  CHECK_FALSE(QmseExpectedLoss().draws_direction());
+
+  constexpr int kDraws = 20000;
+  std::vector<double> mean(kBatch * kClasses), mean_loss(kBatch);
+  Batch drawn;
+  for (int step = 0; step < kDraws; ++step) {
+    drawn.step = static_cast<std::uint64_t>(step);
+    QmseLoss({Direction::sphere, DirectionScope::per_sample, QGradient::constant, 9})
+        .train(context, drawn.view());
+    for (std::size_t k = 0; k < mean.size(); ++k) mean[k] += drawn.gradient[k] / kDraws;
+    for (std::size_t k = 0; k < kBatch; ++k) mean_loss[k] += drawn.loss[k] / kDraws;
+  }
+  constexpr double c = kClasses;
+  for (std::size_t row = 0; row < kBatch; ++row) {
+    const double n = expected.norm_sq(row);
+    // E||Qr||^2 - ||E Qr||^2, of the whole vector: no component varies more.
+    const double variance = (n + 1) * (n * n + n / c) + 4 * n * n / c - (n + 1 / c) * (n + 1 / c) * n;
+    for (std::size_t i = 0; i < kClasses; ++i) {
+      const std::size_t k = row * kClasses + i;
+      CHECK(std::abs(mean[k] - expected.gradient[k]) <= 5 * std::sqrt(variance / kDraws) / kBatch);
+    }
+    // a = n + <v,r>: a^2/2 has the variance of n<v,r> + <v,r>^2/2, whose odd moments vanish.
+    const double loss_variance = n * n * n / c + 0.25 * (3 * n * n / (c * (c + 2)) - n * n / (c * c));
+    CHECK(std::abs(mean_loss[row] - expected.loss[row]) <= 5 * std::sqrt(loss_variance / kDraws));
   }
 }
 

@@ -7,6 +7,7 @@
 #include "losses/cross_entropy.h"
 #include "losses/mse.h"
 #include "losses/qmse.h"
+#include "losses/qmse_expected.h"
 #include "models/mlp.h"
 #include "models/simple_cnn.h"
 #include "tests/support/catch.h"
@@ -135,6 +136,17 @@ double qmse_frozen(std::span<const double>, std::span<const double> r, const dou
   return 0.5 * projection * projection;
 }
 
+// 1/2 (||r0||^2 + 1/c) ||r||^2.
+double qmse_expected_frozen(std::span<const double>, std::span<const double> r, const double* r0,
+                            const double*) {
+  double weight = 1.0 / static_cast<double>(r.size()), squared = 0;
+  for (std::size_t i = 0; i < r.size(); ++i) {
+    weight += r0[i] * r0[i];
+    squared += r[i] * r[i];
+  }
+  return 0.5 * weight * squared;
+}
+
 SampleLoss times(double factor, const SampleLoss& loss) {
   return [=](auto f, auto r, const double* r0, const double* v) { return factor * loss(f, r, r0, v); };
 }
@@ -188,6 +200,8 @@ void check_every_loss(const MakeModel& make) {
   check_gradients(make, MseLoss(), mse);
   check_gradients(make, MseLoss(Reduction::element_mean), times(element_mean, mse));
   check_gradients(make, CrossEntropyLoss(), cross_entropy);
+  check_gradients(make, QmseExpectedLoss(), qmse_expected_frozen);
+  check_gradients(make, QmseExpectedLoss(Reduction::element_mean), times(element_mean, qmse_expected_frozen));
   for (const Direction distribution : {Direction::sphere, Direction::rademacher}) {
     for (const DirectionScope scope : {DirectionScope::per_sample, DirectionScope::per_batch}) {
       QmseOptions options{

@@ -117,6 +117,7 @@ LOSSES = [["--loss", "mse"], ["--loss", "mse", "--reduction", "element_mean"], [
         ["sphere", "rademacher"], ["per_sample", "per_batch"], ["constant", "full"], ["batch_mean", "element_mean"]
     )
 ]
+LOSSES += [["--loss", "qmse_expected"], ["--loss", "qmse_expected", "--reduction", "element_mean"]]
 QMSE_RADEMACHER = ["--loss", "qmse", "--v-distribution", "rademacher"]
 MODELS = {
     "cnn": ["--model", "cnn", "--conv-channels", "4,6", "--fc-width", "16"],

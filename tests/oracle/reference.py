@@ -76,6 +76,9 @@ def losses(config, output, target, v):
     residual = F.one_hot(target, classes).to(output.dtype) - output
     if config["loss"] == "mse":
         return scale * 0.5 * (residual**2).sum(1)
+    if config["loss"] == "qmse_expected":  # MSE weighted by ||r||^2 + 1/c, which is not differentiated
+        squared = (residual**2).sum(1)
+        return scale * 0.5 * (squared.detach() + 1.0 / classes) * squared
     shifted = residual + v
     q = torch.einsum("bi,bj->bij", shifted, shifted)
     if config["q_gradient"] == "constant":

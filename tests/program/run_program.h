@@ -24,9 +24,9 @@ enum class Output { pipe, terminal, full_disk };
 // A started program whose standard output can be read while it runs; standard error goes to a file.
 class Process {
  public:
-  // `columns`: how wide a terminal is.
+  // `columns`: how wide a terminal is. `before`: words in front of the program, such as a launcher.
   Process(const Words& arguments, const std::filesystem::path& error_file, Output kind = Output::pipe,
-          unsigned short columns = 120) {
+          unsigned short columns = 120, const Words& before = {}) {
     int ends[2] = {-1, -1};  // to read from, to write to
     bool opened = false;
     winsize size = {};
@@ -48,15 +48,15 @@ class Process {
     if (child_ < 0) throw std::runtime_error("no process");
     if (child_ == 0) {
       std::vector<char*> words;
-      std::string program = QMSE_PROGRAM;
-      words.push_back(program.data());
-      Words copies = arguments;
+      Words copies = before;
+      copies.push_back(QMSE_PROGRAM);
+      copies.insert(copies.end(), arguments.begin(), arguments.end());
       for (std::string& word : copies) words.push_back(word.data());
       words.push_back(nullptr);
       const int errors = ::open(error_file.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
       ::dup2(ends[1], STDOUT_FILENO);
       ::dup2(errors, STDERR_FILENO);
-      ::execv(words[0], words.data());
+      ::execvp(words[0], words.data());
       ::_exit(126);
     }
     ::close(ends[1]);
@@ -113,9 +113,10 @@ struct Result {
   std::string out, error;
 };
 
-inline Result run_program(const Words& arguments, Output kind = Output::pipe, unsigned short columns = 120) {
+inline Result run_program(const Words& arguments, Output kind = Output::pipe, unsigned short columns = 120,
+                          const Words& before = {}) {
   const TempDirectory folder;
-  Process process(arguments, folder / "stderr", kind, columns);
+  Process process(arguments, folder / "stderr", kind, columns, before);
   Result result;
   result.code = process.finish();
   result.out = process.out;

@@ -1,0 +1,196 @@
+#include "experiment/reproduce.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <map>
+#include <memory>
+
+#include "data/resident_dataset.h"
+#include "engine/atomic_file.h"
+#include "engine/in_quotes.h"
+#include "engine/training_loop.h"
+#include "experiment/evaluation.h"
+#include "experiment/image_cache.h"
+#include "experiment/model_description.h"
+#include "experiment/report.h"
+#include "experiment/reproduce_figures.h"
+#include "experiment/reproduce_results.h"
+#include "experiment/setup.h"
+#include "experiment/training_run.h"
+#include "kernels/core/error.h"
+
+namespace qmse {
+namespace {
+
+constexpr std::int64_t kCalibrationImages = 40 * kBatchSize;
+
+class Reproduction {
+ public:
+  Reproduction(const ReproduceRequest& request, const SweepEvents& events)
+      : request_(request), plan_(request.plan), events_(events) {
+    make_absolute(plan_.data);
+  }
+
+  ReproduceOutcome run() {
+    std::error_code error;
+    std::filesystem::create_directories(request_.out, error);
+    if (error) throw IoError(in_quotes(request_.out) + ": cannot make the folder: " + error.message());
+    SweepRequest sweep;
+    sweep.spec = make_spec(
+        plan_, [this](const PaperFigure& figure, std::int64_t seed) { return initial_weight(figure, seed); });
+    sweep.spec.base["device"] = request_.device;
+    sweep.spec.base["threads"] = request_.threads;
+    complete(sweep.spec, "reproduce");
+    sweep.out = request_.out / "runs";
+    sweep.jobs = request_.jobs;
+    sweep.shard = request_.shard;
+    notice(
+        "the paper gives no batch size: " + std::to_string(kBatchSize) + " is taken" +
+        (plan_.paper_only ? std::string("; nor its losses' scale: ") + kPaperReduction + " is taken" : ""));
+    const SweepFolder folder(sweep.out, sweep.spec);
+    if (!takes_cuda(config_of(sweep.spec, sweep.spec.members.front()))) estimate(folder);
+
+    ReproduceOutcome outcome;
+    outcome.sweep = run_sweep(sweep, events_);
+    if (outcome.sweep.stopped) return outcome;
+    const std::vector<FigureRuns> runs = collect(folder, plan_);
+    std::vector<ReportSection> report = sections(runs, plan_);
+    outcome.markdown = to_markdown(report);
+    write_file_atomically(request_.out / "table.md", outcome.markdown);
+    write_file_atomically(request_.out / "reproduction.json", to_json(runs, plan_).dump(2) + "\n");
+    for (std::size_t i = 0; i < runs.size(); ++i) {
+      ReportSection& section = report[i + 1];
+      section.figures.push_back(paper_figure(runs[i], plan_));
+      write_figure(section.figures.back(), request_.out / runs[i].figure->name);
+      if (plan_.paper_only) continue;
+      section.figures.push_back(figure_of_all(runs[i]));
+      write_figure(section.figures.back(), request_.out / (runs[i].figure->name + "-all"));
+    }
+    write_report(
+        {.folder = request_.out, .title = "QMSE: the paper's experiments", .sections = std::move(report)});
+    return outcome;
+  }
+
+ private:
+  static TrainConfig config_of(const SweepSpec& spec, const SweepMember& member) {
+    TrainConfig config;
+    apply_layer(config, spec.settings(member));
+    return config;
+  }
+
+  void notice(const std::string& text) const {
+    if (events_.notice) events_.notice(text);
+  }
+
+  // What members of this figure and seed start from.
+  TrainConfig start_of(const PaperFigure& figure, std::int64_t seed) const {
+    TrainConfig config;
+    config.dataset = figure.dataset;
+    config.data = plan_.data;
+    config.train_limit = plan_.train_limit;
+    config.loss = "mse";
+    config.seed = static_cast<std::uint64_t>(seed);
+    config.device = request_.device;
+    config.threads = request_.threads;
+    resolve_seeds(config);
+    return config;
+  }
+
+  // Measured once and kept: other rounding, on another processor, must not make it another sweep.
+  double initial_weight(const PaperFigure& figure, std::int64_t seed) {
+    const std::filesystem::path file = request_.out / "initialization.json";
+    ConfigJson known = ConfigJson::object();
+    if (std::filesystem::exists(file)) {
+      known = ConfigJson::parse(read_text_file(file), nullptr, false);
+      if (!known.is_object()) throw DataError(in_quotes(file) + ": not a JSON object; remove it");
+    }
+    const std::string key =
+        figure.dataset + ", " +
+        (plan_.train_limit > 0 ? "first " + std::to_string(plan_.train_limit) : std::string("all")) +
+        " images, seed " + std::to_string(seed);
+    if (known.contains(key) && known[key].is_number()) return known[key].get<double>();
+    const double weight = measure_initial_weight(start_of(figure, seed));
+    known[key] = weight;
+    write_file_atomically(file, known.dump(2) + "\n");
+    return weight;
+  }
+
+  double measure_initial_weight(const TrainConfig& config) {
+    const std::unique_ptr<Context> context = make_context(config);
+    const std::shared_ptr<const TrainingImages> images = images_.get(config);
+    const ResidentDataset<float> data(*context, images->train, images->normalization);
+    const Sequential model = make_model(describe_model(config, images->shape, images->train.classes()));
+    ParameterStore store(*context, DType::f32, model.parameters());
+    store.initialize(initialization(config), *config.seed_init);
+    const std::unique_ptr<Loss> loss = make_loss(config);
+    Evaluator<float> evaluator(
+        *context, [&](Tape& tape, Value input) { return model.record(tape, store, input); }, data.view(),
+        *loss, kEvaluationBatch);
+    return scores(evaluator.run()).residual_sq + 1.0 / static_cast<double>(images->train.classes());
+  }
+
+  // Seconds that an epoch takes with all threads, from a short run.
+  double seconds_an_epoch(const TrainConfig& member) {
+    const std::shared_ptr<const TrainingImages> images = images_.get(member);
+    const std::filesystem::path folder =
+        std::filesystem::temp_directory_path() / ("qmse-calibration-" + std::to_string(::getpid()));
+    ConfigJson given = to_json(member);
+    given["train_limit"] = std::min(kCalibrationImages, images->train.count);
+    given["epochs"] = 1;
+    given["evaluate_train"] = false;
+    given["on_nan"] = "continue";
+    given["out"] = folder.string();
+    EpochRecord record;
+    TrainingRun(given,
+                {.epoch = [&](const EpochRecord& measured, std::int64_t) { record = measured; }, .stop = {}})
+        .run();
+    std::filesystem::remove_all(folder);
+    const auto trained = given["train_limit"].get<double>();
+    const double training = 1 / record.images_per_second;
+    const double evaluation =
+        std::max(record.seconds - trained * training, 0.0) / static_cast<double>(images->test.count);
+    return static_cast<double>(images->train.count) * (training + evaluation) +
+           static_cast<double>(images->test.count) * evaluation;
+  }
+
+  void estimate(const SweepFolder& folder) {
+    std::map<std::string, double> of_dataset;
+    double seconds = 0;
+    std::int64_t left = 0;
+    for (const SweepMember& member : folder.spec().members) {
+      if (folder.status(member) == MemberStatus::finished) continue;
+      const TrainConfig config = config_of(folder.spec(), member);
+      if (of_dataset.count(config.dataset) == 0) of_dataset[config.dataset] = seconds_an_epoch(config);
+      const auto epochs =
+          static_cast<double>(plan_.epochs) - static_cast<double>(folder.epochs(member).size());
+      seconds += std::max(epochs, 0.0) * of_dataset[config.dataset];
+      ++left;
+    }
+    if (left == 0) return;
+    char text[64];
+    std::snprintf(text, sizeof(text), seconds < 5400 ? "%.0f minutes" : "%.1f hours",
+                  seconds < 5400 ? std::ceil(seconds / 60) : seconds / 3600);
+    notice(std::to_string(left) + " runs of " + std::to_string(plan_.epochs) + " epochs: about " + text +
+           " on this CPU, as measured just now" +
+           (request_.shard.count > 1 ? ", shared with the other processes" : ""));
+    notice(
+        "--epochs, --train-limit, --seeds and --paper-only make it less; Ctrl-C stops it, and the same "
+        "command goes on");
+  }
+
+  const ReproduceRequest& request_;
+  ReproducePlan plan_;
+  const SweepEvents& events_;
+  ImageCache images_;
+};
+
+}  // namespace
+
+ReproduceOutcome reproduce(const ReproduceRequest& request, const SweepEvents& events) {
+  return Reproduction(request, events).run();
+}
+
+}  // namespace qmse

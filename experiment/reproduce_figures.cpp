@@ -1,0 +1,105 @@
+#include "experiment/reproduce_figures.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <string>
+
+namespace qmse {
+namespace {
+
+constexpr Inset kPaperInset = {80, 100};  // epochs
+
+std::string momentum_title(double momentum) { return momentum == 0 ? "momentum 0" : "momentum 0.9"; }
+
+// Of the seeds that finished; no points where none did.
+Curve curve(const VariantRuns& row, const char* key, const std::string& label) {
+  Curve curve;
+  curve.label = label;
+  std::vector<const SeedRun*> runs;
+  for (const SeedRun& run : row.runs) {
+    if (run.status == MemberStatus::finished) runs.push_back(&run);
+  }
+  if (runs.empty()) return curve;
+  for (std::size_t i = 0; i < runs.front()->epochs.size(); ++i) {
+    std::vector<double> values;
+    for (const SeedRun* run : runs) values.push_back(run->epochs.at(i).at(key).get<double>());
+    const double center = mean(values);
+    curve.x.push_back(static_cast<double>(i + 1));
+    curve.mean.push_back(center);
+    if (const std::optional<double> deviation = standard_deviation(values)) {
+      curve.low.push_back(center - *deviation);
+      curve.high.push_back(center + *deviation);
+    }
+  }
+  return curve;
+}
+
+void add(Panel& panel, Curve curve) {
+  if (!curve.x.empty()) panel.curves.push_back(std::move(curve));
+}
+
+Figure figure_titled(const FigureRuns& runs, const std::string& what) {
+  Figure figure;
+  char lr[32];
+  std::snprintf(lr, sizeof(lr), "%.4g", runs.figure->lr);
+  figure.title = runs.figure->dataset + ", lr " + lr + what;
+  std::size_t seeds = 0;
+  for (const VariantRuns& row : runs.variants) seeds = std::max(seeds, row.runs.size());
+  figure.caption =
+      seeds > 1 ? "Mean over " + std::to_string(seeds) + " seeds; bands: standard deviation." : "One seed.";
+  return figure;
+}
+
+}  // namespace
+
+Figure paper_figure(const FigureRuns& runs, const ReproducePlan& plan) {
+  Figure figure = figure_titled(runs, "");
+  figure.columns = plan.paper_only ? 1 : 2;
+  for (const double momentum : kPaperMomenta) {
+    for (const char* reduction : {"element_mean", "batch_mean"}) {
+      if (plan.paper_only && reduction != std::string(kPaperReduction)) continue;
+      Panel panel;
+      panel.title = momentum_title(momentum) + ", " + reduction;
+      panel.x_label = "epoch";
+      panel.y_label = "accuracy";
+      for (const VariantRuns& row : runs.variants) {
+        const Variant& variant = row.variant;
+        if (!variant.in_paper || variant.momentum != momentum || variant.reduction != reduction) continue;
+        const std::string loss = variant.loss == "mse" ? "MSE" : "QMSE";
+        add(panel, curve(row, "train_accuracy_full", loss + ", training"));
+        add(panel, curve(row, "test_accuracy", loss + ", test"));
+      }
+      if (runs.figure->inset && plan.epochs >= static_cast<std::int64_t>(kPaperInset.x_high))
+        panel.inset = kPaperInset;
+      figure.panels.push_back(std::move(panel));
+    }
+  }
+  return figure;
+}
+
+Figure figure_of_all(const FigureRuns& runs) {
+  Figure figure = figure_titled(runs, ": every loss and learning rate");
+  figure.columns = 2;
+  figure.caption = "Means over the seeds that finished.";
+  for (const double momentum : kPaperMomenta) {
+    for (const auto& [key, what] :
+         {std::pair{"train_accuracy_full", "training"}, {"test_accuracy", "test"}}) {
+      Panel panel;
+      panel.title = momentum_title(momentum) + ", " + what;
+      panel.x_label = "epoch";
+      panel.y_label = std::string(what) + " accuracy";
+      for (const VariantRuns& row : runs.variants) {
+        // Adam has no momentum of this kind: it is in both rows.
+        if (row.variant.momentum.value_or(momentum) != momentum) continue;
+        Curve means = curve(row, key, row.variant.label);
+        means.low.clear();  // so many bands would hide the curves
+        means.high.clear();
+        add(panel, std::move(means));
+      }
+      figure.panels.push_back(std::move(panel));
+    }
+  }
+  return figure;
+}
+
+}  // namespace qmse

@@ -1,0 +1,16 @@
+// The curves of a reproduction.
+#pragma once
+
+#include "experiment/figure.h"
+#include "experiment/reproduce_results.h"
+
+namespace qmse {
+
+// As in the paper: momentum 0 above momentum 0.9, training and test accuracy of MSE and QMSE; a column for
+// each convention. Curves are means over the seeds that finished, bands their standard deviation.
+Figure paper_figure(const FigureRuns& runs, const ReproducePlan& plan);
+
+// Training and test accuracy of every loss and learning rate.
+Figure figure_of_all(const FigureRuns& runs);
+
+}  // namespace qmse

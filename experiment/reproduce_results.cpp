@@ -1,0 +1,310 @@
+#include "experiment/reproduce_results.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+
+#include "experiment/run_record.h"
+#include "kernels/core/error.h"
+
+namespace qmse {
+namespace {
+
+struct MeasureName {
+  Measure measure;
+  const char* key;    // in JSON
+  const char* label;  // for readers
+};
+constexpr MeasureName kMeasures[] = {{Measure::final_train, "final_train_accuracy", "final train"},
+                                     {Measure::best_train, "best_train_accuracy", "best train"},
+                                     {Measure::final_test, "final_test_accuracy", "final test"},
+                                     {Measure::best_test, "best_test_accuracy", "best test"},
+                                     {Measure::residual_sq, "train_residual_sq", "‖r‖²"}};
+
+std::string text(const char* format, double value) {
+  std::array<char, 48> buffer;
+  std::snprintf(buffer.data(), buffer.size(), format, value);
+  return buffer.data();
+}
+
+// Accuracies in percent, ||r||^2 as it is.
+std::string shown(Measure measure, double value) {
+  return measure == Measure::residual_sq ? text("%.4f", value) : text("%.2f", 100 * value);
+}
+
+std::string mean_text(Measure measure, const std::vector<double>& values) {
+  if (values.empty()) return "–";
+  const std::optional<double> deviation = standard_deviation(values);
+  return shown(measure, mean(values)) + (deviation ? " ± " + shown(measure, *deviation) : "");
+}
+
+std::vector<double> values_of(const VariantRuns& variant, Measure measure) {
+  std::vector<double> values;
+  for (const SeedRun& run : variant.runs) {
+    if (const std::optional<double> value = value_of(run, measure)) values.push_back(*value);
+  }
+  return values;
+}
+
+std::string state_text(const VariantRuns& variant) {
+  std::int64_t finished = 0, failed = 0;
+  for (const SeedRun& run : variant.runs) {
+    finished += run.status == MemberStatus::finished ? 1 : 0;
+    failed += run.status == MemberStatus::failed ? 1 : 0;
+  }
+  const auto all = static_cast<std::int64_t>(variant.runs.size());
+  return std::to_string(finished) + (finished < all ? " of " + std::to_string(all) : "") +
+         (failed > 0 ? ", " + std::to_string(failed) + " failed" : "");
+}
+
+std::string momentum_text(const Variant& variant) {
+  return variant.momentum ? text("%.2g", *variant.momentum) : "–";
+}
+
+std::string rate_text(const Variant& variant) {
+  return variant.scaled ? "by seed" : text("%.4g", variant.lr);
+}
+
+ReportTable results_table(const FigureRuns& runs) {
+  ReportTable table;
+  table.header = {"momentum", "loss", "lr", "seeds"};
+  for (const MeasureName& measure : kMeasures) table.header.emplace_back(measure.label);
+  for (const VariantRuns& variant : runs.variants) {
+    std::vector<std::string> row = {momentum_text(variant.variant), variant.variant.label,
+                                    rate_text(variant.variant), state_text(variant)};
+    for (const MeasureName& measure : kMeasures)
+      row.push_back(mean_text(measure.measure, values_of(variant, measure.measure)));
+    table.rows.push_back(std::move(row));
+  }
+  return table;
+}
+
+std::string interval_text(const Difference& difference) {
+  if (!difference.interval) return "none: it takes two pairs";
+  return shown(difference.measure, difference.interval->low) + " to " +
+         shown(difference.measure, difference.interval->high);
+}
+
+const char* label_of(Measure measure) {
+  for (const MeasureName& each : kMeasures) {
+    if (each.measure == measure) return each.label;
+  }
+  return "";
+}
+
+ReportTable difference_table(const std::vector<Difference>& all) {
+  ReportTable table{{"convention", "momentum", "measure", "pairs", "QMSE − MSE", "95 % interval"}, {}};
+  for (const Difference& difference : all) {
+    table.rows.push_back({difference.reduction, text("%.2g", difference.momentum),
+                          label_of(difference.measure), std::to_string(difference.pairs.size()),
+                          difference.pairs.empty() ? "–" : shown(difference.measure, mean(difference.pairs)),
+                          difference.pairs.empty() ? "–" : interval_text(difference)});
+  }
+  return table;
+}
+
+// "official", or how the files differ.
+std::string content_of(const std::filesystem::path& run) {
+  const ConfigJson environment = read_run(run).environment;
+  const auto data = environment.find("data");
+  if (data == environment.end() || !data->is_object()) return "";
+  return data->value("content", "");
+}
+
+}  // namespace
+
+std::vector<FigureRuns> collect(const SweepFolder& folder, const ReproducePlan& plan) {
+  std::vector<FigureRuns> all;
+  for (const std::string& name : plan.figures) {
+    FigureRuns runs;
+    runs.figure = &figure_named(name);
+    for (const Variant& variant : variants(*runs.figure, plan.paper_only)) {
+      VariantRuns row{variant, {}};
+      for (std::int64_t seed = 1; seed <= plan.seeds; ++seed) {
+        SeedRun run;
+        run.seed = seed;
+        run.member = member_name(*runs.figure, variant, seed);
+        const SweepMember member{run.member, {}};
+        run.status = folder.status(member);
+        if (run.status == MemberStatus::failed) {
+          if (const std::optional<MemberFailure> failure = folder.failure(member)) run.error = failure->error;
+        }
+        run.epochs = folder.epochs(member);
+        if (runs.data.empty() && !run.epochs.empty()) runs.data = content_of(folder.directory(member));
+        row.runs.push_back(std::move(run));
+      }
+      runs.variants.push_back(std::move(row));
+    }
+    all.push_back(std::move(runs));
+  }
+  return all;
+}
+
+std::optional<double> value_of(const SeedRun& run, Measure measure) {
+  if (run.status != MemberStatus::finished || run.epochs.empty()) return std::nullopt;
+  const bool train = measure == Measure::final_train || measure == Measure::best_train;
+  const char* key = measure == Measure::residual_sq ? "train_residual_sq"
+                    : train                         ? "train_accuracy_full"
+                                                    : "test_accuracy";
+  const auto at = [&](const ConfigJson& line) { return line.at(key).get<double>(); };
+  if (measure != Measure::best_train && measure != Measure::best_test) return at(run.epochs.back());
+  double best = 0;
+  for (const ConfigJson& line : run.epochs) best = std::max(best, at(line));
+  return best;
+}
+
+std::vector<Difference> differences(const FigureRuns& runs, bool paper_only) {
+  const auto find = [&](const std::string& loss, const std::string& reduction, double momentum) {
+    return std::find_if(runs.variants.begin(), runs.variants.end(), [&](const VariantRuns& row) {
+      return row.variant.in_paper && row.variant.loss == loss && row.variant.reduction == reduction &&
+             row.variant.momentum == momentum;
+    });
+  };
+  std::vector<Difference> all;
+  for (const char* reduction : {"element_mean", "batch_mean"}) {
+    if (paper_only && reduction != std::string(kPaperReduction)) continue;
+    for (const double momentum : kPaperMomenta) {
+      const auto mse = find("mse", reduction, momentum), qmse = find("qmse", reduction, momentum);
+      for (const MeasureName& measure : kMeasures) {
+        Difference difference{reduction, momentum, measure.measure, {}, {}};
+        for (std::size_t i = 0; i < mse->runs.size(); ++i) {
+          const auto a = value_of(mse->runs[i], measure.measure),
+                     b = value_of(qmse->runs[i], measure.measure);
+          if (a && b) difference.pairs.push_back(*b - *a);
+        }
+        difference.interval = student_t_interval(difference.pairs);
+        all.push_back(std::move(difference));
+      }
+    }
+  }
+  return all;
+}
+
+std::vector<ReportSection> sections(const std::vector<FigureRuns>& runs, const ReproducePlan& plan) {
+  std::vector<ReportSection> all;
+  ReportSection verdicts;
+  verdicts.title = "What the paper says, and what these runs say";
+  verdicts.paragraphs = {
+      "The paper trained " + std::to_string(kPaperEpochs) +
+      " epochs on all images, and gives no batch size, seeds or " +
+      "scale of its losses. These runs: " + std::to_string(plan.epochs) + " epochs, " +
+      (plan.train_limit > 0 ? "the first " + std::to_string(plan.train_limit) : std::string("all")) +
+      " training images, batch size " + std::to_string(kBatchSize) + ", " + std::to_string(plan.seeds) +
+      (plan.seeds == 1 ? " seed" : " seeds") +
+      (plan.paper_only ? std::string(", reduction ") + kPaperReduction : std::string(", both conventions")) +
+      "."};
+  for (const Claim& claim : judge(runs, plan.paper_only)) verdicts.paragraphs.push_back(claim.sentence());
+  all.push_back(std::move(verdicts));
+  for (const FigureRuns& figure : runs) {
+    ReportSection section;
+    section.title =
+        figure.figure->name + ": " + figure.figure->dataset + ", lr " + text("%.4g", figure.figure->lr);
+    section.paragraphs = {
+        "Mean ± standard deviation over the seeds that finished. Accuracies in percent; training accuracy is "
+        "that of the "
+        "whole training set after the epoch; ‖r‖² is the mean over the last epoch's training steps. "
+        "Differences are of "
+        "pairs that share initial weights and data order; their interval is the paired Student t interval."};
+    if (!figure.data.empty()) section.paragraphs.push_back("Images: " + figure.data + ".");
+    section.tables = {results_table(figure), difference_table(differences(figure, plan.paper_only))};
+    all.push_back(std::move(section));
+  }
+  return all;
+}
+
+ConfigJson to_json(const std::vector<FigureRuns>& runs, const ReproducePlan& plan) {
+  ConfigJson json;
+  json["epochs"] = plan.epochs;
+  json["seeds"] = plan.seeds;
+  json["train_limit"] = plan.train_limit;
+  json["paper_only"] = plan.paper_only;
+  json["batch_size"] = kBatchSize;
+  json["interval"] = "paired Student t, 95 %";
+  for (const Claim& claim : judge(runs, plan.paper_only)) {
+    ConfigJson entry = {{"figure", claim.figure},
+                        {"claim", claim.text},
+                        {"criterion", claim.criterion},
+                        {"verdict", claim.verdict()}};
+    for (const auto& [reduction, judgement] : claim.by_reduction)
+      entry["by_reduction"][reduction] = {{"verdict", name(judgement.verdict)},
+                                          {"numbers", judgement.numbers}};
+    json["claims"].push_back(std::move(entry));
+  }
+  for (const FigureRuns& figure : runs) {
+    ConfigJson entry = {{"figure", figure.figure->name},
+                        {"dataset", figure.figure->dataset},
+                        {"lr", figure.figure->lr},
+                        {"data", figure.data}};
+    for (const VariantRuns& row : figure.variants) {
+      ConfigJson variant = {
+          {"key", row.variant.key},
+          {"label", row.variant.label},
+          {"momentum", row.variant.momentum ? ConfigJson(*row.variant.momentum) : ConfigJson()}};
+      for (const MeasureName& measure : kMeasures) {
+        const std::vector<double> values = values_of(row, measure.measure);
+        if (values.empty()) continue;
+        const std::optional<double> deviation = standard_deviation(values);
+        variant[measure.key] = {{"mean", mean(values)},
+                                {"standard_deviation", deviation ? ConfigJson(*deviation) : ConfigJson()}};
+      }
+      for (const SeedRun& run : row.runs) {
+        ConfigJson seed = {{"seed", run.seed}, {"member", run.member}, {"status", name(run.status)}};
+        if (!run.error.empty()) seed["error"] = run.error;
+        for (const MeasureName& measure : kMeasures) {
+          if (const auto value = value_of(run, measure.measure)) seed[measure.key] = *value;
+        }
+        variant["runs"].push_back(std::move(seed));
+      }
+      entry["variants"].push_back(std::move(variant));
+    }
+    for (const Difference& difference : differences(figure, plan.paper_only)) {
+      if (difference.pairs.empty()) continue;
+      const auto& interval = difference.interval;
+      const char* key = kMeasures[static_cast<std::size_t>(difference.measure)].key;
+      entry["differences"].push_back({{"reduction", difference.reduction},
+                                      {"momentum", difference.momentum},
+                                      {"measure", key},
+                                      {"pairs", difference.pairs},
+                                      {"mean", mean(difference.pairs)},
+                                      {"low", interval ? ConfigJson(interval->low) : ConfigJson()},
+                                      {"high", interval ? ConfigJson(interval->high) : ConfigJson()}});
+    }
+    json["figures"].push_back(std::move(entry));
+  }
+  return json;
+}
+
+std::string to_markdown(const std::vector<ReportSection>& all) {
+  // Columns count characters, not the bytes of UTF-8.
+  const auto width = [](const std::string& cell) {
+    return static_cast<std::size_t>(
+        std::count_if(cell.begin(), cell.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+  };
+  std::string markdown;
+  for (const ReportSection& section : all) {
+    markdown += "## " + section.title + "\n\n";
+    for (const std::string& paragraph : section.paragraphs) markdown += paragraph + "\n\n";
+    for (const ReportTable& table : section.tables) {
+      std::vector<std::size_t> widths;
+      for (const std::string& cell : table.header) widths.push_back(width(cell));
+      for (const auto& row : table.rows) {
+        for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], width(row[i]));
+      }
+      const auto line = [&](const std::vector<std::string>& cells) {
+        markdown += "|";
+        for (std::size_t i = 0; i < cells.size(); ++i)
+          markdown += " " + cells[i] + std::string(widths[i] - width(cells[i]), ' ') + " |";
+        markdown += "\n";
+      };
+      line(table.header);
+      std::vector<std::string> rule;
+      for (const std::size_t w : widths) rule.emplace_back(w, '-');
+      line(rule);
+      for (const auto& row : table.rows) line(row);
+      markdown += "\n";
+    }
+  }
+  return markdown;
+}
+
+}  // namespace qmse

@@ -1,0 +1,70 @@
+// The folder of a sweep: which members there are and how far each is. Any number of processes may work in
+// one, on one machine or on several that share the folder.
+//
+//   sweep.json          the members and their settings
+//   results.json        how far each member is; nothing in it depends on how long anything took
+//   processes.jsonl     a line for each process that worked here
+//   members/<name>/     run directories, as `qmse train` makes them
+//   failures/<name>.json    why a member failed
+//   .lock               held (flock) for a moment where one of the first two files is written
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "experiment/config.h"
+#include "experiment/sweep_spec.h"
+
+namespace qmse {
+
+enum class MemberStatus { pending, running, failed, finished };
+std::string_view name(MemberStatus status);  // "pending", ...
+
+struct MemberFailure {
+  std::string error;
+  bool final = false;   // would only fail again: its loss is not finite
+  std::string attempt;  // tells one from another: when, and by which process
+};
+
+class SweepFolder {
+ public:
+  // Makes the folder, or checks that it holds this sweep. ConfigError where it holds another, or something
+  // else; IoError.
+  SweepFolder(std::filesystem::path path, SweepSpec spec);
+
+  const std::filesystem::path& path() const { return path_; }
+  const SweepSpec& spec() const { return spec_; }
+  std::filesystem::path directory(const SweepMember& member) const { return path_ / "members" / member.name; }
+
+  // As the files say. `running`: some process has the run directory's lock.
+  MemberStatus status(const SweepMember& member) const;
+  // Why it failed last, where it did.
+  std::optional<MemberFailure> failure(const SweepMember& member) const;
+
+  // What the member's run has measured: metrics.jsonl, an object an epoch; empty where there is none yet.
+  // IoError, DataError.
+  std::vector<ConfigJson> epochs(const SweepMember& member) const;
+
+  void record_failure(const SweepMember& member, const std::string& error, bool final) const;
+  void forget_failure(const SweepMember& member) const;
+  void record_process(ConfigJson process) const;  // adds host, process id and time
+
+  // Brings results.json up to date with the members' own files, whichever process wrote them.
+  void write_results();
+
+ private:
+  ConfigJson result(const SweepMember& member);
+
+  std::filesystem::path path_;
+  SweepSpec spec_;
+  std::map<std::string, ConfigJson> finished_;  // results of finished members: they do not change
+};
+
+// The last line, and the best accuracies with their epochs; null where there are no epochs.
+ConfigJson summary(const std::vector<ConfigJson>& epochs);
+
+}  // namespace qmse

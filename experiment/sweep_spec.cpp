@@ -1,0 +1,236 @@
+#include "experiment/sweep_spec.h"
+
+#include <algorithm>
+#include <cctype>
+#include <map>
+
+#include "engine/in_quotes.h"
+#include "experiment/config_fields.h"
+#include "kernels/core/error.h"
+
+namespace qmse {
+namespace {
+
+constexpr std::size_t kLongestName = 120;
+constexpr std::size_t kMostMembers = 100000;
+
+// What the sweep decides for its members.
+constexpr std::string_view kOwnKeys[] = {"out", "resume"};
+
+void check_keys(const ConfigJson& object, const std::string& source) {
+  const std::vector<std::string> known = {"base", "grid", "members"};
+  for (const auto& [key, value] : object.items()) {
+    if (std::find(known.begin(), known.end(), key) != known.end()) continue;
+    const std::string near = nearest(key, known);
+    throw ConfigError(source + ": unknown key " + in_quotes(key) +
+                      (near.empty() ? "" : " (did you mean '" + near + "'?)") +
+                      "; known keys: base, grid, members");
+  }
+}
+
+void check_settings(const ConfigJson& layer, const std::string& source) {
+  check_layer(layer, source);
+  for (const std::string_view key : kOwnKeys) {
+    if (layer.contains(key)) {
+      throw ConfigError(source + ": '" + std::string(key) +
+                        "' is no setting of a member: the sweep gives each a run directory of its own");
+    }
+  }
+}
+
+// Every combination of the grid's values.
+std::vector<ConfigJson> product(const ConfigJson& grid, const std::string& source) {
+  if (!grid.is_object())
+    throw ConfigError(source + ": 'grid' must be an object of lists, {\"lr\": [0.1, 0.01], ...}");
+  std::vector<ConfigJson> all = {ConfigJson::object()};
+  for (const auto& [key, values] : grid.items()) {
+    const std::string label = source + ": 'grid'";
+    if (find_field(key) == nullptr) check_settings({{key, values}}, label);  // throws
+    if (!values.is_array() || values.empty())
+      throw ConfigError(label + ": '" + key + "' must be a list of values, not " + values.dump());
+    for (const ConfigJson& value : values) check_settings({{key, value}}, label);
+    std::vector<ConfigJson> longer;
+    for (const ConfigJson& layer : all) {
+      for (const ConfigJson& value : values) {
+        longer.push_back(layer);
+        longer.back()[key] = value;
+      }
+    }
+    if (longer.size() > kMostMembers) {
+      throw ConfigError(source + ": 'grid' has more than " + std::to_string(kMostMembers) + " combinations");
+    }
+    all = std::move(longer);
+  }
+  return all;
+}
+
+// "0.01", "mse", "32-64": without what folder names had better not contain.
+std::string readable(const ConfigJson& value) {
+  std::string text;
+  if (value.is_array()) {
+    for (const ConfigJson& item : value) text += (text.empty() ? "" : "-") + item.dump();
+    if (text.empty()) text = "none";
+  } else {
+    text = value.is_string() ? value.get<std::string>() : value.dump();
+  }
+  for (char& c : text) {
+    if (std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '.' && c != '-' && c != '_' && c != '+')
+      c = '_';
+  }
+  return text;
+}
+
+bool usable(const std::string& name) {
+  return !name.empty() && name.size() <= kLongestName && name.front() != '.' &&
+         std::all_of(name.begin(), name.end(), [](unsigned char c) {
+           return std::isalnum(c) != 0 ||
+                  std::string_view("._-+=,~").find(static_cast<char>(c)) != std::string_view::npos;
+         });
+}
+
+// "loss=qmse,lr=0.01,seed=1". Those that are too long, or alike, end in their number.
+void give_names(std::vector<SweepMember>& members, const std::string& source) {
+  std::map<std::string, std::size_t> taken;  // name, member
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    if (members[i].name.empty()) continue;
+    if (!usable(members[i].name)) {
+      throw ConfigError(source + ": member name " + in_quotes(members[i].name) +
+                        " must be 1 to 120 letters, digits and . _ - + = , ~ and not begin with a dot");
+    }
+    if (!taken.emplace(members[i].name, i).second)
+      throw ConfigError(source + ": two members have the name " + in_quotes(members[i].name));
+  }
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    if (!members[i].name.empty()) continue;
+    std::string name;
+    for (const auto& [key, value] : members[i].settings.items())
+      name += (name.empty() ? "" : ",") + key + "=" + readable(value);
+    if (name.empty()) name = "base";
+    if (name.size() > kLongestName || taken.count(name) != 0)
+      name = name.substr(0, kLongestName - 10) + "~" + std::to_string(i);
+    taken.emplace(name, i);
+    members[i].name = name;
+  }
+}
+
+// The settings that are the process's choice and not the sweep's: results do not depend on them.
+ConfigJson without_machine(ConfigJson layer) {
+  layer.erase("device");
+  layer.erase("threads");
+  return layer;
+}
+
+}  // namespace
+
+ConfigJson SweepSpec::settings(const SweepMember& member) const {
+  ConfigJson all = base;
+  all.update(member.settings);
+  return all;
+}
+
+SweepSpec parse_sweep(std::string_view text, const std::string& source) {
+  const ConfigJson json = parse_json(text, source);
+  if (!json.is_object()) {
+    throw ConfigError(source + R"(: a sweep is a JSON object, {"base": {...}, "grid": {"lr": [0.1, 0.01]}})");
+  }
+  check_keys(json, source);
+  SweepSpec spec;
+  if (json.contains("base")) {
+    check_settings(json["base"], source + ": 'base'");
+    spec.base = json["base"];
+  }
+  if (json.contains("grid")) {
+    for (ConfigJson& settings : product(json["grid"], source))
+      spec.members.push_back({"", std::move(settings)});
+  }
+  if (json.contains("members")) {
+    if (!json["members"].is_array()) throw ConfigError(source + ": 'members' must be a list of settings");
+    for (ConfigJson settings : json["members"]) {
+      SweepMember member;
+      if (settings.is_object() && settings.contains("name")) {
+        if (!settings["name"].is_string())
+          throw ConfigError(source + ": 'members': 'name' must be a text, not " + settings["name"].dump());
+        member.name = settings["name"].get<std::string>();
+        settings.erase("name");
+      }
+      member.settings = std::move(settings);
+      spec.members.push_back(std::move(member));
+    }
+  }
+  complete(spec, source);
+  return spec;
+}
+
+void complete(SweepSpec& spec, const std::string& source) {
+  if (spec.members.empty()) {
+    throw ConfigError(source + ": no members: give 'grid' lists of values, or 'members' a list of settings");
+  }
+  check_settings(spec.base, source + ": 'base'");
+  for (std::size_t i = 0; i < spec.members.size(); ++i) {
+    check_settings(
+        spec.members[i].settings,
+        source + ": member " +
+            (spec.members[i].name.empty() ? std::to_string(i + 1) : in_quotes(spec.members[i].name)));
+  }
+  give_names(spec.members, source);
+  std::map<std::string, const SweepMember*> seen;  // everything resolved, member
+  for (const SweepMember& member : spec.members) {
+    TrainConfig config;
+    try {
+      apply_layer(config, spec.settings(member));
+      validate(config);
+    } catch (const ConfigError& error) {
+      throw ConfigError(source + ": member " + in_quotes(member.name) + ": " + error.what());
+    }
+    resolve_seeds(config);
+    const auto [same, fresh] = seen.emplace(without_machine(to_json(config)).dump(), &member);
+    if (!fresh) {
+      throw ConfigError(source + ": members " + in_quotes(same->second->name) + " and " +
+                        in_quotes(member.name) + " are the same run");
+    }
+  }
+}
+
+ConfigJson to_json(const SweepSpec& spec) {
+  ConfigJson json;
+  json["base"] = without_machine(spec.base);
+  json["members"] = ConfigJson::array();
+  for (const SweepMember& member : spec.members) {
+    ConfigJson entry = {{"name", member.name}};
+    entry.update(without_machine(member.settings));
+    json["members"].push_back(std::move(entry));
+  }
+  return json;
+}
+
+std::string difference(const SweepSpec& spec, const SweepSpec& recorded) {
+  const auto compare = [](const ConfigJson& now, const ConfigJson& then,
+                          const std::string& where) -> std::string {
+    for (const ConfigField& field : config_fields()) {
+      const std::string key(field.name);
+      const ConfigJson a = now.value(key, ConfigJson()), b = then.value(key, ConfigJson());
+      if (a != b) {
+        return where + "'" + key + "' is " + (a.is_null() ? "not given" : a.dump()) + ", was " +
+               (b.is_null() ? "not given" : b.dump());
+      }
+    }
+    return "";
+  };
+  std::string text = compare(without_machine(spec.base), without_machine(recorded.base), "");
+  if (!text.empty()) return text;
+  for (std::size_t i = 0; i < std::min(spec.members.size(), recorded.members.size()); ++i) {
+    const SweepMember& now = spec.members[i];
+    const SweepMember& then = recorded.members[i];
+    if (now.name != then.name)
+      return "member " + std::to_string(i + 1) + " is " + in_quotes(now.name) + ", was " +
+             in_quotes(then.name);
+    text = compare(without_machine(now.settings), without_machine(then.settings),
+                   "member " + in_quotes(now.name) + ": ");
+    if (!text.empty()) return text;
+  }
+  if (spec.members.size() == recorded.members.size()) return "";
+  return "it has " + std::to_string(spec.members.size()) + " members, had " +
+         std::to_string(recorded.members.size());
+}
+
+}  // namespace qmse

@@ -1,0 +1,158 @@
+#include <set>
+
+#include "experiment/reproduce.h"
+#include "experiment/reproduce_results.h"
+#include "kernels/core/error.h"
+#include "tests/experiment/tiny_run.h"
+#include "tests/support/catch.h"
+#include "tests/support/error_message.h"
+
+using namespace qmse;
+using namespace qmse::test;
+
+namespace {
+
+ReproducePlan plan_of(const std::string& figure, bool paper_only, std::int64_t seeds) {
+  ReproducePlan plan;
+  plan.figures = {figure};
+  plan.paper_only = paper_only;
+  plan.seeds = seeds;
+  plan.epochs = 2;
+  return plan;
+}
+
+// Runs of a figure whose last accuracies are `accuracy(variant, seed)`; negative: the run failed.
+FigureRuns runs_of(const std::string& figure, bool paper_only, std::int64_t seeds,
+                   const std::function<double(const Variant&, std::int64_t)>& accuracy) {
+  FigureRuns runs;
+  runs.figure = &figure_named(figure);
+  for (const Variant& variant : variants(*runs.figure, paper_only)) {
+    VariantRuns row{variant, {}};
+    for (std::int64_t seed = 1; seed <= seeds; ++seed) {
+      const double last = accuracy(variant, seed);
+      SeedRun run;
+      run.seed = seed;
+      run.status = last < 0 ? MemberStatus::failed : MemberStatus::finished;
+      for (const double value : {last / 2, last}) {
+        run.epochs.push_back(
+            {{"train_accuracy_full", value}, {"test_accuracy", value / 2}, {"train_residual_sq", 1 - value}});
+      }
+      row.runs.push_back(std::move(run));
+    }
+    runs.variants.push_back(std::move(row));
+  }
+  return runs;
+}
+
+}  // namespace
+
+TEST_CASE("reproduce: the paper has twelve runs a seed, which differ in loss and momentum alone") {
+  ReproducePlan plan;
+  plan.figures = parse_figures("all");
+  plan.paper_only = true;
+  plan.seeds = 1;
+  const SweepSpec spec = make_spec(plan, [](const auto&, auto) -> double { throw Error("not needed"); });
+  CHECK(spec.members.size() == 12);
+  CHECK(spec.base["epochs"] == 100);
+  CHECK(spec.base["batch_size"] == 64);
+  CHECK(spec.base["evaluate_train"] == true);
+  std::set<std::string> seen;
+  for (const SweepMember& member : spec.members) {
+    const ConfigJson& settings = member.settings;
+    CHECK(settings["lr"] == (settings["dataset"] == "mnist" ? 0.01 : 0.1));
+    CHECK(settings["reduction"] == "element_mean");
+    seen.insert(settings["dataset"].dump() + settings["loss"].dump() + settings["momentum"].dump());
+  }
+  CHECK(seen.size() == 12);
+  CHECK(missing(message_of<ConfigError>([] { parse_figures("fig4"); }), {"fig1", "all", "'fig4'"}) == "");
+}
+
+TEST_CASE("reproduce: by default both conventions, the scaled rate of each seed, a grid and references") {
+  const ReproducePlan plan = plan_of("fig1", false, 2);
+  SweepSpec spec =
+      make_spec(plan, [](const PaperFigure&, std::int64_t seed) { return 1.0 + 0.1 * double(seed); });
+  complete(spec, "test");  // all different, all valid
+  const auto find = [&](const std::string& name) -> const ConfigJson& {
+    for (const SweepMember& member : spec.members) {
+      if (member.name == name) return member.settings;
+    }
+    throw Error("no member " + name);
+  };
+  CHECK(find("fig1-momentum0.9-qmse_expected-batch_mean-seed2")["loss"] == "qmse_expected");
+  CHECK(find("fig1-momentum0-mse-element_mean-scaled-seed1")["lr"] == 0.011);
+  CHECK(find("fig1-momentum0-mse-element_mean-scaled-seed2")["lr"] == 0.012);
+  CHECK(find("fig1-momentum0-mse-batch_mean-lr0.03-seed1")["lr"] == 0.03);
+  CHECK(find("fig1-mse-batch_mean-adam-seed1")["optimizer"] == "adam");
+  CHECK(find("fig1-momentum0.9-cross_entropy-batch_mean-seed1")["momentum"] == 0.9);
+  CHECK(spec.members.size() == 2 * variants(figure_named("fig1"), false).size());
+}
+
+TEST_CASE("reproduce: verdicts follow the intervals of the paired differences") {
+  // QMSE ahead by 1, 2 and 3 points: mean 2, deviation 1, t(0.975, 2) = 4.30265, so the interval is 2
+  // -+ 2.48.
+  const auto ahead = [](double step) {
+    return [step](const Variant& variant, std::int64_t seed) {
+      return 0.5 + 0.1 * double(seed) + (variant.loss == "qmse" ? 0.01 * (2 + step * double(seed - 2)) : 0.0);
+    };
+  };
+  const auto verdict = [](const FigureRuns& runs, std::size_t claim, bool paper_only = true) {
+    return judge({runs}, paper_only).at(claim).verdict();
+  };
+  CHECK(verdict(runs_of("fig2", true, 3, ahead(1.0)), 1) == "not shown");
+  CHECK(verdict(runs_of("fig2", true, 3, ahead(0.5)), 1) == "holds");  // 2 -+ 1.24
+  CHECK(verdict(runs_of("fig2", true, 1, ahead(0.0)), 1) == "not shown");
+  const auto behind = [&](const Variant& variant, std::int64_t seed) {
+    return 0.9 - ahead(0.5)(variant, seed);
+  };
+  CHECK(verdict(runs_of("fig2", true, 3, behind), 1) == "does not hold");
+  CHECK(verdict(runs_of("fig2", true, 3, ahead(0.5)), 0) == "does not hold");  // 0.7 is not near 1
+  CHECK(verdict(runs_of("fig2", true, 3, ahead(0.5)), 2) == "holds");          // test: 1 point
+  const auto diverged = [&](const Variant& variant, std::int64_t seed) {
+    return variant.loss == "qmse" && seed == 2 ? -1.0 : ahead(0.5)(variant, seed);
+  };
+  CHECK(verdict(runs_of("fig2", true, 3, diverged), 1) == "does not hold");
+  FigureRuns unfinished = runs_of("fig2", true, 3, ahead(0.5));
+  unfinished.variants[0].runs[0].status = MemberStatus::pending;
+  CHECK(verdict(unfinished, 1) == "not run");
+
+  const auto by_convention = [&](const Variant& variant, std::int64_t seed) {
+    return variant.reduction == "batch_mean" ? behind(variant, seed) : ahead(0.5)(variant, seed);
+  };
+  const std::vector<Claim> claims = judge({runs_of("fig2", false, 3, by_convention)}, false);
+  CHECK(claims[1].verdict() == "depends on the convention");
+  CHECK(missing(claims[1].sentence(),
+                {"depends on the convention", "holds with element_mean", "does not hold with batch_mean",
+                 "+2.00 points", "-2.00 points", "(95 % interval +0.76 to +3.24)", "Criterion"}) == "");
+  CHECK(judge({runs_of("fig3", true, 2,
+                       [](const Variant& variant, std::int64_t) {
+                         return variant.momentum == 0.0 ? 0.18 : 0.42;
+                       })},
+              true)[0]
+            .verdict() == "holds");
+}
+
+TEST_CASE("reproduce: tables have mean and deviation, differences with intervals, and every run") {
+  const auto accuracy = [](const Variant& variant, std::int64_t seed) {
+    if (variant.loss == "cross_entropy") return -1.0;
+    return 0.5 + 0.1 * double(seed) + (variant.loss == "qmse" ? 0.02 : 0.0);
+  };
+  const std::vector<FigureRuns> runs = {runs_of("fig1", false, 2, accuracy)};
+  const ReproducePlan plan = plan_of("fig1", false, 2);
+  const std::string markdown = to_markdown(sections(runs, plan));
+  // MSE 60 % and 70 %: deviation sqrt(50) = 7.07; test half of it.
+  for (const char* part :
+       {"| 65.00 ± 7.07 |", "| 32.50 ± 3.54 |", "| 0.3500 ± 0.0707 |", "0 of 2, 2 failed",
+        "QMSE without noise, batch_mean", "2.00 to 2.00", "2 epochs", "both conventions"}) {
+    CAPTURE(part, markdown);
+    CHECK(markdown.find(part) != std::string::npos);
+  }
+  const ConfigJson json = to_json(runs, plan);
+  std::size_t count = 0;
+  for (const ConfigJson& row : json["figures"][0]["variants"]) count += row["runs"].size();
+  CHECK(count == 2 * variants(figure_named("fig1"), false).size());
+  CHECK(json["claims"].size() == 3);
+  const std::string alone =
+      to_markdown(sections({runs_of("fig1", true, 1, accuracy)}, plan_of("fig1", true, 1)));
+  CHECK(alone.find("±") == alone.rfind("±"));  // only in the explanation
+  CHECK(alone.find("none: it takes two pairs") != std::string::npos);
+}

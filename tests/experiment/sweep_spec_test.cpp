@@ -1,0 +1,150 @@
+#include "experiment/sweep_spec.h"
+
+#include <map>
+
+#include "experiment/shard.h"
+#include "kernels/core/error.h"
+#include "tests/support/catch.h"
+#include "tests/support/error_message.h"
+
+using namespace qmse;
+using qmse::test::message_of;
+using qmse::test::missing;
+
+namespace {
+
+std::vector<std::string> names(const SweepSpec& spec) {
+  std::vector<std::string> all;
+  for (const SweepMember& member : spec.members) all.push_back(member.name);
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("sweep spec: every combination of the grid, the last key fastest, then the members one by one") {
+  const SweepSpec spec = parse_sweep(R"({"base": {"epochs": 2, "lr": 0.5},
+      "grid": {"loss": ["mse", "qmse"], "seed": [1, 2]},
+      "members": [{"loss": "cross_entropy", "lr": 0.001}, {"name": "wide", "fc_width": 512}]})",
+                                     "file");
+  CHECK(names(spec) == std::vector<std::string>{"loss=mse,seed=1", "loss=mse,seed=2", "loss=qmse,seed=1",
+                                                "loss=qmse,seed=2", "loss=cross_entropy,lr=0.001", "wide"});
+  CHECK(spec.settings(spec.members[1]).dump() == R"({"epochs":2,"lr":0.5,"loss":"mse","seed":2})");
+  CHECK(spec.settings(spec.members[4])["lr"] == 0.001);
+  CHECK(spec.settings(spec.members[5]).dump() == R"({"epochs":2,"lr":0.5,"fc_width":512})");
+}
+
+TEST_CASE("sweep spec: names are unique and fit for folders") {
+  const SweepSpec spec =
+      parse_sweep(R"({"grid": {"init_from": ["/a/b", "/a_b"], "conv_channels": [[8], [8, 16]]}})", "file");
+  CHECK(names(spec) ==
+        std::vector<std::string>{"init_from=_a_b,conv_channels=8", "init_from=_a_b,conv_channels=8-16",
+                                 "init_from=_a_b,conv_channels=8~2", "init_from=_a_b,conv_channels=8-16~3"});
+}
+
+TEST_CASE("sweep spec: what is written is read back, and differences are named") {
+  const char* text = R"({"base": {"epochs": 2}, "grid": {"lr": [0.1, 0.2]}})";
+  const SweepSpec spec = parse_sweep(text, "file");
+  const SweepSpec again = parse_sweep(to_json(spec).dump(), "copy");
+  CHECK(to_json(again) == to_json(spec));
+  CHECK(difference(spec, again) == "");
+  const auto differs = [&](const char* other) { return difference(parse_sweep(other, "file"), spec); };
+  CHECK(differs(R"({"base": {"epochs": 3}, "grid": {"lr": [0.1, 0.2]}})") == "'epochs' is 3, was 2");
+  CHECK(differs(R"({"grid": {"lr": [0.1, 0.2]}})") == "'epochs' is not given, was 2");
+  CHECK(differs(R"({"base": {"epochs": 2}, "grid": {"lr": [0.1, 0.3]}})") ==
+        "member 2 is 'lr=0.3', was 'lr=0.2'");
+  CHECK(differs(R"({"base": {"epochs": 2}, "grid": {"lr": [0.1]}})") == "it has 1 members, had 2");
+  CHECK(differs(R"({"base": {"epochs": 2}, "members": [{"name": "lr=0.1", "lr": 0.4}, {"lr": 0.2}]})") ==
+        "member 'lr=0.1': 'lr' is 0.4, was 0.1");
+  // Which machine trains is not part of it.
+  CHECK(differs(R"({"base": {"epochs": 2, "threads": 1, "device": "cpu"}, "grid": {"lr": [0.1, 0.2]}})") ==
+        "");
+}
+
+TEST_CASE("sweep spec: every mistake is one line with file, key and remedy") {
+  struct Case {
+    const char* text;
+    std::initializer_list<const char*> parts;
+  };
+  const Case cases[] = {
+      {"[1]", {"file: a sweep is a JSON object"}},
+      {"{\"base\": ", {"file: not valid JSON"}},
+      {"{}", {"file: no members"}},
+      {R"({"bse": {}})", {"file: unknown key 'bse'", "did you mean 'base'?"}},
+      {R"({"base": {}, "base": {}})", {"key 'base' is given twice"}},
+      {R"({"grid": {"lr": [0.1], "lr": [0.2]}})", {"key 'lr' is given twice"}},
+      {R"({"members": [{"lr": 1, "lr": 2}]})", {"key 'lr' is given twice"}},
+      {R"({"base": 3})", {"file: 'base'", "JSON object"}},
+      {R"({"base": {"learning_rate": 1}})", {"file: 'base': unknown key 'learning_rate'", "known keys"}},
+      {R"({"base": {"momentun": 1}})", {"did you mean 'momentum'?"}},
+      {R"({"base": {"epochs": "many"}})", {"file: 'base': 'epochs' must be a whole number", "'many'"}},
+      {R"({"base": {"out": "x"}, "members": [{}]})", {"'out'", "run directory of its own"}},
+      {R"({"base": {"resume": true}, "members": [{}]})", {"'resume'"}},
+      {R"({"grid": []})", {"file: 'grid' must be an object of lists"}},
+      {R"({"grid": {"lr": 0.1}})", {"'grid': 'lr' must be a list of values, not 0.1"}},
+      {R"({"grid": {"lr": []}})", {"'grid': 'lr' must be a list"}},
+      {R"({"grid": {"lr": [0.1, "x"]}})", {"'grid': 'lr' must be a finite number", "'x'"}},
+      {R"({"grid": {"momentun": [0.1]}})", {"'grid': unknown key 'momentun'", "'momentum'"}},
+      {R"({"grid": {"out": ["a"]}})", {"'out'"}},
+      {R"({"grid": {"lr": [0.1, 0.1]}})", {"members 'lr=0.1' and 'lr=0.1~1' are the same run"}},
+      {R"({"grid": {"seed": [1]}, "members": [{"seed": 1, "seed_v": 1}]})", {"are the same run"}},
+      {R"({"grid": {"threads": [1, 2]}})", {"are the same run"}},
+      {R"({"grid": {"loss": ["mse", "cross_entropy"], "reduction": ["element_mean"]}})",
+       {"member 'loss=cross_entropy,reduction=element_mean'", "batch_mean"}},
+      {R"({"members": {"lr": 1}})", {"'members' must be a list"}},
+      {R"({"members": [3]})", {"member 1", "JSON object"}},
+      {R"({"members": [{"name": "a"}, {"name": "a", "lr": 1}]})", {"two members have the name 'a'"}},
+      {R"({"members": [{"name": "../a"}]})", {"'../a'", "letters"}},
+      {R"({"members": [{"name": ".a"}]})", {"'.a'"}},
+      {R"({"members": [{"name": 7}]})", {"'name' must be a text, not 7"}},
+  };
+  for (const Case& each : cases) {
+    CAPTURE(each.text);
+    CHECK(missing(message_of<ConfigError>([&] { parse_sweep(each.text, "file"); }), each.parts) == "");
+  }
+}
+
+TEST_CASE("shard: by hand") {
+  const Shard shard = parse_shard("2/8");
+  CHECK(shard.index == 2);
+  CHECK(shard.count == 8);
+  for (const char* text :
+       {"", "1", "/", "1/", "/2", "3/3", "-1/3", "1/3/5", "a/b", "0/0", "1.5/3", "0x1/3", " 1/3"}) {
+    CAPTURE(text);
+    CHECK(missing(message_of<ConfigError>([&] { parse_shard(text); }), {"--shard", "0/3"}) == "");
+  }
+}
+
+TEST_CASE("shard: from the ranks that launchers give") {
+  using Variables = std::map<std::string, std::string>;
+  const auto shard = [](const Variables& variables) -> std::string {
+    const auto found = shard_of([&](const char* name) -> std::optional<std::string> {
+      const auto at = variables.find(name);
+      return at == variables.end() ? std::nullopt : std::optional<std::string>(at->second);
+    });
+    if (!found) return "none";
+    return std::to_string(found->index) + "/" + std::to_string(found->count) + " " + found->source;
+  };
+  CHECK(shard({}) == "none");
+  CHECK(shard({{"OMPI_COMM_WORLD_RANK", "1"}, {"OMPI_COMM_WORLD_SIZE", "3"}}) == "1/3 OMPI_COMM_WORLD_RANK");
+  CHECK(shard({{"PMI_RANK", "2"}, {"PMI_SIZE", "4"}}) == "2/4 PMI_RANK");
+  CHECK(shard({{"SLURM_PROCID", "0"}, {"SLURM_NTASKS", "2"}}) == "0/2 SLURM_PROCID");
+  CHECK(shard({{"SLURM_PROCID", "0"}}) == "none");
+  // mpirun inside a Slurm job: its ranks count, not Slurm's one task.
+  CHECK(shard({{"OMPI_COMM_WORLD_RANK", "1"},
+               {"OMPI_COMM_WORLD_SIZE", "3"},
+               {"SLURM_PROCID", "0"},
+               {"SLURM_NTASKS", "1"}}) == "1/3 OMPI_COMM_WORLD_RANK");
+  CHECK(
+      shard({{"SLURM_ARRAY_TASK_ID", "5"}, {"SLURM_ARRAY_TASK_COUNT", "4"}, {"SLURM_ARRAY_TASK_MIN", "3"}}) ==
+      "2/4 SLURM_ARRAY_TASK_ID");
+  CHECK(shard({{"SLURM_ARRAY_TASK_ID", "6"},
+               {"SLURM_ARRAY_TASK_COUNT", "4"},
+               {"SLURM_ARRAY_TASK_MIN", "0"},
+               {"SLURM_ARRAY_TASK_STEP", "2"}}) == "3/4 SLURM_ARRAY_TASK_ID");
+  CHECK(shard({{"SLURM_ARRAY_TASK_ID", "1"},
+               {"SLURM_ARRAY_TASK_COUNT", "2"},
+               {"SLURM_PROCID", "2"},
+               {"SLURM_NTASKS", "3"}}) == "5/6 SLURM_ARRAY_TASK_ID and SLURM_PROCID");
+  CHECK_THROWS_AS(shard({{"PMI_RANK", "x"}, {"PMI_SIZE", "4"}}), ConfigError);
+  CHECK_THROWS_AS(shard({{"PMI_RANK", "4"}, {"PMI_SIZE", "4"}}), ConfigError);
+}

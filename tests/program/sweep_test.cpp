@@ -1,0 +1,218 @@
+// `qmse sweep` and `qmse reproduce` from end to end: stopped, killed among MPI ranks, on a disk that is full.
+#include <sstream>
+
+#include "tests/experiment/tiny_run.h"
+#include "tests/program/run_program.h"
+#include "tests/support/catch.h"
+
+using namespace qmse;
+using namespace qmse::test;
+
+namespace {
+
+bool on_path(const std::string& program) {
+  std::istringstream folders(std::getenv("PATH"));
+  for (std::string folder; std::getline(folders, folder, ':');) {
+    if (::access((folder + "/" + program).c_str(), X_OK) == 0) return true;
+  }
+  return false;
+}
+
+struct World {
+  explicit World(int epochs, ConfigJson members = ConfigJson::array()) {
+    ConfigJson sweep = {{"base", data.settings("", "mlp")},
+                        {"grid", {{"loss", {"mse", "qmse"}}, {"seed", {1, 2, 3, 4}}}}};
+    sweep["base"].erase("out");
+    sweep["base"]["epochs"] = epochs;
+    sweep["members"] = std::move(members);
+    write_bytes(folder / "sweep.json", sweep.dump());
+  }
+  Words sweep(const std::string& out, const Words& more = {}) const {
+    Words words = {"sweep", (folder / "sweep.json").string(), "--out", (folder / out).string()};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  }
+  ConfigJson results(const std::string& out) const {
+    return ConfigJson::parse(read_bytes(folder / out / "results.json"));
+  }
+  void check_same(const std::string& out, const std::string& expected) const {
+    CHECK(read_bytes(folder / out / "results.json") == read_bytes(folder / expected / "results.json"));
+    for (const ConfigJson& member : results(expected)["members"]) {
+      const std::string directory = member["directory"];
+      CAPTURE(out, directory);
+      CHECK(read_bytes(folder / out / directory / "model.safetensors") ==
+            read_bytes(folder / expected / directory / "model.safetensors"));
+      CHECK(metrics_without_times(folder / out / directory) ==
+            metrics_without_times(folder / expected / directory));
+    }
+  }
+
+  TinyData data;
+  TempDirectory folder;
+};
+
+}  // namespace
+
+TEST_CASE("program: a sweep prints a line a member, and a second call finds nothing to do") {
+  const World world(2);
+  const Result result = run_program(world.sweep("out", {"--jobs", "2"}));
+  CHECK(result.code == 0);
+  CHECK(result.error == "");
+  for (const char* part : {"8 members in", "2 at a time", "[1/8] ", "[8/8] ", "finished in", "train accuracy",
+                           "test accuracy", " left", "8 of 8 members finished; results in"}) {
+    CAPTURE(part, result.out);
+    CHECK(result.out.find(part) != std::string::npos);
+  }
+  CHECK(result.out.find('\r') == std::string::npos);
+  CHECK(world.results("out")["finished"] == 8);
+  const Result again = run_program(world.sweep("out"));
+  CHECK(again.code == 0);
+  CHECK(again.out.find("8 of them finished") != std::string::npos);
+  CHECK(again.out.find("[1/8]") == std::string::npos);
+}
+
+TEST_CASE("program: a sweep stopped by Ctrl-C or SIGTERM goes on with the same command") {
+  const World world(20);
+  REQUIRE(run_program(world.sweep("whole")).code == 0);
+  for (const int number : {SIGINT, SIGTERM}) {
+    CAPTURE(number);
+    const std::string out = "out-" + std::to_string(number);
+    Process process(world.sweep(out, {"--jobs", "2"}), world.folder / "stderr");
+    REQUIRE(process.wait_for("[1/8]"));
+    process.signal(number);
+    CHECK(process.finish() == 128 + number);
+    CHECK(process.out.find("stopped: ") != std::string::npos);
+    CHECK(process.out.find("the same command goes on from here") != std::string::npos);
+    CHECK(read_bytes(world.folder / "stderr") == "");
+    CHECK(world.results(out)["running"] == 0);
+    CHECK(run_program(world.sweep(out)).code == 0);
+    world.check_same(out, "whole");
+  }
+}
+
+TEST_CASE("program: three MPI ranks share a sweep, and the others finish what a killed one leaves") {
+  if (!on_path("mpirun")) {
+    WARN("[skipped: no mpirun (Debian's package openmpi-bin)]");
+    return;
+  }
+  const World world(30);
+  REQUIRE(run_program(world.sweep("whole")).code == 0);
+  // Without --enable-recovery Open MPI ends the others when a rank is killed, as the end of a job would.
+  const Words ranks = {"mpirun", "--allow-run-as-root", "--oversubscribe", "--enable-recovery", "-n", "3"};
+  Process process(world.sweep("shared", {"--jobs", "1", "--threads", "1"}), world.folder / "stderr",
+                  Output::pipe, 120, ranks);
+  REQUIRE(process.wait_for("] loss="));  // a first member is done
+  pid_t victim = 0;
+  for (const auto& line : json_lines(world.folder / "shared/processes.jsonl")) {
+    CHECK(line["share"]["count"] == 3);
+    CHECK(line["share"]["source"] == "OMPI_COMM_WORLD_RANK");
+    const auto name = line["process"].get<std::string>();
+    if (line["share"]["index"] == 1) victim = std::stoi(name.substr(name.rfind(':') + 1));
+  }
+  REQUIRE(victim > 0);
+  REQUIRE(::kill(victim, SIGKILL) == 0);
+  process.finish();  // its code is Open MPI's opinion of the killed rank
+  CAPTURE(process.out, read_bytes(world.folder / "stderr"));
+  CHECK(process.out.find("8 of 8 members finished") != std::string::npos);
+  CHECK(world.results("shared")["finished"] == 8);
+  world.check_same("shared", "whole");
+}
+
+TEST_CASE(
+    "program: a sweep whose disk has no room for a member goes on with the others, and later with that") {
+  const World world(2, ConfigJson::parse(R"([{"name": "big", "mlp_widths": [3000], "lr": 0.0001}])"));
+  const Result whole = run_program(world.sweep("whole"));
+  CAPTURE(whole.out);
+  REQUIRE(whole.code == 0);
+  // No file above 200 KiB: the big member's checkpoint fails as on a full disk.
+  const Words limited = {"sh", "-c", "trap '' XFSZ; ulimit -f 400; exec \"$0\" \"$@\""};
+  const Result result = run_program(world.sweep("out"), Output::pipe, 120, limited);
+  CAPTURE(result.out, result.error);
+  CHECK(result.code == 1);
+  CHECK(result.out.find("] big FAILED: cannot write") != std::string::npos);
+  CHECK(result.out.find("8 of 9 members finished, 1 failed") != std::string::npos);
+  CHECK(result.error.find("qmse: 1 of 9 members failed") == 0);
+  CHECK(world.results("out")["members"][8]["status"] == "failed");
+  CHECK(run_program(world.sweep("out")).code == 0);
+  world.check_same("out", "whole");
+}
+
+TEST_CASE("program: a sweep's wrong usage is one line") {
+  const World world(2);
+  REQUIRE(run_program(world.sweep("out")).code == 0);
+  write_bytes(world.folder / "unknown.json", R"({"grid": {"momentun": [0.5]}})");
+  write_bytes(world.folder / "other.json", R"({"grid": {"momentum": [0.5]}})");
+  const std::string out = (world.folder / "out").string(), fresh = (world.folder / "new").string();
+  const std::string file = (world.folder / "sweep.json").string();
+  struct Case {
+    Words words;
+    int code;
+    Words parts;
+  };
+  const Case cases[] = {
+      {{"sweep"}, 2, {"the file is missing"}},
+      {{"sweep", file}, 2, {"--out DIR"}},
+      {{"sweep", file, "more", "--out", fresh}, 2, {"'more'"}},
+      {{"sweep", fresh, "--out", fresh}, 1, {"new"}},
+      {{"sweep", (world.folder / "unknown.json").string(), "--out", fresh},
+       2,
+       {"unknown.json", "'grid'", "'momentun'", "did you mean 'momentum'?"}},
+      {{"sweep", (world.folder / "other.json").string(), "--out", out}, 2, {"holds another sweep"}},
+      {{"sweep", file, "--out", fresh, "--jobs", "0"}, 2, {"--jobs", "'0'"}},
+      {{"sweep", file, "--out", fresh, "--jobs", "2x"}, 2, {"--jobs", "'2x'"}},
+      {{"sweep", file, "--out", fresh, "--shard", "3/3"}, 2, {"--shard", "'3/3'", "0/3"}},
+      {{"sweep", file, "--out", fresh, "--device", "tpu"}, 2, {"tpu"}},
+      {{"sweep", file, "--out", fresh, "--thread", "1"}, 2, {"--thread", "did you mean '--threads'?"}},
+  };
+  for (const Case& each : cases) {
+    CAPTURE(each.words);
+    const Result result = run_program(each.words);
+    CAPTURE(result.error);
+    CHECK(result.code == each.code);
+    CHECK(std::count(result.error.begin(), result.error.end(), '\n') == 1);
+    for (const std::string& part : each.parts) CHECK(result.error.find(part) != std::string::npos);
+  }
+  CHECK_FALSE(std::filesystem::exists(fresh));
+}
+
+TEST_CASE("program: reproduce stopped and gone on with ends with figures, table, report and verdicts") {
+  const TinyData data;
+  const TempDirectory folder;
+  const std::string out = (folder / "out").string();
+  const Words words = {"reproduce", "fig1",   "--paper-only",
+                       "--epochs",  "2",      "--seeds",
+                       "2",         "--data", data.root.path().string(),
+                       "--device",  "cpu",    "--jobs",
+                       "2",         "--out",  out};
+  {
+    Process process(words, folder / "stderr");
+    REQUIRE(process.wait_for("[1/8]"));
+    process.signal(SIGTERM);
+    CHECK(process.finish() == 143);
+    CHECK(process.out.find("batch size: 64 is taken") != std::string::npos);
+    CHECK(process.out.find("8 runs of 2 epochs: about ") != std::string::npos);
+    CHECK(process.out.find("--epochs, --train-limit") != std::string::npos);
+    CHECK_FALSE(std::filesystem::exists(folder / "out/table.md"));
+  }
+  const Result result = run_program(words);
+  CAPTURE(result.out, result.error);
+  CHECK(result.code == 0);
+  for (const char* part : {"On MNIST both losses reach a training accuracy near 1.0.", "| QMSE, element_mean",
+                           "95 % interval", "8 of 8 members finished"}) {
+    CAPTURE(part);
+    CHECK(result.out.find(part) != std::string::npos);
+  }
+  for (const char* file : {"table.md", "reproduction.json", "report.html", "fig1.svg", "fig1.png"}) {
+    CAPTURE(file);
+    CHECK(std::filesystem::file_size(folder / "out" / file) > 1000);
+  }
+  const auto json = ConfigJson::parse(read_bytes(folder / "out/reproduction.json"));
+  CHECK(json["claims"].size() == 3);
+  CHECK(json["figures"][0]["variants"].size() == 4);
+  CHECK(run_program({"reproduce"}).code == 2);
+  CHECK(run_program({"reproduce", "fig4"}).code == 2);
+  CHECK(run_program({"reproduce", "fig1", "--seeds", "0"}).code == 2);
+  CHECK(run_program({"reproduce", "fig1", "--epochs", "3", "--paper-only", "--seeds", "2", "--data",
+                     data.root.path().string(), "--device", "cpu", "--out", out})
+            .code == 2);  // the folder holds another sweep
+}
