@@ -363,7 +363,7 @@ class Script {
   double width_ = 0, height_ = 0, panel_height_ = 0, head_ = 0, legend_width_ = 0;
 };
 
-Picture draw(const Script& script) {
+DrawnFigure draw(const Script& script) {
   std::vector<std::string> files = run_gnuplot(script.text(), {"figure.svg", "figure.png"});
   // gnuplot leaves a > in text as it is, which XML allows but here.
   for (std::size_t at = 0; (at = files[0].find("]]>", at)) != std::string::npos;)
@@ -373,20 +373,20 @@ Picture draw(const Script& script) {
 
 }  // namespace
 
-Picture draw_figure(const Figure& figure) {
+DrawnFigure draw_figure(const Figure& figure) {
   check(figure);
   return draw(Script(figure, figure));
 }
 
-std::vector<Picture> draw_panels(const Figure& figure) {
+std::vector<DrawnFigure> draw_panels(const Figure& figure) {
   check(figure);
-  std::vector<Picture> pictures;
+  std::vector<DrawnFigure> pictures;
   for (const Panel& panel : figure.panels) pictures.push_back(draw(Script({"", {panel}}, figure)));
   return pictures;
 }
 
 void write_figure(const Figure& figure, const std::filesystem::path& stem) {
-  const Picture picture = draw_figure(figure);
+  const DrawnFigure picture = draw_figure(figure);
   for (const auto& [ending, bytes] : {std::pair(".svg", &picture.svg), std::pair(".png", &picture.png)}) {
     std::filesystem::path file = stem;
     file += ending;

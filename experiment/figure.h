@@ -34,16 +34,16 @@ struct Figure {
   std::string caption = {};  // below the panels; broken into lines
 };
 
-struct Picture {
+struct DrawnFigure {
   std::string svg, png;  // the bytes of the files
 };
 
 // Any text is shown as it stands: nothing in it is markup or a command. Throws ShapeError where the sizes do
 // not fit together, Error where gnuplot is missing or fails.
-Picture draw_figure(const Figure& figure);
+DrawnFigure draw_figure(const Figure& figure);
 
 // Each panel as a picture of its own, without the figure's title and caption.
-std::vector<Picture> draw_panels(const Figure& figure);
+std::vector<DrawnFigure> draw_panels(const Figure& figure);
 
 // Writes <stem>.svg and <stem>.png, each completely or not at all.
 void write_figure(const Figure& figure, const std::filesystem::path& stem);

@@ -98,7 +98,7 @@ class Page {
     std::string html = "<figure>\n";
     if (!figure.title.empty()) html += "<p class=\"figure-title\">" + escape_html(figure.title) + "</p>\n";
     html += "<div class=\"panels\">\n";
-    const std::vector<Picture> pictures = draw_panels(figure);
+    const std::vector<DrawnFigure> pictures = draw_panels(figure);
     for (std::size_t i = 0; i < pictures.size(); ++i) {
       const Panel& panel = figure.panels[i];
       html += inline_svg(pictures[i].svg, "f" + std::to_string(++pictures_) + "-",

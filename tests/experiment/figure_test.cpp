@@ -70,7 +70,7 @@ TEST_CASE("figure: text is shown as it stands, and nothing in it is run") {
         std::string("@GPVAL_VERSION $HOME %s \\n {/Symbol a}_2^3"),
         std::string("bytes \xff\xfe and a bell \a"), std::string("EOD ]]>"), std::string("\n\nEOD\n")}) {
     CAPTURE(hostile);
-    const Picture picture =
+    const DrawnFigure picture =
         draw_figure({hostile, {{hostile, hostile, hostile, {line(hostile, {1, 2})}}}, 1, hostile});
     CHECK_FALSE(std::filesystem::exists(folder / "touched"));
     CHECK_FALSE(contains(picture.svg, "<b"));
@@ -113,7 +113,7 @@ TEST_CASE("figure: one point, flat curves, no point at all and an empty panel ca
 TEST_CASE("figure: panels drawn one by one keep the figure's colours") {
   if (!has_program("gnuplot")) return;
   const Figure figure{"", {panel({line("a", {1, 2}), line("b", {1, 2})}), panel({line("b", {2, 1})})}, 2};
-  const std::vector<Picture> pictures = draw_panels(figure);
+  const std::vector<DrawnFigure> pictures = draw_panels(figure);
   REQUIRE(pictures.size() == 2);
   const std::string second = "rgb(213,  94,   0)";
   CHECK(contains(pictures[0].svg, "rgb(  0, 114, 178)"));
