@@ -1,4 +1,6 @@
 // The program `qmse`: arguments, printing and exit codes. All else is in the libraries.
+#include <fcntl.h>
+
 #include <cstdio>
 #include <iostream>
 #include <new>
@@ -18,7 +20,9 @@ constexpr int kUsage = 2;
 
 // What is missing on a disk that is full, or a reader that is gone, is no success.
 int check_output(int code) {
-  if (!std::cout.flush() || std::fflush(stdout) != 0) throw IoError("cannot write to standard output");
+  // A display flushes line by line, so an earlier failure may have left nothing to flush.
+  if (!std::cout.flush() || std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
+    throw IoError("cannot write to standard output");
   return code;
 }
 
@@ -29,6 +33,14 @@ void check_processor() {
     throw Error("this processor lacks AVX2, FMA or BMI2, which this build of qmse needs");
   }
 #endif
+}
+
+// A program that was started with a standard stream closed would open its next file in that stream's place
+// and write notices into it. Output to a closed stream fails, as it should: /dev/null is opened for reading.
+void occupy_standard_descriptors() {
+  for (int descriptor = 0; descriptor <= 2; ++descriptor) {
+    if (::fcntl(descriptor, F_GETFD) < 0) ::open("/dev/null", O_RDONLY);
+  }
 }
 
 // Errors are one line, whatever names and messages they are made of.
@@ -89,6 +101,7 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
   using namespace qmse::app;
   try {
+    occupy_standard_descriptors();
     check_processor();
     return run(argc, argv);
   } catch (const qmse::ConfigError& error) {

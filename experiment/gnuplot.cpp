@@ -16,35 +16,11 @@
 #include "engine/in_quotes.h"
 #include "engine/input_file.h"
 #include "experiment/plain_text.h"
+#include "experiment/temporary_folder.h"
 #include "kernels/core/error.h"
 
 namespace qmse {
 namespace {
-
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::error_code error;
-    std::string pattern = (std::filesystem::temp_directory_path(error) / "qmse-plot-XXXXXX").string();
-    if (error || ::mkdtemp(pattern.data()) == nullptr) {
-      throw IoError(in_quotes(pattern) +
-                    ": cannot make a temporary folder: " + (error ? error.message() : std::strerror(errno)));
-    }
-    path_ = pattern;
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-
-  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 class SpawnActions {
  public:
@@ -85,7 +61,7 @@ std::string gnuplot_string(const std::string& text) {
 }
 
 std::vector<std::string> run_gnuplot(const std::string& script, const std::vector<std::string>& files) {
-  const TemporaryFolder folder;
+  const TemporaryFolder folder("plot");
   const std::string script_file = folder / "figure.gp", error_file = folder / "errors";
   write_file_atomically(script_file, script);
 

@@ -1,7 +1,5 @@
 #include "experiment/reproduce.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -19,6 +17,7 @@
 #include "experiment/reproduce_figures.h"
 #include "experiment/reproduce_results.h"
 #include "experiment/setup.h"
+#include "experiment/temporary_folder.h"
 #include "experiment/training_run.h"
 #include "kernels/core/error.h"
 
@@ -35,6 +34,19 @@ class Reproduction {
   }
 
   ReproduceOutcome run() {
+    try {
+      return measure_and_run();
+    } catch (const Stopped&) {
+      ReproduceOutcome outcome;
+      outcome.sweep.stopped = true;
+      return outcome;
+    }
+  }
+
+ private:
+  struct Stopped {};  // thrown out of a measurement that the user stops
+
+  ReproduceOutcome measure_and_run() {
     std::error_code error;
     std::filesystem::create_directories(request_.out, error);
     if (error) throw IoError(in_quotes(request_.out) + ": cannot make the folder: " + error.message());
@@ -74,12 +86,13 @@ class Reproduction {
     return outcome;
   }
 
- private:
   static TrainConfig config_of(const SweepSpec& spec, const SweepMember& member) {
     TrainConfig config;
     apply_layer(config, spec.settings(member));
     return config;
   }
+
+  bool stop_requested() const { return events_.stop && events_.stop(); }
 
   void notice(const std::string& text) const {
     if (events_.notice) events_.notice(text);
@@ -112,6 +125,7 @@ class Reproduction {
         (plan_.train_limit > 0 ? "first " + std::to_string(plan_.train_limit) : std::string("all")) +
         " images, seed " + std::to_string(seed);
     if (known.contains(key) && known[key].is_number()) return known[key].get<double>();
+    notice("measuring E||r||^2 at initialisation, " + key);
     const double weight = measure_initial_weight(start_of(figure, seed));
     known[key] = weight;
     write_file_atomically(file, known.dump(2) + "\n");
@@ -129,25 +143,27 @@ class Reproduction {
     Evaluator<float> evaluator(
         *context, [&](Tape& tape, Value input) { return model.record(tape, store, input); }, data.view(),
         *loss, kEvaluationBatch);
-    return scores(evaluator.run()).residual_sq + 1.0 / static_cast<double>(images->train.classes());
+    const auto watch = [this](std::int64_t) {
+      if (stop_requested()) throw Stopped{};
+    };
+    return scores(evaluator.run(watch)).residual_sq + 1.0 / static_cast<double>(images->train.classes());
   }
 
   // Seconds that an epoch takes with all threads, from a short run.
   double seconds_an_epoch(const TrainConfig& member) {
     const std::shared_ptr<const TrainingImages> images = images_.get(member);
-    const std::filesystem::path folder =
-        std::filesystem::temp_directory_path() / ("qmse-calibration-" + std::to_string(::getpid()));
+    const TemporaryFolder folder("calibration");
     ConfigJson given = to_json(member);
     given["train_limit"] = std::min(kCalibrationImages, images->train.count);
     given["epochs"] = 1;
     given["evaluate_train"] = false;
     given["on_nan"] = "continue";
-    given["out"] = folder.string();
+    given["out"] = (folder / "run").string();
     EpochRecord record;
-    TrainingRun(given,
-                {.epoch = [&](const EpochRecord& measured, std::int64_t) { record = measured; }, .stop = {}})
+    TrainingRun(given, {.epoch = [&](const EpochRecord& measured, std::int64_t) { record = measured; },
+                        .stop = [this] { return stop_requested(); }})
         .run();
-    std::filesystem::remove_all(folder);
+    if (stop_requested()) throw Stopped{};
     const auto trained = given["train_limit"].get<double>();
     const double training = 1 / record.images_per_second;
     const double evaluation =

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <limits>
 #include <string>
 
 namespace qmse {
@@ -43,10 +44,18 @@ Figure figure_titled(const FigureRuns& runs, const std::string& what) {
   char lr[32];
   std::snprintf(lr, sizeof(lr), "%.4g", runs.figure->lr);
   figure.title = runs.figure->dataset + ", lr " + lr + what;
-  std::size_t seeds = 0;
-  for (const VariantRuns& row : runs.variants) seeds = std::max(seeds, row.runs.size());
-  figure.caption =
-      seeds > 1 ? "Mean over " + std::to_string(seeds) + " seeds; bands: standard deviation." : "One seed.";
+  std::size_t most = 0, fewest = std::numeric_limits<std::size_t>::max();
+  for (const VariantRuns& row : runs.variants) {
+    const auto finished =
+        static_cast<std::size_t>(std::count_if(row.runs.begin(), row.runs.end(), [](const SeedRun& run) {
+          return run.status == MemberStatus::finished;
+        }));
+    most = std::max(most, finished);
+    fewest = std::min(fewest, finished);
+  }
+  const std::string seeds =
+      (fewest < most ? std::to_string(fewest) + " to " : "") + std::to_string(most) + " seeds that finished";
+  figure.caption = most > 1 ? "Mean over " + seeds + "; bands: standard deviation." : "One seed.";
   return figure;
 }
 

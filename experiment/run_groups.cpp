@@ -18,8 +18,8 @@ bool any_of(const Words& words, std::string_view word) {
 }
 
 const Words kSeeds = {"seed", "seed_init", "seed_data", "seed_v"};
-const Words kNoMatter = {"data",           "threads",   "checkpoint_every",
-                         "snapshot_every", "log_steps", "evaluate_train"};
+const Words kNoMatter = {"data",      "threads",        "checkpoint_every", "snapshot_every",
+                         "log_steps", "evaluate_train", "no_graph"};
 
 // Settings that only matter beside a certain value of another one.
 struct Condition {

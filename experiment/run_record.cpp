@@ -48,8 +48,8 @@ RunRecord read_run(const std::filesystem::path& directory) {
   const std::filesystem::path environment = directory / "environment.json";
   run.environment = std::filesystem::exists(environment) ? read_object(environment) : ConfigJson::object();
   const auto epochs = run.config.find("epochs");
-  if (epochs == run.config.end() || !epochs->is_number_integer()) {
-    throw DataError(in_quotes(directory / "config.json") + ": has no whole number 'epochs'");
+  if (epochs == run.config.end() || !epochs->is_number_integer() || epochs->get<std::int64_t>() < 1) {
+    throw DataError(in_quotes(directory / "config.json") + ": 'epochs' is no whole number from 1 up");
   }
   run.finished = static_cast<std::int64_t>(run.epochs.size()) >= epochs->get<std::int64_t>() &&
                  std::filesystem::exists(directory / "model.safetensors");

@@ -56,6 +56,7 @@ class Sweep {
       : events_(events), folder_(request.out, with_absolute_paths(request.spec)), shard_(request.shard) {
     const TrainConfig base = config_of(spec().base);
     cuda_ = takes_cuda(base);
+    if (cuda_) make_context(base);  // a GPU that is not there is one error, not one a member
     threads_ = base.threads > 0 ? base.threads : available_processors();
     find_members();
     const auto most = static_cast<std::int64_t>(std::max<std::size_t>(order_.size(), 1));

@@ -42,12 +42,16 @@ void check_settings(const ConfigJson& layer, const std::string& source) {
 std::vector<ConfigJson> product(const ConfigJson& grid, const std::string& source) {
   if (!grid.is_object())
     throw ConfigError(source + ": 'grid' must be an object of lists, {\"lr\": [0.1, 0.01], ...}");
+  if (grid.empty()) throw ConfigError(source + ": 'grid' is empty: give it lists of values, or leave it out");
   std::vector<ConfigJson> all = {ConfigJson::object()};
   for (const auto& [key, values] : grid.items()) {
     const std::string label = source + ": 'grid'";
     if (find_field(key) == nullptr) check_settings({{key, values}}, label);  // throws
     if (!values.is_array() || values.empty())
       throw ConfigError(label + ": '" + key + "' must be a list of values, not " + values.dump());
+    if (values.size() > kMostMembers / all.size()) {
+      throw ConfigError(source + ": 'grid' has more than " + std::to_string(kMostMembers) + " combinations");
+    }
     for (const ConfigJson& value : values) check_settings({{key, value}}, label);
     std::vector<ConfigJson> longer;
     for (const ConfigJson& layer : all) {
@@ -55,9 +59,6 @@ std::vector<ConfigJson> product(const ConfigJson& grid, const std::string& sourc
         longer.push_back(layer);
         longer.back()[key] = value;
       }
-    }
-    if (longer.size() > kMostMembers) {
-      throw ConfigError(source + ": 'grid' has more than " + std::to_string(kMostMembers) + " combinations");
     }
     all = std::move(longer);
   }

@@ -72,3 +72,10 @@ TEST_CASE("run record: runs are found at any depth, in path order, without follo
   CHECK(runs[3].directory == folder / "c/d/e");
   CHECK(missing(message_of<IoError>([&] { find_runs(folder / "none"); }), {"none"}) == "");
 }
+
+TEST_CASE("run record: a run of no epochs is damaged, not finished") {
+  const TempDirectory folder;
+  write_run(folder / "run", {{"epochs", 0}}, {});
+  CHECK(missing(message_of<DataError>([&] { read_run(folder / "run"); }),
+                {"config.json", "epochs", "from 1"}) == "");
+}

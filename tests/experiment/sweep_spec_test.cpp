@@ -65,7 +65,12 @@ TEST_CASE("sweep spec: every mistake is one line with file, key and remedy") {
     const char* text;
     std::initializer_list<const char*> parts;
   };
+  std::string huge = R"({"grid": {"lr": [0.1, 0.2], "seed": [0)";
+  for (int seed = 1; seed < 50001; ++seed) huge += "," + std::to_string(seed);
+  huge += "]}}";
   const Case cases[] = {
+      {huge.c_str(), {"grid", "100000"}},
+      {R"({"grid": {}, "members": [{"lr": 0.1}]})", {"grid", "empty"}},
       {"[1]", {"file: a sweep is a JSON object"}},
       {"{\"base\": ", {"file: not valid JSON"}},
       {"{}", {"file: no members"}},

@@ -3,6 +3,7 @@
 #include <zlib.h>
 
 #include "engine/safetensors.h"
+#include "tests/experiment/tiny_run.h"
 #include "tests/program/run_program.h"
 #include "tests/support/catch.h"
 #include "tests/support/idx_files.h"
@@ -250,6 +251,20 @@ TEST_CASE("program: a loss that is not finite is a failure that names the layer"
   const World world;
   CHECK(wrong(world.train({"--out", world.path("run"), "--lr", "1e30", "--batch-size", "8"}), 1,
               {"not finite", "first layer", "--on-nan"}) == "");
+}
+
+TEST_CASE(
+    "program: what is printed line by line to a full disk, or to nobody, is a failure, and no file gets it") {
+  const World world;
+  for (const Output output : {Output::full_disk, Output::closed}) {
+    CAPTURE(static_cast<int>(output));
+    const std::string out = world.path(output == Output::closed ? "closed" : "full");
+    const Result result = run_program(world.train({"--out", out}), output);
+    CHECK(result.code == 1);
+    CHECK(result.error == "qmse: cannot write to standard output\n");
+    CHECK(json_lines(out + "/metrics.jsonl").size() == 1);  // each line an object: no notices among them
+    CHECK(read_bytes(out + "/.lock").find("epoch") == std::string::npos);
+  }
 }
 
 TEST_CASE("program: standard output that cannot be written is a failure") {

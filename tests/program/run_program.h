@@ -19,7 +19,7 @@ namespace qmse::test {
 
 using Words = std::vector<std::string>;
 
-enum class Output { pipe, terminal, full_disk };
+enum class Output { pipe, terminal, full_disk, closed };
 
 // A started program whose standard output can be read while it runs; standard error goes to a file.
 class Process {
@@ -42,6 +42,11 @@ class Process {
         ends[0] = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
         ends[1] = ::open("/dev/full", O_WRONLY | O_CLOEXEC);
         opened = ends[0] >= 0 && ends[1] >= 0;
+        break;
+      case Output::closed:
+        ends[0] = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+        ends[1] = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
+        opened = ends[0] >= 0 && ends[1] >= 0;
     }
     if (!opened) throw std::runtime_error("no pipe, terminal or /dev/full");
     child_ = ::fork();
@@ -56,6 +61,7 @@ class Process {
       const int errors = ::open(error_file.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
       ::dup2(ends[1], STDOUT_FILENO);
       ::dup2(errors, STDERR_FILENO);
+      if (kind == Output::closed) ::close(STDOUT_FILENO);
       ::execvp(words[0], words.data());
       ::_exit(126);
     }
