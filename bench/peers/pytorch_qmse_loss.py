@@ -7,7 +7,7 @@ small case with our v, our losses and our gradient; and its own v must be unit v
 import argparse
 import time
 
-from state import read_safetensors, serve, unavailable, wait_for_turn
+from state import read_safetensors, require_torch_can, serve, unavailable, wait_for_turn
 
 try:
     import torch
@@ -106,10 +106,7 @@ def main():
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        unavailable(f"PyTorch {torch.__version__} sees no GPU")
-    if arguments.form != "eager" and not hasattr(torch, "compile"):
-        unavailable(f"PyTorch {torch.__version__} has no torch.compile")
+    require_torch_can(torch, device.type, arguments.form)
     if device.type == "cpu":
         torch.set_num_threads(arguments.threads)
 

@@ -9,7 +9,7 @@ set in memory would write. On a GPU they stay bytes in its memory, and a step ga
 import argparse
 import time
 
-from state import LEARNING_RATE, MOMENTUM, read_safetensors, serve, unavailable, wait_for_turn
+from state import LEARNING_RATE, MOMENTUM, read_safetensors, require_torch_can, serve, unavailable, wait_for_turn
 
 try:
     import torch
@@ -185,10 +185,7 @@ def main():
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        unavailable(f"PyTorch {torch.__version__} sees no GPU")
-    if arguments.form != "eager" and not hasattr(torch, "compile"):
-        unavailable(f"PyTorch {torch.__version__} has no torch.compile")
+    require_torch_can(torch, device.type, arguments.form)
     if arguments.form == "graph" and device.type != "cuda":
         unavailable("CUDA graphs need a GPU")
     if device.type == "cpu":

@@ -31,6 +31,14 @@ def unavailable(reason):
     sys.exit(0)
 
 
+def require_torch_can(torch, device_type, form):
+    """`form` is "eager", or one that torch.compile makes."""
+    if device_type == "cuda" and not torch.cuda.is_available():
+        unavailable(f"PyTorch {torch.__version__} sees no GPU")
+    if form != "eager" and not hasattr(torch, "compile"):
+        unavailable(f"PyTorch {torch.__version__} has no torch.compile")
+
+
 def wait_for_turn():
     """Until the driver asks for more than the imports: compilers of the peers time kernels and want the machine to themselves."""
     print("started", flush=True)

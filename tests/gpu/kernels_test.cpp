@@ -51,15 +51,7 @@ TEST_CASE("kernels: bias and activations agree with the reference", "[kernels]")
         check_close(y, reference_bias_activation(shape, activation, to_f64(x), to_f64(bias)), 8 * kEpsilon,
                     8 * kEpsilon);
         activation_backward(device, n, activation, y_there.data(), dx_there.data(), dx_there.data());
-        Numbers expected(y.size());
-        for (std::size_t i = 0; i < y.size(); ++i) {
-          const double out = y[i];
-          const double slope = activation == Activation::relu      ? (out > 0 ? 1.0 : 0.0)
-                               : activation == Activation::tanh    ? 1 - out * out
-                               : activation == Activation::sigmoid ? out * (1 - out)
-                                                                   : 1.0;
-          expected[i] = dy[i] * slope;
-        }
+        const Numbers expected = reference_activation_backward(activation, y, dy);
         check_close(dx_there.values(), expected, 4 * kEpsilon, 4 * kEpsilon);
       }
     }
@@ -125,15 +117,7 @@ TEST_CASE("kernels: softmax and log-softmax agree with the reference", "[kernels
       check_close(y, log ? reference_log_softmax(columns, to_f64(x)) : reference_softmax(columns, to_f64(x)),
                   tolerance, log ? tolerance : 0);
       softmax_backward(device, kind, rows, columns, y_there.data(), dx_there.data(), dx_there.data());
-      Numbers expected(y.size());
-      for (std::size_t begin = 0; begin < y.size(); begin += static_cast<std::size_t>(columns)) {
-        const std::size_t end = begin + static_cast<std::size_t>(columns);
-        double sum = 0;
-        for (std::size_t i = begin; i < end; ++i) sum += log ? dy[i] : double{y[i]} * dy[i];
-        for (std::size_t i = begin; i < end; ++i) {
-          expected[i] = log ? dy[i] - std::exp(double{y[i]}) * sum : y[i] * (dy[i] - sum);
-        }
-      }
+      const Numbers expected = reference_softmax_backward_of_output(log, columns, y, dy);
       check_close(dx_there.values(), expected, tolerance, tolerance);
     }
   }

@@ -23,6 +23,22 @@ inline double reference_activation(Activation activation, double x) {
   return x;
 }
 
+// dx from dy and the outputs, which the derivatives are functions of.
+template <class T>
+Numbers reference_activation_backward(Activation activation, const std::vector<T>& y,
+                                      const std::vector<T>& dy) {
+  Numbers dx(y.size());
+  for (std::size_t i = 0; i < y.size(); ++i) {
+    const double out = y[i];
+    const double slope = activation == Activation::relu      ? (out > 0 ? 1.0 : 0.0)
+                         : activation == Activation::tanh    ? 1 - out * out
+                         : activation == Activation::sigmoid ? out * (1 - out)
+                                                             : 1.0;
+    dx[i] = dy[i] * slope;
+  }
+  return dx;
+}
+
 // bias may be empty.
 inline Numbers reference_bias_activation(const BiasShape& shape, Activation activation, const Numbers& x,
                                          const Numbers& bias) {
@@ -113,6 +129,22 @@ inline Numbers reference_softmax(std::int64_t columns, const Numbers& x) {
   Numbers y = reference_log_softmax(columns, x);
   for (double& value : y) value = std::exp(value);
   return y;
+}
+
+// dx from dy and the outputs, by the formula: the Jacobian would take columns^2.
+template <class T>
+Numbers reference_softmax_backward_of_output(bool log, std::int64_t columns, const std::vector<T>& y,
+                                             const std::vector<T>& dy) {
+  Numbers dx(y.size());
+  for (std::size_t begin = 0; begin < y.size(); begin += static_cast<std::size_t>(columns)) {
+    const std::size_t end = begin + static_cast<std::size_t>(columns);
+    double sum = 0;
+    for (std::size_t i = begin; i < end; ++i) sum += log ? double{dy[i]} : double{y[i]} * dy[i];
+    for (std::size_t i = begin; i < end; ++i) {
+      dx[i] = log ? dy[i] - std::exp(double{y[i]}) * sum : y[i] * (dy[i] - sum);
+    }
+  }
+  return dx;
 }
 
 // By the rows' Jacobians, from the input x: softmax p_i (delta_ij - p_j), log-softmax delta_ij - p_j.
