@@ -66,7 +66,9 @@ int verify(const std::string& name, const std::string& data) {
   const std::filesystem::path directory = find_data_directory(name, data);
   const ContentReport report = examine_content(name, directory);
   std::cout << name << " in " << directory.string() << '\n';
-  for (const FileContent& file : report.files) {
+  std::vector<FileContent> files = report.files;
+  files.insert(files.end(), report.class_names.begin(), report.class_names.end());
+  for (const FileContent& file : files) {
     std::cout << "  " << file.name << "  " << file.bytes << " bytes";
     if (!file.sha256.empty()) std::cout << "  SHA-256 " << file.sha256;
     if (report.kind != ContentKind::own)
@@ -76,6 +78,8 @@ int verify(const std::string& name, const std::string& data) {
   }
   if (!report.sha256.empty()) std::cout << "SHA-256 of all: " << report.sha256 << '\n';
   std::cout << report.summary << '\n';
+  // Whether qmse can read it is another question: labels, class names, files of other sets.
+  for (const Split split : {Split::train, Split::test}) load_dataset(name, directory, split);
   return report.kind == ContentKind::official || report.kind == ContentKind::own ? 0 : 1;
 }
 
@@ -84,6 +88,8 @@ struct Show {
 
   int operator()() const {
     if (out->count() == 0) throw ConfigError("--out FILE.png is missing: where the picture goes");
+    const std::string file = out->as<std::string>();
+    if (!file.ends_with(".png")) throw ConfigError("--out must end in .png, not be " + in_quotes(file));
     const std::string dataset = name->as<std::string>(), which = text_of(split, "train");
     if (which != "train" && which != "test")
       throw ConfigError("--split must be train or test, not " + in_quotes(which));
@@ -99,7 +105,6 @@ struct Show {
       std::iota(order.begin(), order.end(), 0u);
     }
     const std::vector<std::int64_t> chosen(order.begin(), order.begin() + std::min(wanted, images.count));
-    const std::string file = out->as<std::string>();
     write_file_atomically(file, encode_png(contact_sheet(images, chosen)));
     std::cout << chosen.size() << " of " << images.count << " images in " << file << '\n';
     return 0;

@@ -8,6 +8,7 @@
 #include "apps/stop_signal.h"
 #include "data/fetch.h"
 #include "data/registry.h"
+#include "engine/in_quotes.h"
 #include "kernels/core/error.h"
 
 namespace qmse::app {
@@ -43,7 +44,11 @@ class FetchDisplay {
 
 int fetch(const std::string& name, const std::string& mirror, const std::string& out) {
   FetchPlan plan = fetch_plan(name);
-  if (!mirror.empty()) plan.mirror = mirror;
+  if (!mirror.empty()) {
+    if (!mirror.starts_with("http://") && !mirror.starts_with("https://"))
+      throw ConfigError("--mirror must begin with http:// or https://, not be " + in_quotes(mirror));
+    plan.mirror = mirror;
+  }
   const DataPlaces places = data_places_from_environment();
   const std::string folder = !out.empty() ? out : !places.variable.empty() ? places.variable : places.cache;
   if (folder.empty()) throw ConfigError("there is no home folder to fetch into: name a folder with --out");

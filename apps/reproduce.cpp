@@ -4,8 +4,10 @@
 #include <memory>
 
 #include "apps/commands.h"
+#include "apps/json_events.h"
 #include "apps/options.h"
 #include "apps/sweep_display.h"
+#include "apps/sweep_options.h"
 #include "experiment/config_fields.h"
 #include "kernels/core/error.h"
 
@@ -62,14 +64,16 @@ Command add_reproduce(CLI::App& program) {
             request.threads = sweep.spec.base.value("threads", request.threads);
             request.jobs = sweep.jobs;
             request.shard = sweep.shard;
-            SweepDisplay display;
-            const ReproduceOutcome outcome = reproduce(request, display.events(request.shard));
-            if (!outcome.markdown.empty()) {
+            const std::unique_ptr<SweepDisplay> display = options->make_display();
+            const bool json = options->json();
+            const ReproduceOutcome outcome = with_failure_event(
+                json, [&] { return reproduce(request, display_events(*display, request.shard)); });
+            if (!outcome.markdown.empty() && !json) {
               std::cout << '\n' << outcome.markdown;
               std::cout << "figures, table.md, reproduction.json and report.html are in "
                         << request.out.string() << '\n';
             }
-            return display.finish(outcome.sweep, (request.out / "runs").string());
+            return finish_sweep(*display, outcome.sweep, (request.out / "runs").string());
           }};
 }
 

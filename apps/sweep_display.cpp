@@ -2,15 +2,15 @@
 
 #include <unistd.h>
 
-#include <cmath>
+#include <algorithm>
 #include <cstdio>
 
 #include "apps/duration.h"
+#include "apps/json_events.h"
 #include "apps/stop_signal.h"
 #include "kernels/core/error.h"
 
 namespace qmse::app {
-
 namespace {
 
 std::string left_text(const SweepProgress& progress) {
@@ -25,70 +25,113 @@ std::string percent(const ConfigJson& line, const char* key) {
   return text;
 }
 
+class TextDisplay : public SweepDisplay {
+ public:
+  void notice(const std::string& text) override { line(text); }
+
+  void member(const MemberReport& report, const SweepProgress& progress) override {
+    std::string text = "[" + std::to_string(progress.finished + progress.failed) + "/" +
+                       std::to_string(progress.members) + "] " + report.name + " ";
+    if (report.status == MemberStatus::failed) {
+      text += "FAILED: " + report.error;
+    } else {
+      text += "finished in " + duration_text(report.seconds);
+      if (report.last) {
+        const bool full = report.last->contains("train_accuracy_full");
+        text += ": train accuracy " + percent(*report.last, full ? "train_accuracy_full" : "train_accuracy") +
+                ", test accuracy " + percent(*report.last, "test_accuracy");
+      }
+    }
+    line(text + left_text(progress));
+  }
+
+  void end(const SweepOutcome& outcome, const std::string& out) override {
+    for (const SweepOutcome::Failed& failed : outcome.failed)
+      line("failed: " + failed.name + ": " + failed.error);
+    const std::string counts =
+        std::to_string(outcome.finished) + " of " + std::to_string(outcome.members) + " members finished" +
+        (outcome.failed.empty() ? "" : ", " + std::to_string(outcome.failed.size()) + " failed");
+    line(outcome.stopped ? "stopped: " + counts + "; the same command goes on from here"
+                         : counts + "; results in " + out + "/results.json");
+  }
+
+  bool live() const override { return terminal_; }
+
+  void progress(const SweepProgress& progress) override {
+    std::printf("\r\033[K%lld/%lld members done", static_cast<long long>(progress.finished + progress.failed),
+                static_cast<long long>(progress.members));
+    if (progress.failed > 0) std::printf(", %lld failed", static_cast<long long>(progress.failed));
+    std::printf(", %lld running at epoch %.1f", static_cast<long long>(progress.running),
+                progress.epochs_done / static_cast<double>(std::max<std::int64_t>(progress.running, 1)));
+    if (progress.elsewhere > 0) std::printf(", %lld elsewhere", static_cast<long long>(progress.elsewhere));
+    std::printf("%s", left_text(progress).c_str());
+    std::fflush(stdout);
+    shown_ = true;
+  }
+
+ private:
+  void line(const std::string& text) {
+    std::printf("%s%s\n", shown_ ? "\r\033[K" : "", text.c_str());
+    std::fflush(stdout);
+    shown_ = false;
+  }
+
+  const bool terminal_ = ::isatty(STDOUT_FILENO) == 1;
+  bool shown_ = false;  // a progress line
+};
+
+class JsonDisplay : public SweepDisplay {
+ public:
+  void notice(const std::string& text) override { write_json_event("notice", {{"text", text}}); }
+
+  void member(const MemberReport& report, const SweepProgress& progress) override {
+    ConfigJson object = {{"name", report.name},           {"status", name(report.status)},
+                         {"seconds", report.seconds},     {"members", progress.members},
+                         {"finished", progress.finished}, {"failed", progress.failed}};
+    if (progress.seconds_left) object["seconds_left"] = *progress.seconds_left;
+    if (report.status == MemberStatus::failed) object["error"] = report.error;
+    if (report.last) object["last"] = *report.last;
+    write_json_event("member", object);
+  }
+
+  void end(const SweepOutcome& outcome, const std::string& out) override {
+    ConfigJson failed = ConfigJson::array();
+    for (const SweepOutcome::Failed& each : outcome.failed)
+      failed.push_back({{"name", each.name}, {"error", each.error}});
+    write_json_event(outcome.stopped ? "stopped" : "finished", {{"members", outcome.members},
+                                                                {"finished", outcome.finished},
+                                                                {"failed", std::move(failed)},
+                                                                {"out", out}});
+  }
+};
+
 }  // namespace
 
-SweepDisplay::SweepDisplay() : terminal_(::isatty(STDOUT_FILENO) == 1) {}
+std::unique_ptr<SweepDisplay> make_text_sweep_display() { return std::make_unique<TextDisplay>(); }
 
-SweepEvents SweepDisplay::events(const Shard& shard) {
+std::unique_ptr<SweepDisplay> make_json_sweep_display() { return std::make_unique<JsonDisplay>(); }
+
+SweepEvents display_events(SweepDisplay& display, const Shard& shard) {
   catch_stop_signals();
   SweepEvents events;
-  events.notice = [this](const std::string& text) { line(text); };
-  events.member = [this](const MemberReport& report, const SweepProgress& now) { member(report, now); };
-  if (terminal_ && shard.count == 1) events.progress = [this](const SweepProgress& now) { progress(now); };
+  events.notice = [&display](const std::string& text) { display.notice(text); };
+  events.member = [&display](const MemberReport& report, const SweepProgress& now) {
+    display.member(report, now);
+  };
+  // The rewritten lines of several processes would mix.
+  if (display.live() && shard.count == 1)
+    events.progress = [&display](const SweepProgress& now) { display.progress(now); };
   events.stop = [] { return stop_signal() != 0; };
   return events;
 }
 
-void SweepDisplay::line(const std::string& text) {
-  if (bar_shown_) std::printf("\r\033[K");
-  bar_shown_ = false;
-  std::printf("%s\n", text.c_str());
-  std::fflush(stdout);
-}
-
-void SweepDisplay::member(const MemberReport& report, const SweepProgress& progress) {
-  std::string text = "[" + std::to_string(progress.finished + progress.failed) + "/" +
-                     std::to_string(progress.members) + "] " + report.name + " ";
-  if (report.status == MemberStatus::failed) {
-    text += "FAILED: " + report.error;
-  } else {
-    text += "finished in " + duration_text(report.seconds);
-    if (report.last) {
-      const bool full = report.last->contains("train_accuracy_full");
-      text += ": train accuracy " + percent(*report.last, full ? "train_accuracy_full" : "train_accuracy") +
-              ", test accuracy " + percent(*report.last, "test_accuracy");
-    }
-  }
-  line(text + left_text(progress));
-}
-
-void SweepDisplay::progress(const SweepProgress& progress) {
-  std::printf("\r\033[K%lld/%lld members done", static_cast<long long>(progress.finished + progress.failed),
-              static_cast<long long>(progress.members));
-  if (progress.failed > 0) std::printf(", %lld failed", static_cast<long long>(progress.failed));
-  std::printf(", %lld running at epoch %.1f", static_cast<long long>(progress.running),
-              progress.epochs_done / static_cast<double>(std::max<std::int64_t>(progress.running, 1)));
-  if (progress.elsewhere > 0) std::printf(", %lld elsewhere", static_cast<long long>(progress.elsewhere));
-  std::printf("%s", left_text(progress).c_str());
-  std::fflush(stdout);
-  bar_shown_ = true;
-}
-
-int SweepDisplay::finish(const SweepOutcome& outcome, const std::string& folder) {
-  for (const SweepOutcome::Failed& failed : outcome.failed)
-    line("failed: " + failed.name + ": " + failed.error);
-  const std::string counts =
-      std::to_string(outcome.finished) + " of " + std::to_string(outcome.members) + " members finished" +
-      (outcome.failed.empty() ? "" : ", " + std::to_string(outcome.failed.size()) + " failed");
-  if (outcome.stopped) {
-    line("stopped: " + counts + "; the same command goes on from here");
-    return 128 + stop_signal();
-  }
-  line(counts + "; results in " + folder + "/results.json");
+int finish_sweep(SweepDisplay& display, const SweepOutcome& outcome, const std::string& out) {
+  display.end(outcome, out);
+  if (outcome.stopped) return 128 + stop_signal();
   if (!outcome.results_error.empty()) throw IoError(outcome.results_error);
   if (outcome.failed.empty()) return 0;
   throw Error(std::to_string(outcome.failed.size()) + " of " + std::to_string(outcome.members) +
-              " members failed; " + folder + "/results.json says why");
+              " members failed; " + out + "/results.json says why");
 }
 
 }  // namespace qmse::app

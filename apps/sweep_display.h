@@ -1,46 +1,39 @@
-// What a sweep says while it runs: a line for each member that is done and, on a terminal, a line that shows
-// how far all of them are.
+// What `qmse sweep` and `qmse reproduce` write to standard output while they run: lines for people, or JSON
+// objects for programs.
 #pragma once
 
-#include <CLI/CLI.hpp>
+#include <memory>
 #include <string>
 
 #include "experiment/sweep.h"
 
 namespace qmse::app {
 
-// --jobs, --shard, --device and --threads.
-class SweepOptions {
- public:
-  explicit SweepOptions(CLI::App& command);
-  // ConfigError for wrong values, of the environment's ranks too.
-  void apply(SweepRequest& request) const;
-
- private:
-  CLI::Option *jobs_, *shard_, *device_, *threads_;
-};
-
-// The value of an option, checked. ConfigError.
-std::int64_t whole_number(const CLI::Option& option, std::int64_t low, std::int64_t high);
-
 class SweepDisplay {
  public:
-  SweepDisplay();
+  virtual ~SweepDisplay() = default;
 
-  // Events that write to standard output and stop on Ctrl-C and SIGTERM. Valid while this object lives. The
-  // line is for a process alone: those of several would mix.
-  SweepEvents events(const Shard& shard);
+  virtual void notice(const std::string& text) = 0;
+  virtual void member(const MemberReport& report, const SweepProgress& progress) = 0;
+  // The last word: "finished", or "stopped" by a signal; `out` holds the results.
+  virtual void end(const SweepOutcome& outcome, const std::string& out) = 0;
 
-  // Lists what failed. The exit code: 0, 1 where a member failed, 128 + signal where a signal stopped it.
-  int finish(const SweepOutcome& outcome, const std::string& folder);
-
- private:
-  void line(const std::string& text);
-  void member(const MemberReport& report, const SweepProgress& progress);
-  void progress(const SweepProgress& progress);
-
-  bool terminal_;
-  bool bar_shown_ = false;
+  // Whether progress within members is shown too.
+  virtual bool live() const { return false; }
+  virtual void progress(const SweepProgress&) {}
 };
+
+// A line for each member that is done and, on a terminal, one that shows how far all of them are.
+std::unique_ptr<SweepDisplay> make_text_sweep_display();
+
+// {"event": "notice", "text": ...}, {"event": "member", "name": ..., "status": ..., ...}, and last
+// {"event": "finished" or "stopped", "members": ..., "finished": ..., "failed": ..., "out": ...}.
+std::unique_ptr<SweepDisplay> make_json_sweep_display();
+
+// Events that `display` shows, and that stop on Ctrl-C and SIGTERM. They keep a reference to it.
+SweepEvents display_events(SweepDisplay& display, const Shard& shard);
+
+// Says how the sweep in `out` ended. The exit code, 0 or 128 + signal; Error where members failed.
+int finish_sweep(SweepDisplay& display, const SweepOutcome& outcome, const std::string& out);
 
 }  // namespace qmse::app

@@ -2,12 +2,11 @@
 #include <memory>
 
 #include "apps/commands.h"
+#include "apps/json_events.h"
 #include "apps/options.h"
 #include "apps/stop_signal.h"
 #include "apps/training_display.h"
-#include "engine/in_quotes.h"
 #include "experiment/training_run.h"
-#include "kernels/core/error.h"
 
 namespace qmse::app {
 namespace {
@@ -19,12 +18,6 @@ int print_config(const ConfigJson& given) {
   resolve_seeds(config);
   std::cout << to_json(config).dump(2) << '\n';
   return 0;
-}
-
-std::unique_ptr<TrainingDisplay> make_display(const std::string& format) {
-  if (format == "text") return make_text_display();
-  if (format == "json") return make_json_display();
-  throw ConfigError("--log-format must be text or json, not " + in_quotes(format));
 }
 
 int train(const ConfigJson& given, TrainingDisplay& display) {
@@ -53,9 +46,7 @@ Command add_train(CLI::App& program) {
       parser->add_flag("--print-config")
           ->description(wrap_help("print all settings as JSON, for --config, and do nothing else"))
           ->group("Settings from a file");
-  CLI::Option* format = add_text_option(*parser, "--log-format", "text|json", "Output",
-                                        "what goes to standard output: lines to read, or one JSON object for "
-                                        "every notice, epoch and end [text]");
+  CLI::Option* format = add_log_format(*parser, "notice, epoch and end");
   parser->footer(
       "Examples\n"
       "  qmse train --dataset mnist --data ~/data --loss qmse --epochs 5 --out runs/qmse\n"
@@ -71,8 +62,10 @@ Command add_train(CLI::App& program) {
       "Exit codes: 0 done, 1 failure, 2 wrong usage, 130 and 143 stopped by Ctrl-C and SIGTERM.");
   return {parser, [=] {
             const ConfigJson given = options->given();
-            const auto display = make_display(format->count() > 0 ? format->as<std::string>() : "text");
-            return print->count() > 0 ? print_config(given) : train(given, *display);
+            const bool json = wants_json(*format);
+            if (print->count() > 0) return print_config(given);
+            const auto display = json ? make_json_display() : make_text_display();
+            return with_failure_event(json, [&] { return train(given, *display); });
           }};
 }
 

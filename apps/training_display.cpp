@@ -5,9 +5,9 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <iostream>
 
 #include "apps/duration.h"
+#include "apps/json_events.h"
 
 namespace qmse::app {
 namespace {
@@ -106,27 +106,19 @@ class TextDisplay : public TrainingDisplay {
 
 class JsonDisplay : public TrainingDisplay {
  public:
-  void notice(const std::string& text) override { write("notice", {{"text", text}}); }
+  void notice(const std::string& text) override { write_json_event("notice", {{"text", text}}); }
 
   void epoch(const EpochRecord& record, std::int64_t epochs) override {
     ConfigJson object = {{"epochs", epochs}};
     object.update(to_json(record));
-    write("epoch", object);
+    write_json_event("epoch", object);
   }
 
   void end(TrainingOutcome outcome, const std::string& out) override {
-    write(outcome == TrainingOutcome::finished           ? "finished"
-          : outcome == TrainingOutcome::already_finished ? "already_finished"
-                                                         : "stopped",
-          {{"out", out}});
-  }
-
- private:
-  static void write(const char* event, const ConfigJson& content) {
-    ConfigJson object = {{"event", event}};
-    object.update(content);
-    // Paths need not be UTF-8; JSON has to be.
-    std::cout << object.dump(-1, ' ', false, ConfigJson::error_handler_t::replace) << std::endl;
+    write_json_event(outcome == TrainingOutcome::finished           ? "finished"
+                     : outcome == TrainingOutcome::already_finished ? "already_finished"
+                                                                    : "stopped",
+                     {{"out", out}});
   }
 };
 

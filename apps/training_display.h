@@ -25,7 +25,8 @@ class TrainingDisplay {
 std::unique_ptr<TrainingDisplay> make_text_display();
 
 // An object a line: {"event": "notice", "text": ...}, {"event": "epoch", "epochs": ..., and what
-// metrics.jsonl has}, and last {"event": "finished", "already_finished" or "stopped", "out": ...}.
+// metrics.jsonl has}, and last {"event": "finished", "already_finished" or "stopped", "out": ...}, or what
+// with_failure_event() writes.
 std::unique_ptr<TrainingDisplay> make_json_display();
 
 }  // namespace qmse::app

@@ -4,8 +4,8 @@
 #include <iterator>
 #include <new>
 #include <span>
-#include <sstream>
 
+#include "data/class_list.h"
 #include "engine/in_quotes.h"
 #include "engine/input_file.h"
 #include "kernels/core/error.h"
@@ -17,8 +17,7 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kPixels = 3 * 32 * 32;
 constexpr std::uint64_t kMostRecords = 1'000'000;
-constexpr std::size_t kPiece = 256;           // records read in one go: they stay in the cache
-constexpr std::uint64_t kMostText = 1 << 16;  // bytes of a file of class names
+constexpr std::size_t kPiece = 256;  // records read in one go: they stay in the cache
 
 // One of the two formats.
 struct Format {
@@ -63,18 +62,10 @@ void check_files(const fs::path& directory, const Format& format) {
 }
 
 std::vector<std::string> read_names(const fs::path& path, const Format& format, std::size_t classes) {
-  const InputFile file(path);
-  if (file.size() > kMostText) fail(path, format, "it is too large for a list of class names");
-  std::string text(file.size(), '\0');
-  file.read(0, text.data(), text.size());
-  std::vector<std::string> names;
-  std::istringstream lines(text);
-  for (std::string line; std::getline(lines, line);) {
-    if (line.ends_with('\r')) line.pop_back();
-    if (line.empty()) continue;
-    if (std::count(names.begin(), names.end(), line) > 0)
-      fail(path, format, "it lists the class " + in_quotes(line) + " twice");
-    names.push_back(line);
+  std::vector<std::string> names = read_class_list(path);
+  for (auto name = names.begin(); name != names.end(); ++name) {
+    if (std::find(names.begin(), name, *name) != name)
+      fail(path, format, "it lists the class " + in_quotes(*name) + " twice");
   }
   if (names.size() != classes) {
     fail(path, format,

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 
+#include "data/class_list.h"
 #include "data/gzip.h"
 #include "data/image_folder.h"
 #include "data/registry.h"
@@ -170,6 +171,18 @@ Compared compare(const fs::path& directory, const KnownSet& set, const KnownFile
   return result;
 }
 
+// Their lines, not their bytes: a copy with other line ends names the same classes.
+FileContent compare(const fs::path& directory, const KnownNames& known) {
+  FileContent result = read_whole(directory / known.name, known.name, false);
+  uLong crc = crc32(0, nullptr, 0);
+  for (std::string line : read_class_list(directory / known.name)) {
+    line += '\n';
+    crc = crc32(crc, reinterpret_cast<const Bytef*>(line.data()), static_cast<uInt>(line.size()));
+  }
+  if (crc != known.crc32) result.difference = "it does not list the official classes in their order";
+  return result;
+}
+
 std::string fingerprint(const std::vector<FileContent>& files) {
   if (!kHaveSha256) return "";
   std::string lines;
@@ -190,6 +203,12 @@ ContentReport examine_content(const KnownSet& set, const fs::path& directory) {
     if (compared.content.known_copy) copied += known.unchecked.size();
     if (compared.content.difference.empty() || compared.content.known_copy) continue;
     names += (different == 0 ? "" : ", ") + compared.content.name;
+    ++different;
+  }
+  for (const KnownNames& known : set.class_names) {
+    report.class_names.push_back(compare(directory, known));
+    if (report.class_names.back().difference.empty()) continue;
+    names += (different == 0 ? "" : ", ") + report.class_names.back().name;
     ++different;
   }
   report.sha256 = fingerprint(report.files);

@@ -32,6 +32,7 @@ struct ContentReport {
   std::string sha256;   // of the lines that `sha256sum FILES` prints for `files`; empty without OpenSSL
   std::string summary;  // "official", "differs: 103 images are ...": one line
   std::vector<FileContent> files;
+  std::vector<FileContent> class_names;  // files that name the classes; no part of `sha256`
 };
 
 // Reads the files of data set `name` in `directory`: the official ones by name, of "folder" all images. A

@@ -72,11 +72,15 @@ constexpr KnownFile kCifar100[] = {
      cifar100_test},
 };
 
+constexpr KnownNames kCifar10Names[] = {{"batches.meta.txt", 0x8f05d45e}};
+constexpr KnownNames kCifar100Names[] = {{"fine_label_names.txt", 0xa7a2e92d},
+                                         {"coarse_label_names.txt", 0x6a71c458}};
+
 constexpr KnownSet kSets[] = {
     {"mnist", kMnist},
     {"fashion-mnist", kFashionMnist},
-    {"cifar10", kCifar10, "re-encoded JPEG images"},
-    {"cifar100", kCifar100},
+    {"cifar10", kCifar10, "re-encoded JPEG images", kCifar10Names},
+    {"cifar100", kCifar100, "", kCifar100Names},
 };
 
 }  // namespace

@@ -23,10 +23,17 @@ struct KnownFile {
   const char* copy_check = nullptr;
 };
 
+// A text file that lists the classes (class_list.h).
+struct KnownNames {
+  const char* name;
+  std::uint32_t crc32;  // of its classes, a line feed after each
+};
+
 struct KnownSet {
   const char* dataset;
   std::span<const KnownFile> files;
   const char* unchecked_hold = "";  // what the unchecked records of the known copy are
+  std::span<const KnownNames> class_names = {};
 };
 
 // Null for a data set of which nothing is known.

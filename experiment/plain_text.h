@@ -1,6 +1,7 @@
 // Text from anywhere (labels, paths, files) made fit to be shown.
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <string>
 #include <vector>
@@ -10,6 +11,11 @@ namespace qmse {
 // One line of valid UTF-8: control characters become spaces, bytes that are no UTF-8 the replacement
 // character.
 std::string plain_text(const std::string& text);
+
+// "1 run", "2 runs".
+std::string counted(std::integral auto count, const std::string& thing) {
+  return std::to_string(count) + " " + thing + (count == 1 ? "" : "s");
+}
 
 // How many characters (code points) valid UTF-8 has.
 std::size_t text_length(const std::string& text);

@@ -44,10 +44,6 @@ Runs read_runs(const std::filesystem::path& folder) {
   return runs;
 }
 
-std::string counted(std::size_t count, const std::string& thing) {
-  return std::to_string(count) + " " + thing + (count == 1 ? "" : "s");
-}
-
 std::string percent(const ConfigJson& epoch, const std::string& key) {
   const auto value = epoch.find(key);
   if (value == epoch.end() || !value->is_number()) return "–";

@@ -13,6 +13,7 @@
 #include "experiment/evaluation.h"
 #include "experiment/image_cache.h"
 #include "experiment/model_description.h"
+#include "experiment/plain_text.h"
 #include "experiment/report.h"
 #include "experiment/reproduce_figures.h"
 #include "experiment/reproduce_results.h"
@@ -175,7 +176,7 @@ class Reproduction {
   void estimate(const SweepFolder& folder) {
     std::map<std::string, double> of_dataset;
     double seconds = 0;
-    std::int64_t left = 0;
+    std::size_t left = 0;
     for (const SweepMember& member : folder.spec().members) {
       if (folder.status(member) == MemberStatus::finished) continue;
       const TrainConfig config = config_of(folder.spec(), member);
@@ -186,10 +187,13 @@ class Reproduction {
       ++left;
     }
     if (left == 0) return;
-    char text[64];
-    std::snprintf(text, sizeof(text), seconds < 5400 ? "%.0f minutes" : "%.1f hours",
-                  seconds < 5400 ? std::ceil(seconds / 60) : seconds / 3600);
-    notice(std::to_string(left) + " runs of " + std::to_string(plan_.epochs) + " epochs: about " + text +
+    std::string time = counted(std::llround(std::ceil(seconds / 60)), "minute");
+    if (seconds >= 5400) {
+      char hours[32];
+      std::snprintf(hours, sizeof(hours), "%.1f hours", seconds / 3600);
+      time = hours;
+    }
+    notice(counted(left, "run") + " of " + counted(plan_.epochs, "epoch") + ": about " + time +
            " on this CPU, as measured just now" +
            (request_.shard.count > 1 ? ", shared with the other processes" : ""));
     notice(

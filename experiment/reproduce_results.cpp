@@ -4,6 +4,8 @@
 #include <array>
 #include <cstdio>
 
+#include "engine/in_quotes.h"
+#include "experiment/plain_text.h"
 #include "experiment/run_record.h"
 #include "kernels/core/error.h"
 
@@ -103,6 +105,20 @@ ReportTable difference_table(const std::vector<Difference>& all) {
   return table;
 }
 
+// What a line of metrics.jsonl has for the measures.
+constexpr const char* kRecorded[] = {"train_residual_sq", "train_accuracy_full", "test_accuracy"};
+
+void check_record(const SeedRun& run) {
+  if (run.epochs.empty()) throw DataError("member " + in_quotes(run.member) + ": it has no metrics.jsonl");
+  for (const ConfigJson& line : run.epochs) {
+    for (const char* key : kRecorded) {
+      if (line.contains(key) && line[key].is_number()) continue;
+      throw DataError("member " + in_quotes(run.member) + ": metrics.jsonl has no number " + in_quotes(key) +
+                      " in epoch " + line["epoch"].dump());
+    }
+  }
+}
+
 // "official", or how the files differ.
 std::string content_of(const std::filesystem::path& run) {
   const ConfigJson environment = read_run(run).environment;
@@ -129,8 +145,15 @@ std::vector<FigureRuns> collect(const SweepFolder& folder, const ReproducePlan& 
         if (run.status == MemberStatus::failed) {
           if (const std::optional<MemberFailure> failure = folder.failure(member)) run.error = failure->error;
         }
-        run.epochs = folder.epochs(member);
-        if (runs.data.empty() && !run.epochs.empty()) runs.data = content_of(folder.directory(member));
+        try {
+          run.epochs = folder.epochs(member);
+          if (run.status == MemberStatus::finished) check_record(run);
+          if (runs.data.empty() && !run.epochs.empty()) runs.data = content_of(folder.directory(member));
+        } catch (const Error& error) {
+          run.status = MemberStatus::failed;
+          run.error = error.what();
+          run.epochs.clear();
+        }
         row.runs.push_back(std::move(run));
       }
       runs.variants.push_back(std::move(row));
@@ -143,9 +166,7 @@ std::vector<FigureRuns> collect(const SweepFolder& folder, const ReproducePlan& 
 std::optional<double> value_of(const SeedRun& run, Measure measure) {
   if (run.status != MemberStatus::finished || run.epochs.empty()) return std::nullopt;
   const bool train = measure == Measure::final_train || measure == Measure::best_train;
-  const char* key = measure == Measure::residual_sq ? "train_residual_sq"
-                    : train                         ? "train_accuracy_full"
-                                                    : "test_accuracy";
+  const char* key = measure == Measure::residual_sq ? kRecorded[0] : train ? kRecorded[1] : kRecorded[2];
   const auto at = [&](const ConfigJson& line) { return line.at(key).get<double>(); };
   if (measure != Measure::best_train && measure != Measure::best_test) return at(run.epochs.back());
   double best = 0;
@@ -187,10 +208,9 @@ std::vector<ReportSection> sections(const std::vector<FigureRuns>& runs, const R
   verdicts.paragraphs = {
       "The paper trained " + std::to_string(kPaperEpochs) +
       " epochs on all images, and gives no batch size, seeds or " +
-      "scale of its losses. These runs: " + std::to_string(plan.epochs) + " epochs, " +
+      "scale of its losses. These runs: " + counted(plan.epochs, "epoch") + ", " +
       (plan.train_limit > 0 ? "the first " + std::to_string(plan.train_limit) : std::string("all")) +
-      " training images, batch size " + std::to_string(kBatchSize) + ", " + std::to_string(plan.seeds) +
-      (plan.seeds == 1 ? " seed" : " seeds") +
+      " training images, batch size " + std::to_string(kBatchSize) + ", " + counted(plan.seeds, "seed") +
       (plan.paper_only ? std::string(", reduction ") + kPaperReduction : std::string(", both conventions")) +
       "."};
   for (const Claim& claim : judge(runs, plan.paper_only)) verdicts.paragraphs.push_back(claim.sentence());

@@ -18,7 +18,7 @@ struct SeedRun {
   std::int64_t seed = 0;
   std::string member;
   MemberStatus status = MemberStatus::pending;
-  std::string error;  // of a failed one
+  std::string error;  // why it failed, or cannot be read
   std::vector<ConfigJson> epochs;
 };
 
@@ -33,7 +33,8 @@ struct FigureRuns {
   std::string data;  // what the images are, as a run recorded it: official or not; empty before there is one
 };
 
-// Everything the sweep's folder holds of these figures.
+// Everything the sweep's folder holds of these figures. A finished member whose record cannot be read, or
+// lacks what a table shows, counts as failed.
 std::vector<FigureRuns> collect(const SweepFolder& folder, const ReproducePlan& plan);
 
 // Training accuracy is that of the whole training set after the epoch; ||r||^2 is the mean over the last

@@ -1,14 +1,31 @@
 #include "experiment/run_directory.h"
 
 #include <array>
+#include <chrono>
 #include <cstdio>
 #include <system_error>
+#include <thread>
 
 #include "engine/atomic_file.h"
 #include "engine/in_quotes.h"
 #include "kernels/core/error.h"
 
 namespace qmse {
+namespace {
+
+// Who only asks whether a run is being worked on, a sweep, say, has its lock for an instant (is_held()).
+FileLock take_lock(const std::filesystem::path& file) {
+  constexpr int kAttempts = 20;
+  FileLock lock = FileLock::try_take(file);
+  for (int i = 1; i < kAttempts && !lock.held(); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    lock = FileLock::try_take(file);
+  }
+  return lock;
+}
+
+}  // namespace
+
 RunDirectory::RunDirectory(std::filesystem::path path) : path_(std::move(path)) {
   const std::filesystem::path lock_file = path_ / ".lock";
   while (true) {
@@ -16,7 +33,7 @@ RunDirectory::RunDirectory(std::filesystem::path path) : path_(std::move(path)) 
     made_ = std::filesystem::create_directories(path_, error);
     if (error) throw IoError(in_quotes(path_) + ": cannot make the run directory: " + error.message());
     try {
-      lock_ = FileLock::try_take(lock_file);
+      lock_ = take_lock(lock_file);
     } catch (const IoError&) {
       // Its last holder has just taken an empty folder away: make it again.
       if (std::filesystem::exists(path_, error)) throw;

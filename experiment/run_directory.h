@@ -2,12 +2,13 @@
 //
 //   config.json              every setting, resolved
 //   environment.json         what it ran on: revision, compiler, libraries, device, data; an entry for each
-//   resumption metrics.jsonl            one object an epoch steps.jsonl              one object every
-//   log_steps steps, where asked for model.safetensors        the final weights; there once the run is
-//   finished checkpoint.safetensors   where training stands; replaced as it goes on
-//   snapshots/epoch-0003.safetensors   weights after an epoch, where asked for
-//   .lock                    held (flock) while a process works here; the system frees it when that process
-//   ends
+//                            resumption
+//   metrics.jsonl            one object an epoch
+//   steps.jsonl              one object every log_steps steps, where asked for
+//   model.safetensors        the final weights; there once the run is finished
+//   checkpoint.safetensors   where training stands; replaced as it goes on
+//   snapshots/epoch-0003.safetensors    weights after an epoch, where asked for
+//   .lock                    held (flock) while a process works here; the system frees it when it ends
 #pragma once
 
 #include <cstdint>

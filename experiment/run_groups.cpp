@@ -108,7 +108,7 @@ std::string describe_setting(const std::string& name, const ConfigJson& value) {
   std::replace(words.begin(), words.end(), '_', ' ');
   if (value.is_boolean()) return (value.get<bool>() ? "" : "no ") + words;
   const std::string text = value_text(value);
-  if (name == "epochs") return text + " epochs";
+  if (name == "epochs") return text + (text == "1" ? " epoch" : " epochs");
   if (name == "train_limit") return (text == "0" ? "all" : text) + " training images";
   for (const auto& [known, proper] : kProperNames) {
     if (text == known) return std::string(proper);

@@ -4,6 +4,7 @@
 
 #include "data/registry.h"
 #include "engine/in_quotes.h"
+#include "experiment/plain_text.h"
 #include "experiment/setup.h"
 #include "kernels/core/devices.h"
 #include "kernels/core/error.h"
@@ -72,8 +73,7 @@ std::string describe_machine(Context& context, bool automatic) {
   }
   const int threads = context.cpu()->threads().size();
   const std::string why = why_no_cuda_device();
-  return ", " + std::to_string(threads) + (threads == 1 ? " thread" : " threads") +
-         (why.empty() ? "" : " (" + why + ")");
+  return ", " + counted(threads, "thread") + (why.empty() ? "" : " (" + why + ")");
 }
 
 TrainingImages load_training_images(const TrainConfig& config) {

@@ -11,6 +11,7 @@
 
 #include "engine/in_quotes.h"
 #include "experiment/image_cache.h"
+#include "experiment/plain_text.h"
 #include "experiment/setup.h"
 #include "experiment/training_run.h"
 #include "kernels/core/error.h"
@@ -139,10 +140,10 @@ class Sweep {
   }
 
   void say_how() {
-    const std::string machine = cuda_ ? std::string("on the GPU") : std::to_string(threads_) + " CPU threads";
+    const std::string machine = cuda_ ? std::string("on the GPU") : counted(threads_, "CPU thread");
     std::int64_t finished = 0;
     for (const Member& member : members_) finished += member.stage == Stage::finished ? 1 : 0;
-    notice(std::to_string(members_.size()) + " members in " + in_quotes(folder_.path()) +
+    notice(counted(members_.size(), "member") + " in " + in_quotes(folder_.path()) +
            (finished > 0 ? ", " + std::to_string(finished) + " of them finished" : "") + "; " +
            std::to_string(jobs_) + " at a time, " + machine);
     if (!shard_.source.empty()) {
@@ -254,7 +255,7 @@ class Sweep {
     said_waiting_ = true;
     const std::int64_t count = progress().elsewhere;
     guard.unlock();
-    notice("waiting for " + std::to_string(count) + (count == 1 ? " member" : " members") +
+    notice("waiting for " + counted(count, "member") +
            " that other processes are working on, to take over what they leave unfinished");
     guard.lock();
   }

@@ -99,16 +99,18 @@ SweepFolder::SweepFolder(std::filesystem::path path, SweepSpec spec)
   make_folder(path_);
   const FileLock lock = FileLock::wait(path_ / ".lock");
   const std::filesystem::path file = path_ / "sweep.json";
-  if (const std::optional<SweepSpec> recorded = recorded_spec(file)) {
+  const std::optional<SweepSpec> recorded = recorded_spec(file);
+  if (recorded) {
     const std::string differs = difference(spec_, *recorded);
     if (!differs.empty()) {
       throw ConfigError(in_quotes(path_) + " holds another sweep: " + differs +
-                        "; choose another --out, or give it the settings in its sweep.json");
+                        "; choose another --out, or give the options and settings it was made with");
     }
   } else {
     refuse_foreign(path_);
-    write_file_atomically(file, to_json(spec_).dump(2) + "\n");
   }
+  if (!recorded || recorded->members.size() < spec_.members.size())
+    write_file_atomically(file, to_json(spec_).dump(2) + "\n");
   make_folder(path_ / "members");
   make_folder(path_ / "failures");
 }
@@ -204,10 +206,15 @@ ConfigJson SweepFolder::result(const SweepMember& member) {
 
 void SweepFolder::write_results() {
   const FileLock lock = FileLock::wait(path_ / ".lock");
+  const std::filesystem::path file = path_ / "sweep.json";
+  if (std::string text = read_text_file(file); text != listed_text_) {
+    listed_ = parse_sweep(text, in_quotes(file)).members;
+    listed_text_ = std::move(text);
+  }
   std::map<std::string, std::int64_t> count = {
       {"finished", 0}, {"failed", 0}, {"running", 0}, {"pending", 0}};
   ConfigJson members = ConfigJson::array();
-  for (const SweepMember& member : spec_.members) {
+  for (const SweepMember& member : listed_) {
     members.push_back(result(member));
     ++count[members.back()["status"].get<std::string>()];
   }

@@ -32,8 +32,8 @@ struct MemberFailure {
 
 class SweepFolder {
  public:
-  // Makes the folder, or checks that it holds this sweep. ConfigError where it holds another, or something
-  // else; IoError.
+  // Makes the folder, or checks that it holds this sweep; members that are new are added to it. ConfigError
+  // where it holds another sweep, or something else; IoError.
   SweepFolder(std::filesystem::path path, SweepSpec spec);
 
   const std::filesystem::path& path() const { return path_; }
@@ -53,7 +53,8 @@ class SweepFolder {
   void forget_failure(const SweepMember& member) const;
   void record_process(ConfigJson process) const;  // adds host, process id and time
 
-  // Brings results.json up to date with the members' own files, whichever process wrote them.
+  // Brings results.json up to date with the members' own files, whichever process wrote them, and with
+  // members that another process has added.
   void write_results();
 
  private:
@@ -61,6 +62,8 @@ class SweepFolder {
 
   std::filesystem::path path_;
   SweepSpec spec_;
+  std::string listed_text_;                     // sweep.json, when `listed_` was read from it
+  std::vector<SweepMember> listed_;             // the members in results.json
   std::map<std::string, ConfigJson> finished_;  // results of finished members: they do not change
 };
 

@@ -219,19 +219,16 @@ std::string difference(const SweepSpec& spec, const SweepSpec& recorded) {
   };
   std::string text = compare(without_machine(spec.base), without_machine(recorded.base), "");
   if (!text.empty()) return text;
-  for (std::size_t i = 0; i < std::min(spec.members.size(), recorded.members.size()); ++i) {
-    const SweepMember& now = spec.members[i];
-    const SweepMember& then = recorded.members[i];
-    if (now.name != then.name)
-      return "member " + std::to_string(i + 1) + " is " + in_quotes(now.name) + ", was " +
-             in_quotes(then.name);
-    text = compare(without_machine(now.settings), without_machine(then.settings),
-                   "member " + in_quotes(now.name) + ": ");
+  std::map<std::string_view, const SweepMember*> members;
+  for (const SweepMember& member : spec.members) members[member.name] = &member;
+  for (const SweepMember& then : recorded.members) {
+    const auto now = members.find(then.name);
+    if (now == members.end()) return "it lacks the member " + in_quotes(then.name);
+    text = compare(without_machine(now->second->settings), without_machine(then.settings),
+                   "member " + in_quotes(then.name) + ": ");
     if (!text.empty()) return text;
   }
-  if (spec.members.size() == recorded.members.size()) return "";
-  return "it has " + std::to_string(spec.members.size()) + " members, had " +
-         std::to_string(recorded.members.size());
+  return "";
 }
 
 }  // namespace qmse

@@ -35,7 +35,8 @@ void complete(SweepSpec& spec, const std::string& source);
 // {"base": {...}, "members": [{"name": ..., ...}, ...]}: parse_sweep() reads it back.
 ConfigJson to_json(const SweepSpec& spec);
 
-// What differs between two specs, for a message; empty where nothing does.
+// Why `spec` does not continue `recorded`, for a message; empty where it does: it has the same base and all
+// of its members, and perhaps more.
 std::string difference(const SweepSpec& spec, const SweepSpec& recorded);
 
 }  // namespace qmse

@@ -138,6 +138,30 @@ TEST_CASE("content: a file of another length differs from where it ends") {
   CHECK(tiny.examine("").kind == ContentKind::differs);
 }
 
+TEST_CASE("content: lists of classes count by their lines") {
+  const std::string names = "cat\ndog\n";
+  const auto crc =
+      static_cast<std::uint32_t>(crc32(0, reinterpret_cast<const Bytef*>(names.data()), uInt{8}));
+  const KnownNames known[] = {{"names.txt", crc}};
+  const auto examine = [&](const std::string& text) {
+    const TempDirectory folder;
+    write_bytes(folder / "names.txt", text);
+    return examine_content(KnownSet{"tiny", {}, "", known}, folder.path());
+  };
+  for (const char* same : {"cat\ndog\n", "cat\r\ndog\r\n", "cat\ndog", "cat\ndog\n\n"}) {
+    const ContentReport report = examine(same);
+    CHECK(report.kind == ContentKind::official);
+    CHECK(report.class_names.at(0).difference == "");
+    CHECK(report.files.empty());
+  }
+  for (const char* other : {"dog\ncat\n", "cat\ndog\nemu\n", "cat\n", "Cat\ndog\n", ""}) {
+    const ContentReport report = examine(other);
+    CHECK(report.kind == ContentKind::differs);
+    CHECK(report.summary == "differs in names.txt");
+    CHECK(missing(report.class_names.at(0).difference, {"official classes"}) == "");
+  }
+}
+
 TEST_CASE("content: missing files and damaged compression are errors") {
   const TempDirectory empty;
   CHECK(missing(test::message_of<IoError>([&] { examine_content("mnist", empty.path()); }),

@@ -1,3 +1,4 @@
+#include <map>
 #include <set>
 
 #include "experiment/reproduce.h"
@@ -129,6 +130,38 @@ TEST_CASE("reproduce: verdicts follow the intervals of the paired differences") 
                        })},
               true)[0]
             .verdict() == "holds");
+}
+
+TEST_CASE("reproduce: a member whose record is damaged counts as failed, and hides no other") {
+  const TempDirectory folder;
+  const ReproducePlan plan = plan_of("fig1", true, 1);
+  SweepSpec spec = make_spec(plan, {});
+  complete(spec, "test");
+  const SweepFolder sweep(folder / "runs", spec);
+  const char* records[] = {
+      R"({"epoch":1,"train_residual_sq":0.5,"train_accuracy_full":0.5,"test_accuracy":0.25})",
+      R"({"epoch":1,"train_residual_sq":0.5,"train_accuracy_full":0.5})",
+      R"({"epoch":1,"train_residual_sq":null,"train_accuracy_full":0.5,"test_accuracy":0.25})", "{"};
+  for (std::size_t i = 0; i < 4; ++i) {
+    const std::filesystem::path run = sweep.directory(spec.members[i]);
+    std::filesystem::create_directories(run);
+    write_bytes(run / "config.json", R"({"epochs": 1})");
+    write_bytes(run / "metrics.jsonl", std::string(records[i]) + "\n");
+    write_bytes(run / "model.safetensors", "x");
+  }
+  std::map<std::string, SeedRun> runs;
+  const std::vector<FigureRuns> figures = collect(sweep, plan);
+  for (const VariantRuns& row : figures.at(0).variants) runs[row.runs.at(0).member] = row.runs.at(0);
+  const auto run = [&](std::size_t i) { return runs.at(spec.members[i].name); };
+  CHECK(run(0).status == MemberStatus::finished);
+  CHECK(value_of(run(0), Measure::final_test) == 0.25);
+  CHECK(missing(run(1).error, {"metrics.jsonl", "'test_accuracy'", "epoch 1"}) == "");
+  CHECK(missing(run(2).error, {"'train_residual_sq'", "epoch 1"}) == "");
+  CHECK(missing(run(3).error, {"metrics.jsonl", "line 1"}) == "");
+  for (const std::size_t i : {1u, 2u, 3u}) {
+    CHECK(run(i).status == MemberStatus::failed);
+    CHECK_FALSE(value_of(run(i), Measure::final_train).has_value());
+  }
 }
 
 TEST_CASE("reproduce: tables have mean and deviation, differences with intervals, and every run") {

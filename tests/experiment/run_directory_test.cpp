@@ -3,6 +3,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <thread>
+
 #include "experiment/json_lines.h"
 #include "kernels/core/error.h"
 #include "tests/support/catch.h"
@@ -39,6 +42,18 @@ TEST_CASE("run directory: a second holder is refused, and told who the first is"
   const RunDirectory first(folder / "run");
   const std::string message = message_of<IoError>([&] { RunDirectory second(folder / "run"); });
   CHECK(missing(message, {"another qmse", std::to_string(::getpid()).c_str(), "run"}) == "");
+}
+
+TEST_CASE("run directory: who only asks whether it is in use does not get in the way") {
+  const TempDirectory folder;
+  std::atomic<bool> done = false;
+  std::thread asking([&] {
+    while (!done) FileLock::is_held(folder / "run/.lock");
+  });
+  std::filesystem::create_directory(folder / "run");
+  for (int i = 0; i < 300; ++i) CHECK_NOTHROW(RunDirectory(folder / "run"));
+  done = true;
+  asking.join();
 }
 
 TEST_CASE("run directory: the lock of a killed process is free") {

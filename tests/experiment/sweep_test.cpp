@@ -208,6 +208,29 @@ TEST_CASE("sweep: a folder with another sweep, or something else, is refused") {
   CHECK(missing(message_of<IoError>([&] { run_sweep(tiny.request("file"), {}); }), {"file"}) == "");
 }
 
+TEST_CASE("sweep: members can be added, and none can be taken away") {
+  const TinySweep tiny;
+  run_sweep(tiny.request("all"), {});
+  SweepRequest part = tiny.request("out");
+  part.spec.members.erase(part.spec.members.begin() + 1, part.spec.members.begin() + 4);
+  run_sweep(part, {});
+  CHECK(tiny.results("out")["members"].size() == 3);
+  std::vector<std::string> trained;
+  const SweepEvents events{
+      .member = [&](const MemberReport& report, const SweepProgress&) { trained.push_back(report.name); }};
+  CHECK(run_sweep(tiny.request("out"), events).finished == 6);
+  CHECK(trained.size() == 3);
+  tiny.check_same("out", "all");
+  CHECK(missing(message_of<ConfigError>([&] { run_sweep(part, {}); }),
+                {"out", "it lacks the member", tiny.request("out").spec.members[1].name.c_str()}) == "");
+
+  // A process that began before members were added leaves them in results.json.
+  SweepFolder early(tiny.folder / "grown", part.spec);
+  run_sweep(tiny.request("grown"), {});
+  early.write_results();
+  CHECK(tiny.results("grown")["members"].size() == 6);
+}
+
 TEST_CASE("sweep: damage to one member's files is that member's failure") {
   const TinySweep tiny;
   std::atomic<int> asked{0};

@@ -145,6 +145,22 @@ TEST_CASE("program: data list, verify and show") {
   CHECK(verified.out.find("30730 bytes where the official file has 30730000") != std::string::npos);
   CHECK(run_program({"data", "verify", "folder", "--data", world.path("own")}).code == 0);
 
+  // What the files are is one question, whether a training could read them another.
+  const Words verify = {"data", "verify", "cifar10", "--data", world.path("data")};
+  write_bytes(world.folder / "data/cifar-10-batches-bin/train.bin", "of another set");
+  const Result mixed = run_program(verify);
+  CHECK(mixed.code == 1);
+  CHECK(mixed.error.find("the folder mixes data sets") != std::string::npos);
+  std::filesystem::remove(world.folder / "data/cifar-10-batches-bin/train.bin");
+  write_bytes(world.folder / "data/cifar-10-batches-bin/batches.meta.txt", "one\ntwo\n");
+  const Result misnamed = run_program(verify);
+  CHECK(misnamed.code == 1);
+  CHECK(misnamed.out.find("it does not list the official classes") != std::string::npos);
+  CHECK(misnamed.error.find("it lists 2 class names") != std::string::npos);
+  write_bytes(world.folder / "own/test/a/0.ppm", "no picture");
+  CHECK(run_program({"data", "verify", "folder", "--data", world.path("own")}).code == 1);
+  write_bytes(world.folder / "own/test/a/0.ppm", pnm_bytes(picture(12, 12, 3, 99)));
+
   const std::string out = world.path("sheet.png");
   const Words show = {"data",    "show", "folder", "--data", world.path("own"), "--split", "test",
                       "--count", "3",    "--out",  out};
@@ -181,10 +197,13 @@ TEST_CASE("program: wrong use of qmse data is one line and exit code 2") {
         Case{{"data", "verify", "mnist", "--dta", "x"},
              "did you mean '--data'?); see qmse data verify --help"},
         Case{{"data", "show", "mnist"}, "--out"},
-        Case{{"data", "show", "folder", "--data", own, "--out", "x", "--count", "0"}, "--count"},
-        Case{{"data", "show", "folder", "--data", own, "--out", "x", "--seed", "-1"}, "--seed"},
-        Case{{"data", "show", "folder", "--data", own, "--out", "x", "--split", "both"}, "--split"},
-        Case{{"data", "show", "folder", "--data", own, "--out", "x", "--labels", "coarse"},
+        Case{{"data", "show", "folder", "--data", own, "--out", "x.jpg"}, "must end in .png"},
+        Case{{"data", "fetch", "mnist", "--mirror", "ftp://x/"}, "must begin with http://"},
+        Case{{"data", "fetch", "mnist", "--mirror", "file:///x/"}, "must begin with http://"},
+        Case{{"data", "show", "folder", "--data", own, "--out", "x.png", "--count", "0"}, "--count"},
+        Case{{"data", "show", "folder", "--data", own, "--out", "x.png", "--seed", "-1"}, "--seed"},
+        Case{{"data", "show", "folder", "--data", own, "--out", "x.png", "--split", "both"}, "--split"},
+        Case{{"data", "show", "folder", "--data", own, "--out", "x.png", "--labels", "coarse"},
              "--labels coarse"}}) {
     CAPTURE(each.part);
     const Result result = run_program(each.words);

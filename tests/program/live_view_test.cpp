@@ -137,7 +137,7 @@ TEST_CASE("program: --log-format json writes an object a line, on a terminal too
   CHECK(again.back()["event"] == "already_finished");
 }
 
-TEST_CASE("program: --log-format json says that a run was stopped; errors stay text on standard error") {
+TEST_CASE("program: --log-format json ends with what stopped the run; standard error says it too") {
   const World world;
   Words words = world.train({"--log-format", "json"});
   *(std::find(words.begin(), words.end(), "2")) = "1000000";
@@ -148,6 +148,8 @@ TEST_CASE("program: --log-format json says that a run was stopped; errors stay t
   CHECK(objects(process.out).back()["event"] == "stopped");
   const Result wrong = run_program(world.train({"--log-format", "json"}));  // without --resume
   CHECK(wrong.code == 2);
-  CHECK(wrong.out == "");
   CHECK(wrong.error.rfind("qmse: ", 0) == 0);
+  const auto failed = objects(wrong.out).back();
+  CHECK(failed["event"] == "failed");
+  CHECK("qmse: " + failed["error"].get<std::string>() + "\n" == wrong.error);
 }

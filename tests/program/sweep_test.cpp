@@ -137,6 +137,33 @@ TEST_CASE(
   world.check_same("out", "whole");
 }
 
+TEST_CASE("program: a sweep's --log-format json has an object a member and ends with what failed") {
+  const World world(2, {{{"lr", 1e30}, {"seed", 1}}});
+  const Result result = run_program(world.sweep("out", {"--log-format", "json"}));
+  CHECK(result.code == 1);
+  std::vector<nlohmann::json> members;
+  nlohmann::json last;
+  std::istringstream lines(result.out);
+  for (std::string line; std::getline(lines, line);) {
+    last = nlohmann::json::parse(line);
+    if (last["event"] == "member") members.push_back(last);
+  }
+  REQUIRE(members.size() == 9);
+  CHECK(members.back()["finished"].get<int>() + members.back()["failed"].get<int>() == 9);
+  for (const nlohmann::json& member : members) {
+    CHECK(member.contains("error") == (member["status"] == "failed"));
+    if (member["status"] == "finished") CHECK(member["last"]["epoch"] == 2);
+  }
+  CHECK(last["event"] == "finished");
+  CHECK(last["finished"] == 8);
+  REQUIRE(last["failed"].size() == 1);
+  CHECK(last["failed"][0]["name"].get<std::string>().find("lr") != std::string::npos);
+  CHECK(last["out"] == (world.folder / "out").string());
+  const Result wrong = run_program(world.sweep("out/sweep.json", {"--log-format", "json"}));
+  CHECK(wrong.code == 1);
+  CHECK(nlohmann::json::parse(wrong.out)["event"] == "failed");
+}
+
 TEST_CASE("program: a sweep's wrong usage is one line") {
   const World world(2);
   REQUIRE(run_program(world.sweep("out")).code == 0);
