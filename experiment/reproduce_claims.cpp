@@ -228,12 +228,14 @@ std::string Claim::verdict() const {
 }
 
 std::string Claim::sentence() const {
+  const bool depends = verdict() != name(by_reduction.front().second.verdict);
   std::string sentence = text + " — " + verdict();
-  const char* joint = ": ";
+  std::string joint = depends ? ": " : "";
   for (const auto& [reduction, judgement] : by_reduction) {
-    sentence +=
-        joint + std::string(name(judgement.verdict)) + " with " + reduction + " (" + judgement.numbers + ")";
-    joint = ", ";
+    sentence += joint;
+    if (depends) sentence += name(judgement.verdict);
+    sentence += " with " + reduction + " (" + judgement.numbers + ")";
+    joint = depends ? ", " : " and";
   }
   return sentence + ". Criterion: " + criterion + ".";
 }

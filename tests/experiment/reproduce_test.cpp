@@ -124,6 +124,10 @@ TEST_CASE("reproduce: verdicts follow the intervals of the paired differences") 
   CHECK(missing(claims[1].sentence(),
                 {"depends on the convention", "holds with element_mean", "does not hold with batch_mean",
                  "+2.00 points", "-2.00 points", "(95 % interval +0.76 to +3.24)", "Criterion"}) == "");
+  CHECK(missing(judge({runs_of("fig2", true, 3, behind)}, true)[1].sentence(),
+                {" — does not hold with element_mean (", "-2.00 points"}) == "");
+  CHECK(missing(judge({runs_of("fig2", false, 3, behind)}, false)[1].sentence(),
+                {" — does not hold with element_mean (", ") and with batch_mean ("}) == "");
   CHECK(judge({runs_of("fig3", true, 2,
                        [](const Variant& variant, std::int64_t) {
                          return variant.momentum == 0.0 ? 0.18 : 0.42;
