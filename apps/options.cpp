@@ -1,9 +1,9 @@
 #include "apps/options.h"
 
 #include <algorithm>
-#include <sstream>
 
 #include "engine/in_quotes.h"
+#include "experiment/plain_text.h"
 #include "kernels/core/error.h"
 
 namespace qmse::app {
@@ -29,23 +29,9 @@ CLI::Option* keep_all(CLI::Option* option) {
 
 }  // namespace
 
-std::string wrap_help(const std::string& text) {
-  constexpr std::size_t kWidth = 72;
-  std::istringstream words(text);
-  std::string wrapped, word;
-  std::size_t column = 0;
-  while (words >> word) {
-    if (column > 0 && column + 1 + word.size() > kWidth) {
-      wrapped += '\n';
-      column = 0;
-    }
-    if (column > 0) {
-      wrapped += ' ';
-      ++column;
-    }
-    wrapped += word;
-    column += word.size();
-  }
+std::string wrap_help(const std::string& text, std::size_t width) {
+  std::string wrapped;
+  for (const std::string& line : wrap_text(text, width)) wrapped += (wrapped.empty() ? "" : "\n") + line;
   return wrapped;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -37,7 +38,8 @@ CLI::Option* add_text_option(CLI::App& command, const std::string& name, const s
 // option of `command`.
 void check_command_line(const CLI::App& command);
 
-// `text` in lines that fit beside the options of --help.
-std::string wrap_help(const std::string& text);
+// `text` in lines that fit beside the options of --help, or below them.
+inline constexpr std::size_t kHelpWidth = 72, kFooterWidth = 116;
+std::string wrap_help(const std::string& text, std::size_t width = kHelpWidth);
 
 }  // namespace qmse::app

@@ -34,14 +34,14 @@ Command add_reproduce(CLI::App& program) {
   const auto options = std::make_shared<SweepOptions>(*parser);
   parser->footer(
       "Examples\n"
-      "  qmse reproduce fig1 --epochs 3 --seeds 2 --train-limit 6000 --data ~/data     a few minutes on two "
-      "cores\n"
+      "  qmse reproduce fig1 --epochs 3 --seeds 2 --train-limit 6000 --data ~/data     minutes on two cores\n"
       "  qmse reproduce all --paper-only --seeds 1                                     the paper's 12 runs\n"
-      "\n"
-      "DIR gets table.md, reproduction.json, report.html, the figures as SVG and PNG, and runs/, a sweep. On "
-      "a CPU the "
-      "time it will take\n"
-      "is measured and said first. Exit codes as for qmse sweep.");
+      "\n" +
+      wrap_help("DIR gets table.md, reproduction.json, report.html, the figures as SVG and PNG, and runs/, a "
+                "sweep. On a CPU the time it will take is measured and said first. More seeds, or the runs "
+                "that --paper-only leaves out, can be added by the same command with those options. Exit "
+                "codes as for qmse sweep.",
+                kFooterWidth));
   return {parser, [=] {
             if (which->count() == 0) throw ConfigError("reproduce what? fig1, fig2, fig3 or all");
             const auto figures = which->as<std::string>();

@@ -30,16 +30,13 @@ Command add_sweep(CLI::App& program) {
       "   \"members\": [{\"loss\": \"cross_entropy\", \"optimizer\": \"adam\", \"lr\": 0.001}]}\n"
       "  qmse sweep sweep.json --out runs/sweep\n"
       "  mpirun -n 4 qmse sweep sweep.json --out /shared/sweep     four processes share the members\n"
-      "\n"
-      "Keys are the options of qmse train, spelt with underscores. Every combination of the grid is a "
-      "member, and so "
-      "is each entry of\n"
-      "\"members\"; all have the settings of \"base\". DIR gets results.json and members/, a run directory "
-      "for each. Any "
-      "number of processes\n"
-      "may work on one folder. Exit codes: 0 all finished, 1 a member failed, 2 wrong usage, 130 and 143 "
-      "stopped by "
-      "Ctrl-C and SIGTERM.");
+      "\n" +
+      wrap_help("Keys are the options of qmse train, spelt with underscores. Every combination of the grid "
+                "is a member, and so is each entry of \"members\"; all have the settings of \"base\". DIR "
+                "gets results.json and members/, a run directory for each. Any number of processes may work "
+                "on one folder. Exit codes: 0 all finished, 1 a member failed, 2 wrong usage, 130 and 143 "
+                "stopped by Ctrl-C and SIGTERM.",
+                kFooterWidth));
   return {parser, [=] {
             if (file->count() == 0) throw ConfigError("qmse sweep FILE.json --out DIR: the file is missing");
             if (out->count() == 0) throw ConfigError("--out DIR is missing: where the sweep's files go");

@@ -38,11 +38,11 @@ Command add_trace(CLI::App& program) {
       "Example\n"
       "  qmse trace --model cnn --dataset mnist --data ~/data --loss qmse --batch-size 8 --dtype f64 --out "
       "step.safetensors\n"
-      "\n"
-      "The batch, v and weights are those of the first step of qmse train with the same options; --step "
-      "takes "
-      "the v of a later one. Tensors: input, target, output, "
-      "residual, v, sample_loss, loss, grad.output, param.<name>, grad.<name>, activation.<layer>.");
+      "\n" +
+      wrap_help("The batch, v and weights are those of the first step of qmse train with the same options; "
+                "--step takes the v of a later one. Tensors: input, target, output, residual, v, "
+                "sample_loss, loss, grad.output, param.<name>, grad.<name>, activation.<layer>.",
+                kFooterWidth));
   return {parser, [=] {
             TraceRequest request;
             request.given = options->given();
