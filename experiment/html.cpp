@@ -72,7 +72,13 @@ std::string escape_html(const std::string& text) {
 
 std::string html_table(const ReportTable& table) {
   std::string html = "<div class=\"wide\" tabindex=\"0\"><table>\n<thead><tr>";
-  for (const std::string& cell : table.header) html += "<th scope=\"col\">" + escape_html(cell) + "</th>";
+  for (std::size_t column = 0; column < table.header.size(); ++column) {
+    const bool numbers = std::any_of(table.rows.begin(), table.rows.end(), [&](const auto& row) {
+      return column < row.size() && is_number(row[column]);
+    });
+    html += std::string("<th scope=\"col\"") + (numbers ? " class=\"number\"" : "") + ">" +
+            escape_html(table.header[column]) + "</th>";
+  }
   html += "</tr></thead>\n<tbody>\n";
   for (const auto& row : table.rows) {
     if (row.size() != table.header.size()) {

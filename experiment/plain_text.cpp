@@ -1,6 +1,9 @@
 #include "experiment/plain_text.h"
 
 #include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -21,6 +24,12 @@ std::string plain_text(const std::string& text) {
     if (byte < 0x20 || byte == 0x7f) c = ' ';
   }
   return clean;
+}
+
+std::string signed_text(const char* format, double value) {
+  std::array<char, 48> size;
+  std::snprintf(size.data(), size.size(), format, std::abs(value));
+  return (std::signbit(value) ? "−" : "+") + std::string(size.data());
 }
 
 std::size_t text_length(const std::string& text) {

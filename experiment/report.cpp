@@ -65,9 +65,15 @@ class Page {
 
   std::string html() {
     const std::string title = escape_html(request_.title.empty() ? folder_name() : request_.title);
-    std::string body = "<header><h1>" + title + "</h1>\n" + summary() + "</header>\n";
-    for (const ReportSection& section : request_.sections) body += this->section(section);
-    body += results() + kReportGuide + runs() + settings() + environment() + footer();
+    std::string sections;
+    for (const ReportSection& section : request_.sections) sections += this->section(section);
+    if (!request_.own_results) sections += results();
+    sections += "<section>\n" + heading("What these words mean");
+    sections += kReportGuide;
+    sections += "</section>\n";
+    for (const auto part : {&Page::runs, &Page::settings, &Page::environment}) sections += (this->*part)();
+    const std::string body =
+        "<header><h1>" + title + "</h1>\n" + summary() + contents() + "</header>\n" + sections + footer();
     return "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\" />\n"
            "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\" />\n"
            "<meta name=\"color-scheme\" content=\"light dark\" />\n"
@@ -78,7 +84,20 @@ class Page {
   }
 
  private:
-  static std::string heading(const std::string& text) { return "<h2>" + escape_html(text) + "</h2>\n"; }
+  // Of a section; contents() lists it.
+  std::string heading(const std::string& text) {
+    headings_.push_back(escape_html(text));
+    return "<h2 id=\"s" + std::to_string(headings_.size()) + "\">" + headings_.back() + "</h2>\n";
+  }
+  std::string contents() const {
+    std::string html = "<nav><ul>\n";
+    for (std::size_t i = 0; i < headings_.size(); ++i)
+      html += "<li><a href=\"#s" + std::to_string(i + 1) + "\">" + headings_[i] + "</a></li>\n";
+    return html + "</ul></nav>\n";
+  }
+  static std::string warning(const std::string& text) {
+    return "<p class=\"warning\">" + escape_html(text) + "</p>\n";
+  }
   static std::string paragraph(const std::string& text) { return "<p>" + escape_html(text) + "</p>\n"; }
 
   std::string folder_name() const {
@@ -93,7 +112,7 @@ class Page {
   std::string figure(const Figure& figure) {
     std::string html = "<figure>\n";
     if (!figure.title.empty()) html += "<p class=\"figure-title\">" + escape_html(figure.title) + "</p>\n";
-    html += "<div class=\"panels\">\n";
+    html += "<div class=\"panels\" style=\"--columns: " + std::to_string(figure.columns) + "\">\n";
     const std::vector<DrawnFigure> pictures = draw_panels(figure);
     for (std::size_t i = 0; i < pictures.size(); ++i) {
       const Panel& panel = figure.panels[i];
@@ -107,6 +126,7 @@ class Page {
 
   std::string section(const ReportSection& section) {
     std::string html = "<section>\n" + heading(section.title);
+    if (!section.warning.empty()) html += warning(section.warning);
     for (const std::string& text : section.paragraphs) html += paragraph(text);
     for (const ReportTable& table : section.tables) html += html_table(table);
     for (const Figure& each : section.figures) html += figure(each);
@@ -118,9 +138,11 @@ class Page {
     std::size_t unfinished = 0, repeats = 0;
     for (const RunRecord& run : runs_.readable) unfinished += !run.finished;
     for (const RunGroup& group : groups_) repeats += group.repeats.size();
-    std::string html = paragraph(
-        counted(runs_.readable.size(), "training run") + " in " + counted(groups_.size(), "group") +
-        "; the runs of a group differ only in their random seeds. What the words mean is explained below.");
+    std::string html =
+        paragraph(counted(runs_.readable.size(), "training run") +
+                  (request_.own_results ? "."
+                                        : " in " + counted(groups_.size(), "group") +
+                                              "; the runs of a group differ only in their random seeds."));
     std::string wrong;
     if (unfinished > 0) {
       wrong += " " + std::to_string(unfinished) + " of the runs " + (unfinished == 1 ? "is" : "are") +
@@ -135,12 +157,12 @@ class Page {
       wrong += " " + counted(repeats, "run") + " had the settings and seeds of another run and " +
                (repeats == 1 ? "counts" : "count") + " once only.";
     }
-    if (!wrong.empty()) html += "<p class=\"warning\">" + escape_html(wrong.substr(1)) + "</p>\n";
+    if (!wrong.empty()) html += warning(wrong.substr(1));
     return html;
   }
 
   std::string results() {
-    ReportSection section{"Results", {}, {summary_table(groups_)}, {}};
+    ReportSection section{.title = "Results", .tables = {summary_table(groups_)}};
     const bool any_epoch = std::any_of(runs_.readable.begin(), runs_.readable.end(),
                                        [](const RunRecord& run) { return !run.epochs.empty(); });
     if (any_epoch) {
@@ -149,11 +171,12 @@ class Page {
     }
     section.paragraphs = {
         "Mean ± standard deviation over the seeds of finished runs. Final: after the last epoch. Best: the "
-        "highest of any epoch; chosen by looking at the result, so it flatters every group alike."};
+        "highest of any epoch; chosen by looking at the result, it is too good for all, and most for "
+        "those whose curves are noisy."};
     return this->section(section);
   }
 
-  std::string runs() const {
+  std::string runs() {
     ReportTable table{{"run", "group", "seed", "state", "training accuracy, %", "test accuracy, %"}, {}};
     const std::vector<std::string> names = differing_settings(groups_);
     const std::string train = train_accuracy_measure(groups_);
@@ -177,10 +200,11 @@ class Page {
            paragraph(
                "Accuracies after the last epoch there is. A run is repeated, bit for bit on the same "
                "processor type, by qmse train --config RUN/config.json --out NEW.") +
-           html_table(table) + "</section>\n";
+           "<details><summary>All " + counted(table.rows.size(), "run") + "</summary>\n" + html_table(table) +
+           "</details>\n</section>\n";
   }
 
-  std::string settings() const {
+  std::string settings() {
     const ConfigJson& first = runs_.readable.front().config;
     ReportTable table{{"setting", "value", "meaning"}, {}};
     for (const auto& [name, value] : first.items()) {
@@ -200,7 +224,7 @@ class Page {
            html_table(table) + "</details>\n</section>\n";
   }
 
-  std::string environment() const {
+  std::string environment() {
     std::vector<std::pair<ConfigJson, std::size_t>> distinct;
     for (const RunRecord& run : runs_.readable) {
       ConfigJson environment = run.environment;
@@ -242,6 +266,7 @@ class Page {
   const ReportRequest& request_;
   Runs runs_;
   std::vector<RunGroup> groups_;
+  std::vector<std::string> headings_;
   int pictures_ = 0;
 };
 

@@ -20,6 +20,7 @@ struct ReportSection {
   std::vector<std::string> paragraphs = {};
   std::vector<ReportTable> tables = {};
   std::vector<Figure> figures = {};  // each panel becomes a picture of its own, so that phones can show it
+  std::string warning = {};          // shown first: what a reader must know before the numbers
 };
 
 struct ReportRequest {
@@ -27,6 +28,7 @@ struct ReportRequest {
   std::filesystem::path out = {};            // the file; empty: report.html in the folder
   std::string title = {};                    // empty: the folder's name
   std::vector<ReportSection> sections = {};  // shown first, before what every report has
+  bool own_results = false;  // the sections have the results: no table and curves of all groups after them
 };
 
 // Writes one HTML file that needs nothing else: no network, no other file. Runs that are not finished or

@@ -75,15 +75,17 @@ class Reproduction {
     write_file_atomically(request_.out / "table.md", outcome.markdown);
     write_file_atomically(request_.out / "reproduction.json", to_json(runs, plan_).dump(2) + "\n");
     for (std::size_t i = 0; i < runs.size(); ++i) {
-      ReportSection& section = report[i + 1];
+      ReportSection& section = report[report.size() - runs.size() + i];
       section.figures.push_back(paper_figure(runs[i], plan_));
       write_figure(section.figures.back(), request_.out / runs[i].figure->name);
       if (plan_.paper_only) continue;
       section.figures.push_back(figure_of_all(runs[i]));
       write_figure(section.figures.back(), request_.out / (runs[i].figure->name + "-all"));
     }
-    write_report(
-        {.folder = request_.out, .title = "QMSE: the paper's experiments", .sections = std::move(report)});
+    write_report({.folder = request_.out,
+                  .title = "QMSE: the paper's experiments",
+                  .sections = std::move(report),
+                  .own_results = true});
     return outcome;
   }
 

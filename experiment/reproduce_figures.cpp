@@ -87,20 +87,32 @@ Figure paper_figure(const FigureRuns& runs, const ReproducePlan& plan) {
 }
 
 Figure figure_of_all(const FigureRuns& runs) {
-  Figure figure = figure_titled(runs, ": every loss and learning rate");
-  figure.columns = 2;
-  figure.caption = "Means over the seeds that finished.";
-  for (const double momentum : kPaperMomenta) {
-    for (const auto& [key, what] :
-         {std::pair{"train_accuracy_full", "training"}, {"test_accuracy", "test"}}) {
+  Figure figure = figure_titled(runs, ": test accuracy with every loss and learning rate");
+  figure.columns = static_cast<int>(kPaperMomenta.size());
+  figure.caption =
+      "Means over the seeds that finished. Last row: MSE at other learning rates, cross-entropy, and Adam, "
+      "which has no momentum.";
+  const auto is_control = [](const Variant& variant, const std::string& reduction) {
+    return variant.reduction == reduction &&
+           (variant.in_paper || variant.scaled || variant.loss == "qmse_expected");
+  };
+  for (const std::string row_title : {"element_mean", "batch_mean", ""}) {
+    for (const double momentum : kPaperMomenta) {
       Panel panel;
-      panel.title = momentum_title(momentum) + ", " + what;
+      panel.title = momentum_title(momentum) + (row_title.empty() ? "" : ", " + row_title);
       panel.x_label = "epoch";
-      panel.y_label = std::string(what) + " accuracy";
+      panel.y_label = "test accuracy";
       for (const VariantRuns& row : runs.variants) {
-        // Adam has no momentum of this kind: it is in both rows.
-        if (row.variant.momentum.value_or(momentum) != momentum) continue;
-        Curve means = curve(row, key, row.variant.label);
+        const Variant& variant = row.variant;
+        if (variant.momentum.value_or(momentum) != momentum) continue;
+        std::string label = variant.label;
+        if (row_title.empty()) {
+          if (is_control(variant, "element_mean") || is_control(variant, "batch_mean")) continue;
+        } else {
+          if (!is_control(variant, row_title)) continue;
+          label.erase(label.find(", " + row_title), row_title.size() + 2);  // the panel's title has it
+        }
+        Curve means = curve(row, "test_accuracy", label);
         means.low.clear();  // so many bands would hide the curves
         means.high.clear();
         add(panel, std::move(means));

@@ -10,7 +10,8 @@ namespace qmse {
 // each convention. Curves are means over the seeds that finished, bands their standard deviation.
 Figure paper_figure(const FigureRuns& runs, const ReproducePlan& plan);
 
-// Training and test accuracy of every loss and learning rate.
+// Test accuracy of every loss and learning rate: a column for each momentum; a row for each convention with
+// QMSE, MSE and what tells them apart, and one with the other learning rates and references.
 Figure figure_of_all(const FigureRuns& runs);
 
 }  // namespace qmse

@@ -40,9 +40,9 @@ Variant plain(const std::string& loss, const std::string& reduction, double mome
 }  // namespace
 
 const std::array<PaperFigure, 3>& paper_figures() {
-  static const std::array<PaperFigure, 3> figures = {PaperFigure{"fig1", "mnist", 0.01, true},
-                                                     PaperFigure{"fig2", "cifar10", 0.1, false},
-                                                     PaperFigure{"fig3", "cifar100", 0.1, false}};
+  static const std::array<PaperFigure, 3> figures = {PaperFigure{"fig1", "mnist", 0.01, 10, true},
+                                                     PaperFigure{"fig2", "cifar10", 0.1, 10, false},
+                                                     PaperFigure{"fig3", "cifar100", 0.1, 100, false}};
   return figures;
 }
 

@@ -18,6 +18,7 @@ struct PaperFigure {
   std::string name;  // "fig1"
   std::string dataset;
   double lr = 0;
+  std::int64_t classes = 0;
   bool inset = false;  // the paper enlarges its last 20 epochs
 };
 const std::array<PaperFigure, 3>& paper_figures();

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdio>
 
+#include "data/registry.h"
 #include "engine/in_quotes.h"
 #include "experiment/plain_text.h"
 #include "experiment/run_record.h"
@@ -69,10 +70,10 @@ std::string rate_text(const Variant& variant) {
 
 ReportTable results_table(const FigureRuns& runs) {
   ReportTable table;
-  table.header = {"momentum", "loss", "lr", "seeds"};
+  table.header = {"loss", "momentum", "lr", "seeds"};
   for (const MeasureName& measure : kMeasures) table.header.emplace_back(measure.label);
   for (const VariantRuns& variant : runs.variants) {
-    std::vector<std::string> row = {momentum_text(variant.variant), variant.variant.label,
+    std::vector<std::string> row = {variant.variant.label, momentum_text(variant.variant),
                                     rate_text(variant.variant), state_text(variant)};
     for (const MeasureName& measure : kMeasures)
       row.push_back(mean_text(measure.measure, values_of(variant, measure.measure)));
@@ -81,28 +82,87 @@ ReportTable results_table(const FigureRuns& runs) {
   return table;
 }
 
-std::string interval_text(const Difference& difference) {
-  if (!difference.interval) return "none: it takes two pairs";
-  return shown(difference.measure, difference.interval->low) + " to " +
-         shown(difference.measure, difference.interval->high);
+// What QMSE is compared with.
+struct Comparison {
+  const char* text;
+  const char* loss;
+  bool scaled;
+};
+constexpr Comparison kComparisons[] = {{"QMSE − MSE", "mse", false},
+                                       {"QMSE − QMSE without noise", "qmse_expected", false},
+                                       {"QMSE − MSE, lr × (E‖r‖² + 1/c)", "mse", true}};
+constexpr Measure kCompared[] = {Measure::final_train, Measure::final_test, Measure::residual_sq};
+
+// "+1.50 (−0.20 to +3.20)"
+std::string difference_text(const Difference& difference) {
+  if (difference.pairs.empty()) return "–";
+  const auto shown = [&](double value) {
+    return difference.measure == Measure::residual_sq ? signed_text("%.4f", value)
+                                                      : signed_text("%.2f", 100 * value);
+  };
+  return shown(mean(difference.pairs)) +
+         (difference.interval
+              ? " (" + shown(difference.interval->low) + " to " + shown(difference.interval->high) + ")"
+              : " (one pair: no interval)");
 }
 
-const char* label_of(Measure measure) {
-  for (const MeasureName& each : kMeasures) {
-    if (each.measure == measure) return each.label;
-  }
-  return "";
-}
-
+// A row for the measures of one comparison, which follow each other in `all`.
 ReportTable difference_table(const std::vector<Difference>& all) {
-  ReportTable table{{"convention", "momentum", "measure", "pairs", "QMSE − MSE", "95 % interval"}, {}};
-  for (const Difference& difference : all) {
-    table.rows.push_back({difference.reduction, text("%.2g", difference.momentum),
-                          label_of(difference.measure), std::to_string(difference.pairs.size()),
-                          difference.pairs.empty() ? "–" : shown(difference.measure, mean(difference.pairs)),
-                          difference.pairs.empty() ? "–" : interval_text(difference)});
+  ReportTable table{{"difference", "convention", "momentum", "pairs"}, {}};
+  for (const Measure measure : kCompared)
+    table.header.push_back(kMeasures[static_cast<std::size_t>(measure)].label);
+  for (std::size_t i = 0; i < all.size(); i += std::size(kCompared)) {
+    std::vector<std::string> row = {all[i].comparison, all[i].reduction, text("%.2g", all[i].momentum),
+                                    std::to_string(all[i].pairs.size())};
+    for (std::size_t j = 0; j < std::size(kCompared); ++j) row.push_back(difference_text(all[i + j]));
+    table.rows.push_back(std::move(row));
   }
   return table;
+}
+
+// The command that makes these runs.
+std::string command_text(const ReproducePlan& plan) {
+  std::string command =
+      "qmse reproduce " + (plan.figures.size() == 1 ? plan.figures.front() : std::string("all"));
+  if (plan.paper_only) command += " --paper-only";
+  command += " --epochs " + std::to_string(plan.epochs) + " --seeds " + std::to_string(plan.seeds);
+  if (plan.train_limit > 0) command += " --train-limit " + std::to_string(plan.train_limit);
+  return command;
+}
+
+// Where a run is shorter than the paper's; empty where it is not.
+std::string scale_warning(const std::vector<FigureRuns>& runs, const ReproducePlan& plan) {
+  double share = 1;  // of the paper's training steps
+  for (const FigureRuns& figure : runs) {
+    const auto all = static_cast<double>(dataset_info(figure.figure->dataset).train);
+    const double images = plan.train_limit > 0 ? std::min(static_cast<double>(plan.train_limit), all) : all;
+    share = std::min(share, static_cast<double>(plan.epochs) * images / (kPaperEpochs * all));
+  }
+  if (share >= 1) return "";
+  return "Each of these runs makes " + text("%.3g", 100 * share) +
+         " % of the paper's training steps. They show the beginning of a training, or a smaller one: what "
+         "the "
+         "paper says of the end of its runs they can neither confirm nor refute.";
+}
+
+ReportTable claims_table(const std::vector<Claim>& claims) {
+  ReportTable table{{"the paper says"}, {}};
+  for (const auto& [reduction, judgement] : claims.front().by_reduction)
+    table.header.push_back("with " + reduction);
+  for (const Claim& claim : claims) {
+    std::vector<std::string> row = {claim.text};
+    for (const auto& [reduction, judgement] : claim.by_reduction) row.emplace_back(name(judgement.verdict));
+    table.rows.push_back(std::move(row));
+  }
+  return table;
+}
+
+// "official", or how the files differ.
+std::string content_of(const std::filesystem::path& run) {
+  const ConfigJson environment = read_run(run).environment;
+  const auto data = environment.find("data");
+  if (data == environment.end() || !data->is_object()) return "";
+  return data->value("content", "");
 }
 
 // What a line of metrics.jsonl has for the measures.
@@ -117,14 +177,6 @@ void check_record(const SeedRun& run) {
                       " in epoch " + line["epoch"].dump());
     }
   }
-}
-
-// "official", or how the files differ.
-std::string content_of(const std::filesystem::path& run) {
-  const ConfigJson environment = read_run(run).environment;
-  const auto data = environment.find("data");
-  if (data == environment.end() || !data->is_object()) return "";
-  return data->value("content", "");
 }
 
 }  // namespace
@@ -174,27 +226,30 @@ std::optional<double> value_of(const SeedRun& run, Measure measure) {
   return best;
 }
 
-std::vector<Difference> differences(const FigureRuns& runs, bool paper_only) {
-  const auto find = [&](const std::string& loss, const std::string& reduction, double momentum) {
+std::vector<Difference> differences(const FigureRuns& runs) {
+  const auto find = [&](const char* loss, const std::string& reduction, double momentum, bool scaled) {
     return std::find_if(runs.variants.begin(), runs.variants.end(), [&](const VariantRuns& row) {
-      return row.variant.in_paper && row.variant.loss == loss && row.variant.reduction == reduction &&
-             row.variant.momentum == momentum;
+      const Variant& variant = row.variant;
+      return variant.loss == loss && variant.reduction == reduction && variant.momentum == momentum &&
+             variant.scaled == scaled && (scaled || variant.lr == runs.figure->lr);
     });
   };
   std::vector<Difference> all;
-  for (const char* reduction : {"element_mean", "batch_mean"}) {
-    if (paper_only && reduction != std::string(kPaperReduction)) continue;
-    for (const double momentum : kPaperMomenta) {
-      const auto mse = find("mse", reduction, momentum), qmse = find("qmse", reduction, momentum);
-      for (const MeasureName& measure : kMeasures) {
-        Difference difference{reduction, momentum, measure.measure, {}, {}};
-        for (std::size_t i = 0; i < mse->runs.size(); ++i) {
-          const auto a = value_of(mse->runs[i], measure.measure),
-                     b = value_of(qmse->runs[i], measure.measure);
-          if (a && b) difference.pairs.push_back(*b - *a);
+  for (const Comparison& comparison : kComparisons) {
+    for (const char* reduction : {"element_mean", "batch_mean"}) {
+      for (const double momentum : kPaperMomenta) {
+        const auto qmse = find("qmse", reduction, momentum, false),
+                   other = find(comparison.loss, reduction, momentum, comparison.scaled);
+        if (qmse == runs.variants.end() || other == runs.variants.end()) continue;  // --paper-only
+        for (const Measure measure : kCompared) {
+          Difference difference{comparison.text, reduction, momentum, measure, {}, {}};
+          for (std::size_t i = 0; i < qmse->runs.size(); ++i) {
+            const auto a = value_of(qmse->runs[i], measure), b = value_of(other->runs[i], measure);
+            if (a && b) difference.pairs.push_back(*a - *b);
+          }
+          difference.interval = student_t_interval(difference.pairs);
+          all.push_back(std::move(difference));
         }
-        difference.interval = student_t_interval(difference.pairs);
-        all.push_back(std::move(difference));
       }
     }
   }
@@ -202,31 +257,61 @@ std::vector<Difference> differences(const FigureRuns& runs, bool paper_only) {
 }
 
 std::vector<ReportSection> sections(const std::vector<FigureRuns>& runs, const ReproducePlan& plan) {
+  const std::vector<Claim> claims = judge(runs, plan.paper_only);
   std::vector<ReportSection> all;
   ReportSection verdicts;
   verdicts.title = "What the paper says, and what these runs say";
+  verdicts.warning = scale_warning(runs, plan);
   verdicts.paragraphs = {
-      "The paper trained " + std::to_string(kPaperEpochs) +
-      " epochs on all images, and gives no batch size, seeds or " +
-      "scale of its losses. These runs: " + counted(plan.epochs, "epoch") + ", " +
-      (plan.train_limit > 0 ? "the first " + std::to_string(plan.train_limit) : std::string("all")) +
-      " training images, batch size " + std::to_string(kBatchSize) + ", " + counted(plan.seeds, "seed") +
-      (plan.paper_only ? std::string(", reduction ") + kPaperReduction : std::string(", both conventions")) +
-      "."};
-  for (const Claim& claim : judge(runs, plan.paper_only)) verdicts.paragraphs.push_back(claim.sentence());
+      "The paper, “A theoretical framework for escaping local optima in MSE toward global convergence”, "
+      "trains a network of two convolutions and two fully connected layers with MSE and with its own loss, "
+      "QMSE, and shows training and test accuracy over " +
+          std::to_string(kPaperEpochs) +
+          " epochs, with SGD without momentum and with momentum 0.9. It gives no batch size, no seeds and no "
+          "scale of its losses.",
+      "These runs: " + counted(plan.epochs, "epoch") + ", " +
+          (plan.train_limit > 0 ? "the first " + std::to_string(plan.train_limit) : std::string("all")) +
+          " training images, batch size " + std::to_string(kBatchSize) + ", " + counted(plan.seeds, "seed") +
+          (plan.paper_only ? std::string(", reduction ") + kPaperReduction
+                           : std::string(", both conventions")) +
+          ". They are made by: " + command_text(plan)};
+  if (!plan.paper_only) {
+    verdicts.paragraphs.emplace_back(
+        "element_mean multiplies a loss by 2/c, c being the number of classes, which is another learning "
+        "rate: the two conventions are two learning rates rather than two confirmations.");
+  }
+  verdicts.tables = {claims_table(claims)};
   all.push_back(std::move(verdicts));
+  ReportSection details;
+  details.title = "Claim by claim";
+  for (const Claim& claim : claims) details.paragraphs.push_back(claim.sentence());
+  all.push_back(std::move(details));
   for (const FigureRuns& figure : runs) {
+    const DatasetInfo& dataset = dataset_info(figure.figure->dataset);
     ReportSection section;
     section.title =
         figure.figure->name + ": " + figure.figure->dataset + ", lr " + text("%.4g", figure.figure->lr);
     section.paragraphs = {
+        "c = " + std::to_string(figure.figure->classes) + " classes, " + std::to_string(dataset.test) +
+            " test images." +
+            (figure.data.empty()         ? ""
+             : figure.data == "official" ? " The files are the official ones."
+                                         : " The files: " + figure.data + "."),
         "Mean ± standard deviation over the seeds that finished. Accuracies in percent; training accuracy is "
-        "that of the "
-        "whole training set after the epoch; ‖r‖² is the mean over the last epoch's training steps. "
-        "Differences are of "
-        "pairs that share initial weights and data order; their interval is the paired Student t interval."};
-    if (!figure.data.empty()) section.paragraphs.push_back("Images: " + figure.data + ".");
-    section.tables = {results_table(figure), difference_table(differences(figure, plan.paper_only))};
+        "that of the whole training set after the epoch; final: after the last epoch; best: the highest of "
+        "any epoch, chosen by looking at the result; ‖r‖² is the mean over the last epoch's training steps.",
+        "Differences are of pairs that share initial weights and data order, in percentage points and in "
+        "‖r‖², with the paired Student t interval (95 %). It takes the differences for normal, which few "
+        "seeds cannot show, and is not corrected for there being many."};
+    if (!plan.paper_only) {
+      section.paragraphs.emplace_back(
+          "QMSE without noise is the loss whose gradient is that of QMSE on average; the difference shows "
+          "what "
+          "the noise does. lr × (E‖r‖² + 1/c), measured with the initial weights of each seed, gives MSE "
+          "first "
+          "steps as large as QMSE's; that difference shows what is left beside their size.");
+    }
+    section.tables = {results_table(figure), difference_table(differences(figure))};
     all.push_back(std::move(section));
   }
   return all;
@@ -277,11 +362,12 @@ ConfigJson to_json(const std::vector<FigureRuns>& runs, const ReproducePlan& pla
       }
       entry["variants"].push_back(std::move(variant));
     }
-    for (const Difference& difference : differences(figure, plan.paper_only)) {
+    for (const Difference& difference : differences(figure)) {
       if (difference.pairs.empty()) continue;
       const auto& interval = difference.interval;
       const char* key = kMeasures[static_cast<std::size_t>(difference.measure)].key;
-      entry["differences"].push_back({{"reduction", difference.reduction},
+      entry["differences"].push_back({{"comparison", difference.comparison},
+                                      {"reduction", difference.reduction},
                                       {"momentum", difference.momentum},
                                       {"measure", key},
                                       {"pairs", difference.pairs},
@@ -303,6 +389,7 @@ std::string to_markdown(const std::vector<ReportSection>& all) {
   std::string markdown;
   for (const ReportSection& section : all) {
     markdown += "## " + section.title + "\n\n";
+    if (!section.warning.empty()) markdown += "> " + section.warning + "\n\n";
     for (const std::string& paragraph : section.paragraphs) markdown += paragraph + "\n\n";
     for (const ReportTable& table : section.tables) {
       std::vector<std::size_t> widths;

@@ -42,14 +42,18 @@ std::vector<FigureRuns> collect(const SweepFolder& folder, const ReproducePlan& 
 enum class Measure { final_train, best_train, final_test, best_test, residual_sq };
 std::optional<double> value_of(const SeedRun& run, Measure measure);  // nothing unless it has finished
 
-struct Difference {  // QMSE - MSE, of pairs that share a seed
+// QMSE minus another, of pairs that share a seed. Against MSE; against QMSE without its noise, which shows
+// what the noise does; against MSE whose first steps are as large, which shows what is left beside their
+// size.
+struct Difference {
+  std::string comparison;  // "QMSE − MSE"
   std::string reduction;
   double momentum = 0;
   Measure measure = Measure::final_train;
   std::vector<double> pairs;
   std::optional<Interval> interval;
 };
-std::vector<Difference> differences(const FigureRuns& runs, bool paper_only);
+std::vector<Difference> differences(const FigureRuns& runs);
 
 // Whether a sentence of the paper is true of these runs:
 //   holds           as its criterion says

@@ -87,11 +87,30 @@ TEST_CASE("report: sections given come first; a row that does not fit is a Shape
   const std::string page =
       world.page({.sections = {{"The claims", {"It holds."}, {{{"claim", "holds"}, {{"1", "yes"}}}}}}});
   CHECK(contains(page, "The claims"));
-  CHECK(page.find("It holds.") < page.find("Results"));
+  CHECK(page.find("It holds.") < page.find(">Results</h2>"));
   CHECK(missing(message_of<ShapeError>([&] {
                   world.page({.sections = {{"x", {}, {{{"a", "b"}, {{"only"}}}}}}});
                 }),
                 {"2 columns", "'only'"}) == "");
+}
+
+TEST_CASE("report: warnings come first, and results that the sections have are not shown again") {
+  if (!has_program("gnuplot") || !has_program("python3")) return;
+  const World world;
+  const ReportSection section{.title = "Mine", .paragraphs = {"It holds."}, .warning = "Only <5 %> of it."};
+  const std::string page = world.page({.sections = {section}, .own_results = true});
+  CHECK(page_check(world.out / "page.html") == "good\n");
+  CHECK(page.find("class=\"warning\">Only &lt;5 %&gt; of it.") < page.find("It holds."));
+  std::size_t at = 0;
+  for (const char* title : {"Mine", "What these words mean", "Every run", "Settings", "Environment"}) {
+    CAPTURE(title);
+    const std::size_t entry = page.find(std::string("\">") + title + "</a>", at);
+    CHECK(entry != std::string::npos);
+    at = entry;
+  }
+  CHECK_FALSE(contains(page, ">Results<"));
+  CHECK_FALSE(contains(page, "<svg"));
+  CHECK(contains(world.page({.sections = {section}}), ">Results<"));
 }
 
 TEST_CASE("report: what is unfinished, damaged or there twice is said") {
