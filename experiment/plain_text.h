@@ -17,8 +17,8 @@ std::string counted(std::integral auto count, const std::string& thing) {
   return std::to_string(count) + " " + thing + (count == 1 ? "" : "s");
 }
 
-// A number with its sign, "+1.50" or "−1.50" with a minus as long as the plus; `format` is that of printf()
-// for its size.
+// A number with its sign, "+1.50" or "−1.50" with a minus as long as the plus; `format` is for its
+// size, "%.2f".
 std::string signed_text(const char* format, double value);
 
 // How many characters (code points) valid UTF-8 has.
