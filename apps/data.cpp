@@ -79,7 +79,8 @@ int verify(const std::string& name, const std::string& data) {
   if (!report.sha256.empty()) std::cout << "SHA-256 of all: " << report.sha256 << '\n';
   std::cout << report.summary << '\n';
   // Whether qmse can read it is another question: labels, class names, files of other sets.
-  for (const Split split : {Split::train, Split::test}) load_dataset(name, directory, split);
+  check_same_shape(load_dataset(name, directory, Split::train), load_dataset(name, directory, Split::test),
+                   in_quotes(directory));
   return report.kind == ContentKind::official || report.kind == ContentKind::own ? 0 : 1;
 }
 

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <exception>
+#include <new>
 
 #include "experiment/config.h"
 
@@ -21,6 +23,9 @@ template <class Work>
 auto with_failure_event(bool json, const Work& work) {
   try {
     return work();
+  } catch (const std::bad_alloc&) {
+    if (json) write_json_event("failed", {{"error", "out of memory"}});
+    throw;
   } catch (const std::exception& error) {
     if (json) write_json_event("failed", {{"error", error.what()}});
     throw;

@@ -40,17 +40,18 @@ Command add_sweep(CLI::App& program) {
   return {parser, [=] {
             if (file->count() == 0) throw ConfigError("qmse sweep FILE.json --out DIR: the file is missing");
             if (out->count() == 0) throw ConfigError("--out DIR is missing: where the sweep's files go");
-            const std::string source = file->as<std::string>();
-            SweepRequest request;
-            request.spec = parse_sweep(read_text_file(source), in_quotes(source));
-            if (data->count() > 0) request.spec.base["data"] = data->as<std::string>();
-            request.out = out->as<std::string>();
-            options->apply(request);
-            complete(request.spec, in_quotes(source));
             const std::unique_ptr<SweepDisplay> display = options->make_display();
-            const SweepOutcome outcome = with_failure_event(
-                options->json(), [&] { return run_sweep(request, display_events(*display, request.shard)); });
-            return finish_sweep(*display, outcome, request.out.string());
+            const SweepOutcome outcome = with_failure_event(options->json(), [&] {
+              const std::string source = file->as<std::string>();
+              SweepRequest request;
+              request.spec = parse_sweep(read_text_file(source), in_quotes(source));
+              if (data->count() > 0) request.spec.base["data"] = data->as<std::string>();
+              request.out = out->as<std::string>();
+              options->apply(request);
+              complete(request.spec, in_quotes(source));
+              return run_sweep(request, display_events(*display, request.shard));
+            });
+            return finish_sweep(*display, outcome, out->as<std::string>());
           }};
 }
 

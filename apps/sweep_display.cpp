@@ -95,13 +95,15 @@ class JsonDisplay : public SweepDisplay {
   }
 
   void end(const SweepOutcome& outcome, const std::string& out) override {
-    ConfigJson failed = ConfigJson::array();
+    ConfigJson object = {{"members", outcome.members},
+                         {"finished", outcome.finished},
+                         {"failed", outcome.failed.size()},
+                         {"out", out},
+                         {"failures", ConfigJson::array()}};
     for (const SweepOutcome::Failed& each : outcome.failed)
-      failed.push_back({{"name", each.name}, {"error", each.error}});
-    write_json_event(outcome.stopped ? "stopped" : "finished", {{"members", outcome.members},
-                                                                {"finished", outcome.finished},
-                                                                {"failed", std::move(failed)},
-                                                                {"out", out}});
+      object["failures"].push_back({{"name", each.name}, {"error", each.error}});
+    if (!outcome.results_error.empty()) object["results_error"] = outcome.results_error;
+    write_json_event(outcome.stopped ? "stopped" : "finished", object);
   }
 };
 

@@ -172,7 +172,15 @@ Compared compare(const fs::path& directory, const KnownSet& set, const KnownFile
 }
 
 // Their lines, not their bytes: a copy with other line ends names the same classes.
+// Where there is none, the reader says whether it is needed.
 FileContent compare(const fs::path& directory, const KnownNames& known) {
+  std::error_code ignored;
+  if (!fs::exists(directory / known.name, ignored)) {
+    FileContent none;
+    none.name = known.name;
+    none.difference = "it is missing";
+    return none;
+  }
   FileContent result = read_whole(directory / known.name, known.name, false);
   uLong crc = crc32(0, nullptr, 0);
   for (std::string line : read_class_list(directory / known.name)) {

@@ -25,4 +25,13 @@ ImageDataset ImageDataset::first(std::int64_t n) const {
   return result;
 }
 
+void check_same_shape(const ImageDataset& train, const ImageDataset& test, const std::string& where) {
+  const auto shape = [](const ImageDataset& set) {
+    return "[" + std::to_string(set.channels) + ", " + std::to_string(set.height) + ", " +
+           std::to_string(set.width) + "]";
+  };
+  if (shape(train) == shape(test)) return;
+  throw DataError(where + ": training images are " + shape(train) + ", test images " + shape(test));
+}
+
 }  // namespace qmse

@@ -32,4 +32,7 @@ struct ImageDataset {
   ImageDataset first(std::int64_t n) const;
 };
 
+// DataError, beginning with `where`, unless the images of both have the same channels, height and width.
+void check_same_shape(const ImageDataset& train, const ImageDataset& test, const std::string& where);
+
 }  // namespace qmse

@@ -120,6 +120,10 @@ void validate(const TrainConfig& config) {
   if (config.optimizer == "adam" && config.nesterov) throw ConfigError("--nesterov is for --optimizer sgd");
 }
 
+std::string json_text(const ConfigJson& json) {
+  return json.dump(2, ' ', false, ConfigJson::error_handler_t::replace) + "\n";
+}
+
 void resolve_seeds(TrainConfig& config) {
   for (auto* seed : {&config.seed_init, &config.seed_data, &config.seed_v}) {
     if (!*seed) *seed = config.seed;

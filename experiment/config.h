@@ -102,6 +102,10 @@ ConfigJson parse_config(std::string_view text, const std::string& source);
 // The content of a file. Throws IoError where it cannot be read.
 std::string read_text_file(const std::filesystem::path& path);
 
+// A JSON value as a file's text. Bytes that are no UTF-8, which paths may have, become the replacement
+// character.
+std::string json_text(const ConfigJson& json);
+
 // parse_config() of a file's content. Throws IoError where it cannot be read.
 ConfigJson read_config_file(const std::filesystem::path& path);
 

@@ -146,8 +146,9 @@ class Page {
     std::string wrong;
     if (unfinished > 0) {
       wrong += " " + std::to_string(unfinished) + " of the runs " + (unfinished == 1 ? "is" : "are") +
-               " not finished: still going on, stopped, or failed. The table of results counts finished runs "
-               "only; the curves show what there is.";
+               " not finished: still going on, stopped, or failed. The tables of results count finished runs "
+               "only" +
+               (request_.own_results ? "." : "; the curves show what there is.");
     }
     if (!runs_.damaged.empty()) {
       wrong += " " + counted(runs_.damaged.size(), "run") + " could not be read and " +

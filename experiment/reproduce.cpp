@@ -11,6 +11,7 @@
 #include "engine/in_quotes.h"
 #include "engine/training_loop.h"
 #include "experiment/evaluation.h"
+#include "experiment/file_lock.h"
 #include "experiment/image_cache.h"
 #include "experiment/model_description.h"
 #include "experiment/plain_text.h"
@@ -69,11 +70,17 @@ class Reproduction {
     ReproduceOutcome outcome;
     outcome.sweep = run_sweep(sweep, events_);
     if (outcome.sweep.stopped) return outcome;
+    const FileLock writing = FileLock::wait(request_.out / ".lock");
+    if (folder.has_more()) {
+      notice("the folder holds more runs than these: its tables are left to the command that has them all");
+      return outcome;
+    }
     const std::vector<FigureRuns> runs = collect(folder, plan_);
+    count_unreadable(runs, outcome.sweep);
     std::vector<ReportSection> report = sections(runs, plan_);
     outcome.markdown = to_markdown(report);
     write_file_atomically(request_.out / "table.md", outcome.markdown);
-    write_file_atomically(request_.out / "reproduction.json", to_json(runs, plan_).dump(2) + "\n");
+    write_file_atomically(request_.out / "reproduction.json", json_text(to_json(runs, plan_)));
     for (std::size_t i = 0; i < runs.size(); ++i) {
       ReportSection& section = report[report.size() - runs.size() + i];
       section.figures.push_back(paper_figure(runs[i], plan_));
@@ -87,6 +94,22 @@ class Reproduction {
                   .sections = std::move(report),
                   .own_results = true});
     return outcome;
+  }
+
+  // A finished run without a record that can be read is as good as failed.
+  static void count_unreadable(const std::vector<FigureRuns>& runs, SweepOutcome& outcome) {
+    for (const FigureRuns& figure : runs) {
+      for (const VariantRuns& row : figure.variants) {
+        for (const SeedRun& run : row.runs) {
+          if (run.status != MemberStatus::failed ||
+              std::any_of(outcome.failed.begin(), outcome.failed.end(),
+                          [&](const SweepOutcome::Failed& failed) { return failed.name == run.member; }))
+            continue;
+          outcome.failed.push_back({run.member, run.error});
+          --outcome.finished;
+        }
+      }
+    }
   }
 
   static TrainConfig config_of(const SweepSpec& spec, const SweepMember& member) {
@@ -131,7 +154,7 @@ class Reproduction {
     notice("measuring E||r||^2 at initialisation, " + key);
     const double weight = measure_initial_weight(start_of(figure, seed));
     known[key] = weight;
-    write_file_atomically(file, known.dump(2) + "\n");
+    write_file_atomically(file, json_text(known));
     return weight;
   }
 
@@ -181,10 +204,15 @@ class Reproduction {
     std::size_t left = 0;
     for (const SweepMember& member : folder.spec().members) {
       if (folder.status(member) == MemberStatus::finished) continue;
+      if (const auto failure = folder.failure(member); failure && failure->final) continue;
       const TrainConfig config = config_of(folder.spec(), member);
       if (of_dataset.count(config.dataset) == 0) of_dataset[config.dataset] = seconds_an_epoch(config);
-      const auto epochs =
-          static_cast<double>(plan_.epochs) - static_cast<double>(folder.epochs(member).size());
+      std::size_t done = 0;
+      try {
+        done = folder.epochs(member).size();
+      } catch (const Error&) {  // its run will say what is wrong
+      }
+      const double epochs = static_cast<double>(plan_.epochs) - static_cast<double>(done);
       seconds += std::max(epochs, 0.0) * of_dataset[config.dataset];
       ++left;
     }

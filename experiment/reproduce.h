@@ -28,7 +28,8 @@ struct ReproduceRequest {
 
 struct ReproduceOutcome {
   SweepOutcome sweep;
-  std::string markdown;  // the content of table.md; empty where the runs were stopped
+  std::string markdown;  // the content of table.md; empty where it was not written: stopped, or the folder
+                         // holds more runs than these
 };
 
 // Says through events.notice how long it will take, from a measurement of a few seconds, on a CPU. Goes on

@@ -64,19 +64,22 @@ std::string who(const VariantRuns& row) {
          momentum_text(*row.variant.momentum);
 }
 
-// What can be said before any number is looked at: a run that diverged makes no accuracy hold.
+// What can be said before any number is looked at: a run that diverged makes no accuracy hold; one that
+// failed otherwise, for want of disk or memory, says nothing.
 std::optional<Judgement> unfinished(const VariantRuns& row) {
-  std::int64_t failed = 0, finished = 0;
+  std::int64_t diverged = 0, finished = 0;
   for (const SeedRun& run : row.runs) {
-    failed += run.status == MemberStatus::failed ? 1 : 0;
+    diverged += run.diverged ? 1 : 0;
     finished += run.status == MemberStatus::finished ? 1 : 0;
   }
   const auto all = static_cast<std::int64_t>(row.runs.size());
   if (finished == all) return std::nullopt;
   const std::string of_all = " of " + std::to_string(all) + " runs of " + who(row);
-  if (finished + failed < all)
-    return Judgement{Verdict::not_run, std::to_string(all - finished - failed) + of_all + " are missing"};
-  return Judgement{Verdict::does_not_hold, std::to_string(failed) + of_all + " failed"};
+  if (const std::int64_t missing = all - finished - diverged; missing > 0)
+    return Judgement{Verdict::not_run,
+                     std::to_string(missing) + of_all + (missing == 1 ? " is missing" : " are missing")};
+  return Judgement{Verdict::does_not_hold,
+                   std::to_string(diverged) + of_all + " ended with a loss that was not finite"};
 }
 
 std::vector<double> values(const VariantRuns& row, Measure measure) {

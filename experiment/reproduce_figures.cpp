@@ -44,8 +44,14 @@ Figure figure_titled(const FigureRuns& runs, const std::string& what) {
   char lr[32];
   std::snprintf(lr, sizeof(lr), "%.4g", runs.figure->lr);
   figure.title = runs.figure->dataset + ", lr " + lr + what;
+  return figure;
+}
+
+// How many seeds the paper's curves are of.
+std::string seeds_caption(const FigureRuns& runs) {
   std::size_t most = 0, fewest = std::numeric_limits<std::size_t>::max();
   for (const VariantRuns& row : runs.variants) {
+    if (!row.variant.in_paper) continue;
     const auto finished =
         static_cast<std::size_t>(std::count_if(row.runs.begin(), row.runs.end(), [](const SeedRun& run) {
           return run.status == MemberStatus::finished;
@@ -53,16 +59,17 @@ Figure figure_titled(const FigureRuns& runs, const std::string& what) {
     most = std::max(most, finished);
     fewest = std::min(fewest, finished);
   }
-  const std::string seeds =
-      (fewest < most ? std::to_string(fewest) + " to " : "") + std::to_string(most) + " seeds that finished";
-  figure.caption = most > 1 ? "Mean over " + seeds + "; bands: standard deviation." : "One seed.";
-  return figure;
+  if (most == 0) return "No run finished.";
+  if (most == 1) return "One seed.";
+  return "Mean over " + (fewest < most ? std::to_string(fewest) + " to " : "") + std::to_string(most) +
+         " seeds that finished; bands: standard deviation.";
 }
 
 }  // namespace
 
 Figure paper_figure(const FigureRuns& runs, const ReproducePlan& plan) {
   Figure figure = figure_titled(runs, "");
+  figure.caption = seeds_caption(runs);
   figure.columns = plan.paper_only ? 1 : 2;
   for (const double momentum : kPaperMomenta) {
     for (const char* reduction : {"element_mean", "batch_mean"}) {

@@ -130,19 +130,30 @@ std::string command_text(const ReproducePlan& plan) {
   return command;
 }
 
-// Where a run is shorter than the paper's; empty where it is not.
+// Where runs are shorter than the paper's, or of fewer images; empty where they are not.
 std::string scale_warning(const std::vector<FigureRuns>& runs, const ReproducePlan& plan) {
-  double share = 1;  // of the paper's training steps
+  double least = 1, most = 0;  // of the paper's training steps
+  std::string images;
   for (const FigureRuns& figure : runs) {
-    const auto all = static_cast<double>(dataset_info(figure.figure->dataset).train);
-    const double images = plan.train_limit > 0 ? std::min(static_cast<double>(plan.train_limit), all) : all;
-    share = std::min(share, static_cast<double>(plan.epochs) * images / (kPaperEpochs * all));
+    const std::int64_t all = dataset_info(figure.figure->dataset).train;
+    const std::int64_t used = plan.train_limit > 0 ? std::min(plan.train_limit, all) : all;
+    const auto steps = [](std::int64_t count) {
+      return static_cast<double>((count + kBatchSize - 1) / kBatchSize);
+    };
+    const double share = static_cast<double>(plan.epochs) * steps(used) / (kPaperEpochs * steps(all));
+    least = std::min(least, share);
+    most = std::max(most, share);
+    if (used < all)
+      images += (images.empty() ? "" : ", ") + std::to_string(used) + " of " + std::to_string(all);
   }
-  if (share >= 1) return "";
-  return "Each of these runs makes " + text("%.3g", 100 * share) +
-         " % of the paper's training steps. They show the beginning of a training, or a smaller one: what "
-         "the "
-         "paper says of the end of its runs they can neither confirm nor refute.";
+  if (least >= 1 && images.empty()) return "";
+  const auto percent = [](double value) { return value > 0.99 ? "100" : text("%.2g", 100 * value); };
+  std::string share = percent(least);
+  if (percent(most) != share) share += " to " + percent(most);
+  return "Each of these runs makes " + share + " % of the paper's training steps" +
+         (images.empty() ? "" : ", on " + images + " training images") +
+         ". They show the beginning of a training, or a smaller one: what the paper says of the end of its "
+         "runs they can neither confirm nor refute.";
 }
 
 ReportTable claims_table(const std::vector<Claim>& claims) {
@@ -162,14 +173,18 @@ std::string content_of(const std::filesystem::path& run) {
   const ConfigJson environment = read_run(run).environment;
   const auto data = environment.find("data");
   if (data == environment.end() || !data->is_object()) return "";
-  return data->value("content", "");
+  const auto content = data->find("content");
+  return content != data->end() && content->is_string() ? content->get<std::string>() : "";
 }
 
 // What a line of metrics.jsonl has for the measures.
 constexpr const char* kRecorded[] = {"train_residual_sq", "train_accuracy_full", "test_accuracy"};
 
-void check_record(const SeedRun& run) {
-  if (run.epochs.empty()) throw DataError("member " + in_quotes(run.member) + ": it has no metrics.jsonl");
+void check_record(const SeedRun& run, std::int64_t epochs) {
+  if (std::ssize(run.epochs) != epochs) {
+    throw DataError("member " + in_quotes(run.member) + ": its metrics.jsonl has " +
+                    std::to_string(run.epochs.size()) + " of " + counted(epochs, "epoch"));
+  }
   for (const ConfigJson& line : run.epochs) {
     for (const char* key : kRecorded) {
       if (line.contains(key) && line[key].is_number()) continue;
@@ -195,11 +210,14 @@ std::vector<FigureRuns> collect(const SweepFolder& folder, const ReproducePlan& 
         const SweepMember member{run.member, {}};
         run.status = folder.status(member);
         if (run.status == MemberStatus::failed) {
-          if (const std::optional<MemberFailure> failure = folder.failure(member)) run.error = failure->error;
+          if (const std::optional<MemberFailure> failure = folder.failure(member)) {
+            run.error = failure->error;
+            run.diverged = failure->final;
+          }
         }
         try {
           run.epochs = folder.epochs(member);
-          if (run.status == MemberStatus::finished) check_record(run);
+          if (run.status == MemberStatus::finished) check_record(run, plan.epochs);
           if (runs.data.empty() && !run.epochs.empty()) runs.data = content_of(folder.directory(member));
         } catch (const Error& error) {
           run.status = MemberStatus::failed;
@@ -287,13 +305,11 @@ std::vector<ReportSection> sections(const std::vector<FigureRuns>& runs, const R
   for (const Claim& claim : claims) details.paragraphs.push_back(claim.sentence());
   all.push_back(std::move(details));
   for (const FigureRuns& figure : runs) {
-    const DatasetInfo& dataset = dataset_info(figure.figure->dataset);
     ReportSection section;
     section.title =
         figure.figure->name + ": " + figure.figure->dataset + ", lr " + text("%.4g", figure.figure->lr);
     section.paragraphs = {
-        "c = " + std::to_string(figure.figure->classes) + " classes, " + std::to_string(dataset.test) +
-            " test images." +
+        "c = " + std::to_string(figure.figure->classes) + " classes." +
             (figure.data.empty()         ? ""
              : figure.data == "official" ? " The files are the official ones."
                                          : " The files: " + figure.data + "."),
@@ -305,11 +321,16 @@ std::vector<ReportSection> sections(const std::vector<FigureRuns>& runs, const R
         "seeds cannot show, and is not corrected for there being many."};
     if (!plan.paper_only) {
       section.paragraphs.emplace_back(
-          "QMSE without noise is the loss whose gradient is that of QMSE on average; the difference shows "
-          "what "
-          "the noise does. lr × (E‖r‖² + 1/c), measured with the initial weights of each seed, gives MSE "
-          "first "
-          "steps as large as QMSE's; that difference shows what is left beside their size.");
+          "QMSE without noise has the gradient that QMSE has on average; the difference shows what the noise "
+          "does. lr × (E‖r‖² + 1/c), measured with the initial weights of each seed, gives MSE first steps "
+          "as "
+          "large as QMSE's are on average; that difference shows what is left beside their size.");
+    }
+    for (const VariantRuns& row : figure.variants) {
+      for (const SeedRun& run : row.runs) {
+        if (run.status == MemberStatus::failed)
+          section.paragraphs.push_back("Failed: " + run.member + ": " + run.error + ".");
+      }
     }
     section.tables = {results_table(figure), difference_table(differences(figure))};
     all.push_back(std::move(section));

@@ -18,7 +18,8 @@ struct SeedRun {
   std::int64_t seed = 0;
   std::string member;
   MemberStatus status = MemberStatus::pending;
-  std::string error;  // why it failed, or cannot be read
+  bool diverged = false;  // it failed because its loss was not finite: a result, not an accident
+  std::string error;      // why it failed, or cannot be read
   std::vector<ConfigJson> epochs;
 };
 
@@ -34,7 +35,7 @@ struct FigureRuns {
 };
 
 // Everything the sweep's folder holds of these figures. A finished member whose record cannot be read, or
-// lacks what a table shows, counts as failed.
+// lacks an epoch or what a table shows, counts as failed.
 std::vector<FigureRuns> collect(const SweepFolder& folder, const ReproducePlan& plan);
 
 // Training accuracy is that of the whole training set after the epoch; ||r||^2 is the mean over the last
@@ -59,7 +60,7 @@ std::vector<Difference> differences(const FigureRuns& runs);
 //   holds           as its criterion says
 //   does not hold   the criterion fails
 //   not shown       a comparison whose 95 % confidence interval includes 0, or of a single seed
-//   not run         runs that it is about have not finished
+//   not run         runs that it is about have not finished, or failed for another reason than their loss
 enum class Verdict { holds, does_not_hold, not_shown, not_run };
 std::string_view name(Verdict verdict);
 

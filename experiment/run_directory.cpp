@@ -87,7 +87,7 @@ TrainConfig RunDirectory::recorded_config() const {
 }
 
 void RunDirectory::write_config(const TrainConfig& config) const {
-  write_file_atomically(config_file(), to_json(config).dump(2) + "\n");
+  write_file_atomically(config_file(), json_text(to_json(config)));
 }
 
 void RunDirectory::record_environment(ConfigJson environment, std::int64_t step) const {
@@ -98,7 +98,7 @@ void RunDirectory::record_environment(ConfigJson environment, std::int64_t step)
     first["resumed"].push_back(std::move(environment));
     environment = std::move(first);
   }
-  write_file_atomically(environment_file(), environment.dump(2) + "\n");
+  write_file_atomically(environment_file(), json_text(environment));
 }
 
 }  // namespace qmse

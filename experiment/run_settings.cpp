@@ -91,11 +91,7 @@ TrainingImages load_training_images(const TrainConfig& config) {
   images.test = load_dataset(config.dataset, directory, Split::test, labels);
   if (config.train_limit > 0) images.train = images.train.first(config.train_limit);
   images.shape = Shape{images.train.channels, images.train.height, images.train.width};
-  const Shape test_shape{images.test.channels, images.test.height, images.test.width};
-  if (images.shape != test_shape) {
-    throw DataError(in_quotes(directory) + ": training images are " + to_string(images.shape) +
-                    ", test images " + to_string(test_shape));
-  }
+  check_same_shape(images.train, images.test, in_quotes(directory));
   images.normalization = make_normalization(parse_normalization_kind(config.normalize), images.train);
   return images;
 }

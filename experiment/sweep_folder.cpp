@@ -110,9 +110,14 @@ SweepFolder::SweepFolder(std::filesystem::path path, SweepSpec spec)
     refuse_foreign(path_);
   }
   if (!recorded || recorded->members.size() < spec_.members.size())
-    write_file_atomically(file, to_json(spec_).dump(2) + "\n");
+    write_file_atomically(file, json_text(to_json(spec_)));
   make_folder(path_ / "members");
   make_folder(path_ / "failures");
+}
+
+bool SweepFolder::has_more() const {
+  const std::optional<SweepSpec> recorded = recorded_spec(path_ / "sweep.json");
+  return recorded && recorded->members.size() > spec_.members.size();
 }
 
 MemberStatus SweepFolder::status(const SweepMember& member) const {
@@ -153,7 +158,7 @@ void SweepFolder::record_failure(const SweepMember& member, const std::string& e
                            {"error", failure.error},
                            {"final", failure.final},
                            {"attempt", failure.attempt}};
-  write_file_atomically(path_ / "failures" / (member.name + ".json"), json.dump(2) + "\n");
+  write_file_atomically(path_ / "failures" / (member.name + ".json"), json_text(json));
 }
 
 void SweepFolder::forget_failure(const SweepMember& member) const {
@@ -225,7 +230,7 @@ void SweepFolder::write_results() {
     json[key] = count[key];
   }
   json["members"] = std::move(members);
-  write_file_atomically(path_ / "results.json", json.dump(2) + "\n");
+  write_file_atomically(path_ / "results.json", json_text(json));
 }
 
 }  // namespace qmse

@@ -32,13 +32,17 @@ struct MemberFailure {
 
 class SweepFolder {
  public:
-  // Makes the folder, or checks that it holds this sweep; members that are new are added to it. ConfigError
-  // where it holds another sweep, or something else; IoError.
+  // Makes the folder, or checks that it holds this sweep; members that are new are added to it, and it may
+  // hold more than `spec`. ConfigError where it holds another sweep, or something else; IoError.
   SweepFolder(std::filesystem::path path, SweepSpec spec);
 
   const std::filesystem::path& path() const { return path_; }
   const SweepSpec& spec() const { return spec_; }
   std::filesystem::path directory(const SweepMember& member) const { return path_ / "members" / member.name; }
+
+  // Whether the folder has members that this spec lacks: another process has added them, or this one was
+  // given fewer.
+  bool has_more() const;
 
   // As the files say. `running`: some process has the run directory's lock.
   MemberStatus status(const SweepMember& member) const;

@@ -1,7 +1,10 @@
 #include "experiment/sweep_spec.h"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
+#include <cstdint>
+#include <cstdio>
 #include <map>
 
 #include "engine/in_quotes.h"
@@ -89,7 +92,16 @@ bool usable(const std::string& name) {
          });
 }
 
-// "loss=qmse,lr=0.01,seed=1". Those that are too long, or alike, end in their number.
+// Eight hexadecimal digits (FNV-1a), the same whatever other members there are.
+std::string digest(const ConfigJson& settings) {
+  std::uint32_t hash = 2166136261;
+  for (const char c : settings.dump()) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619;
+  std::array<char, 9> text;
+  std::snprintf(text.data(), text.size(), "%08x", hash);
+  return text.data();
+}
+
+// "loss=qmse,lr=0.01,seed=1". Those that are too long, or alike, end in a digest of their settings.
 void give_names(std::vector<SweepMember>& members, const std::string& source) {
   std::map<std::string, std::size_t> taken;  // name, member
   for (std::size_t i = 0; i < members.size(); ++i) {
@@ -108,7 +120,7 @@ void give_names(std::vector<SweepMember>& members, const std::string& source) {
       name += (name.empty() ? "" : ",") + key + "=" + readable(value);
     if (name.empty()) name = "base";
     if (name.size() > kLongestName || taken.count(name) != 0)
-      name = name.substr(0, kLongestName - 10) + "~" + std::to_string(i);
+      name = name.substr(0, kLongestName - 10) + "~" + digest(members[i].settings);
     taken.emplace(name, i);
     members[i].name = name;
   }
@@ -219,16 +231,22 @@ std::string difference(const SweepSpec& spec, const SweepSpec& recorded) {
   };
   std::string text = compare(without_machine(spec.base), without_machine(recorded.base), "");
   if (!text.empty()) return text;
-  std::map<std::string_view, const SweepMember*> members;
-  for (const SweepMember& member : spec.members) members[member.name] = &member;
-  for (const SweepMember& then : recorded.members) {
-    const auto now = members.find(then.name);
-    if (now == members.end()) return "it lacks the member " + in_quotes(then.name);
-    text = compare(without_machine(now->second->settings), without_machine(then.settings),
-                   "member " + in_quotes(then.name) + ": ");
+  std::map<std::string_view, const SweepMember*> known;
+  for (const SweepMember& then : recorded.members) known[then.name] = &then;
+  const SweepMember* added = nullptr;
+  for (const SweepMember& now : spec.members) {
+    const auto then = known.find(now.name);
+    if (then == known.end()) {
+      added = &now;
+      continue;
+    }
+    text = compare(without_machine(now.settings), without_machine(then->second->settings),
+                   "member " + in_quotes(now.name) + ": ");
     if (!text.empty()) return text;
+    known.erase(then);
   }
-  return "";
+  if (added == nullptr || known.empty()) return "";
+  return "it adds the member " + in_quotes(added->name) + " and lacks " + in_quotes(known.begin()->first);
 }
 
 }  // namespace qmse

@@ -35,8 +35,8 @@ void complete(SweepSpec& spec, const std::string& source);
 // {"base": {...}, "members": [{"name": ..., ...}, ...]}: parse_sweep() reads it back.
 ConfigJson to_json(const SweepSpec& spec);
 
-// Why `spec` does not continue `recorded`, for a message; empty where it does: it has the same base and all
-// of its members, and perhaps more.
+// Why `spec` does not continue `recorded`, for a message; empty where it does: the base is the same, and so
+// are the members, but that one of the two may have more.
 std::string difference(const SweepSpec& spec, const SweepSpec& recorded);
 
 }  // namespace qmse

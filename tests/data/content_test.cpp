@@ -162,6 +162,15 @@ TEST_CASE("content: lists of classes count by their lines") {
   }
 }
 
+TEST_CASE(
+    "content: a list of classes that is missing is a difference; its reader says whether it is needed") {
+  const TempDirectory folder;
+  const KnownNames known[] = {{"names.txt", 0}};
+  const ContentReport report = examine_content(KnownSet{"tiny", {}, "", known}, folder.path());
+  CHECK(report.kind == ContentKind::differs);
+  CHECK(report.class_names.at(0).difference == "it is missing");
+}
+
 TEST_CASE("content: missing files and damaged compression are errors") {
   const TempDirectory empty;
   CHECK(missing(test::message_of<IoError>([&] { examine_content("mnist", empty.path()); }),

@@ -35,6 +35,7 @@ FigureRuns runs_of(const std::string& figure, bool paper_only, std::int64_t seed
       SeedRun run;
       run.seed = seed;
       run.status = last < 0 ? MemberStatus::failed : MemberStatus::finished;
+      run.diverged = last < 0;
       for (const double value : {last / 2, last}) {
         run.epochs.push_back(
             {{"train_accuracy_full", value}, {"test_accuracy", value / 2}, {"train_residual_sq", 1 - value}});
@@ -116,6 +117,8 @@ TEST_CASE("reproduce: verdicts follow the intervals of the paired differences") 
   FigureRuns unfinished = runs_of("fig2", true, 3, ahead(0.5));
   unfinished.variants[0].runs[0].status = MemberStatus::pending;
   CHECK(verdict(unfinished, 1) == "not run");
+  unfinished.variants[0].runs[0].status = MemberStatus::failed;  // for want of disk, say
+  CHECK(verdict(unfinished, 1) == "not run");
 
   const auto by_convention = [&](const Variant& variant, std::int64_t seed) {
     return variant.reduction == "batch_mean" ? behind(variant, seed) : ahead(0.5)(variant, seed);
@@ -171,18 +174,28 @@ TEST_CASE("reproduce: runs that are shorter than the paper's say so before any n
   plan.epochs = 5;
   plan.train_limit = 6000;
   const std::string markdown = to_markdown(sections(runs, plan));
-  CHECK(markdown.find("> Each of these runs makes 0.5 % of the paper's training steps.") <
+  CHECK(markdown.find("> Each of these runs makes 0.5 % of the paper's training steps, on") <
         markdown.find("does not hold"));
+  CHECK(markdown.find("on 6000 of 60000 training images") != std::string::npos);
   plan.epochs = kPaperEpochs;
   plan.train_limit = 0;
   CHECK(sections(runs, plan)[0].warning == "");
-  plan.train_limit = 59999;
+  plan.train_limit = 59999;  // as many steps
+  CHECK(missing(sections(runs, plan)[0].warning, {"makes 100 %", "59999 of 60000"}) == "");
+  plan.epochs = 1000;
+  plan.train_limit = 6000;
   CHECK(sections(runs, plan)[0].warning != "");
+  plan = plan_of("fig1", true, 1);
+  plan.epochs = kPaperEpochs;
+  plan.train_limit = 6000;  // 94 steps of 938 an epoch, 94 of 782
+  CHECK(missing(sections({runs[0], runs_of("fig2", true, 1, accuracy)}, plan)[0].warning,
+                {"makes 10 to 12 % of", "6000 of 60000, 6000 of 50000"}) == "");
 }
 
 TEST_CASE("reproduce: a member whose record is damaged counts as failed, and hides no other") {
   const TempDirectory folder;
-  const ReproducePlan plan = plan_of("fig1", true, 1);
+  ReproducePlan plan = plan_of("fig1", true, 1);
+  plan.epochs = 1;
   SweepSpec spec = make_spec(plan, {});
   complete(spec, "test");
   const SweepFolder sweep(folder / "runs", spec);
@@ -206,6 +219,11 @@ TEST_CASE("reproduce: a member whose record is damaged counts as failed, and hid
   CHECK(missing(run(1).error, {"metrics.jsonl", "'test_accuracy'", "epoch 1"}) == "");
   CHECK(missing(run(2).error, {"'train_residual_sq'", "epoch 1"}) == "");
   CHECK(missing(run(3).error, {"metrics.jsonl", "line 1"}) == "");
+  const std::filesystem::path first = sweep.directory(spec.members[0]);
+  write_bytes(first / "environment.json", R"({"data": {"content": 5}})");
+  CHECK(collect(sweep, plan).at(0).data == "");
+  write_bytes(first / "metrics.jsonl", std::string(records[0]) + "\n" + records[0] + "\n");
+  CHECK(missing(collect(sweep, plan).at(0).variants.at(0).runs.at(0).error, {"2 of 1 epoch"}) == "");
   for (const std::size_t i : {1u, 2u, 3u}) {
     CHECK(run(i).status == MemberStatus::failed);
     CHECK_FALSE(value_of(run(i), Measure::final_train).has_value());

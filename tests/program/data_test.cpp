@@ -157,6 +157,12 @@ TEST_CASE("program: data list, verify and show") {
   CHECK(misnamed.code == 1);
   CHECK(misnamed.out.find("it does not list the official classes") != std::string::npos);
   CHECK(misnamed.error.find("it lists 2 class names") != std::string::npos);
+  write_class_folders(world.folder / "two", 2);
+  for (const char* file : {"train/a/0.ppm", "train/a/1.ppm", "train/b/0.ppm", "train/b/1.ppm"})
+    write_bytes(world.folder / "two" / file, pnm_bytes(picture(10, 10, 3, 1)));
+  const Result shapes = run_program({"data", "verify", "folder", "--data", world.path("two")});
+  CHECK(shapes.code == 1);
+  CHECK(shapes.error.find("training images are [3, 10, 10], test images [3, 12, 12]") != std::string::npos);
   write_bytes(world.folder / "own/test/a/0.ppm", "no picture");
   CHECK(run_program({"data", "verify", "folder", "--data", world.path("own")}).code == 1);
   write_bytes(world.folder / "own/test/a/0.ppm", pnm_bytes(picture(12, 12, 3, 99)));

@@ -156,12 +156,17 @@ TEST_CASE("program: a sweep's --log-format json has an object a member and ends 
   }
   CHECK(last["event"] == "finished");
   CHECK(last["finished"] == 8);
-  REQUIRE(last["failed"].size() == 1);
-  CHECK(last["failed"][0]["name"].get<std::string>().find("lr") != std::string::npos);
+  CHECK(last["failed"] == 1);
+  REQUIRE(last["failures"].size() == 1);
+  CHECK(last["failures"][0]["name"].get<std::string>().find("lr") != std::string::npos);
   CHECK(last["out"] == (world.folder / "out").string());
   const Result wrong = run_program(world.sweep("out/sweep.json", {"--log-format", "json"}));
   CHECK(wrong.code == 1);
   CHECK(nlohmann::json::parse(wrong.out)["event"] == "failed");
+  const Result absent = run_program({"sweep", (world.folder / "absent.json").string(), "--out",
+                                     (world.folder / "new").string(), "--log-format", "json"});
+  CHECK(absent.code == 1);
+  CHECK(nlohmann::json::parse(absent.out)["event"] == "failed");
 }
 
 TEST_CASE("program: a sweep's wrong usage is one line") {
@@ -242,4 +247,24 @@ TEST_CASE("program: reproduce stopped and gone on with ends with figures, table,
   CHECK(run_program({"reproduce", "fig1", "--epochs", "3", "--paper-only", "--seeds", "2", "--data",
                      data.root.path().string(), "--device", "cpu", "--out", out})
             .code == 2);  // the folder holds another sweep
+
+  // Fewer seeds than the folder has: its tables stay those of all.
+  const std::string table = read_bytes(folder / "out/table.md");
+  Words fewer = words;
+  *std::find(fewer.begin() + 5, fewer.end(), "2") = "1";
+  const Result part = run_program(fewer);
+  CHECK(part.code == 0);
+  CHECK(part.out.find("the folder holds more runs than these") != std::string::npos);
+  CHECK(read_bytes(folder / "out/table.md") == table);
+
+  // A finished run whose record is damaged is a failure, with its reason in the table, and no verdict.
+  const auto record = folder / "out/runs/members/fig1-momentum0-qmse-element_mean-seed2/metrics.jsonl";
+  const std::string lines = read_bytes(record);
+  write_bytes(record, lines.substr(0, lines.find('\n') + 1));
+  const Result damaged = run_program(words);
+  CHECK(damaged.code == 1);
+  CHECK(damaged.out.find("7 of 8 members finished, 1 failed") != std::string::npos);
+  const std::string said = read_bytes(folder / "out/table.md");
+  CHECK(said.find("its metrics.jsonl has 1 of 2 epochs") != std::string::npos);
+  CHECK(said.find("not run with element_mean") != std::string::npos);
 }
