@@ -1,6 +1,5 @@
 // qmse data: what data sets there are, whether they are the official ones, what they look like.
 #include <algorithm>
-#include <charconv>
 #include <cstdio>
 #include <iostream>
 #include <memory>
@@ -23,17 +22,6 @@ constexpr std::int64_t kMostShown = 2000;  // images on a contact sheet
 
 std::string text_of(const CLI::Option* option, const std::string& otherwise) {
   return option->count() > 0 ? option->as<std::string>() : otherwise;
-}
-
-std::uint64_t number_of(const CLI::Option* option, std::uint64_t low, std::uint64_t high) {
-  const std::string text = option->as<std::string>();
-  std::uint64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size() || number < low || number > high) {
-    throw ConfigError(option->get_name() + " must be a whole number from " + std::to_string(low) + " to " +
-                      std::to_string(high) + ", not " + in_quotes(text));
-  }
-  return number;
 }
 
 CLI::Option* add_data_option(CLI::App& command) {
@@ -98,10 +86,10 @@ struct Show {
                                              which == "train" ? Split::train : Split::test,
                                              parse_label_kind(text_of(labels, "fine"), dataset));
     const std::int64_t wanted =
-        count->count() > 0 ? static_cast<std::int64_t>(number_of(count, 1, kMostShown)) : 64;
+        count->count() > 0 ? static_cast<std::int64_t>(whole_number(*count, 1, kMostShown)) : 64;
     std::vector<std::uint32_t> order(static_cast<std::size_t>(images.count));
     if (seed->count() > 0) {
-      shuffled_order(number_of(seed, 0, ~std::uint64_t{0}), 0, images.count, order.data());
+      shuffled_order(whole_number(*seed, 0, ~std::uint64_t{0}), 0, images.count, order.data());
     } else {
       std::iota(order.begin(), order.end(), 0u);
     }

@@ -1,11 +1,10 @@
-#include <unistd.h>
-
 #include <cstdio>
 #include <iostream>
 
 #include "apps/commands.h"
 #include "apps/options.h"
 #include "apps/stop_signal.h"
+#include "apps/terminal_line.h"
 #include "data/fetch.h"
 #include "data/registry.h"
 #include "engine/in_quotes.h"
@@ -17,29 +16,22 @@ namespace {
 // On a terminal how much has arrived; the files' addresses everywhere.
 class FetchDisplay {
  public:
-  void start(const std::string& url) {
-    clear();
-    std::printf("%s\n", url.c_str());
-    std::fflush(stdout);
-  }
+  void start(const std::string& url) { terminal_.print(url); }
   void progress(std::uint64_t done, std::uint64_t total) {
-    if (!terminal_) return;
     constexpr double kMega = 1e6;
-    std::printf("\r\033[K  %.1f", static_cast<double>(done) / kMega);
-    if (total > 0) std::printf(" of %.1f", static_cast<double>(total) / kMega);
-    std::printf(" MB");
-    std::fflush(stdout);
-    shown_ = true;
+    char text[64];
+    if (total > 0) {
+      std::snprintf(text, sizeof(text), "  %.1f of %.1f MB", static_cast<double>(done) / kMega,
+                    static_cast<double>(total) / kMega);
+    } else {
+      std::snprintf(text, sizeof(text), "  %.1f MB", static_cast<double>(done) / kMega);
+    }
+    terminal_.show(text);
   }
-  void clear() {
-    if (shown_) std::printf("\r\033[K");
-    std::fflush(stdout);
-    shown_ = false;
-  }
+  void clear() { terminal_.clear(); }
 
  private:
-  bool terminal_ = ::isatty(STDOUT_FILENO) == 1;
-  bool shown_ = false;
+  TerminalLine terminal_;
 };
 
 int fetch(const std::string& name, const std::string& mirror, const std::string& out) {

@@ -1,6 +1,7 @@
 #include "apps/options.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "engine/in_quotes.h"
 #include "experiment/plain_text.h"
@@ -68,6 +69,17 @@ ConfigJson ConfigOptions::given() const {
     layer[std::string(entry.field->name)] = value_from_text(*entry.field, entry.option->results().front());
   }
   return layer;
+}
+
+std::uint64_t whole_number(const CLI::Option& option, std::uint64_t low, std::uint64_t high) {
+  const std::string text = option.results().front();
+  std::uint64_t number = 0;
+  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || rest != text.data() + text.size() || number < low || number > high) {
+    throw ConfigError(option.get_name() + " must be a whole number from " + std::to_string(low) + " to " +
+                      std::to_string(high) + ", not " + in_quotes(text));
+  }
+  return number;
 }
 
 void check_command_line(const CLI::App& command) {

@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,9 @@ class ConfigOptions {
 // given.
 CLI::Option* add_text_option(CLI::App& command, const std::string& name, const std::string& placeholder,
                              const std::string& group, const std::string& help);
+
+// The value of a given option: a whole number from low to high, else ConfigError.
+std::uint64_t whole_number(const CLI::Option& option, std::uint64_t low, std::uint64_t high);
 
 // Throws ConfigError where an option is given more than once, or the command line has words that are no
 // option of `command`.

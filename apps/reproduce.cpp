@@ -55,7 +55,7 @@ Command add_reproduce(CLI::App& program) {
             };
             plan.epochs = number(epochs, "epochs", plan.epochs);
             plan.train_limit = number(limit, "train_limit", plan.train_limit);
-            if (seeds->count() > 0) plan.seeds = whole_number(*seeds, 1, 1000);
+            if (seeds->count() > 0) plan.seeds = static_cast<std::int64_t>(whole_number(*seeds, 1, 1000));
             if (data->count() > 0) plan.data = data->as<std::string>();
             request.out = out->count() > 0 ? out->as<std::string>() : "runs/reproduce-" + figures;
             SweepRequest sweep;  // for the options they share

@@ -1,13 +1,12 @@
 #include "apps/sweep_display.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
 
 #include "apps/duration.h"
 #include "apps/json_events.h"
 #include "apps/stop_signal.h"
+#include "apps/terminal_line.h"
 #include "kernels/core/error.h"
 
 namespace qmse::app {
@@ -27,7 +26,7 @@ std::string percent(const ConfigJson& line, const char* key) {
 
 class TextDisplay : public SweepDisplay {
  public:
-  void notice(const std::string& text) override { line(text); }
+  void notice(const std::string& text) override { terminal_.print(text); }
 
   void member(const MemberReport& report, const SweepProgress& progress) override {
     std::string text = "[" + std::to_string(progress.finished + progress.failed) + "/" +
@@ -42,42 +41,35 @@ class TextDisplay : public SweepDisplay {
                 ", test accuracy " + percent(*report.last, "test_accuracy");
       }
     }
-    line(text + left_text(progress));
+    terminal_.print(text + left_text(progress));
   }
 
   void end(const SweepOutcome& outcome, const std::string& out) override {
     for (const SweepOutcome::Failed& failed : outcome.failed)
-      line("failed: " + failed.name + ": " + failed.error);
+      terminal_.print("failed: " + failed.name + ": " + failed.error);
     const std::string counts =
         std::to_string(outcome.finished) + " of " + std::to_string(outcome.members) + " members finished" +
         (outcome.failed.empty() ? "" : ", " + std::to_string(outcome.failed.size()) + " failed");
-    line(outcome.stopped ? "stopped: " + counts + "; the same command goes on from here"
-                         : counts + "; results in " + out + "/results.json");
+    terminal_.print(outcome.stopped ? "stopped: " + counts + "; the same command goes on from here"
+                                    : counts + "; results in " + out + "/results.json");
   }
 
-  bool live() const override { return terminal_; }
+  bool live() const override { return terminal_.is_terminal(); }
 
   void progress(const SweepProgress& progress) override {
-    std::printf("\r\033[K%lld/%lld members done", static_cast<long long>(progress.finished + progress.failed),
-                static_cast<long long>(progress.members));
-    if (progress.failed > 0) std::printf(", %lld failed", static_cast<long long>(progress.failed));
-    std::printf(", %lld running at epoch %.1f", static_cast<long long>(progress.running),
-                progress.epochs_done / static_cast<double>(std::max<std::int64_t>(progress.running, 1)));
-    if (progress.elsewhere > 0) std::printf(", %lld elsewhere", static_cast<long long>(progress.elsewhere));
-    std::printf("%s", left_text(progress).c_str());
-    std::fflush(stdout);
-    shown_ = true;
+    char running[64];
+    std::snprintf(running, sizeof(running), ", %lld running at epoch %.1f",
+                  static_cast<long long>(progress.running),
+                  progress.epochs_done / static_cast<double>(std::max<std::int64_t>(progress.running, 1)));
+    terminal_.show(std::to_string(progress.finished + progress.failed) + "/" +
+                   std::to_string(progress.members) + " members done" +
+                   (progress.failed > 0 ? ", " + std::to_string(progress.failed) + " failed" : "") + running +
+                   (progress.elsewhere > 0 ? ", " + std::to_string(progress.elsewhere) + " elsewhere" : "") +
+                   left_text(progress));
   }
 
  private:
-  void line(const std::string& text) {
-    std::printf("%s%s\n", shown_ ? "\r\033[K" : "", text.c_str());
-    std::fflush(stdout);
-    shown_ = false;
-  }
-
-  const bool terminal_ = ::isatty(STDOUT_FILENO) == 1;
-  bool shown_ = false;  // a progress line
+  TerminalLine terminal_;
 };
 
 class JsonDisplay : public SweepDisplay {

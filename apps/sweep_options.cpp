@@ -1,25 +1,10 @@
 #include "apps/sweep_options.h"
 
-#include <charconv>
-
 #include "apps/json_events.h"
 #include "apps/options.h"
-#include "engine/in_quotes.h"
 #include "experiment/config_fields.h"
-#include "kernels/core/error.h"
 
 namespace qmse::app {
-
-std::int64_t whole_number(const CLI::Option& option, std::int64_t low, std::int64_t high) {
-  const std::string text = option.results().front();
-  std::int64_t number = 0;
-  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || rest != text.data() + text.size() || number < low || number > high) {
-    throw ConfigError(option.get_name() + " must be a whole number in [" + std::to_string(low) + ", " +
-                      std::to_string(high) + "], not " + in_quotes(text));
-  }
-  return number;
-}
 
 SweepOptions::SweepOptions(CLI::App& command) {
   jobs_ = add_text_option(
@@ -41,7 +26,7 @@ void SweepOptions::apply(SweepRequest& request) const {
     if (option->count() > 0)
       request.spec.base[key] = value_from_text(*find_field(key), option->results().front());
   }
-  if (jobs_->count() > 0) request.jobs = whole_number(*jobs_, 1, 1024);
+  if (jobs_->count() > 0) request.jobs = static_cast<std::int64_t>(whole_number(*jobs_, 1, 1024));
   if (shard_->count() > 0) {
     request.shard = parse_shard(shard_->results().front());
   } else if (const std::optional<Shard> shard = shard_from_environment()) {

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
-#include <cstdint>
 #include <memory>
 
 #include "apps/sweep_display.h"
@@ -22,8 +21,5 @@ class SweepOptions {
  private:
   CLI::Option *jobs_, *shard_, *device_, *threads_, *log_format_;
 };
-
-// The value of an option, checked. ConfigError.
-std::int64_t whole_number(const CLI::Option& option, std::int64_t low, std::int64_t high);
 
 }  // namespace qmse::app

@@ -1,7 +1,7 @@
 #include "experiment/trace.h"
 
-#include <charconv>
 #include <iostream>
+#include <limits>
 #include <memory>
 
 #include "apps/commands.h"
@@ -9,18 +9,6 @@
 #include "kernels/core/error.h"
 
 namespace qmse::app {
-namespace {
-
-std::int64_t whole_number(const std::string& option, const std::string& text) {
-  std::int64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size()) {
-    throw ConfigError(option + " must be a whole number, not '" + text + "'");
-  }
-  return number;
-}
-
-}  // namespace
 
 Command add_trace(CLI::App& program) {
   CLI::App* parser = program.add_subcommand(
@@ -53,7 +41,9 @@ Command add_trace(CLI::App& program) {
             if (type != "f32" && type != "f64")
               throw ConfigError("--dtype must be f32 or f64, not '" + type + "'");
             request.dtype = type == "f64" ? DType::f64 : DType::f32;
-            if (step->count() > 0) request.step = whole_number("--step", step->as<std::string>());
+            if (step->count() > 0)
+              request.step =
+                  static_cast<std::int64_t>(whole_number(*step, 1, std::numeric_limits<std::int64_t>::max()));
             const TraceSummary summary = write_trace(request);
             std::cout << request.out.string() << ": " << summary.tensors.size() << " tensors, loss "
                       << summary.loss << ", calculated in " << type << " on " << summary.device << '\n';

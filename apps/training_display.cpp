@@ -1,13 +1,11 @@
 #include "apps/training_display.h"
 
-#include <sys/ioctl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
 
 #include "apps/duration.h"
 #include "apps/json_events.h"
+#include "apps/terminal_line.h"
 
 namespace qmse::app {
 namespace {
@@ -21,12 +19,6 @@ std::string formatted(const char* format, Values... values) {
 
 std::string of(std::int64_t part, std::int64_t whole) {
   return std::to_string(part) + "/" + std::to_string(whole);
-}
-
-// Characters in a line of the terminal.
-std::size_t terminal_width() {
-  winsize size = {};
-  return ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
 std::string bar(const TrainingProgress& progress, std::size_t width) {
@@ -64,44 +56,36 @@ std::string progress_line(const TrainingProgress& progress, std::size_t width) {
 
 class TextDisplay : public TrainingDisplay {
  public:
-  void notice(const std::string& text) override { line(text); }
+  void notice(const std::string& text) override { terminal_.print(text); }
 
   void epoch(const EpochRecord& record, std::int64_t epochs) override {
-    line("epoch " + of(record.epoch, epochs) +
-         formatted("  train loss %.5g, accuracy %.2f %%  test loss %.5g, accuracy %.2f %%  %.1f s, %.0f "
-                   "images/s",
-                   record.train_loss, 100 * record.train_accuracy, record.test_loss,
-                   100 * record.test_accuracy, record.seconds, record.images_per_second));
+    terminal_.print(
+        "epoch " + of(record.epoch, epochs) +
+        formatted("  train loss %.5g, accuracy %.2f %%  test loss %.5g, accuracy %.2f %%  %.1f s, %.0f "
+                  "images/s",
+                  record.train_loss, 100 * record.train_accuracy, record.test_loss,
+                  100 * record.test_accuracy, record.seconds, record.images_per_second));
   }
 
   void end(TrainingOutcome outcome, const std::string& out) override {
     switch (outcome) {
       case TrainingOutcome::finished:
-        return line("finished; weights in " + out + "/model.safetensors");
+        return terminal_.print("finished; weights in " + out + "/model.safetensors");
       case TrainingOutcome::already_finished:
-        return line(out + " is finished: nothing to do");
+        return terminal_.print(out + " is finished: nothing to do");
       case TrainingOutcome::stopped:
-        return line("stopped; qmse train --resume --out " + out + " goes on from here");
+        return terminal_.print("stopped; qmse train --resume --out " + out + " goes on from here");
     }
   }
 
-  bool live() const override { return terminal_; }
+  bool live() const override { return terminal_.is_terminal(); }
 
   void progress(const TrainingProgress& progress) override {
-    std::printf("\r\033[K%s", progress_line(progress, terminal_width()).c_str());
-    std::fflush(stdout);
-    shown_ = true;
+    terminal_.show(progress_line(progress, terminal_.width()));
   }
 
  private:
-  void line(const std::string& text) {
-    std::printf("%s%s\n", shown_ ? "\r\033[K" : "", text.c_str());
-    std::fflush(stdout);
-    shown_ = false;
-  }
-
-  const bool terminal_ = ::isatty(STDOUT_FILENO) == 1;
-  bool shown_ = false;  // a progress line
+  TerminalLine terminal_;
 };
 
 class JsonDisplay : public TrainingDisplay {

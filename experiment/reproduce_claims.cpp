@@ -25,8 +25,6 @@ std::string percent(double value) {
 
 std::string points(double value) { return signed_text("%.2f", 100 * value); }
 
-std::string momentum_text(double momentum) { return momentum == 0 ? "momentum 0" : "momentum 0.9"; }
-
 // The paper's two losses in one convention.
 class Runs {
  public:
@@ -61,7 +59,7 @@ Judgement all_of(const std::vector<Judgement>& parts) {
 
 std::string who(const VariantRuns& row) {
   return std::string(row.variant.loss == "mse" ? "MSE" : "QMSE") + " with " +
-         momentum_text(*row.variant.momentum);
+         momentum_title(*row.variant.momentum);
 }
 
 // What can be said before any number is looked at: a run that diverged makes no accuracy hold; one that
@@ -123,7 +121,7 @@ Judgement above(const VariantRuns& first, const VariantRuns& second, Measure mea
 Judgement qmse_above(const Runs& runs, double momentum, Measure measure) {
   return above(runs.of("qmse", momentum), runs.of("mse", momentum), measure,
                std::string(measure == Measure::final_train ? "training" : "test") + ", " +
-                   momentum_text(momentum) + ":");
+                   momentum_title(momentum) + ":");
 }
 
 Judgement similar(const Runs& runs, double momentum) {
@@ -133,7 +131,7 @@ Judgement similar(const Runs& runs, double momentum) {
   }
   const double difference = mean(paired(qmse, mse, Measure::final_test));
   return {std::abs(difference) <= kSimilar ? Verdict::holds : Verdict::does_not_hold,
-          momentum_text(momentum) + ": " + points(difference) + " points"};
+          momentum_title(momentum) + ": " + points(difference) + " points"};
 }
 
 struct Rule {

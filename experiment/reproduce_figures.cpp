@@ -10,8 +10,6 @@ namespace {
 
 constexpr Inset kPaperInset = {80, 100};  // epochs
 
-std::string momentum_title(double momentum) { return momentum == 0 ? "momentum 0" : "momentum 0.9"; }
-
 // Of the seeds that finished; no points where none did.
 Curve curve(const VariantRuns& row, const char* key, const std::string& label) {
   Curve curve;

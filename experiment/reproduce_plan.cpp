@@ -46,6 +46,8 @@ const std::array<PaperFigure, 3>& paper_figures() {
   return figures;
 }
 
+std::string momentum_title(double momentum) { return "momentum " + number_text(momentum); }
+
 std::vector<Variant> variants(const PaperFigure& figure, bool paper_only) {
   std::vector<Variant> all;
   for (const double momentum : kPaperMomenta) {
