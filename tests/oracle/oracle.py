@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Compares qmse with PyTorch: traced steps tensor by tensor, and a few optimizer steps.
+"""Compares qmse with PyTorch: traced steps tensor by tensor, a few optimizer steps, and whole trainings step by step.
 
     oracle.py QMSE_PROGRAM
 
+The order of images and v are calculated here a second time, and must agree bit for bit.
 PyTorch calculates in f64 from the trace's own inputs, weights and v. Against an f64 trace everything must agree to 1e-9; against an f32
 trace values to 1e-5 and gradients to 1e-4, with the ReLU and pooling choices taken from the trace. Errors are relative to the
 largest element of each tensor.
@@ -25,6 +26,8 @@ except ImportError as error:
     sys.exit(0)
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import follow
+import random_numbers
 import reference
 import safetensors
 
@@ -83,8 +86,23 @@ class Program:
         return out
 
 
-def compare_trace(label, tensors, metadata, dtype):
+def check_random(label, tensors, config, data, step=1):
+    """The batch and v of a trace, bit for bit."""
+    global failures
+    labels = follow.read_images(config, data)[1]
+    samples = random_numbers.order(config["seed_data"], 0, len(labels))[: config["batch_size"]]
+    same = np.array_equal(tensors["target"], labels[samples])
+    if "v" in tensors:
+        v = random_numbers.directions(config, step - 1, samples, tensors["v"].shape[1])
+        same = same and np.array_equal(tensors["v"].astype(np.float32).view(np.uint32), v.view(np.uint32))
+    if not same:
+        failures += 1
+        print(f"FAILED {label}: the batch or v differ from the published description")
+
+
+def compare_trace(label, tensors, metadata, dtype, data):
     f64 = dtype == "f64"
+    check_random(label, tensors, json.loads(metadata["qmse.config"]), data)
     model = json.loads(metadata["qmse.model"])
     results = reference.step(tensors, metadata, choices=reference.Choices(None if f64 else tensors))
     inputs = {"input", "target", "v"} | {name for name in tensors if name.startswith("param.")}
@@ -118,6 +136,7 @@ LOSSES = [["--loss", "mse"], ["--loss", "mse", "--reduction", "element_mean"], [
     )
 ]
 LOSSES += [["--loss", "qmse_expected"], ["--loss", "qmse_expected", "--reduction", "element_mean"]]
+QMSE = ["--loss", "qmse", "--seed-v", 6]
 QMSE_RADEMACHER = ["--loss", "qmse", "--v-distribution", "rademacher"]
 MODELS = {
     "cnn": ["--model", "cnn", "--conv-channels", "4,6", "--fc-width", "16"],
@@ -139,12 +158,12 @@ def traces(program, small, usual):
         for name, model, loss in cases:
             label = f"{dtype} {name} {' '.join(loss[1::2])}"
             tensors, metadata = program.trace(common + data + model + loss)
-            compare_trace(label, tensors, metadata, dtype)
+            compare_trace(label, tensors, metadata, dtype, small)
             if dtype == "f64":
                 compare_with_torch_losses(label, tensors, json.loads(metadata["qmse.config"]))
         for loss in LOSSES[1:4]:  # the default network at its usual size
             tensors, metadata = program.trace(common + ["--data", usual, "--batch-size", 10, "--dtype", dtype, *loss])
-            compare_trace(f"{dtype} default cnn {' '.join(loss[1::2])}", tensors, metadata, dtype)
+            compare_trace(f"{dtype} default cnn {' '.join(loss[1::2])}", tensors, metadata, dtype, usual)
 
 
 OPTIMIZERS = {
@@ -207,6 +226,65 @@ def fused_step(program, usual):
             check("fused training step", f"{' '.join(loss[1::2])} {key}", moved, -0.5 * expected["grad." + key], 1e-4)
 
 
+def rejected_direction(program, small, count):
+    """A v whose first draw was too short, which happens to one of 50,000."""
+    options = ["--dataset", "mnist", "--data", small, "--device", "cpu", "--batch-size", count, "--model", "mlp", "--mlp-widths", "none"]
+    blocks, samples, seed = np.arange(3), np.arange(count), 3
+
+    def rejected(step):
+        n = random_numbers.normals(random_numbers.philox(seed, random_numbers.DIRECTION, 0, step, samples[:, None], blocks))
+        return ((n.reshape(count, -1)[:, :10].astype(np.float64) ** 2).sum(1) < 0.6).any()
+
+    step = next(step for step in range(1 << 20) if rejected(step)) + 1
+    tensors, metadata = program.trace(options + ["--seed", seed, "--step", step])
+    check_random(f"v drawn again in step {step}", tensors, json.loads(metadata["qmse.config"]), small, step)
+
+
+TANH = ["--model", "mlp", "--mlp-widths", "16,8", "--activation", "tanh"]
+TRAININGS = {  # what a trace takes too, and what only a training does
+    "cnn, element mean": ([*MODELS["cnn"], *QMSE, "--reduction", "element_mean"], ["--lr", 0.1, "--momentum", 0.9]),
+    "cnn, no momentum": ([*MODELS["cnn"], *QMSE], ["--lr", 0.05, "--momentum", 0]),
+    "one v for the batch": ([*TANH, *QMSE, "--v-scope", "per_batch"], ["--lr", 0.02, "--momentum", 0.9]),
+    "rademacher, nesterov, decay": (
+        [*TANH, *QMSE, "--v-distribution", "rademacher", "--q-gradient", "full"],
+        ["--lr", 0.02, "--momentum", 0.8, "--nesterov", "--weight-decay", 0.01],
+    ),
+    "without noise": ([*TANH, "--loss", "qmse_expected"], ["--lr", 0.02, "--momentum", 0.9]),
+    "mse": ([*TANH, "--loss", "mse"], ["--lr", 0.02, "--momentum", 0.9]),
+}
+
+
+def trainings(program, small):
+    """Five epochs of ragged batches, in an order and with a v that PyTorch's side calculates by itself: every step's loss and gradient norm,
+    and after the first epoch, a resumed second and a resumed fifth how far weights and momenta have moved."""
+    for name, (options, training) in TRAININGS.items():
+        common = ["--dataset", "mnist", "--data", small, "--device", "cpu", "--seed", 4, "--seed-data", 2**40 + 5, "--batch-size", 7, *options]
+        traced, _ = program.trace(common)
+        weights = {key[len("param.") :]: value for key, value in traced.items() if key.startswith("param.")}
+        out = program.fresh("followed")
+        followed = None
+        for end in (1, 2, 5):
+            given = ["--resume", "--epochs", end] if followed else [*common, *training, "--epochs", end, "--log-steps", 1]
+            program.run("train", *given, "--out", out)
+            checkpoint, of_run = safetensors.read(os.path.join(out, "checkpoint.safetensors"))
+            if followed is None:
+                images, labels = follow.read_images(json.loads(of_run["qmse.config"]), small)
+                followed = follow.Training(weights, of_run, images, labels, torch.float64)
+            with open(os.path.join(out, "steps.jsonl")) as file:
+                log = [json.loads(line) for line in file]
+            for entry in log[followed.steps_done :]:
+                seen = followed.step()
+                check("followed training", f"{name}, step {entry['step']} loss", [entry["loss"]], [seen["loss"]], 1e-5)
+                check("followed training", f"{name}, step {entry['step']} norm", [entry["grad_norm"]], [seen["grad_norm"]], 1e-4)
+            check("followed training", f"{name}, steps", [len(log)], [followed.steps_done], 0)
+            for key, parameter in followed.parameters.items():
+                moved, expected = checkpoint[key] - weights[key].astype(np.float64), parameter.detach().numpy() - weights[key]
+                check("followed training", f"{name}, epoch {end}, {key}", moved, expected, 1e-4)
+                momentum = followed.optimizer.state[parameter].get("momentum_buffer")
+                if momentum is not None:
+                    check("followed training", f"{name}, epoch {end}, momentum of {key}", checkpoint[follow.MOMENTUM + key], momentum, 1e-4)
+
+
 def main():
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(prefix="qmse-oracle-") as folder:
@@ -217,6 +295,8 @@ def main():
         traces(program, small, usual)
         optimizer_steps(program, small, 24)
         fused_step(program, usual)
+        rejected_direction(program, small, 24)
+        trainings(program, small)
         for group, error in sorted(worst.items()):
             print(f"{group}: largest relative error {error:.2e}")
         print(f"{program.calls} runs of qmse, {failures} failures")
