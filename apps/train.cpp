@@ -6,6 +6,7 @@
 #include "apps/options.h"
 #include "apps/stop_signal.h"
 #include "apps/training_display.h"
+#include "experiment/tensor_digest.h"
 #include "experiment/training_run.h"
 
 namespace qmse::app {
@@ -32,7 +33,9 @@ int train(const ConfigJson& given, TrainingDisplay& display) {
 
   TrainingRun run(given, events);
   const TrainingOutcome outcome = run.run();
-  display.end(outcome, run.config().out);
+  const std::filesystem::path out = run.config().out;
+  display.end(outcome, out,
+              outcome == TrainingOutcome::stopped ? "" : tensors_sha256(out / "model.safetensors"));
   return outcome == TrainingOutcome::stopped ? 128 + stop_signal() : 0;
 }
 
@@ -59,6 +62,7 @@ Command add_train(CLI::App& program) {
       "Ctrl-C and SIGTERM stop after the current step, with a checkpoint; a second Ctrl-C stops at once.\n"
       "The directory gets config.json, environment.json, metrics.jsonl, checkpoint.safetensors and "
       "model.safetensors.\n"
+      "The last line has the weights' SHA-256, for comparisons.\n"
       "Exit codes: 0 done, 1 failure, 2 wrong usage, 130 and 143 stopped by Ctrl-C and SIGTERM.");
   return {parser, [=] {
             const ConfigJson given = options->given();

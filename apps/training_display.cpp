@@ -67,12 +67,12 @@ class TextDisplay : public TrainingDisplay {
                   100 * record.test_accuracy, record.seconds, record.images_per_second));
   }
 
-  void end(TrainingOutcome outcome, const std::string& out) override {
+  void end(TrainingOutcome outcome, const std::string& out, const std::string& weights) override {
     switch (outcome) {
       case TrainingOutcome::finished:
-        return terminal_.print("finished; weights in " + out + "/model.safetensors");
+        return terminal_.print("finished; weights in " + out + "/model.safetensors, SHA-256 " + weights);
       case TrainingOutcome::already_finished:
-        return terminal_.print(out + " is finished: nothing to do");
+        return terminal_.print(out + " is finished: nothing to do; weights SHA-256 " + weights);
       case TrainingOutcome::stopped:
         return terminal_.print("stopped; qmse train --resume --out " + out + " goes on from here");
     }
@@ -98,11 +98,13 @@ class JsonDisplay : public TrainingDisplay {
     write_json_event("epoch", object);
   }
 
-  void end(TrainingOutcome outcome, const std::string& out) override {
+  void end(TrainingOutcome outcome, const std::string& out, const std::string& weights) override {
+    ConfigJson content = {{"out", out}};
+    if (!weights.empty()) content["weights_sha256"] = weights;
     write_json_event(outcome == TrainingOutcome::finished           ? "finished"
                      : outcome == TrainingOutcome::already_finished ? "already_finished"
                                                                     : "stopped",
-                     {{"out", out}});
+                     content);
   }
 };
 

@@ -14,7 +14,8 @@ class TrainingDisplay {
 
   virtual void notice(const std::string& text) = 0;
   virtual void epoch(const EpochRecord& record, std::int64_t epochs) = 0;
-  virtual void end(TrainingOutcome outcome, const std::string& out) = 0;
+  // `weights`: their SHA-256 (tensor_digest.h) where the run is finished.
+  virtual void end(TrainingOutcome outcome, const std::string& out, const std::string& weights) = 0;
 
   // Whether progress within an epoch is shown too.
   virtual bool live() const { return false; }
@@ -25,8 +26,9 @@ class TrainingDisplay {
 std::unique_ptr<TrainingDisplay> make_text_display();
 
 // An object a line: {"event": "notice", "text": ...}, {"event": "epoch", "epochs": ..., and what
-// metrics.jsonl has}, and last {"event": "finished", "already_finished" or "stopped", "out": ...}, or what
-// with_failure_event() writes.
+// metrics.jsonl has}, and last {"event": "finished" or "already_finished", "out": ..., "weights_sha256":
+// ...},
+// {"event": "stopped", "out": ...}, or what with_failure_event() writes.
 std::unique_ptr<TrainingDisplay> make_json_display();
 
 }  // namespace qmse::app

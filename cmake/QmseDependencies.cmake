@@ -20,7 +20,7 @@ endif()
 
 if(QMSE_DATA_TOOLS)
   set(missing "")
-  foreach(need IN ITEMS "OpenSSL|libssl-dev" "PNG|libpng-dev" "CURL|libcurl4-openssl-dev" "LibArchive|libarchive-dev")
+  foreach(need IN ITEMS "PNG|libpng-dev" "CURL|libcurl4-openssl-dev" "LibArchive|libarchive-dev")
     string(REPLACE "|" ";" need "${need}")
     list(GET need 0 package)
     list(GET need 1 debian)
@@ -32,12 +32,12 @@ if(QMSE_DATA_TOOLS)
   if(missing)
     list(JOIN missing ", " missing)
     message(FATAL_ERROR "Not found: ${missing}. Install it, or configure with -DQMSE_DATA_TOOLS=OFF: then PNG files cannot be "
-                        "read or written, `qmse data fetch` is not there, and data sets are checked by CRC-32 instead of SHA-256.")
+                        "read or written, and `qmse data fetch` is not there.")
   endif()
-  message(STATUS "Data sets: OpenSSL ${OPENSSL_VERSION}, libpng ${PNG_VERSION_STRING}, libcurl ${CURL_VERSION_STRING}, "
+  message(STATUS "Data sets: libpng ${PNG_VERSION_STRING}, libcurl ${CURL_VERSION_STRING}, "
                  "libarchive ${LibArchive_VERSION}")
 else()
-  message(STATUS "Data sets: without OpenSSL, libpng, libcurl and libarchive (QMSE_DATA_TOOLS=OFF)")
+  message(STATUS "Data sets: without libpng, libcurl and libarchive (QMSE_DATA_TOOLS=OFF)")
 endif()
 
 if(QMSE_CUDA)

@@ -58,16 +58,15 @@ fs::path find_file(const fs::path& directory, const char* name) {
 
 FileContent read_whole(const fs::path& path, const std::string& name, bool decompress) {
   Content content(path, decompress);
-  std::optional<Sha256> hash;
-  if (kHaveSha256) hash.emplace();
+  Sha256 hash;
   std::vector<unsigned char> piece(kPiece);
   FileContent result;
   result.name = name;
   while (const std::size_t bytes = content.read(piece.data(), piece.size())) {
-    if (hash) hash->update(piece.data(), bytes);
+    hash.update(piece.data(), bytes);
     result.bytes += bytes;
   }
-  if (hash) result.sha256 = hash->finish();
+  result.sha256 = hash.finish();
   return result;
 }
 
@@ -130,21 +129,15 @@ std::string unchecked_records(const KnownFile& known) {
   return text;
 }
 
-struct Compared {
-  FileContent content;
-  bool confirmed = true;  // false where all that CRC-32s cover is official, and nothing says more
-};
-
-Compared compare(const fs::path& directory, const KnownSet& set, const KnownFile& known) {
+FileContent compare(const fs::path& directory, const KnownSet& set, const KnownFile& known) {
   const fs::path path = find_file(directory, known.name);
-  Compared result{read_whole(path, known.name, true)};
-  FileContent& content = result.content;
-  if (kHaveSha256 && content.sha256 == known.sha256) return result;
+  FileContent content = read_whole(path, known.name, true);
+  if (content.sha256 == known.sha256) return content;
   const std::string copied = unchecked_records(known) + " hold " + set.unchecked_hold;
-  if (kHaveSha256 && known.copy_sha256 != nullptr && content.sha256 == known.copy_sha256) {
+  if (known.copy_sha256 != nullptr && content.sha256 == known.copy_sha256) {
     content.known_copy = true;
     content.difference = copied;
-    return result;
+    return content;
   }
   if (content.bytes != known.bytes) {
     content.difference = "it has " + std::to_string(content.bytes) + " bytes where the official file has " +
@@ -162,13 +155,11 @@ Compared compare(const fs::path& directory, const KnownSet& set, const KnownFile
   } else if (is_copied) {
     content.known_copy = true;
     content.difference = copied;
-  } else if (kHaveSha256) {
+  } else {
     content.difference =
         known.unchecked.empty() ? "in its header" : "in one or more of " + unchecked_records(known);
-  } else {
-    result.confirmed = known.unchecked.empty();
   }
-  return result;
+  return content;
 }
 
 // Their lines, not their bytes: a copy with other line ends names the same classes.
@@ -192,7 +183,6 @@ FileContent compare(const fs::path& directory, const KnownNames& known) {
 }
 
 std::string fingerprint(const std::vector<FileContent>& files) {
-  if (!kHaveSha256) return "";
   std::string lines;
   for (const FileContent& file : files) lines += file.sha256 + "  " + file.name + "\n";
   return sha256(lines);
@@ -202,15 +192,14 @@ std::string fingerprint(const std::vector<FileContent>& files) {
 
 ContentReport examine_content(const KnownSet& set, const fs::path& directory) {
   ContentReport report;
-  std::size_t copied = 0, different = 0, unconfirmed = 0;
+  std::size_t copied = 0, different = 0;
   std::string names;
   for (const KnownFile& known : set.files) {
-    const Compared compared = compare(directory, set, known);
-    report.files.push_back(compared.content);
-    if (!compared.confirmed) unconfirmed += known.unchecked.size();
-    if (compared.content.known_copy) copied += known.unchecked.size();
-    if (compared.content.difference.empty() || compared.content.known_copy) continue;
-    names += (different == 0 ? "" : ", ") + compared.content.name;
+    report.files.push_back(compare(directory, set, known));
+    const FileContent& content = report.files.back();
+    if (content.known_copy) copied += known.unchecked.size();
+    if (content.difference.empty() || content.known_copy) continue;
+    names += (different == 0 ? "" : ", ") + content.name;
     ++different;
   }
   for (const KnownNames& known : set.class_names) {
@@ -228,13 +217,9 @@ ContentReport examine_content(const KnownSet& set, const fs::path& directory) {
   } else if (copied > 0) {
     report.summary = "differs: " + std::to_string(copied) + " records hold " + set.unchecked_hold +
                      ", all else is official";
-  } else if (unconfirmed > 0) {
-    report.kind = ContentKind::unconfirmed;
-    report.summary = "official by CRC-32, except that " + std::to_string(unconfirmed) +
-                     " images were not compared (QMSE_DATA_TOOLS=OFF)";
   } else {
     report.kind = ContentKind::official;
-    report.summary = kHaveSha256 ? "official" : "official by CRC-32";
+    report.summary = "official";
   }
   return report;
 }

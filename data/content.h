@@ -15,7 +15,7 @@ namespace qmse {
 struct FileContent {
   std::string name;
   std::uint64_t bytes = 0;
-  std::string sha256;       // empty in builds without OpenSSL
+  std::string sha256;
   std::string difference;   // "" where nothing differs from the official file
   bool known_copy = false;  // the difference is that of the known copy
 };
@@ -23,13 +23,12 @@ struct FileContent {
 enum class ContentKind {
   official,
   differs,      // from the official data set
-  unconfirmed,  // agrees as far as a build without OpenSSL can tell, which is not in every image
   own,          // nothing to compare with
 };
 
 struct ContentReport {
   ContentKind kind = ContentKind::own;
-  std::string sha256;   // of the lines that `sha256sum FILES` prints for `files`; empty without OpenSSL
+  std::string sha256;   // of the lines that `sha256sum FILES` prints for `files`
   std::string summary;  // "official", "differs: 103 images are ...": one line
   std::vector<FileContent> files;
   std::vector<FileContent> class_names;  // files that name the classes; no part of `sha256`
@@ -37,8 +36,8 @@ struct ContentReport {
 
 // Reads the files of data set `name` in `directory`: the official ones by name, of "folder" all images. A
 // file may be compressed (.gz): what counts is its content. Errors as the readers' for files that are missing
-// or damaged. With SHA-256 a file is official or not; where it differs, CRC-32s of its records say which
-// ones, a hundred together.
+// or damaged. SHA-256 says whether a file is official; where it is not, CRC-32s of its records say which
+// ones differ, a hundred together.
 ContentReport examine_content(std::string_view name, const std::filesystem::path& directory);
 
 // The same by what is known of a set.

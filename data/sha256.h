@@ -1,32 +1,25 @@
-// SHA-256 (FIPS 180-4), by OpenSSL.
+// SHA-256 (FIPS 180-4).
 #pragma once
 
+#include <array>
 #include <cstddef>
-#include <memory>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
-#include "kernels/core/build_config.h"
-
 namespace qmse {
-
-// False in builds without OpenSSL (QMSE_DATA_TOOLS=OFF), where the constructor throws ConfigError.
-inline constexpr bool kHaveSha256 = QMSE_DATA_TOOLS != 0;
 
 class Sha256 {
  public:
-  Sha256();
-  ~Sha256();
-  Sha256(const Sha256&) = delete;
-  Sha256& operator=(const Sha256&) = delete;
-
   void update(const void* data, std::size_t bytes);
   // 64 hexadecimal digits; called once, last.
   std::string finish();
 
  private:
-  struct State;
-  std::unique_ptr<State> state_;
+  std::array<std::uint32_t, 8> state_ = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+                                         0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+  std::array<unsigned char, 64> block_{};  // bytes that do not fill one yet
+  std::uint64_t bytes_ = 0;                // so far
 };
 
 std::string sha256(std::string_view bytes);

@@ -18,6 +18,7 @@
 #include "experiment/run_directory.h"
 #include "experiment/run_settings.h"
 #include "experiment/setup.h"
+#include "experiment/tensor_digest.h"
 #include "experiment/weights_file.h"
 #include "kernels/core/shuffle.h"
 
@@ -83,6 +84,7 @@ ConfigJson to_json(const EpochRecord& record) {
   json["seconds"] = record.seconds;
   json["images_per_second"] = record.images_per_second;
   if (record.train_accuracy_full) json["train_accuracy_full"] = *record.train_accuracy_full;
+  json["weights_sha256"] = record.weights_sha256;
   return json;
 }
 
@@ -174,7 +176,7 @@ class TrainingRun::Impl {
   // What the results were obtained on: official data or something else.
   ConfigJson describe_data() {
     const ContentReport& content = content_.get();
-    if (content.kind == ContentKind::differs || content.kind == ContentKind::unconfirmed) {
+    if (content.kind == ContentKind::differs) {
       notice("these are not the official files of " + config().dataset + ": " + content.summary +
              " (qmse data verify " + config().dataset + " tells where)");
     }
@@ -372,6 +374,7 @@ class TrainingRun::Impl {
     record.images_per_second = static_cast<double>(metrics.samples) / position_.step_seconds;
     if (parts_->train_evaluator)
       record.train_accuracy_full = scores(parts_->train_evaluator->run(watch)).accuracy;
+    record.weights_sha256 = weights_sha256(parts_->store);
     return record;
   }
 

@@ -26,6 +26,7 @@ struct EpochRecord {
   double seconds = 0;                         // of the epoch, evaluation included
   double images_per_second = 0;               // of the training steps alone
   std::optional<double> train_accuracy_full;  // --evaluate-train
+  std::string weights_sha256;                 // after the epoch (tensor_digest.h)
 };
 ConfigJson to_json(const EpochRecord& record);
 

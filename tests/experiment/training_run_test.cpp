@@ -7,6 +7,7 @@
 #include "engine/safetensors.h"
 #include "experiment/evaluation.h"
 #include "experiment/run_directory.h"
+#include "experiment/tensor_digest.h"
 #include "kernels/core/error.h"
 #include "tests/experiment/tiny_run.h"
 #include "tests/support/catch.h"
@@ -29,7 +30,8 @@ TEST_CASE("training run: the files of a run, and the fields of its metrics") {
   for (const auto& [key, value] : lines[0].items()) keys.push_back(key);
   CHECK(keys == std::vector<std::string>{"epoch", "step", "lr", "train_loss", "train_residual_sq",
                                          "train_accuracy", "test_loss", "test_residual_sq", "test_accuracy",
-                                         "grad_norm", "seconds", "images_per_second", "train_accuracy_full"});
+                                         "grad_norm", "seconds", "images_per_second", "train_accuracy_full",
+                                         "weights_sha256"});
   CHECK(lines[2]["epoch"] == 3);
   CHECK(lines[2]["step"] == 3 * TinyData::kSteps);
   for (const auto& line : lines) {
@@ -50,6 +52,8 @@ TEST_CASE("training run: the files of a run, and the fields of its metrics") {
                                        "steps.jsonl", "model.safetensors", "checkpoint.safetensors",
                                        "snapshots"});
   CHECK(std::filesystem::exists(folder / "run/snapshots/epoch-0002.safetensors"));
+  CHECK(lines[1]["weights_sha256"] == tensors_sha256(folder / "run/snapshots/epoch-0002.safetensors"));
+  CHECK(lines[2]["weights_sha256"] == tensors_sha256(folder / "run/model.safetensors"));
   CHECK_FALSE(std::filesystem::exists(folder / "run/snapshots/epoch-0001.safetensors"));
 
   const auto config = nlohmann::json::parse(read_bytes(folder / "run/config.json"));

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "data/image_file.h"
-#include "data/sha256.h"
+#include "kernels/core/build_config.h"
 #include "tests/data/pictures.h"
 #include "tests/data/tiny_cifar.h"
 #include "tests/program/run_program.h"
@@ -119,7 +119,6 @@ TEST_CASE("program: a run records what its data are, and says where they are not
   REQUIRE(own.code == 0);
   CHECK(own.out.find("official") == std::string::npos);
   CHECK(recorded("own-run")["content"] == "no official data set");
-  if (!kHaveSha256) return;
   const auto before = recorded("own-run")["sha256"];
   CHECK(before.get<std::string>().size() == 64);
   write_bytes(world.folder / "own/test/a/0.ppm", pnm_bytes(picture(12, 12, 3, 99)));
@@ -171,7 +170,7 @@ TEST_CASE("program: data list, verify and show") {
   const Words show = {"data",    "show", "folder", "--data", world.path("own"), "--split", "test",
                       "--count", "3",    "--out",  out};
   const Result shown = run_program(show);
-  if (!kHaveSha256) {  // a build without libpng
+  if (!QMSE_DATA_TOOLS) {  // a build without libpng
     CHECK(shown.code == 2);
     return;
   }
@@ -220,7 +219,7 @@ TEST_CASE("program: wrong use of qmse data is one line and exit code 2") {
 }
 
 TEST_CASE("program: data fetch says what went wrong, keeps nothing false, and can be stopped") {
-  if (!kHaveSha256) {
+  if (!QMSE_DATA_TOOLS) {
     CHECK(run_program({"data", "fetch", "mnist", "--out", "x"}).code == 2);
     return;
   }
@@ -260,7 +259,7 @@ TEST_CASE("program: data fetch says what went wrong, keeps nothing false, and ca
 TEST_CASE("program: data fetch brings the official MNIST of QMSE_DATA through a local server") {
   const char* data = std::getenv("QMSE_DATA");
   const std::filesystem::path folder = std::filesystem::path(data != nullptr ? data : "") / "mnist";
-  if (!kHaveSha256 || !std::filesystem::exists(folder / "train-images-idx3-ubyte.gz")) {
+  if (!QMSE_DATA_TOOLS || !std::filesystem::exists(folder / "train-images-idx3-ubyte.gz")) {
     WARN("[skipped: QMSE_DATA names no folder that holds mnist, compressed]");
     return;
   }

@@ -131,10 +131,14 @@ TEST_CASE("program: --log-format json writes an object a line, on a terminal too
       epoch.erase("epochs");
       CHECK(epoch == nlohmann::json(records[i]));
     }
-    CHECK(all.back() == nlohmann::json({{"event", "finished"}, {"out", (world.folder / "run").string()}}));
+    CHECK(all.back() == nlohmann::json({{"event", "finished"},
+                                        {"out", (world.folder / "run").string()},
+                                        {"weights_sha256", records[1]["weights_sha256"]}}));
   }
   const auto again = objects(run_program(world.train({"--log-format", "json", "--resume"})).out);
   CHECK(again.back()["event"] == "already_finished");
+  CHECK(again.back()["weights_sha256"] ==
+        json_lines(world.folder / "run/metrics.jsonl")[1]["weights_sha256"]);
 }
 
 TEST_CASE("program: --log-format json ends with what stopped the run; standard error says it too") {

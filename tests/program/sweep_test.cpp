@@ -1,6 +1,7 @@
 // `qmse sweep` and `qmse reproduce` from end to end: stopped, killed among MPI ranks, on a disk that is full.
 #include <sstream>
 
+#include "experiment/tensor_digest.h"
 #include "tests/experiment/tiny_run.h"
 #include "tests/program/run_program.h"
 #include "tests/support/catch.h"
@@ -65,6 +66,10 @@ TEST_CASE("program: a sweep prints a line a member, and a second call finds noth
   }
   CHECK(result.out.find('\r') == std::string::npos);
   CHECK(world.results("out")["finished"] == 8);
+  for (const auto& member : world.results("out")["members"])
+    CHECK(
+        member["last"]["weights_sha256"] ==
+        tensors_sha256(world.folder / "out" / member["directory"].get<std::string>() / "model.safetensors"));
   const Result again = run_program(world.sweep("out"));
   CHECK(again.code == 0);
   CHECK(again.out.find("8 of them finished") != std::string::npos);

@@ -75,10 +75,13 @@ TEST_CASE("program: training prints notices and a line an epoch, and writes the 
   }
   CHECK(result.out.find('\r') == std::string::npos);  // no bar in a pipe
   CHECK(world.epochs_done("run") == 3);
+  const auto digest =
+      json_lines(world.folder / "run/metrics.jsonl").back()["weights_sha256"].get<std::string>();
+  CHECK(result.out.find("model.safetensors, SHA-256 " + digest + "\n") != std::string::npos);
 
   const Result again = run_program(world.train("run", 3, {"--resume"}));
   CHECK(again.code == 0);
-  CHECK(again.out.find("nothing to do") != std::string::npos);
+  CHECK(again.out.find("nothing to do; weights SHA-256 " + digest) != std::string::npos);
   CHECK(run_program(world.train("run", 3)).code == 2);
   CHECK(run_program(world.train("run", 3, {"--resume", "--lr", "0.5"})).code == 2);
   CHECK(run_program({"train", "--resume", "--out", world.path("run"), "--epochs", "4"}).code == 0);
