@@ -213,25 +213,31 @@ class CudnnConv2d final : public Conv2d<float> {
     float *x, *w, *y;
     void* workspace;
   };
+  // What was refused, empty if nothing was.
   template <class Run>
-  bool runs(const Conv2dShape& s, std::size_t workspace_bytes, const Run& run) {
+  std::string try_out(const Conv2dShape& s, std::size_t workspace_bytes, const Run& run) {
     const std::int64_t counts[] = {s.batch * s.in_channels * s.in_height * s.in_width,
                                    s.out_channels * s.in_channels * s.kernel_height * s.kernel_width,
                                    s.batch * s.out_channels * s.out_height() * s.out_width()};
-    Buffer zeros[3];
-    for (std::size_t i = 0; i < 3; ++i) {
-      zeros[i] = Buffer(context_.memory(), static_cast<std::size_t>(counts[i]) * sizeof(float),
-                        "trial of a convolution");
-      fill_zero(context_, zeros[i].data(), zeros[i].bytes());
+    try {
+      Buffer zeros[3];
+      for (std::size_t i = 0; i < 3; ++i) {
+        zeros[i] = Buffer(context_.memory(), static_cast<std::size_t>(counts[i]) * sizeof(float),
+                          "trial of a convolution");
+        fill_zero(context_, zeros[i].data(), zeros[i].bytes());
+      }
+      const Buffer workspace(context_.memory(), workspace_bytes, "workspace of a convolution's trial");
+      const cudnnStatus_t status =
+          run(Trial{zeros[0].as<float>(), zeros[1].as<float>(), zeros[2].as<float>(), workspace.data()});
+      if (status != CUDNN_STATUS_SUCCESS) {
+        cudaGetLastError();
+        return cudnnGetErrorString(status);
+      }
+      synchronize(context_);
+    } catch (const OutOfMemory& error) {  // for this candidate; the next one may need less
+      return error.what();
     }
-    const Buffer workspace(context_.memory(), workspace_bytes, "workspace of a convolution's trial");
-    if (run(Trial{zeros[0].as<float>(), zeros[1].as<float>(), zeros[2].as<float>(), workspace.data()}) !=
-        CUDNN_STATUS_SUCCESS) {
-      cudaGetLastError();
-      return false;
-    }
-    synchronize(context_);
-    return true;
+    return "";
   }
 
   // Takes the first of cuDNN's candidates, which come in the order of expected speed, that gives the same
@@ -262,6 +268,8 @@ class CudnnConv2d final : public Conv2d<float> {
     std::vector<Candidate> candidates(static_cast<std::size_t>(count));
     QMSE_CUDNN_CHECK(heuristics(count, &count, candidates.data()));
     candidates.resize(static_cast<std::size_t>(count));
+    const std::size_t workspace_limit = context_.workspace_limit();
+    std::string first_refusal;
     for (const Candidate& candidate : candidates) {
       if (candidate.status != CUDNN_STATUS_SUCCESS || candidate.determinism != CUDNN_DETERMINISTIC) continue;
       // ALLOW_CONVERSION rounds to f16; any tensor-core type is out in fp32 mode.
@@ -274,16 +282,21 @@ class CudnnConv2d final : public Conv2d<float> {
         cudaGetLastError();  // this algorithm does not do this shape; the next one may
         continue;
       }
-      if (bytes > context_.options().workspace_limit) continue;
+      if (bytes > workspace_limit) continue;
       pass.choice = {candidate.algo, math, bytes};
-      if (!runs(shape, bytes, run)) continue;
+      const std::string refusal = try_out(shape, bytes, run);
+      if (!refusal.empty()) {
+        if (first_refusal.empty()) first_refusal = refusal;
+        continue;
+      }
       known.emplace_back(shape, pass.choice);
       return;
     }
     throw CudaError(std::string("conv2d: cuDNN has no deterministic ") + (tf32 ? "tf32" : "fp32") +
                     " algorithm for the " + what + " of " + describe(shape) + " within a workspace of " +
-                    std::to_string(context_.options().workspace_limit) +
-                    " bytes; raise --workspace-mib or change the sizes");
+                    std::to_string(workspace_limit) + " bytes" +
+                    (first_refusal.empty() ? "" : " (" + first_refusal + ")") +
+                    "; raise --workspace-mib or change the sizes");
   }
 
   CudaContext& context_;

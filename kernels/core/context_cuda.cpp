@@ -2,6 +2,7 @@
 #include <cuda_runtime_api.h>
 #include <cudnn.h>
 
+#include <algorithm>
 #include <optional>
 #include <unordered_map>
 
@@ -132,6 +133,10 @@ std::shared_ptr<Buffer> CudaContext::shared_workspace(std::size_t bytes) {
     largest = std::make_shared<Buffer>(impl_->memory, bytes, "workspace of cuDNN and cuBLASLt");
   }
   return largest;
+}
+
+std::size_t CudaContext::workspace_limit() const {
+  return std::min(impl_->options.workspace_limit, impl_->memory.available_bytes());
 }
 
 std::shared_ptr<void>& CudaContext::state_slot(std::type_index type) { return impl_->states[type]; }

@@ -50,6 +50,9 @@ class CudaContext {
   // share it. Never moves: a larger request makes a new one, and the old one lives as long as its users.
   std::shared_ptr<Buffer> shared_workspace(std::size_t bytes);
 
+  // What one planned operation may take for scratch at this moment: the option's limit, or what is free.
+  std::size_t workspace_limit() const;
+
   // What an operation keeps for the whole context, made when it is first asked for: for example the
   // algorithms chosen so far, by shape.
   template <class T>

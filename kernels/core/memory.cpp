@@ -44,6 +44,11 @@ void* MemoryResource::allocate(std::size_t bytes, const std::string& name) {
   return pointer;
 }
 
+std::size_t MemoryResource::available_bytes() const {
+  const std::size_t free = free_bytes();
+  return limit_bytes_ == 0 ? free : std::min(free, limit_bytes_ - std::min(limit_bytes_, live_bytes_));
+}
+
 void MemoryResource::release(void* pointer, std::size_t bytes) noexcept {
   if (pointer == nullptr) return;
   const std::size_t taken = taken_bytes(bytes);

@@ -19,6 +19,9 @@ class MemoryResource {
   void* allocate(std::size_t bytes, const std::string& name);
   void release(void* pointer, std::size_t bytes) noexcept;
 
+  // What could still be taken: what the device has left, within the limit. A single request can get less.
+  std::size_t available_bytes() const;
+
   std::size_t live_bytes() const { return live_bytes_; }
   std::size_t peak_bytes() const { return peak_bytes_; }
   std::int64_t allocation_count() const {

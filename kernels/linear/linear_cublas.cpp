@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -48,6 +50,13 @@ struct Product {
 
 using Epilogues = std::vector<cublasLtEpilogue_t>;
 
+// Whether the epilogue reads or writes a bias vector. cuBLASLt wants the vector's address where it does, and
+// answers INVALID_VALUE to an address where it does not.
+bool has_vector(cublasLtEpilogue_t epilogue) {
+  return epilogue == CUBLASLT_EPILOGUE_BIAS || epilogue == CUBLASLT_EPILOGUE_RELU_BIAS ||
+         epilogue == CUBLASLT_EPILOGUE_BGRADB;
+}
+
 // What was chosen for a product and the epilogues it is run with, once per context, whose math mode and
 // workspace limit it keeps to.
 struct Choice {
@@ -55,6 +64,7 @@ struct Choice {
   Epilogues epilogues;
   std::optional<cublasLtMatmulAlgo_t> algorithm;  // none: cuBLASLt has none
   std::size_t workspace_bytes = 0;
+  std::string refusal;  // the first one on the way, if any
 };
 struct Choices {
   std::vector<Choice> known;
@@ -86,7 +96,11 @@ class Matmul {
   }
 
   bool found() const { return choice_.algorithm.has_value(); }
+  const std::string& refusal() const { return choice_.refusal; }
   std::size_t workspace_bytes() const { return choice_.workspace_bytes; }
+
+  // Whether its sums are cut in parts.
+  bool splits() const { return number<std::int32_t>(CUBLASLT_ALGO_CONFIG_SPLITK_NUM).value_or(1) > 1; }
 
   // The algorithm's number, tile and number of parts of the sum, as cuBLASLt counts them.
   std::string describe() const {
@@ -95,7 +109,7 @@ class Matmul {
            get<std::int32_t>(CUBLASLT_ALGO_CONFIG_SPLITK_NUM) + ")";
   }
 
-  // `vector` is the epilogue's: bias, or gradient of it; ignored without one.
+  // `vector` is the epilogue's: bias, or gradient of it; null for an epilogue without one.
   void run(const float* a, const float* b, float* d, cublasLtEpilogue_t epilogue, const float* vector,
            const Buffer& workspace) {
     QMSE_CUBLAS_CHECK(try_run(choice_, a, b, d, epilogue, vector, workspace));
@@ -106,8 +120,7 @@ class Matmul {
                          cublasLtEpilogue_t epilogue, const float* vector, const Buffer& workspace) {
     const float one = 1.0f;
     const float zero = 0.0f;
-    set(CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue);
-    set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, static_cast<const void*>(vector));
+    set_epilogue(epilogue, vector);
     return cublasLtMatmul(context_.cublas_lt(), operation_.get(), &one, a, a_.get(), b, b_.get(), &zero, d,
                           d_.get(), d, d_.get(), &*choice.algorithm, workspace.data(), choice.workspace_bytes,
                           context_.stream());
@@ -116,16 +129,15 @@ class Matmul {
   // The first of the heuristics' candidates, which come in the order of expected speed, that runs with every
   // epilogue; none where there is none.
   Choice choose(const Product& product, const Epilogues& epilogues, bool whole_sums) {
-    set(CUBLASLT_MATMUL_DESC_EPILOGUE, epilogues.front());
     // The heuristics take the vector's alignment from the pointer, which they do not follow.
-    set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, reinterpret_cast<void*>(kPlannedAlignment));
+    set_epilogue(epilogues.front(), reinterpret_cast<const void*>(kPlannedAlignment));
     Preference preference;
     QMSE_CUBLAS_CHECK(cublasLtMatmulPreferenceCreate(preference.put()));
     const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, auto value) {
       QMSE_CUBLAS_CHECK(
           cublasLtMatmulPreferenceSetAttribute(preference.get(), attribute, &value, sizeof(value)));
     };
-    prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, std::uint64_t{context_.options().workspace_limit});
+    prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, std::uint64_t{context_.workspace_limit()});
     // Sums in one sequence, or cut in parts that are kept and then added in a separate step.
     prefer(
         CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
@@ -138,11 +150,13 @@ class Matmul {
     }
     std::array<cublasLtMatmulHeuristicResult_t, 8> results{};
     int count = 0;
-    Choice choice{product, epilogues, std::nullopt, 0};
+    Choice choice{product, epilogues, std::nullopt, 0, ""};
+    const cublasStatus_t asked = cublasLtMatmulAlgoGetHeuristic(
+        context_.cublas_lt(), operation_.get(), a_.get(), b_.get(), d_.get(), d_.get(), preference.get(),
+        static_cast<int>(results.size()), results.data(), &count);
     // Refused as a whole, for example for an epilogue that f32 does not have: none.
-    if (cublasLtMatmulAlgoGetHeuristic(context_.cublas_lt(), operation_.get(), a_.get(), b_.get(), d_.get(),
-                                       d_.get(), preference.get(), static_cast<int>(results.size()),
-                                       results.data(), &count) != CUBLAS_STATUS_SUCCESS) {
+    if (asked != CUBLAS_STATUS_SUCCESS) {
+      choice.refusal = text(asked);
       return choice;
     }
     for (int i = 0; i < count; ++i) {
@@ -150,32 +164,55 @@ class Matmul {
       if (result.state != CUBLAS_STATUS_SUCCESS) continue;
       choice.algorithm = result.algo;
       choice.workspace_bytes = result.workspaceSize;
-      if (runs(choice)) return choice;
+      const std::string refusal = try_out(choice);
+      if (refusal.empty()) return choice;
+      if (choice.refusal.empty()) choice.refusal = refusal;
     }
     choice.algorithm.reset();
     choice.workspace_bytes = 0;
     return choice;
   }
 
-  // On zeros.
-  bool runs(const Choice& choice) {
+  // Runs the choice with every epilogue on zeros and one NaN; returns what was refused, empty if nothing was.
+  // ReLU must let the NaN pass: some releases make it a zero, and then nobody would see that a number before
+  // it is not finite.
+  std::string try_out(const Choice& choice) {
     const Product& p = choice.product;
     const auto zeros = [&](std::int64_t count) {
       Buffer buffer(context_.memory(), static_cast<std::size_t>(count) * sizeof(float), "trial of a product");
       fill_zero(context_, buffer.data(), buffer.bytes());
       return buffer;
     };
-    const Buffer a = zeros(p.m * p.k), b = zeros(p.k * p.n), d = zeros(p.m * p.n), vector = zeros(p.m + p.n);
-    const Buffer workspace(context_.memory(), choice.workspace_bytes, "workspace of a product's trial");
-    for (const cublasLtEpilogue_t epilogue : choice.epilogues) {
-      if (try_run(choice, a.as<float>(), b.as<float>(), d.as<float>(), epilogue, vector.as<float>(),
-                  workspace) != CUBLAS_STATUS_SUCCESS) {
-        cudaGetLastError();
-        return false;
+    try {
+      const Buffer a = zeros(p.m * p.k), b = zeros(p.k * p.n), d = zeros(p.m * p.n),
+                   vector = zeros(p.m + p.n);
+      const Buffer workspace(context_.memory(), choice.workspace_bytes, "workspace of a product's trial");
+      const float nan = std::numeric_limits<float>::quiet_NaN();
+      host_to_device(context_, b.data(), &nan, sizeof(nan));
+      for (const cublasLtEpilogue_t epilogue : choice.epilogues) {
+        const cublasStatus_t status = try_run(choice, a.as<float>(), b.as<float>(), d.as<float>(), epilogue,
+                                              has_vector(epilogue) ? vector.as<float>() : nullptr, workspace);
+        if (status != CUBLAS_STATUS_SUCCESS) {
+          cudaGetLastError();
+          return text(status);
+        }
+        float first = 0;
+        device_to_host(context_, &first, d.data(), sizeof(first));
+        if (!std::isnan(first)) return "its epilogue turns NaN into a number";
       }
+    } catch (const OutOfMemory& error) {  // for this candidate; the next one may need less
+      return error.what();
     }
-    synchronize(context_);
-    return true;
+    return "";
+  }
+
+  static std::string text(cublasStatus_t status) {
+    return std::string(cublasLtGetStatusName(status)) + ": " + cublasLtGetStatusString(status);
+  }
+
+  void set_epilogue(cublasLtEpilogue_t epilogue, const void* vector) {
+    set(CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue);
+    set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, has_vector(epilogue) ? vector : nullptr);
   }
 
   template <class T>
@@ -188,13 +225,19 @@ class Matmul {
                                                  static_cast<std::uint64_t>(columns), rows));
   }
 
+  // Nothing where the algorithm does not have the attribute.
   template <class T>
-  std::string get(cublasLtMatmulAlgoConfigAttributes_t attribute) const {
+  std::optional<T> number(cublasLtMatmulAlgoConfigAttributes_t attribute) const {
     T value{};
     std::size_t written = 0;
     const cublasStatus_t status =
         cublasLtMatmulAlgoConfigGetAttribute(&*choice_.algorithm, attribute, &value, sizeof(value), &written);
-    return status == CUBLAS_STATUS_SUCCESS ? std::to_string(value) : "?";  // not every algorithm has one
+    return status == CUBLAS_STATUS_SUCCESS ? std::optional<T>(value) : std::nullopt;
+  }
+  template <class T>
+  std::string get(cublasLtMatmulAlgoConfigAttributes_t attribute) const {
+    const std::optional<T> value = number<T>(attribute);
+    return value ? std::to_string(*value) : "?";
   }
 
   CudaContext& context_;
@@ -208,11 +251,17 @@ class CublasLinear final : public Linear<float> {
   CublasLinear(CudaContext& context, const LinearShape& shape, BackwardNeeds needs)
       : context_(context),
         shape_(shape),
-        // y' [O, N] = w x', bias [O] along the rows
-        forward_(context, {shape.out_features, shape.batch, shape.in_features, CUBLAS_OP_T, CUBLAS_OP_N},
-                 {CUBLASLT_EPILOGUE_RELU_BIAS, CUBLASLT_EPILOGUE_BIAS, CUBLASLT_EPILOGUE_RELU,
-                  CUBLASLT_EPILOGUE_DEFAULT}) {
-    require(forward_, "forward");
+        forward_epilogue_(shape.activation == Activation::relu ? CUBLASLT_EPILOGUE_RELU_BIAS
+                                                               : CUBLASLT_EPILOGUE_BIAS) {
+    // y' [O, N] = w x', in the epilogue bias [O] along the rows and ReLU
+    const Product y{shape.out_features, shape.batch, shape.in_features, CUBLAS_OP_T, CUBLAS_OP_N};
+    forward_.emplace(context, y, Epilogues{forward_epilogue_, CUBLASLT_EPILOGUE_DEFAULT});
+    const std::string fused_refusal = forward_->refusal();
+    if (!forward_->found()) {
+      forward_epilogue_ = CUBLASLT_EPILOGUE_DEFAULT;
+      forward_.emplace(context, y, Epilogues{CUBLASLT_EPILOGUE_DEFAULT});
+    }
+    require(*forward_, "forward");
     if (needs.data) {
       // dx' [I, N] = w' dy'
       data_.emplace(context,
@@ -225,11 +274,14 @@ class CublasLinear final : public Linear<float> {
       // [O]
       const Product product{shape.in_features, shape.out_features, shape.batch, CUBLAS_OP_N, CUBLAS_OP_T};
       weights_.emplace(context, product, Epilogues{CUBLASLT_EPILOGUE_DEFAULT});
-      weights_bias_.emplace(context, product, Epilogues{CUBLASLT_EPILOGUE_BGRADB}, true);
       require(*weights_, "gradient of weights");
+      // In the epilogue the sums over the batch would have to be whole: where the product is faster in parts,
+      // that is worth more than a pass saved.
+      if (!weights_->splits())
+        weights_bias_.emplace(context, product, Epilogues{CUBLASLT_EPILOGUE_BGRADB}, true);
     }
-    std::size_t bytes = forward_.workspace_bytes();
-    for (const std::optional<Matmul>* product : {&data_, &weights_, &weights_bias_}) {
+    std::size_t bytes = 0;
+    for (const std::optional<Matmul>* product : {&forward_, &data_, &weights_, &weights_bias_}) {
       if (*product) bytes = std::max(bytes, (*product)->workspace_bytes());
     }
     workspace_ = context.shared_workspace(bytes);
@@ -238,7 +290,10 @@ class CublasLinear final : public Linear<float> {
       masked_ = Buffer(context.memory(), size * sizeof(float), "linear gradient before relu");
     }
     algorithm_ = std::string("cuBLASLt ") + (context.options().math == MathMode::tf32 ? "tf32" : "fp32") +
-                 " forward " + forward_.describe();
+                 " forward " + forward_->describe();
+    if (forward_epilogue_ == CUBLASLT_EPILOGUE_DEFAULT) {
+      algorithm_ += ", bias by bias_activation (in the epilogue: " + fused_refusal + ")";
+    }
     if (needs.data) algorithm_ += ", data " + data_->describe();
     if (needs.weights) {
       algorithm_ += ", weights " + (bias_in_epilogue() ? weights_bias_->describe() + ", bias in its epilogue"
@@ -252,10 +307,13 @@ class CublasLinear final : public Linear<float> {
     check_alignment(w, "linear w");
     check_alignment(bias, "linear bias");
     check_alignment(y, "linear y");
-    const cublasLtEpilogue_t epilogue = bias == nullptr
-                                            ? (relu() ? CUBLASLT_EPILOGUE_RELU : CUBLASLT_EPILOGUE_DEFAULT)
-                                            : (relu() ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS);
-    forward_.run(w, x, y, epilogue, bias, *workspace_);
+    if (bias != nullptr && forward_epilogue_ != CUBLASLT_EPILOGUE_DEFAULT) {
+      forward_->run(w, x, y, forward_epilogue_, bias, *workspace_);
+      return;
+    }
+    forward_->run(w, x, y, CUBLASLT_EPILOGUE_DEFAULT, nullptr, *workspace_);
+    if (bias == nullptr && !relu()) return;
+    bias_activation_forward(context_, {shape_.batch, shape_.out_features, 1}, shape_.activation, y, bias, y);
   }
 
   void backward(const float* x, const float* w, const float* y, const float* dy, float* dx, float* dw,
@@ -296,14 +354,15 @@ class CublasLinear final : public Linear<float> {
                     " algorithm with a fixed order of sums for the " + what + " of x [" +
                     std::to_string(shape_.batch) + ", " + std::to_string(shape_.in_features) + "], w [" +
                     std::to_string(shape_.out_features) + ", " + std::to_string(shape_.in_features) +
-                    "] within a workspace of " + std::to_string(context_.options().workspace_limit) +
-                    " bytes; raise --workspace-mib or change the sizes");
+                    "] within a workspace of " + std::to_string(context_.workspace_limit()) + " bytes" +
+                    (product.refusal().empty() ? "" : " (" + product.refusal() + ")") +
+                    "; raise --workspace-mib or change the sizes");
   }
 
   CudaContext& context_;
   LinearShape shape_;
-  Matmul forward_;
-  std::optional<Matmul> data_, weights_, weights_bias_;
+  cublasLtEpilogue_t forward_epilogue_;  // DEFAULT: the bias is added in a pass of its own
+  std::optional<Matmul> forward_, data_, weights_, weights_bias_;
   std::shared_ptr<Buffer> workspace_;
   Buffer masked_;
   std::string algorithm_;

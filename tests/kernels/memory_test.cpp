@@ -104,6 +104,21 @@ TEST_CASE("memory: running out names the request, its owner and what there is") 
   CHECK_NOTHROW(Buffer(memory, 2 << 20, "no limit"));
 }
 
+TEST_CASE("memory: what is available keeps to the limit and to what is in use") {
+  CpuContext context(1);
+  MemoryResource& memory = context.memory();
+  const std::size_t unlimited = memory.available_bytes();
+  CHECK(unlimited > 0);
+  memory.set_limit(1 << 20);
+  CHECK(memory.available_bytes() == 1 << 20);
+  const Buffer held(memory, 700 * 1024, "held");
+  CHECK(memory.available_bytes() == 324 * 1024);
+  CHECK_NOTHROW(Buffer(memory, memory.available_bytes(), "all of it"));
+  CHECK_THROWS_AS(Buffer(memory, memory.available_bytes() + 1, "a byte more"), OutOfMemory);
+  memory.set_limit(1000);  // below what is in use
+  CHECK(memory.available_bytes() == 0);
+}
+
 TEST_CASE("memory: more than the machine has is an error, not a promise") {
   CpuContext context(1);
   for (std::size_t bytes : {std::size_t{1} << 50, std::numeric_limits<std::size_t>::max() - 100,
