@@ -22,8 +22,8 @@ struct FileContent {
 
 enum class ContentKind {
   official,
-  differs,      // from the official data set
-  own,          // nothing to compare with
+  differs,  // from the official data set
+  own,      // nothing to compare with
 };
 
 struct ContentReport {
