@@ -19,6 +19,7 @@ Command add_evaluate(CLI::App& program);
 Command add_trace(CLI::App& program);
 Command add_plot(CLI::App& program);
 Command add_report(CLI::App& program);
+Command add_diff(CLI::App& program);
 Command add_data(CLI::App& program);
 Command add_data_fetch(CLI::App& data);
 Command add_info(CLI::App& program);

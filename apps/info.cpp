@@ -1,8 +1,11 @@
 #include <CLI/Version.hpp>
 #include <cstdio>
+#include <iostream>
 #include <thread>
 
 #include "apps/commands.h"
+#include "apps/options.h"
+#include "experiment/config_fields.h"
 #include "experiment/environment.h"
 #include "kernels/core/devices.h"
 
@@ -41,11 +44,29 @@ int print_info() {
   return 0;
 }
 
+// For programs: what results depend on besides settings and data, and which settings there are.
+int print_json() {
+  ConfigJson json = {{"qmse", QMSE_VERSION},       {"git_revision", git_revision()},
+                     {"compiler", compiler()},     {"processor", processor()},
+                     {"onednn_isa", onednn_isa()}, {"libraries", ConfigJson::object()}};
+  for (const Library& library : libraries())
+    json["libraries"][library.name] = {{"compiled", library.compiled}, {"loaded", library.loaded}};
+  for (const ConfigField& field : config_fields()) {
+    ConfigJson setting = {{"name", field.name}, {"default", get(TrainConfig{}, field)}, {"help", field.help}};
+    if (!field.rule.choices.empty()) setting["choices"] = field.rule.choices;
+    json["settings"].push_back(setting);
+  }
+  std::cout << json.dump(2) << '\n';
+  return 0;
+}
+
 }  // namespace
 
 Command add_info(CLI::App& program) {
   CLI::App* parser = program.add_subcommand("info", "Show devices, libraries and what this build can do");
-  return {parser, print_info};
+  const CLI::Option* json = parser->add_flag("--json")->description(
+      wrap_help("JSON, with every setting of qmse train and its choices"));
+  return {parser, [json] { return json->count() > 0 ? print_json() : print_info(); }};
 }
 
 }  // namespace qmse::app

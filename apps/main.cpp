@@ -66,7 +66,8 @@ int run(int argc, char** argv) {
       "and see qmse train --help.");
   const std::vector<Command> commands = {add_train(program),    add_sweep(program),  add_reproduce(program),
                                          add_evaluate(program), add_trace(program),  add_data(program),
-                                         add_plot(program),     add_report(program), add_info(program)};
+                                         add_plot(program),     add_report(program), add_diff(program),
+                                         add_info(program)};
   for (const Command& command : commands) command.parser->allow_extras();
 
   try {

@@ -10,6 +10,9 @@
 #if QMSE_ONEDNN
 #include <dnnl.h>
 #endif
+#ifdef __GLIBC__
+#include <gnu/libc-version.h>
+#endif
 
 namespace qmse {
 namespace {
@@ -50,6 +53,10 @@ std::vector<Library> libraries() {
   all.push_back({"oneDNN", dnnl_text(DNNL_VERSION_MAJOR, DNNL_VERSION_MINOR, DNNL_VERSION_PATCH),
                  dnnl_text(loaded->major, loaded->minor, loaded->patch)});
 #endif
+#ifdef __GLIBC__  // whose exp, log, pow, cos and tanh reach the weights of some runs
+  all.push_back(
+      {"glibc", std::to_string(__GLIBC__) + "." + std::to_string(__GLIBC_MINOR__), gnu_get_libc_version()});
+#endif
   all.push_back({"zlib", ZLIB_VERSION, zlibVersion()});
   const std::string json = std::to_string(NLOHMANN_JSON_VERSION_MAJOR) + "." +
                            std::to_string(NLOHMANN_JSON_VERSION_MINOR) + "." +
@@ -79,15 +86,21 @@ std::string processor() {
   return "unknown";
 }
 
+std::string onednn_isa() {
+#if QMSE_ONEDNN
+  return dnnl_isa();
+#else
+  return "";
+#endif
+}
+
 std::string simd_level() {
 #if defined(__AVX2__) && defined(__FMA__)
   std::string level = "x86-64-v3 (AVX2, FMA)";
 #else
   std::string level = "the compiler's default";
 #endif
-#if QMSE_ONEDNN
-  level += "; oneDNN uses " + dnnl_isa();
-#endif
+  if (QMSE_ONEDNN) level += "; oneDNN uses " + onednn_isa();
   return level;
 }
 

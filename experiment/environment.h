@@ -21,7 +21,8 @@ std::string git_revision();        // of the sources at build time; "unknown" ou
 std::string compiler();            // "GNU 12.2.0, Release, CUDA 13.0"
 std::string cuda_architectures();  // compiled for; empty in builds without CUDA
 std::string processor();           // model name
-std::string simd_level();          // "x86-64-v3 (AVX2, FMA); oneDNN may use AVX512_CORE"
+std::string onednn_isa();          // "AVX2": what oneDNN uses; empty in builds without it
+std::string simd_level();          // "x86-64-v3 (AVX2, FMA); oneDNN uses AVX2"
 
 // Everything above and the device and threads of `context`: the content of environment.json, but for its
 // data.

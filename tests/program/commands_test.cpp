@@ -128,11 +128,26 @@ TEST_CASE("program: info names the device, the libraries and the instruction set
   }
 }
 
+TEST_CASE("program: info --json names every setting with its choices, and what results depend on") {
+  const Result result = run_program({"info", "--json"});
+  CHECK(result.code == 0);
+  CHECK(result.error == "");
+  const auto json = nlohmann::json::parse(result.out);
+  CHECK(json["libraries"].contains("zlib"));
+  CHECK(json["onednn_isa"].get<std::string>().empty() == !json["libraries"].contains("oneDNN"));
+  REQUIRE(json["settings"].size() == config_fields().size());
+  for (std::size_t i = 0; i < config_fields().size(); ++i) {
+    const ConfigField& field = config_fields()[i];
+    CHECK(json["settings"][i]["name"] == field.name);
+    CHECK(json["settings"][i].value("choices", nlohmann::json::array()).size() == field.rule.choices.size());
+  }
+}
+
 TEST_CASE("program: help names every option, and goes to standard output") {
   const Result program = run_program({"--help"});
   CHECK(program.code == 0);
   CHECK(program.error == "");
-  for (const std::string command : {"train", "evaluate", "trace", "plot", "report", "info"}) {
+  for (const std::string command : {"train", "evaluate", "trace", "plot", "report", "diff", "info"}) {
     CAPTURE(command);
     CHECK(program.out.find(command) != std::string::npos);
     const Result help = run_program({command, "--help"});
