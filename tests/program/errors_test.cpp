@@ -66,7 +66,7 @@ TEST_CASE("program: wrong usage is exit code 2 and one line that helps") {
   write_bytes(world.folder / "element_mean.json",
               R"({"loss": "cross_entropy", "reduction": "element_mean"})");
   const Case cases[] = {
-      {{}, {"which command", "train", "evaluate", "trace", "plot", "report or info"}},
+      {{}, {"which command", "train", "evaluate", "trace", "plot", "report, diff or info"}},
       {{"trian"}, {"trian", "did you mean 'train'"}},
       {{"--frobnicate"}, {"--frobnicate"}},
       {{"train"}, {"--out"}},
