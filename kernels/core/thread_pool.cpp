@@ -13,11 +13,14 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/core/cpu_quota.h"
 #include "kernels/core/error.h"
 
 namespace qmse {
 
-int available_processors() {
+namespace {
+
+int allowed_processors() {
   for (int processors = 1024; processors <= (1 << 20); processors *= 2) {
     cpu_set_t* set = CPU_ALLOC(processors);
     if (set == nullptr) break;
@@ -28,6 +31,14 @@ int available_processors() {
     if (known) return std::max(1, count);
   }
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+}  // namespace
+
+int available_processors() {
+  const int allowed = allowed_processors();
+  const int quota = cpu_quota();
+  return quota > 0 ? std::min(allowed, quota) : allowed;
 }
 
 namespace {

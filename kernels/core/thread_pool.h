@@ -22,13 +22,13 @@ class TaskFunction {
   void (*call_)(const void*, std::int64_t, int);
 };
 
-// Processors this process may run on.
+// Processors this process may run on, and no more than its control group's quota (cpu_quota.h) has time for.
 int available_processors();
 
 class ThreadPool {
  public:
-  // `threads` >= 1 workers, the calling thread being worker 0; 0 takes every processor this process may run
-  // on.
+  // `threads` >= 1 workers, the calling thread being worker 0; 0 takes
+  // available_processors().
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
