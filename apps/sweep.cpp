@@ -8,6 +8,7 @@
 #include "apps/sweep_display.h"
 #include "apps/sweep_options.h"
 #include "engine/in_quotes.h"
+#include "engine/text_file.h"
 #include "kernels/core/error.h"
 
 namespace qmse::app {

@@ -7,6 +7,7 @@
 #include "apps/json_events.h"
 #include "apps/stop_signal.h"
 #include "apps/terminal_line.h"
+#include "engine/name_text.h"
 #include "kernels/core/error.h"
 
 namespace qmse::app {
@@ -90,7 +91,7 @@ class JsonDisplay : public SweepDisplay {
     ConfigJson object = {{"members", outcome.members},
                          {"finished", outcome.finished},
                          {"failed", outcome.failed.size()},
-                         {"out", out},
+                         {"out", escape_name(out)},
                          {"failures", ConfigJson::array()}};
     for (const SweepOutcome::Failed& each : outcome.failed)
       object["failures"].push_back({{"name", each.name}, {"error", each.error}});

@@ -6,6 +6,7 @@
 #include "apps/duration.h"
 #include "apps/json_events.h"
 #include "apps/terminal_line.h"
+#include "engine/name_text.h"
 
 namespace qmse::app {
 namespace {
@@ -99,7 +100,7 @@ class JsonDisplay : public TrainingDisplay {
   }
 
   void end(TrainingOutcome outcome, const std::string& out, const std::string& weights) override {
-    ConfigJson content = {{"out", out}};
+    ConfigJson content = {{"out", escape_name(out)}};
     if (!weights.empty()) content["weights_sha256"] = weights;
     write_json_event(outcome == TrainingOutcome::finished           ? "finished"
                      : outcome == TrainingOutcome::already_finished ? "already_finished"

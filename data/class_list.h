@@ -7,8 +7,8 @@
 
 namespace qmse {
 
-// The lines of `path` that are not empty, without their ends ("\n" or "\r\n"). IoError, and DataError for a
-// file of more than 64 KiB.
+// The lines of `path` that are not empty, without their ends ("\n" or "\r\n"), escaped (name_text.h).
+// IoError, and DataError for a file of more than 64 KiB or with a zero byte.
 std::vector<std::string> read_class_list(const std::filesystem::path& path);
 
 }  // namespace qmse

@@ -2,9 +2,10 @@
 
 #include <cmath>
 #include <cstdint>
-#include <nlohmann/json.hpp>
+#include <limits>
 
 #include "engine/in_quotes.h"
+#include "engine/json.h"
 #include "kernels/core/error.h"
 
 namespace qmse {
@@ -16,6 +17,8 @@ __extension__ typedef unsigned __int128 Wide;  // N² · 255² of a large set do
   throw DataError("the normalisation " + in_quotes(text) + " is not valid: " + cause +
                   R"(; expected {"kind":"standard","mean":[...],"stddev":[...]})");
 }
+
+bool fits_f32(double value) { return std::abs(value) <= std::numeric_limits<float>::max(); }
 
 }  // namespace
 
@@ -82,7 +85,7 @@ Normalization make_normalization(NormalizationKind kind, const ImageDataset& tra
 }
 
 std::string to_json_text(const Normalization& normalization) {
-  nlohmann::ordered_json json;
+  Json json;
   json["kind"] = name(normalization.kind);
   json["mean"] = normalization.mean;
   json["stddev"] = normalization.stddev;
@@ -92,14 +95,14 @@ std::string to_json_text(const Normalization& normalization) {
 Normalization parse_normalization(std::string_view json_text) {
   Normalization result;
   try {
-    const nlohmann::json json = nlohmann::json::parse(json_text);
+    const Json json = parse_json(json_text, "it");
     if (json.size() != 3) refuse(json_text, "it needs exactly the fields kind, mean, stddev");
     result.kind = parse_normalization_kind(json.at("kind").get<std::string>());
     json.at("mean").get_to(result.mean);
     json.at("stddev").get_to(result.stddev);
-  } catch (const nlohmann::json::exception&) {
+  } catch (const Json::exception&) {
     refuse(json_text, "it is no JSON object with a text and two lists of numbers");
-  } catch (const ConfigError& error) {
+  } catch (const Error& error) {
     refuse(json_text, error.what());
   }
   if (result.mean.empty() || result.mean.size() != result.stddev.size()) {
@@ -108,7 +111,9 @@ Normalization parse_normalization(std::string_view json_text) {
   for (std::size_t c = 0; c < result.mean.size(); ++c) {
     const bool usable =
         std::isfinite(result.mean[c]) && std::isfinite(result.stddev[c]) && result.stddev[c] > 0;
-    if (!usable) refuse(json_text, "a mean or deviation is out of range");
+    // Images are normalised in f32, where what a tiny deviation leads to may be infinite.
+    if (!usable || !fits_f32(result.scale()[c]) || !fits_f32(result.shift()[c]))
+      refuse(json_text, "a mean or deviation is out of range");
     if (result.kind == NormalizationKind::unit && (result.mean[c] != 0 || result.stddev[c] != 1)) {
       refuse(json_text, "kind 'unit' has mean 0 and deviation 1");
     }

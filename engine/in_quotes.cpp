@@ -1,21 +1,20 @@
 #include "engine/in_quotes.h"
 
+#include <algorithm>
+
+#include "engine/name_text.h"
+
 namespace qmse {
 
 std::string in_quotes(std::string_view text) {
   constexpr std::size_t kLongest = 300;
-  constexpr char kHex[] = "0123456789abcdef";
-  std::string result = "'";
-  for (const char c : text.substr(0, kLongest)) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f) {
-      result += {'\\', 'x', kHex[byte >> 4], kHex[byte & 15]};
-    } else {
-      result += c;
-    }
+  std::size_t shown = 0;
+  while (shown < text.size()) {
+    const std::size_t next = shown + std::max<std::size_t>(character_bytes(text.substr(shown)), 1);
+    if (next > kLongest) break;
+    shown = next;
   }
-  if (text.size() > kLongest) result += "...";
-  return result + "'";
+  return "'" + printable(text.substr(0, shown)) + (shown < text.size() ? "...'" : "'");
 }
 
 }  // namespace qmse

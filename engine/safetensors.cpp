@@ -4,13 +4,13 @@
 #include <array>
 #include <bit>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <tuple>
 
 #include "engine/atomic_file.h"
 #include "engine/in_quotes.h"
+#include "engine/json.h"
 #include "kernels/core/error.h"
 
 namespace qmse {
@@ -243,7 +243,7 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : file_(path
   if (header.empty() || header.front() != '{') handler.fail("its header does not begin with '{'");
   // The JSON parser takes a zero byte for the end of the text.
   if (header.find('\0') != std::string::npos) handler.fail("its header has a zero byte");
-  nlohmann::json::sax_parse(header, &handler);
+  parse_json(header, handler);
   data_start_ = kLengthBytes + header_bytes;
   check_offsets(tensors_, file_.size() - data_start_, handler);
   for (std::size_t i = 0; i < tensors_.size(); ++i) index_.emplace(tensors_[i].name, i);
@@ -309,7 +309,7 @@ void write_safetensors(const std::filesystem::path& path, std::span<const Tensor
     return size_of(a->dtype) > size_of(b->dtype);
   });
 
-  nlohmann::ordered_json json = nlohmann::ordered_json::object();
+  Json json = Json::object();
   if (!metadata.empty()) json[std::string(kMetadataKey)] = metadata;
   std::set<std::string_view> names;
   std::vector<std::uint64_t> sizes;

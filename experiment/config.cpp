@@ -1,11 +1,9 @@
 #include "experiment/config.h"
 
-#include <set>
-
 #include "data/registry.h"
 #include "engine/device.h"
 #include "engine/in_quotes.h"
-#include "engine/input_file.h"
+#include "engine/text_file.h"
 #include "experiment/config_fields.h"
 #include "kernels/core/error.h"
 
@@ -26,32 +24,12 @@ namespace {
 
 }  // namespace
 
-ConfigJson parse_json(std::string_view text, const std::string& source) {
-  // The parser keeps the last of two equal keys; its callback sees both.
-  std::vector<std::set<std::string>> open;  // the keys so far of each object around this place
-  std::string twice;
-  const auto watch = [&](int, ConfigJson::parse_event_t event, ConfigJson& parsed) {
-    using enum ConfigJson::parse_event_t;
-    if (event == object_start) open.emplace_back();
-    if (event == object_end) open.pop_back();
-    if (event == key && !open.back().insert(parsed.get<std::string>()).second)
-      twice = parsed.get<std::string>();
-    return true;
-  };
-  ConfigJson json;
+ConfigJson parse_given_json(std::string_view text, const std::string& source) {
   try {
-    json = ConfigJson::parse(text, watch);
-  } catch (const ConfigJson::exception& error) {
-    std::string reason =
-        error.what();  // "[json.exception.parse_error.101] parse error at line 1, column 2: ..."
-    if (const auto end = reason.find("] "); end != std::string::npos) reason.erase(0, end + 2);
-    for (char& c : reason) {
-      if (static_cast<unsigned char>(c) < ' ') c = ' ';
-    }
-    throw ConfigError(source + ": not valid JSON: " + reason);
+    return parse_json(text, source);
+  } catch (const DataError& error) {
+    throw ConfigError(error.what());
   }
-  if (!twice.empty()) throw ConfigError(source + ": key " + in_quotes(twice) + " is given twice");
-  return json;
 }
 
 void check_layer(const ConfigJson& layer, const std::string& source) {
@@ -65,16 +43,9 @@ void check_layer(const ConfigJson& layer, const std::string& source) {
 }
 
 ConfigJson parse_config(std::string_view text, const std::string& source) {
-  ConfigJson layer = parse_json(text, source);
+  ConfigJson layer = parse_given_json(text, source);
   check_layer(layer, source);
   return layer;
-}
-
-std::string read_text_file(const std::filesystem::path& path) {
-  const InputFile file(path);
-  std::string text(file.size(), '\0');
-  file.read(0, text.data(), text.size());
-  return text;
 }
 
 ConfigJson read_config_file(const std::filesystem::path& path) {

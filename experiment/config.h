@@ -4,17 +4,18 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "engine/json.h"
+
 namespace qmse {
 
 // Settings as JSON, in the order of the table: a whole configuration, or a layer of one (the keys that are
 // given).
-using ConfigJson = nlohmann::ordered_json;
+using ConfigJson = Json;
 
 // Every option of `qmse train` with its default. The key in a JSON file is the member's name; the option on
 // the command line is the same with dashes (--batch-size). What each one means is said once, in the table.
@@ -87,9 +88,8 @@ struct TrainConfig {
   std::int64_t log_steps = 0;
 };
 
-// Text as JSON. Throws ConfigError, beginning with `source` (a file name), where it is not valid or an object
-// has a key twice.
-ConfigJson parse_json(std::string_view text, const std::string& source);
+// parse_json() of what a user wrote: throws ConfigError.
+ConfigJson parse_given_json(std::string_view text, const std::string& source);
 
 // Throws ConfigError unless `layer` is an object of settings, each of a known key, right type and range.
 void check_layer(const ConfigJson& layer, const std::string& source);
@@ -98,9 +98,6 @@ void check_layer(const ConfigJson& layer, const std::string& source);
 // name) begins the messages. Throws ConfigError: not JSON, not an object, unknown key (with the nearest one
 // and the known ones), key given twice, wrong type, value out of range.
 ConfigJson parse_config(std::string_view text, const std::string& source);
-
-// The content of a file. Throws IoError where it cannot be read.
-std::string read_text_file(const std::filesystem::path& path);
 
 // A JSON value as a file's text. Bytes that are no UTF-8, which paths may have, become the replacement
 // character.

@@ -8,6 +8,7 @@
 
 #include "data/registry.h"
 #include "engine/in_quotes.h"
+#include "engine/name_text.h"
 #include "kernels/core/error.h"
 
 namespace qmse {
@@ -126,7 +127,8 @@ const std::vector<ConfigField>& table() {
       {machine, kAll, "device", &Config::device,
        "auto takes the GPU with most free memory where there is one, and says so", {.free_on_resume = true}},
       {machine, kAll, "threads", &Config::threads,
-       "CPU threads; 0: all. Results do not depend on it", {.low = 0, .high = 4096, .free_on_resume = true}},
+       "CPU threads; 0: as many as this process has processors, by its affinity and its container's quota. Results do "
+       "not depend on it", {.low = 0, .high = 4096, .free_on_resume = true}},
       {machine, kAll, "math", &Config::math,
        "cuda: f32 arithmetic of matrix products and convolutions", {.choices = {"fp32", "tf32"}}},
 
@@ -185,7 +187,7 @@ std::string expectation(const ConfigField& field) {
         if constexpr (std::is_same_v<T, bool>) return "true or false";
         if constexpr (std::is_same_v<T, std::int64_t>) return "a whole number" + range_text(field);
         if constexpr (std::is_same_v<T, double>) return "a finite number" + range_text(field);
-        if constexpr (std::is_same_v<T, std::string>) return "a text";
+        if constexpr (std::is_same_v<T, std::string>) return "a text without zero bytes";
         if constexpr (std::is_same_v<T, std::optional<std::uint64_t>>)
           return "a whole number from 0 to 2^64 - 1";
         const std::string items = "whole numbers" + range_text(field);
@@ -218,6 +220,7 @@ bool fits(const ConfigField& field, const ConfigJson& value) {
   } else if constexpr (std::is_same_v<T, std::string>) {
     if (!value.is_string()) return false;
     const auto& text = value.get_ref<const std::string&>();
+    if (unescape_name(text).find('\0') != std::string::npos) return false;  // in no path
     return field.rule.choices.empty() ||
            std::find(field.rule.choices.begin(), field.rule.choices.end(), text) != field.rule.choices.end();
   } else if constexpr (std::is_same_v<T, std::optional<std::uint64_t>>) {
@@ -315,7 +318,7 @@ ConfigJson value_from_text(const ConfigField& field, std::string_view text) {
         if constexpr (std::is_same_v<T, bool>) {
           return text == "true" ? ConfigJson(true) : text == "false" ? ConfigJson(false) : ConfigJson();
         } else if constexpr (std::is_same_v<T, std::string>) {
-          return std::string(text);
+          return escape_name(text);
         } else if constexpr (std::is_same_v<T, std::optional<std::uint64_t>>) {
           return number_from<std::uint64_t>(text);
         } else if constexpr (std::is_same_v<T, std::vector<std::int64_t>>) {
@@ -350,6 +353,8 @@ ConfigJson get(const TrainConfig& config, const ConfigField& field) {
         using T = std::remove_cvref_t<decltype(config.*member)>;
         if constexpr (std::is_same_v<T, std::optional<std::uint64_t>>) {
           return config.*member ? ConfigJson(*(config.*member)) : ConfigJson();
+        } else if constexpr (std::is_same_v<T, std::string>) {
+          return escape_name(config.*member);
         } else {
           return config.*member;
         }
@@ -363,6 +368,8 @@ void set(TrainConfig& config, const ConfigField& field, const ConfigJson& value)
         using T = std::remove_cvref_t<decltype(config.*member)>;
         if constexpr (std::is_same_v<T, std::optional<std::uint64_t>>) {
           config.*member = value.template get<std::uint64_t>();
+        } else if constexpr (std::is_same_v<T, std::string>) {
+          config.*member = unescape_name(value.template get_ref<const std::string&>());
         } else {
           config.*member = value.template get<T>();
         }

@@ -67,6 +67,7 @@ ConfigJson value_from_text(const ConfigField& field, std::string_view text);
 // Throws ConfigError, beginning with `label`, unless `value` has the field's type and range.
 void check_value(const ConfigField& field, const ConfigJson& value, const std::string& label);
 
+// Texts, which may be paths, are escaped (name_text.h) in JSON and as they are in TrainConfig.
 ConfigJson get(const TrainConfig& config, const ConfigField& field);  // null for an unset seed
 void set(TrainConfig& config, const ConfigField& field, const ConfigJson& value);
 

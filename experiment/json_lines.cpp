@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -10,6 +11,7 @@
 #include "engine/atomic_file.h"
 #include "engine/in_quotes.h"
 #include "engine/input_file.h"
+#include "engine/text_file.h"
 #include "kernels/core/error.h"
 
 namespace qmse {
@@ -17,6 +19,21 @@ namespace {
 
 [[noreturn]] void fail(const std::filesystem::path& path, const char* what) {
   throw IoError(in_quotes(path) + ": cannot " + what + ": " + std::strerror(errno));
+}
+
+// Cuts a file back to its first bytes.
+void keep_first(const std::filesystem::path& path, std::uint64_t bytes) {
+  constexpr std::uint64_t kPiece = std::uint64_t{1} << 18;
+  const InputFile file(path);
+  if (file.size() == bytes) return;
+  AtomicFile shorter(path);
+  std::string piece;
+  for (std::uint64_t done = 0; done < bytes; done += piece.size()) {
+    piece.resize(std::min(kPiece, bytes - done));
+    file.read(done, piece.data(), piece.size());
+    shorter.write(piece.data(), piece.size());
+  }
+  shorter.commit();
 }
 
 }  // namespace
@@ -39,7 +56,7 @@ JsonLines& JsonLines::operator=(JsonLines&& other) noexcept {
   return *this;
 }
 
-void JsonLines::append(const nlohmann::ordered_json& object) {
+void JsonLines::append(const Json& object) {
   if (descriptor_ < 0) return;
   const std::string line = object.dump() + "\n";
   for (std::size_t done = 0; done < line.size();) {
@@ -57,26 +74,24 @@ void JsonLines::sync() {
 std::int64_t JsonLines::cut_back(const std::filesystem::path& path, const std::string& key,
                                  std::int64_t last) {
   if (!std::filesystem::exists(path)) return 0;
-  std::string text;
-  {
-    const InputFile file(path);
-    text.resize(file.size());
-    file.read(0, text.data(), text.size());
-  }
   std::int64_t lines = 0;
-  std::size_t keep = 0;
-  for (std::size_t end; (end = text.find('\n', keep)) != std::string::npos; keep = end + 1) {
-    const auto line = nlohmann::json::parse(text.begin() + static_cast<std::ptrdiff_t>(keep),
-                                            text.begin() + static_cast<std::ptrdiff_t>(end), nullptr, false);
-    if (!line.is_object() || !line.contains(key) || !line[key].is_number_integer()) {
-      throw DataError(in_quotes(path) + ": line " + std::to_string(lines + 1) +
-                      " is not a JSON object with a whole number '" + key +
-                      "'; remove what is damaged from that line on, or start afresh in another folder");
+  const std::uint64_t keep = read_lines(path, [&](std::int64_t number, std::string_view text) {
+    const std::string where = in_quotes(path) + ": line " + std::to_string(number);
+    const std::string advice =
+        "; remove what is damaged from that line on, or start afresh in another folder";
+    Json line;
+    try {
+      line = parse_json(text, where);
+    } catch (const DataError& error) {
+      throw DataError(error.what() + advice);
     }
-    if (line[key].get<std::int64_t>() > last) break;
+    if (!line.is_object() || !line.contains(key) || !line[key].is_number_integer())
+      throw DataError(where + " is not a JSON object with a whole number '" + key + "'" + advice);
+    if (line[key].get<std::int64_t>() > last) return false;
     ++lines;
-  }
-  if (keep < text.size()) write_file_atomically(path, std::string_view(text).substr(0, keep));
+    return true;
+  });
+  keep_first(path, keep);
   return lines;
 }
 

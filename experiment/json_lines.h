@@ -3,8 +3,9 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <string>
+
+#include "engine/json.h"
 
 namespace qmse {
 
@@ -18,7 +19,7 @@ class JsonLines {
   JsonLines& operator=(JsonLines&& other) noexcept;
 
   // Appends one line. Numbers that are not finite become null.
-  void append(const nlohmann::ordered_json& object);
+  void append(const Json& object);
   // Returns when all lines are on the disk.
   void sync();
 

@@ -87,7 +87,7 @@ ModelDescription parse_model_description(std::string_view text, const std::strin
   const auto bad = [&](const std::string& what) {
     return DataError(source + ": the description of its model " + what);
   };
-  ConfigJson json = ConfigJson::parse(text, nullptr, false);
+  ConfigJson json = parse_json(text, source + ": the description of its model");
   if (!json.is_object() || !json.contains("input_shape") || !json.contains("classes") ||
       !json.contains("model")) {
     throw bad("is not a JSON object with model, input_shape and classes");

@@ -4,8 +4,10 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
-#include <nlohmann/json.hpp>
+#include <ctime>
 #include <sstream>
+
+#include "engine/name_text.h"
 
 namespace qmse {
 namespace {
@@ -15,13 +17,18 @@ bool begins_character(char c) { return (static_cast<unsigned char>(c) & 0xC0) !=
 }  // namespace
 
 std::string plain_text(const std::string& text) {
-  using nlohmann::json;
-  // The JSON library's writer replaces what is no UTF-8.
-  std::string clean =
-      json::parse(json(text).dump(-1, ' ', false, json::error_handler_t::replace)).get<std::string>();
-  for (char& c : clean) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f) c = ' ';
+  std::string clean;
+  for (std::string_view rest = text; !rest.empty();) {
+    const std::size_t bytes = character_bytes(rest);
+    const auto first = static_cast<unsigned char>(rest.front());
+    if (bytes == 0) {
+      clean += "\ufffd";
+    } else if (first < 0x20 || first == 0x7f) {
+      clean += ' ';
+    } else {
+      clean += rest.substr(0, bytes);
+    }
+    rest.remove_prefix(std::max<std::size_t>(bytes, 1));
   }
   return clean;
 }
@@ -30,6 +37,20 @@ std::string signed_text(const char* format, double value) {
   std::array<char, 48> size;
   std::snprintf(size.data(), size.size(), format, std::abs(value));
   return (std::signbit(value) ? "−" : "+") + std::string(size.data());
+}
+
+std::string utc_text(std::chrono::system_clock::time_point time) {
+  using std::chrono::milliseconds;
+  using std::chrono::seconds;
+  const auto whole = std::chrono::floor<seconds>(time);
+  const auto rest = std::chrono::floor<milliseconds>(time) - whole;
+  const std::time_t since_1970 = whole.time_since_epoch().count();
+  std::tm utc{};
+  ::gmtime_r(&since_1970, &utc);
+  std::array<char, 80> text{};
+  const std::size_t length = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S", &utc);
+  std::snprintf(text.data() + length, text.size() - length, ".%03dZ", static_cast<int>(rest.count()));
+  return text.data();
 }
 
 std::size_t text_length(const std::string& text) {

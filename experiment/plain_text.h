@@ -1,6 +1,7 @@
 // Text from anywhere (labels, paths, files) made fit to be shown.
 #pragma once
 
+#include <chrono>
 #include <concepts>
 #include <cstddef>
 #include <string>
@@ -20,6 +21,9 @@ std::string counted(std::integral auto count, const std::string& thing) {
 // A number with its sign, "+1.50" or "−1.50" with a minus as long as the plus; `format` is for its
 // size, "%.2f".
 std::string signed_text(const char* format, double value);
+
+// "2026-11-24T17:30:00.123Z", before 1970 too.
+std::string utc_text(std::chrono::system_clock::time_point time);
 
 // How many characters (code points) valid UTF-8 has.
 std::size_t text_length(const std::string& text);

@@ -9,6 +9,8 @@
 #include "data/resident_dataset.h"
 #include "engine/atomic_file.h"
 #include "engine/in_quotes.h"
+#include "engine/name_text.h"
+#include "engine/text_file.h"
 #include "engine/training_loop.h"
 #include "experiment/evaluation.h"
 #include "experiment/file_lock.h"
@@ -143,7 +145,7 @@ class Reproduction {
     const std::filesystem::path file = request_.out / "initialization.json";
     ConfigJson known = ConfigJson::object();
     if (std::filesystem::exists(file)) {
-      known = ConfigJson::parse(read_text_file(file), nullptr, false);
+      known = parse_json(read_text_file(file), in_quotes(file));
       if (!known.is_object()) throw DataError(in_quotes(file) + ": not a JSON object; remove it");
     }
     const std::string key =
@@ -184,7 +186,7 @@ class Reproduction {
     given["epochs"] = 1;
     given["evaluate_train"] = false;
     given["on_nan"] = "continue";
-    given["out"] = (folder / "run").string();
+    given["out"] = escape_name((folder / "run").native());
     EpochRecord record;
     TrainingRun(given, {.epoch = [&](const EpochRecord& measured, std::int64_t) { record = measured; },
                         .stop = [this] { return stop_requested(); }})

@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "engine/in_quotes.h"
+#include "engine/name_text.h"
 #include "kernels/core/error.h"
 
 namespace qmse {
@@ -99,7 +100,7 @@ SweepSpec make_spec(const ReproducePlan& plan, const InitialWeight& initial_weig
                {"epochs", plan.epochs},
                {"evaluate_train", true},
                {"train_limit", plan.train_limit}};
-  if (!plan.data.empty()) spec.base["data"] = plan.data;
+  if (!plan.data.empty()) spec.base["data"] = escape_name(plan.data);
   for (const std::string& name : plan.figures) {
     const PaperFigure& figure = figure_named(name);
     // Seed by seed, so that a sweep that is left early has whole comparisons.

@@ -10,6 +10,7 @@
 
 #include "engine/in_quotes.h"
 #include "engine/safetensors.h"
+#include "engine/text_file.h"
 #include "experiment/config_fields.h"
 #include "experiment/run_record.h"
 #include "kernels/core/error.h"
@@ -56,19 +57,16 @@ void compare_trees(const ConfigJson& a, const ConfigJson& b, const std::string& 
 // steps.jsonl, by step. A last line without its end is left out: the run may be going on.
 std::map<std::int64_t, ConfigJson> read_steps(const fs::path& file) {
   std::map<std::int64_t, ConfigJson> steps;
-  const std::string text = read_text_file(file);
-  std::size_t begin = 0, number = 0;
-  for (std::size_t end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
-    const ConfigJson line =
-        ConfigJson::parse(std::string_view(text).substr(begin, end - begin), nullptr, false);
-    ++number;
+  read_lines(file, [&](std::int64_t number, std::string_view text) {
+    const std::string where = in_quotes(file) + ": line " + std::to_string(number);
+    const ConfigJson line = parse_json(text, where);
     if (!line.is_object() || !line.contains("step") || !line["step"].is_number_integer() ||
         !line.contains("epoch") || !line["epoch"].is_number_integer()) {
-      throw DataError(in_quotes(file) + ": line " + std::to_string(number) +
-                      " is not a JSON object with whole numbers 'step' and 'epoch'");
+      throw DataError(where + " is not a JSON object with whole numbers 'step' and 'epoch'");
     }
     steps[line["step"].get<std::int64_t>()] = line;
-  }
+    return true;
+  });
   return steps;
 }
 

@@ -8,6 +8,7 @@
 
 #include "engine/atomic_file.h"
 #include "engine/in_quotes.h"
+#include "engine/text_file.h"
 #include "kernels/core/error.h"
 
 namespace qmse {
@@ -92,7 +93,7 @@ void RunDirectory::write_config(const TrainConfig& config) const {
 
 void RunDirectory::record_environment(ConfigJson environment, std::int64_t step) const {
   if (step > 0 && std::filesystem::exists(environment_file())) {
-    ConfigJson first = ConfigJson::parse(read_text_file(environment_file()), nullptr, false);
+    ConfigJson first = parse_json(read_text_file(environment_file()), in_quotes(environment_file()));
     if (!first.is_object()) throw DataError(in_quotes(environment_file()) + ": not a JSON object");
     environment["resumed_at_step"] = step;
     first["resumed"].push_back(std::move(environment));

@@ -6,29 +6,28 @@
 #include <system_error>
 
 #include "engine/in_quotes.h"
+#include "engine/text_file.h"
 #include "kernels/core/error.h"
 
 namespace qmse {
 namespace {
 
 ConfigJson read_object(const std::filesystem::path& path) {
-  ConfigJson json = ConfigJson::parse(read_text_file(path), nullptr, false);
+  ConfigJson json = parse_json(read_text_file(path), in_quotes(path));
   if (!json.is_object()) throw DataError(in_quotes(path) + ": not a JSON object");
   return json;
 }
 
 std::vector<ConfigJson> read_epochs(const std::filesystem::path& path) {
-  const std::string text = read_text_file(path);
   std::vector<ConfigJson> epochs;
-  std::size_t begin = 0;
-  for (std::size_t end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
-    epochs.push_back(ConfigJson::parse(std::string_view(text).substr(begin, end - begin), nullptr, false));
+  read_lines(path, [&](std::int64_t number, std::string_view text) {
+    const std::string where = in_quotes(path) + ": line " + std::to_string(number);
+    epochs.push_back(parse_json(text, where));
     const ConfigJson& line = epochs.back();
-    if (!line.is_object() || !line.contains("epoch") || !line["epoch"].is_number_integer()) {
-      throw DataError(in_quotes(path) + ": line " + std::to_string(epochs.size()) +
-                      " is not a JSON object with a whole number 'epoch'");
-    }
-  }
+    if (!line.is_object() || !line.contains("epoch") || !line["epoch"].is_number_integer())
+      throw DataError(where + " is not a JSON object with a whole number 'epoch'");
+    return true;
+  });
   return epochs;
 }
 

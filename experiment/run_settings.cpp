@@ -1,5 +1,6 @@
 #include "experiment/run_settings.h"
 
+#include <algorithm>
 #include <system_error>
 
 #include "data/registry.h"
@@ -89,6 +90,11 @@ TrainingImages load_training_images(const TrainConfig& config) {
   const LabelKind labels = parse_label_kind(config.labels, config.dataset);
   images.train = load_dataset(config.dataset, directory, Split::train, labels);
   images.test = load_dataset(config.dataset, directory, Split::test, labels);
+  const std::int32_t first = *std::min_element(images.train.labels.begin(), images.train.labels.end());
+  if (first > 0) {
+    images.warning = "the training labels begin at " + std::to_string(first) + ": no image is of class " +
+                     in_quotes(images.train.class_names.front()) + "; labels count from 0";
+  }
   if (config.train_limit > 0) images.train = images.train.first(config.train_limit);
   images.shape = Shape{images.train.channels, images.train.height, images.train.width};
   check_same_shape(images.train, images.test, in_quotes(directory));

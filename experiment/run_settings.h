@@ -50,6 +50,7 @@ struct TrainingImages {
   ImageDataset train, test;
   Normalization normalization;
   Shape shape;                                // of one image, [C, H, W]
+  std::string warning;                        // about the training labels; empty where all is well
   std::string data;                           // what --data has to be to find them
   std::filesystem::path directory;            // where they lie
   std::shared_future<ContentReport> content;  // what the files are; where ImageCache loaded them

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "engine/in_quotes.h"
+#include "engine/name_text.h"
 #include "experiment/image_cache.h"
 #include "experiment/plain_text.h"
 #include "experiment/setup.h"
@@ -312,7 +313,7 @@ class Sweep {
   ConfigJson given(std::size_t i) {
     const std::filesystem::path directory = folder_.directory(member_of(i));
     ConfigJson settings = spec().settings(member_of(i));
-    settings["out"] = directory.string();
+    settings["out"] = escape_name(directory.native());
     settings["resume"] = std::filesystem::exists(directory / "config.json");
     if (!cuda_) settings["threads"] = threads_for_one();
     return settings;

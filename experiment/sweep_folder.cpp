@@ -4,13 +4,14 @@
 
 #include <array>
 #include <chrono>
-#include <ctime>
 #include <system_error>
 
 #include "engine/atomic_file.h"
 #include "engine/in_quotes.h"
+#include "engine/text_file.h"
 #include "experiment/file_lock.h"
 #include "experiment/json_lines.h"
+#include "experiment/plain_text.h"
 #include "experiment/run_record.h"
 #include "kernels/core/error.h"
 
@@ -35,18 +36,7 @@ std::string this_process() {
   return std::string(host.data()) + ":" + std::to_string(::getpid());
 }
 
-std::string now() {
-  const auto time = std::chrono::system_clock::now();
-  const std::time_t seconds = std::chrono::system_clock::to_time_t(time);
-  const auto milliseconds =
-      std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count() % 1000;
-  std::tm utc{};
-  ::gmtime_r(&seconds, &utc);
-  std::array<char, 80> text{};
-  const std::size_t length = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S", &utc);
-  std::snprintf(text.data() + length, text.size() - length, ".%03dZ", static_cast<int>(milliseconds));
-  return text.data();
-}
+std::string now() { return utc_text(std::chrono::system_clock::now()); }
 
 // The folder's own record, or nothing where it has none.
 std::optional<SweepSpec> recorded_spec(const std::filesystem::path& file) {
@@ -131,12 +121,15 @@ std::optional<MemberFailure> SweepFolder::failure(const SweepMember& member) con
   const std::filesystem::path file = path_ / "failures" / (member.name + ".json");
   if (!is_there(file)) return std::nullopt;
   std::string text;
+  ConfigJson json;
   try {
     text = read_text_file(file);
+    json = parse_json(text, in_quotes(file));
   } catch (const IoError&) {  // gone since
     return std::nullopt;
+  } catch (const DataError&) {
+    return MemberFailure{in_quotes(file) + " is damaged", false, text};
   }
-  const auto json = ConfigJson::parse(text, nullptr, false);
   const auto is = [&](const char* key, ConfigJson::value_t type) {
     return json.is_object() && json.contains(key) && json[key].type() == type;
   };

@@ -142,7 +142,7 @@ ConfigJson SweepSpec::settings(const SweepMember& member) const {
 }
 
 SweepSpec parse_sweep(std::string_view text, const std::string& source) {
-  const ConfigJson json = parse_json(text, source);
+  const ConfigJson json = parse_given_json(text, source);
   if (!json.is_object()) {
     throw ConfigError(source + R"(: a sweep is a JSON object, {"base": {...}, "grid": {"lr": [0.1, 0.01]}})");
   }

@@ -10,6 +10,7 @@
 #include "data/registry.h"
 #include "data/resident_dataset.h"
 #include "engine/in_quotes.h"
+#include "engine/name_text.h"
 #include "engine/training_loop.h"
 #include "experiment/checkpoint.h"
 #include "experiment/environment.h"
@@ -161,7 +162,8 @@ class TrainingRun::Impl {
     content_ = images.content;
     settings_.set_data(images.data);
     notice(images.train.name + ": " + std::to_string(images.train.count) + " training and " +
-           std::to_string(images.test.count) + " test images from " + images.directory.string());
+           std::to_string(images.test.count) + " test images from " + printable(images.directory.native()));
+    if (!images.warning.empty()) notice(images.warning);
     parts_ = std::make_unique<Parts>(config(), *context_, images);
     const std::int64_t steps = parts_->loop.steps_per_epoch();
     settings_.set_total_steps(steps);

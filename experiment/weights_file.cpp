@@ -36,7 +36,8 @@ ModelCard read_card(const SafetensorsFile& file) {
   } catch (const DataError& error) {
     throw DataError(in_quotes(file.path()) + ": 'qmse.normalization': " + error.what());
   }
-  const ConfigJson names = ConfigJson::parse(entry(file, "qmse.class_names"), nullptr, false);
+  const ConfigJson names =
+      parse_json(entry(file, "qmse.class_names"), in_quotes(file.path()) + ": 'qmse.class_names'");
   for (const ConfigJson& name : names) {
     if (name.is_string()) card.class_names.push_back(name.get<std::string>());
   }

@@ -166,6 +166,15 @@ TEST_CASE("normalization: texts that are none are refused") {
   }
 }
 
+TEST_CASE("normalization: what is infinite in f32 is refused") {
+  for (const char* text : {R"({"kind":"standard","mean":[0.1],"stddev":[1e-320]})",
+                           R"({"kind":"standard","mean":[0],"stddev":[1e-42]})",
+                           R"({"kind":"standard","mean":[1e30],"stddev":[1e-10]})"}) {
+    CHECK(mentions(message_of<DataError>([&] { parse_normalization(text); }), "out of range"));
+  }
+  CHECK_NOTHROW(parse_normalization(R"({"kind":"standard","mean":[0.1],"stddev":[1e-30]})"));
+}
+
 TEST_CASE("normalization: names") {
   CHECK(parse_normalization_kind("standard") == NormalizationKind::standard);
   CHECK(parse_normalization_kind("unit") == NormalizationKind::unit);
