@@ -39,7 +39,19 @@ constexpr Format kCifar100{"cifar100", 2, {20, 100}, kTrain100, kTest100};
 
 [[noreturn]] void fail(const fs::path& path, const Format& format, const std::string& cause) {
   throw DataError(in_quotes(path) + " is no valid file of " + format.name + ": " + cause +
-                  "; fetch the data set again");
+                  "; replace the file by an undamaged copy");
+}
+
+// Without the files that are read, those of the Python version are what somebody put there in their place.
+void refuse_python_version(const fs::path& directory, const Format& format) {
+  std::error_code ignored;
+  if (fs::exists(directory / format.train.front(), ignored)) return;
+  for (const char* python : {"batches.meta", "meta", "data_batch_1", "train"}) {
+    if (!fs::exists(directory / python, ignored)) continue;
+    throw DataError(in_quotes(directory / python) + " is a file of the Python version of " + format.name +
+                    ", which is not read; take the binary version, cifar-" +
+                    (format.label_bytes == 1 ? "10" : "100") + "-binary.tar.gz");
+  }
 }
 
 // A file of another data set in the folder means that one was unpacked over the other.
@@ -113,6 +125,7 @@ void append(const InputFile& file, const Format& format, std::uint64_t records, 
 
 ImageDataset read(const fs::path& directory, const Format& format, Split split, std::size_t which,
                   const char* names) {
+  refuse_python_version(directory, format);
   check_files(directory, format);
   ImageDataset set;
   set.name = format.name;

@@ -4,16 +4,19 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <memory>
 #include <optional>
 
 #include "data/class_list.h"
 #include "data/gzip.h"
+#include "data/idx.h"
 #include "data/image_folder.h"
 #include "data/registry.h"
 #include "data/sha256.h"
 #include "engine/in_quotes.h"
 #include "engine/input_file.h"
+#include "engine/name_text.h"
 #include "kernels/core/error.h"
 
 namespace qmse {
@@ -33,6 +36,8 @@ class Content {
     if (decompress && start[0] == 0x1f && start[1] == 0x8b) gzip_.emplace(file_);
   }
 
+  bool compressed() const { return gzip_.has_value(); }
+
   // Fewer bytes than asked for only at the end.
   std::size_t read(void* destination, std::size_t bytes) {
     if (gzip_) return gzip_->read(destination, bytes);
@@ -48,23 +53,25 @@ class Content {
   std::uint64_t position_ = 0;
 };
 
-// As the readers choose: the plain file if there is one, else the compressed one.
-fs::path find_file(const fs::path& directory, const char* name) {
-  std::error_code ignored;
-  fs::path compressed = directory / (std::string(name) + ".gz");
-  return !fs::exists(directory / name, ignored) && fs::exists(compressed, ignored) ? compressed
-                                                                                   : directory / name;
-}
+using Stop = std::function<bool()>;
 
-FileContent read_whole(const fs::path& path, const std::string& name, bool decompress) {
+// `most_bytes`: of the uncompressed content, where it is compressed and its own header announces no more.
+FileContent read_whole(const fs::path& path, const std::string& name, std::uint64_t most_bytes,
+                       const Stop& stop, bool decompress = true) {
   Content content(path, decompress);
   Sha256 hash;
   std::vector<unsigned char> piece(kPiece);
   FileContent result;
-  result.name = name;
+  result.name = escape_name(name);
   while (const std::size_t bytes = content.read(piece.data(), piece.size())) {
+    if (stop && stop()) throw ContentCheckStopped("stopped while " + in_quotes(path) + " was being read");
+    if (result.bytes == 0) most_bytes = std::max(most_bytes, announced_idx_bytes({piece.data(), bytes}));
     hash.update(piece.data(), bytes);
     result.bytes += bytes;
+    if (content.compressed() && result.bytes > most_bytes) {
+      result.whole = false;
+      return result;
+    }
   }
   result.sha256 = hash.finish();
   return result;
@@ -129,9 +136,10 @@ std::string unchecked_records(const KnownFile& known) {
   return text;
 }
 
-FileContent compare(const fs::path& directory, const KnownSet& set, const KnownFile& known) {
-  const fs::path path = find_file(directory, known.name);
-  FileContent content = read_whole(path, known.name, true);
+FileContent compare(const fs::path& directory, const KnownSet& set, const KnownFile& known,
+                    const Stop& stop) {
+  const fs::path path = find_idx_file(directory, known.name);
+  FileContent content = read_whole(path, known.name, known.bytes, stop);
   if (content.sha256 == known.sha256) return content;
   const std::string copied = unchecked_records(known) + " hold " + set.unchecked_hold;
   if (known.copy_sha256 != nullptr && content.sha256 == known.copy_sha256) {
@@ -140,8 +148,9 @@ FileContent compare(const fs::path& directory, const KnownSet& set, const KnownF
     return content;
   }
   if (content.bytes != known.bytes) {
-    content.difference = "it has " + std::to_string(content.bytes) + " bytes where the official file has " +
-                         std::to_string(known.bytes);
+    content.difference = "it has " +
+                         (content.whole ? std::to_string(content.bytes) + " bytes" : "more bytes") +
+                         " where the official file has " + std::to_string(known.bytes);
   }
   const Checked checked = check_records(path, known);
   if (!checked.differing.empty()) {
@@ -164,7 +173,7 @@ FileContent compare(const fs::path& directory, const KnownSet& set, const KnownF
 
 // Their lines, not their bytes: a copy with other line ends names the same classes.
 // Where there is none, the reader says whether it is needed.
-FileContent compare(const fs::path& directory, const KnownNames& known) {
+FileContent compare(const fs::path& directory, const KnownNames& known, const Stop& stop) {
   std::error_code ignored;
   if (!fs::exists(directory / known.name, ignored)) {
     FileContent none;
@@ -172,7 +181,7 @@ FileContent compare(const fs::path& directory, const KnownNames& known) {
     none.difference = "it is missing";
     return none;
   }
-  FileContent result = read_whole(directory / known.name, known.name, false);
+  FileContent result = read_whole(directory / known.name, known.name, 0, stop, false);
   uLong crc = crc32(0, nullptr, 0);
   for (std::string line : read_class_list(directory / known.name)) {
     line += '\n';
@@ -182,20 +191,33 @@ FileContent compare(const fs::path& directory, const KnownNames& known) {
   return result;
 }
 
+// The line of GNU's sha256sum: one for a name with a backslash or a line end begins with a backslash.
+std::string sha256sum_line(const FileContent& file) {
+  std::string name;
+  for (const char c : unescape_name(file.name)) {
+    name += c == '\\' ? "\\\\" : c == '\n' ? "\\n" : c == '\r' ? "\\r" : std::string(1, c);
+  }
+  const bool escaped = name.size() != unescape_name(file.name).size();
+  return (escaped ? "\\" : "") + file.sha256 + "  " + name + "\n";
+}
+
 std::string fingerprint(const std::vector<FileContent>& files) {
   std::string lines;
-  for (const FileContent& file : files) lines += file.sha256 + "  " + file.name + "\n";
+  for (const FileContent& file : files) {
+    if (file.sha256.empty()) return "";
+    lines += sha256sum_line(file);
+  }
   return sha256(lines);
 }
 
 }  // namespace
 
-ContentReport examine_content(const KnownSet& set, const fs::path& directory) {
+ContentReport examine_content(const KnownSet& set, const fs::path& directory, const Stop& stop) {
   ContentReport report;
   std::size_t copied = 0, different = 0;
   std::string names;
   for (const KnownFile& known : set.files) {
-    report.files.push_back(compare(directory, set, known));
+    report.files.push_back(compare(directory, set, known, stop));
     const FileContent& content = report.files.back();
     if (content.known_copy) copied += known.unchecked.size();
     if (content.difference.empty() || content.known_copy) continue;
@@ -203,7 +225,7 @@ ContentReport examine_content(const KnownSet& set, const fs::path& directory) {
     ++different;
   }
   for (const KnownNames& known : set.class_names) {
-    report.class_names.push_back(compare(directory, known));
+    report.class_names.push_back(compare(directory, known, stop));
     if (report.class_names.back().difference.empty()) continue;
     names += (different == 0 ? "" : ", ") + report.class_names.back().name;
     ++different;
@@ -224,20 +246,22 @@ ContentReport examine_content(const KnownSet& set, const fs::path& directory) {
   return report;
 }
 
-ContentReport examine_files(const fs::path& directory, const std::vector<std::string>& files) {
+ContentReport examine_files(const fs::path& directory, const std::vector<std::string>& files,
+                            const Stop& stop) {
   ContentReport report;
-  for (const std::string& file : files) report.files.push_back(read_whole(directory / file, file, false));
+  for (const std::string& file : files)
+    report.files.push_back(read_whole(directory / file, file, 0, stop, false));
   report.sha256 = fingerprint(report.files);
   report.summary = "no official data set";
   return report;
 }
 
-ContentReport examine_content(std::string_view name, const fs::path& directory) {
+ContentReport examine_content(std::string_view name, const fs::path& directory, const Stop& stop) {
   const KnownSet* known = find_known_set(name);
-  if (known != nullptr) return examine_content(*known, directory);
+  if (known != nullptr) return examine_content(*known, directory, stop);
   if (!dataset_info(name).is_own())
     throw ConfigError("nothing is known of the content of data set " + in_quotes(name));
-  return examine_files(directory, image_folder_files(directory));
+  return examine_files(directory, image_folder_files(directory), stop);
 }
 
 }  // namespace qmse

@@ -3,19 +3,22 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "data/known_content.h"
+#include "kernels/core/error.h"
 
 namespace qmse {
 
 // One file, uncompressed.
 struct FileContent {
-  std::string name;
-  std::uint64_t bytes = 0;
-  std::string sha256;
+  std::string name;         // escaped (name_text.h)
+  std::uint64_t bytes = 0;  // that were read
+  bool whole = true;        // false: it is longer
+  std::string sha256;       // empty where it is longer
   std::string difference;   // "" where nothing differs from the official file
   bool known_copy = false;  // the difference is that of the known copy
 };
@@ -28,22 +31,33 @@ enum class ContentKind {
 
 struct ContentReport {
   ContentKind kind = ContentKind::own;
-  std::string sha256;   // of the lines that `sha256sum FILES` prints for `files`
+  std::string sha256;   // of the lines that `sha256sum FILES` prints for `files`; empty where one has none
   std::string summary;  // "official", "differs: 103 images are ...": one line
   std::vector<FileContent> files;
   std::vector<FileContent> class_names;  // files that name the classes; no part of `sha256`
 };
 
+// The check was asked to stop before it had read everything.
+class ContentCheckStopped : public Error {
+ public:
+  using Error::Error;
+};
+
 // Reads the files of data set `name` in `directory`: the official ones by name, of "folder" all images. A
 // file may be compressed (.gz): what counts is its content. Errors as the readers' for files that are missing
 // or damaged. SHA-256 says whether a file is official; where it is not, CRC-32s of its records say which
-// ones differ, a hundred together.
-ContentReport examine_content(std::string_view name, const std::filesystem::path& directory);
+// ones differ, a hundred together. A compressed file is read no further than behind the number of bytes of
+// the official file or, where that is more, of its own header; one that is longer has no SHA-256. Asks `stop`
+// between pieces: ContentCheckStopped.
+ContentReport examine_content(std::string_view name, const std::filesystem::path& directory,
+                              const std::function<bool()>& stop = {});
 
 // The same by what is known of a set.
-ContentReport examine_content(const KnownSet& set, const std::filesystem::path& directory);
+ContentReport examine_content(const KnownSet& set, const std::filesystem::path& directory,
+                              const std::function<bool()>& stop = {});
 
 // The same for files of which nothing is known, in this order: paths below `directory`, as they are.
-ContentReport examine_files(const std::filesystem::path& directory, const std::vector<std::string>& files);
+ContentReport examine_files(const std::filesystem::path& directory, const std::vector<std::string>& files,
+                            const std::function<bool()>& stop = {});
 
 }  // namespace qmse

@@ -48,7 +48,22 @@ class Staging {
   Staging& operator=(const Staging&) = delete;
 
   fs::path part(const std::string& name) const { return path_ / (name + ".part"); }
+  fs::path whole(const std::string& name) const { return path_ / name; }
   fs::path unpacked() const { return path_ / "unpacked"; }
+
+  // IoError unless a folder can be renamed to `target`: better said before hours of download than after.
+  void check_target(const fs::path& target) const {
+    const fs::path probe = path_ / "probe";
+    std::error_code error;
+    fs::create_directory(probe, error);
+    if (!error) fs::rename(probe, target, error);
+    std::error_code ignored;
+    fs::remove(error ? probe : target, ignored);
+    if (error) {
+      throw IoError("cannot make the folder " + in_quotes(target) + ": " + error.message() +
+                    "; choose another --out");
+    }
+  }
 
   void remove_parts() const {
     std::error_code ignored;
@@ -95,7 +110,14 @@ void download_all(const FetchPlan& plan, const Staging& staging, const DownloadO
   std::error_code ignored;
   fs::create_directory(staging.unpacked(), ignored);
   if (!plan.archive.empty()) {
-    get(plan.archive);
+    // Under its own name once it is complete: a failure of what follows does not cost another download.
+    const fs::path archive = staging.whole(plan.archive);
+    if (fs::exists(archive, ignored)) {
+      resumed = true;
+    } else {
+      get(plan.archive);
+      move(staging.part(plan.archive), archive);
+    }
     std::vector<std::string> names;
     std::uint64_t largest = 1 << 16;
     for (const KnownFile& file : plan.set->files) {
@@ -103,7 +125,7 @@ void download_all(const FetchPlan& plan, const Staging& staging, const DownloadO
       largest = std::max(largest, file.bytes);
     }
     for (const std::string& text : plan.texts) names.push_back(plan.folder + "/" + text);
-    unpack_tar(staging.part(plan.archive), names, largest, staging.unpacked());
+    unpack_tar(archive, names, largest, staging.unpacked());
     return;
   }
   for (const KnownFile& file : plan.set->files) {
@@ -123,12 +145,14 @@ fs::path fetch_dataset(const FetchPlan& plan, const fs::path& out, const Downloa
                        const FetchEvents& events) {
   const fs::path target = out / plan.folder;
   std::error_code ignored;
-  if (fs::exists(target, ignored)) {
+  if (fs::exists(fs::symlink_status(target, ignored))) {  // also a link to nothing
     std::string cause;
     try {
-      const ContentReport report = examine_content(*plan.set, target);
+      const ContentReport report = examine_content(*plan.set, target, options.stop);
       if (report.kind == ContentKind::official) return target;
       cause = report.summary;
+    } catch (const ContentCheckStopped&) {
+      throw;
     } catch (const Error& error) {
       cause = error.what();
     }
@@ -136,12 +160,13 @@ fs::path fetch_dataset(const FetchPlan& plan, const fs::path& out, const Downloa
                       "); move it away or choose another --out");
   }
   const Staging staging(out / (".fetch-" + plan.folder));
+  staging.check_target(target);
   for (bool first = true;; first = false) {
     bool resumed = false;
     std::string wrong;
     try {
       download_all(plan, staging, options, events, resumed);
-      const ContentReport report = examine_content(*plan.set, staging.unpacked());
+      const ContentReport report = examine_content(*plan.set, staging.unpacked(), options.stop);
       if (report.kind == ContentKind::official) break;
       wrong = report.summary;
     } catch (const DataError& error) {  // a damaged archive or compressed file

@@ -35,7 +35,7 @@ void GzipReader::fail_here(const std::string& cause) const {
   const bool behind_the_end = !first_member_ && stream_->total_out == 0;
   throw DataError("cannot decompress " + in_quotes(file_.path()) + ": " +
                   (behind_the_end ? "bytes follow the end of the compressed data" : cause) +
-                  "; fetch the file again");
+                  "; replace the file by an undamaged copy");
 }
 
 // False at the end of the file.

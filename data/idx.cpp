@@ -15,7 +15,13 @@ constexpr std::size_t kFirstPiece = std::size_t{1} << 20;  // bytes
 constexpr unsigned char kUnsignedByte = 0x08;
 
 [[noreturn]] void fail(const std::filesystem::path& path, const std::string& cause) {
-  throw DataError(in_quotes(path) + " is no valid IDX file: " + cause + "; fetch the file again");
+  throw DataError(in_quotes(path) + " is no valid IDX file: " + cause + "; replace it by an undamaged copy");
+}
+
+// A file that may be whole, but is of a kind that is not read here.
+[[noreturn]] void refuse(const std::filesystem::path& path, const std::string& cause,
+                         const std::string& advice) {
+  throw DataError(in_quotes(path) + " is no IDX file of the kind that is needed: " + cause + "; " + advice);
 }
 
 std::string text_of(const std::vector<std::int64_t>& shape) {
@@ -24,19 +30,78 @@ std::string text_of(const std::vector<std::int64_t>& shape) {
   return text;
 }
 
-// The plain file if there is one, else the compressed one.
-std::filesystem::path find_file(const std::filesystem::path& directory, const std::string& stem) {
-  for (const char* suffix : {"", ".gz"}) {
-    const std::filesystem::path path = directory / (stem + suffix);
-    std::error_code ignored;
-    const bool missing =
-        std::filesystem::status(path, ignored).type() == std::filesystem::file_type::not_found;
-    if (!missing) return path;  // what else may be wrong with it, opening it will say
+// Names in `directory` that begin as `stem` does up to "-idx": other spellings, other formats.
+std::string similar_files(const std::filesystem::path& directory, const std::string& stem) {
+  const std::string beginning = stem.substr(0, stem.find("-idx"));
+  std::vector<std::string> names;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(directory, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    if (name.find(beginning) != std::string::npos) names.push_back(name);
   }
-  throw IoError("cannot find " + in_quotes(directory / stem) + " or the same with .gz; put the file there");
+  return names.empty() ? "" : in_quotes(*std::min_element(names.begin(), names.end()));
+}
+
+std::filesystem::path require_file(const std::filesystem::path& directory, const std::string& stem) {
+  const std::filesystem::path path = find_idx_file(directory, stem);
+  std::error_code ignored;
+  if (std::filesystem::status(path, ignored).type() != std::filesystem::file_type::not_found) return path;
+  const std::string similar = similar_files(directory, stem);
+  throw IoError("cannot find " + in_quotes(directory / stem) + " or the same with .gz" +
+                (similar.empty() ? "; put the file there"
+                                 : ", but " + similar + "; give it that name if it holds the same"));
+}
+
+// Of an element type of the format; https://yann.lecun.com/exdb/mnist/, "The IDX file format".
+std::string type_name(unsigned char type) {
+  switch (type) {
+    case 0x09:
+      return "signed bytes";
+    case 0x0b:
+      return "16-bit integers";
+    case 0x0c:
+      return "32-bit integers";
+    case 0x0d:
+      return "32-bit floats";
+    case 0x0e:
+      return "64-bit floats";
+    default:
+      return "of the unknown type " + std::to_string(type);
+  }
+}
+
+bool starts_at_one(const std::vector<std::uint8_t>& labels) {
+  return *std::min_element(labels.begin(), labels.end()) == 1;
 }
 
 }  // namespace
+
+std::filesystem::path find_idx_file(const std::filesystem::path& directory, const std::string& stem) {
+  std::string dotted = stem;
+  if (const std::size_t dash = stem.find("-idx"); dash != std::string::npos) dotted[dash] = '.';
+  for (const std::string& name : {stem, stem + ".gz", dotted, dotted + ".gz"}) {
+    std::error_code ignored;
+    const bool missing =
+        std::filesystem::status(directory / name, ignored).type() == std::filesystem::file_type::not_found;
+    if (!missing) return directory / name;  // what else may be wrong with it, opening it will say
+  }
+  return directory / stem;
+}
+
+std::uint64_t announced_idx_bytes(std::span<const unsigned char> beginning) {
+  if (beginning.size() < 4 || beginning[0] != 0 || beginning[1] != 0 || beginning[2] != kUnsignedByte)
+    return 0;
+  const std::size_t header = 4 + std::size_t{4} * beginning[3];
+  if (beginning.size() < header) return 0;
+  std::uint64_t elements = 1;
+  for (std::size_t at = 4; at < header; at += 4) {
+    const std::uint64_t size = std::uint64_t{beginning[at]} << 24 | std::uint64_t{beginning[at + 1]} << 16 |
+                               std::uint64_t{beginning[at + 2]} << 8 | beginning[at + 3];
+    elements = std::min(elements * size, kMostElements);
+  }
+  return header + elements;
+}
 
 IdxFile::IdxFile(const std::filesystem::path& path, int dimensions) : file_(path) {
   std::array<unsigned char, 2> start{};
@@ -59,11 +124,16 @@ void IdxFile::read_header(int dimensions) {
   std::array<unsigned char, 4> magic{};
   read_exactly(magic.data(), magic.size());
   if (magic[0] != 0 || magic[1] != 0) fail(path(), "its first two bytes are not zero");
-  if (magic[2] != kUnsignedByte)
-    fail(path(), "its elements are no unsigned bytes (type " + std::to_string(magic[2]) + ")");
-  if (magic[3] != dimensions) {
-    fail(path(), "it has " + std::to_string(magic[3]) + " dimensions where " + std::to_string(dimensions) +
-                     " are needed");
+  const bool one_column = dimensions == 1 && magic[3] == 2;
+  if (magic[2] != kUnsignedByte || magic[3] != dimensions) {
+    const std::string cause =
+        "its elements are " + (magic[2] == kUnsignedByte ? "unsigned bytes" : type_name(magic[2])) + " in " +
+        std::to_string(magic[3]) + " dimensions, not unsigned bytes in " + std::to_string(dimensions);
+    refuse(path(), cause,
+           one_column        ? "labels in two dimensions, as QMNIST has them: write their first column, the "
+                               "classes, as unsigned bytes"
+           : dimensions == 1 ? "labels are written as unsigned bytes in one dimension"
+                             : "images are written as unsigned bytes, [count, height, width]");
   }
   bytes_ = 1;
   for (int d = 0; d < dimensions; ++d) {
@@ -109,12 +179,12 @@ std::vector<std::uint8_t> IdxFile::read() {
 ImageDataset read_idx_dataset(const std::filesystem::path& directory, Split split, const std::string& name,
                               const std::vector<std::string>& class_names) {
   const std::string prefix = split == Split::train ? "train" : "t10k";
-  IdxFile images(find_file(directory, prefix + "-images-idx3-ubyte"), 3);
-  IdxFile labels(find_file(directory, prefix + "-labels-idx1-ubyte"), 1);
+  IdxFile images(require_file(directory, prefix + "-images-idx3-ubyte"), 3);
+  IdxFile labels(require_file(directory, prefix + "-labels-idx1-ubyte"), 1);
   if (images.shape()[0] != labels.shape()[0]) {
     throw DataError(in_quotes(images.path()) + " has " + std::to_string(images.shape()[0]) + " images, but " +
                     in_quotes(labels.path()) + " has " + std::to_string(labels.shape()[0]) +
-                    " labels; fetch both files again, from one source");
+                    " labels; take both files from one source");
   }
   ImageDataset dataset;
   dataset.name = name;
@@ -131,7 +201,9 @@ ImageDataset read_idx_dataset(const std::filesystem::path& directory, Split spli
     throw DataError("label " + std::to_string(*wrong) + " of sample " +
                     std::to_string(wrong - bytes.begin()) + " in " + in_quotes(labels.path()) +
                     " is not below " + std::to_string(class_names.size()) + ", the number of classes of " +
-                    name + "; fetch the file again");
+                    name +
+                    (starts_at_one(bytes) ? ": they count from 1; subtract 1 from each"
+                                          : "; replace it by an undamaged copy or name the right data set"));
   }
   dataset.labels.assign(bytes.begin(), bytes.end());
   dataset.images = images.read();

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -44,9 +45,18 @@ class IdxFile {
   std::uint64_t bytes_ = 0;  // of the elements
 };
 
+// The file that stands for `stem`, "train-images-idx3-ubyte": the first that is there of the plain and the
+// compressed one (.gz), then of those with a dot as some sites spell it, "train-images.idx3-ubyte".
+// `directory` / `stem` where there is none.
+std::filesystem::path find_idx_file(const std::filesystem::path& directory, const std::string& stem);
+
+// Bytes of the whole uncompressed file that begins with `beginning`, as its header has it; 0 where that is no
+// header of unsigned bytes.
+std::uint64_t announced_idx_bytes(std::span<const unsigned char> beginning);
+
 // Reads one split of a data set from the four files that MNIST and Fashion-MNIST come in:
 //   train-images-idx3-ubyte  train-labels-idx1-ubyte  t10k-images-idx3-ubyte  t10k-labels-idx1-ubyte
-// each plain or with `.gz` added; where both are there the plain one is taken. The images have one channel;
+// as find_idx_file() finds them. The images have one channel;
 // each label must be an index into `class_names`.
 ImageDataset read_idx_dataset(const std::filesystem::path& directory, Split split, const std::string& name,
                               const std::vector<std::string>& class_names);

@@ -37,6 +37,9 @@ class PngReader {
     png_set_read_fn(png_, this, on_read);
     png_set_user_limits(png_, kLargestSide, kLargestSide);
     png_set_chunk_malloc_max(png_, kLargestChunk);
+    // Texts, profiles and the like are passed over unread: a file may have any number of them. (-1: all known
+    // ones but transparency, which is refused below.)
+    png_set_keep_unknown_chunks(png_, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
     png_read_info(png_, info_);
     const int type = png_get_color_type(png_, info_);
     if (png_get_bit_depth(png_, info_) > 8) png_error(png_, "it has 16 bits a channel, only 8 are read");

@@ -7,6 +7,7 @@
 #include "data/idx.h"
 #include "data/image_file.h"
 #include "engine/in_quotes.h"
+#include "engine/name_text.h"
 #include "kernels/core/error.h"
 
 namespace qmse {
@@ -41,16 +42,10 @@ bool is_picture(const fs::path& path) {
   return extension == ".png" || extension == ".ppm" || extension == ".pgm";
 }
 
-fs::path idx_file(const fs::path& directory, const char* stem) {
-  std::error_code ignored;
-  const fs::path plain = directory / stem;
-  return fs::exists(plain, ignored) ? plain : directory / (std::string(stem) + ".gz");
-}
-
 bool holds_idx_files(const fs::path& directory) {
   std::error_code ignored;
   return std::any_of(std::begin(kIdxStems), std::end(kIdxStems),
-                     [&](const char* stem) { return fs::exists(idx_file(directory, stem), ignored); });
+                     [&](const char* stem) { return fs::exists(find_idx_file(directory, stem), ignored); });
 }
 
 // One class: its folder and its pictures.
@@ -78,7 +73,7 @@ std::vector<Class> find_classes(const fs::path& folder) {
       throw DataError("the class names " + in_quotes(other->second) + " and " + in_quotes(name) + " in " +
                       in_quotes(folder) + " differ in case only; rename one or put them together");
     }
-    Class found{name, entries(entry)};
+    Class found{escape_name(name), entries(entry)};
     for (const fs::path& file : found.files) {
       if (is_picture(file)) continue;
       throw DataError(in_quotes(file) + " is no PNG, PPM or PGM file; convert it or move it away");
@@ -166,7 +161,7 @@ ImageDataset read_classes(const fs::path& directory, Split split) {
 }
 
 ImageDataset read_idx(const fs::path& directory, Split split) {
-  IdxFile labels(idx_file(directory, kIdxStems[1]), 1);
+  IdxFile labels(find_idx_file(directory, kIdxStems[1]), 1);
   const std::vector<std::uint8_t> bytes = labels.read();
   const int largest = *std::max_element(bytes.begin(), bytes.end());
   std::vector<std::string> names;
@@ -187,7 +182,7 @@ ImageDataset read_image_folder(const fs::path& directory, Split split) {
 std::vector<std::string> image_folder_files(const fs::path& directory) {
   std::vector<std::string> files;
   if (holds_idx_files(directory)) {
-    for (const char* stem : kIdxStems) files.push_back(idx_file(directory, stem).filename().string());
+    for (const char* stem : kIdxStems) files.push_back(find_idx_file(directory, stem).filename().string());
   } else {
     for (const char* split : {"train", "test"}) {
       for (const Class& each : find_classes(directory / split)) {

@@ -41,12 +41,29 @@ constexpr Row kRows[] = {
     {{"fashion-mnist", "fashion-mnist", "28 x 28, grey", "10", 60'000, 10'000,
       "install Debian's package dataset-fashion-mnist"},
      read_fashion_mnist},
-    {{"cifar10", "cifar-10-batches-bin", "32 x 32, colour", "10", 50'000, 10'000}, read_cifar10_fine},
-    {{"cifar100", "cifar-100-binary", "32 x 32, colour", "100 (20 coarse)", 50'000, 10'000},
+    {{"cifar10", "cifar-10-batches-bin", "32 x 32, colour", "10", 50'000, 10'000, "", "cifar-10-batches-py",
+      "cifar-10-binary.tar.gz"},
+     read_cifar10_fine},
+    {{"cifar100", "cifar-100-binary", "32 x 32, colour", "100 (20 coarse)", 50'000, 10'000, "",
+      "cifar-100-python", "cifar-100-binary.tar.gz"},
      read_cifar100,
      true},
     {{"folder", "", "any one size", "any", 0, 0}, read_folder},
 };
+
+// The folder of the Python version, where it lies in place of the binary one: in `folder`, or `folder`
+// itself.
+std::string python_version(const DatasetInfo& info, const std::filesystem::path& folder) {
+  if (*info.python_folder == '\0') return "";
+  const std::filesystem::path plain = folder.has_filename() ? folder : folder.parent_path();
+  for (const std::filesystem::path& place : {folder / info.python_folder, plain}) {
+    std::error_code ignored;
+    if (place.filename() == info.python_folder && std::filesystem::is_directory(place, ignored))
+      return "; " + in_quotes(place) + " is the Python version, which is not read: unpack " + info.archive +
+             " there";
+  }
+  return "";
+}
 
 const Row& row_of(std::string_view name) {
   std::string known;
@@ -102,15 +119,16 @@ std::filesystem::path find_data_directory(std::string_view name, const std::stri
              (*info.other_source == '\0' ? "" : ", or " + std::string(info.other_source)) +
              ", or name the folder that holds " + in_quotes(info.folder) + " with --data or QMSE_DATA";
   }
-  std::string looked;
+  std::string looked, python;
   for (const std::filesystem::path& folder : folders) {
     std::filesystem::path candidate = folder / info.folder;
     std::error_code ignored;
     if (std::filesystem::is_directory(candidate, ignored)) return candidate;
     looked += (looked.empty() ? "" : ", ") + in_quotes(candidate);
+    if (python.empty()) python = python_version(info, folder);
   }
   throw IoError("data set " + std::string(info.name) + " not found: there is no readable folder " + looked +
-                "; " + advice);
+                python + "; " + advice);
 }
 
 std::string data_option(std::string_view name, const std::filesystem::path& directory) {

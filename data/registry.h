@@ -19,6 +19,9 @@ struct DatasetInfo {
   const char* classes;
   std::int64_t train, test;       // how many
   const char* other_source = "";  // how a person gets the files, besides `qmse data fetch`
+  // The folder of the Python version, pickled, which is not read here, and the archive of the one that is.
+  const char* python_folder = "";
+  const char* archive = "";
 
   bool is_own() const { return *folder == '\0'; }
 };

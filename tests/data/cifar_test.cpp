@@ -95,7 +95,7 @@ TEST_CASE("cifar: truncated files are refused, at a record's end too") {
     CAPTURE(bytes);
     write_bytes(file, whole.substr(0, bytes));
     CHECK(missing(message10(folder.path()), {"data_batch_3.bin", "records of 3073 bytes", "cut short",
-                                             "fetch the data set again"}) == "");
+                                             "replace the file by an undamaged copy"}) == "");
   }
   write_bytes(file, whole.substr(0, 3 * 3073));
   CHECK(missing(message10(folder.path()), {"data_batch_3.bin", "3 records", "data_batch_1.bin", "has 4"}) ==
@@ -103,6 +103,27 @@ TEST_CASE("cifar: truncated files are refused, at a record's end too") {
   fs::remove(file);
   CHECK(missing(message_of<IoError>([&] { read_cifar10(folder.path(), Split::train); }),
                 {"data_batch_3.bin"}) == "");
+}
+
+TEST_CASE("cifar: the Python version is named as such") {
+  const TempDirectory folder;
+  write_bytes(folder / "data_batch_1", "pickled");
+  write_bytes(folder / "batches.meta", "pickled");
+  CHECK(missing(message10(folder.path()),
+                {"is a file of the Python version of cifar10", "cifar-10-binary.tar.gz"}) == "");
+  const TempDirectory other;
+  write_bytes(other / "train", "pickled");
+  CHECK(missing(message_of<DataError>([&] { read_cifar100(other.path(), Split::test, LabelKind::fine); }),
+                {"Python version of cifar100", "cifar-100-binary.tar.gz"}) == "");
+  test::write_cifar10(folder.path(), 4);  // beside the files that are read they do no harm
+  CHECK(read_cifar10(folder.path(), Split::train).count == 20);
+}
+
+TEST_CASE("cifar: class names of any bytes are kept as text") {
+  const TempDirectory folder;
+  test::write_cifar10(folder.path(), 4);
+  write_bytes(folder / "batches.meta.txt", "caf\xe9\n" + test::name_lines("c", 9));
+  CHECK(read_cifar10(folder.path(), Split::train).class_names.front() == "caf\\xe9");
 }
 
 TEST_CASE("cifar: files of the other data set are recognised") {

@@ -141,6 +141,48 @@ TEST_CASE("content: a file of another length differs from where it ends") {
   CHECK(tiny.examine("").kind == ContentKind::differs);
 }
 
+TEST_CASE("content: a compressed file is read no further than behind what it should hold") {
+  const TinySet tiny;
+  const std::string bomb = test::gzip(tiny.bytes + std::string(std::size_t{64} << 20, '\0'));
+  const ContentReport report = tiny.examine(bomb);
+  CHECK(report.kind == ContentKind::differs);
+  CHECK(report.files.at(0).bytes < std::size_t{1} << 20);
+  CHECK_FALSE(report.files.at(0).whole);
+  CHECK(report.sha256 == "");
+  CHECK(missing(report.files.at(0).difference, {"it has more bytes where the official file has 79"}) == "");
+
+  // More images than the official set, as its header says: one's own, and all of it counts.
+  const TempDirectory folder;
+  const std::string images = test::idx_bytes({300, 28, 28}, std::string(300 * 784, 'x'));
+  for (const KnownFile& known : find_known_set("mnist")->files)
+    write_bytes(folder / (std::string(known.name) + ".gz"), test::gzip(images));
+  const ContentReport own = examine_content("mnist", folder.path());
+  CHECK(own.files.at(3).bytes == images.size());  // where the official file has 10008
+  CHECK(own.files.at(3).whole);
+  CHECK(own.sha256.size() == 64);
+}
+
+TEST_CASE("content: a check can be stopped") {
+  const TempDirectory folder;
+  write_bytes(folder / "a", std::string(2 << 20, 'a'));
+  int asked = 0;
+  CHECK_THROWS_AS(examine_files(folder.path(), {"a", "a"}, [&] { return ++asked == 3; }),
+                  ContentCheckStopped);
+  CHECK(asked == 3);
+}
+
+TEST_CASE("content: names of any bytes are hashed as sha256sum prints them and kept as text") {
+  const TempDirectory folder;
+  const std::string names[] = {"caf\xe9", "a\nb", "c\\d"};
+  for (const std::string& name : names) write_bytes(folder / name, "x");
+  const ContentReport report = examine_files(folder.path(), {names[0], names[1], names[2]});
+  CHECK(report.files.at(0).name == "caf\\xe9");
+  CHECK(report.files.at(1).name == "a\\x0ab");
+  CHECK(report.files.at(2).name == "c\\d");
+  const std::string hash = sha256("x");
+  CHECK(report.sha256 == sha256(hash + "  caf\xe9\n\\" + hash + "  a\\nb\n\\" + hash + "  c\\\\d\n"));
+}
+
 TEST_CASE("content: lists of classes count by their lines") {
   const std::string names = "cat\ndog\n";
   const auto crc =

@@ -389,6 +389,42 @@ TEST_CASE("fetch: an interrupted one goes on, and starts again where the beginni
   }
 }
 
+TEST_CASE("fetch: a complete archive is not fetched again after a failure of unpacking") {
+  Fetching world(true);
+  const LocalServer server([&](const Request& request) { return world.honest(request); });
+  const fs::path unpacked = world.folder / "out/.fetch-tiny-bin/unpacked";
+  fs::create_directories(unpacked / "two");  // where a file has to go
+  write_bytes(unpacked / "two/x", "");
+  CHECK_THROWS_AS(world.fetch(server), IoError);
+  CHECK(server.requests().size() == 1);
+  fs::remove_all(unpacked / "two");
+  CHECK(fs::exists(world.fetch(server) / "two"));
+  CHECK(server.requests().size() == 1);
+}
+
+TEST_CASE("fetch: a complete archive that an earlier call left is checked and replaced where it is wrong") {
+  Fetching world(true);
+  const LocalServer server([&](const Request& request) { return world.honest(request); });
+  fs::create_directories(world.folder / "out/.fetch-tiny-bin");
+  write_bytes(world.folder / "out/.fetch-tiny-bin/tiny.tar.gz", "foreign");
+  CHECK(fs::exists(world.fetch(server) / "two"));
+  CHECK(server.requests().size() == 1);
+}
+
+TEST_CASE("fetch: a target that cannot be made is noticed before the download") {
+  Fetching world(true);
+  const LocalServer server([&](const Request& request) { return world.honest(request); });
+  fs::create_directories(world.folder / "out");
+  fs::create_symlink("nowhere", world.folder / "out/tiny-bin");
+  CHECK(missing(message_of<ConfigError>([&] { world.fetch(server); }), {"out/tiny-bin' is there already"}) ==
+        "");
+  fs::remove(world.folder / "out/tiny-bin");
+  const std::string long_name(300, 'x');
+  world.plan.folder = long_name;  // the staging folder's name is too long too: any failure counts
+  CHECK_THROWS_AS(world.fetch(server), IoError);
+  CHECK(server.requests().empty());
+}
+
 TEST_CASE("fetch: what is there already and another fetch are respected") {
   Fetching world(true);
   const LocalServer server([&](const Request& request) { return world.honest(request); });

@@ -161,12 +161,55 @@ TEST_CASE("idx: wrong headers") {
   CHECK(rejects_images(tiny.images.substr(0, 15), "it ends before its"));
   CHECK(rejects_images(with_byte(tiny.images, 0, 1), "its first two bytes are not zero"));
   CHECK(rejects_images(with_byte(tiny.images, 1, 'P'), "its first two bytes are not zero"));
-  CHECK(rejects_images(with_byte(tiny.images, 2, 13), "its elements are no unsigned bytes (type 13)"));
-  CHECK(rejects_images(tiny.labels, "it has 1 dimensions where 3 are needed"));
-  CHECK(rejects_labels(tiny.images, "it has 3 dimensions where 1 are needed"));
+  CHECK(rejects_images(with_byte(tiny.images, 2, 13),
+                       "its elements are 32-bit floats in 3 dimensions, not unsigned bytes"));
+  CHECK(rejects_images(tiny.labels, "unsigned bytes in 1 dimensions, not unsigned bytes in 3"));
+  CHECK(rejects_labels(tiny.images, "unsigned bytes in 3 dimensions, not unsigned bytes in 1"));
   CHECK(rejects_images(idx_bytes({0, 3, 4}, ""), "dimension 0 is 0"));
   CHECK(rejects_images(idx_bytes({5, 3, 0}, ""), "dimension 2 is 0"));
   CHECK(rejects_images("<html>not found</html>", "its first two bytes are not zero"));
+}
+
+TEST_CASE("idx: labels of other formats are named as what they are") {
+  std::string qmnist = idx_bytes({5, 8}, std::string(160, '\0'));
+  qmnist[2] = 0x0c;
+  CHECK(rejects_labels(qmnist, "32-bit integers in 2 dimensions"));
+  CHECK(rejects_labels(qmnist, "as QMNIST has them"));
+  CHECK(rejects_labels(idx_bytes({5, 2}, std::string(10, '\0')), "write their first column"));
+  std::string wide = idx_bytes({5}, std::string(20, '\0'));
+  wide[2] = 0x0c;
+  CHECK(rejects_labels(wide, "32-bit integers in 1 dimensions"));
+  CHECK(rejects_labels(idx_bytes({5}, "\1\2\3\4\12"), "they count from 1; subtract 1 from each"));
+}
+
+TEST_CASE("idx: names with a dot are found, other names are mentioned") {
+  for (const bool compressed : {false, true}) {
+    const TempDirectory folder;
+    const TinySet tiny;
+    const std::string suffix = compressed ? ".gz" : "";
+    write_bytes(folder / ("train-images.idx3-ubyte" + suffix), compressed ? gzip(tiny.images) : tiny.images);
+    write_bytes(folder / ("train-labels.idx1-ubyte" + suffix), compressed ? gzip(tiny.labels) : tiny.labels);
+    check_tiny(read_train(folder.path()));
+    write_bytes(folder / "train-images-idx3-ubyte", "the official name wins");
+    CHECK_THROWS_AS(read_train(folder.path()), DataError);
+  }
+  const TempDirectory folder;
+  TinySet().write(folder.path());
+  fs::rename(folder / "train-labels-idx1-ubyte", folder / "qmnist-train-labels-idx2-int.gz");
+  CHECK(mentions(message_of<IoError>([&] { read_train(folder.path()); }),
+                 "but 'qmnist-train-labels-idx2-int.gz'; give it that name"));
+}
+
+TEST_CASE("idx: a header announces the bytes of its file") {
+  const auto announced = [](const std::string& bytes) {
+    return announced_idx_bytes({reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size()});
+  };
+  CHECK(announced(TinySet().images) == TinySet().images.size());
+  CHECK(announced(TinySet().labels) == TinySet().labels.size());
+  CHECK(announced(TinySet().images.substr(0, 15)) == 0);
+  CHECK(announced("") == 0);
+  CHECK(announced("<html>") == 0);
+  CHECK(announced(idx_bytes({~0u, ~0u, ~0u}, "")) == 16 + (std::uint64_t{4} << 30));
 }
 
 TEST_CASE("idx: too few and too many elements") {
@@ -236,7 +279,7 @@ TEST_CASE("idx: an absurd header asks for no memory") {
     CHECK(test::largest_allocation() <= 4u << 20);  // the reader's first piece and room for test and zlib
   }
   test::reset_largest_allocation();
-  CHECK(rejects_labels(idx_bytes({0xffffffff}, "abc"), "again"));
+  CHECK(rejects_labels(idx_bytes({0xffffffff}, "abc"), "4294967295"));
   CHECK(test::largest_allocation() <= 4u << 20);
 }
 

@@ -1,5 +1,6 @@
 #include "data/image_file.h"
 
+#include <sys/resource.h>
 #include <zlib.h>
 
 #include <iostream>
@@ -141,6 +142,29 @@ TEST_CASE("image file: PNG files that are refused say why") {
   test::reset_largest_allocation();
   CHECK(missing(message(large), {"ends too early"}) == "");
   CHECK(test::largest_allocation() < 1u << 20);
+}
+
+TEST_CASE("image file: texts and profiles in a PNG file are passed over, however many and large they are") {
+  if (without_libpng()) return;
+  const std::string text(7 << 20, 'x');
+  uLongf size = compressBound(text.size());
+  std::string packed(size, '\0');
+  compress(reinterpret_cast<Bytef*>(packed.data()), &size, reinterpret_cast<const Bytef*>(text.data()),
+           text.size());
+  packed.resize(size);
+  std::string chunks;
+  for (int i = 0; i < 100; ++i) {
+    chunks += png_chunk("zTXt", std::string("key\0\0", 5) + packed);
+    chunks += png_chunk("iTXt", std::string("key\0\1\0\0\0", 8) + packed);
+    chunks += png_chunk("iCCP", std::string("name\0\0", 6) + packed);
+  }
+  struct rusage before {
+  }, after{};
+  ::getrusage(RUSAGE_SELF, &before);
+  const Picture made = decode_png(png_bytes(2, 1, 8, 0, std::string("\0ab", 3), chunks), "x.png");
+  ::getrusage(RUSAGE_SELF, &after);
+  CHECK(made.pixels == std::vector<std::uint8_t>{'a', 'b'});
+  CHECK(after.ru_maxrss - before.ru_maxrss < 100 << 10);  // KiB; they would take 1.4 GiB
 }
 
 TEST_CASE("image file: thousands of damaged pictures are read as valid or throw") {

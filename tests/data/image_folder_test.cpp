@@ -3,6 +3,7 @@
 #include <random>
 
 #include "data/registry.h"
+#include "engine/name_text.h"
 #include "kernels/core/error.h"
 #include "tests/data/pictures.h"
 #include "tests/data/tiny_idx.h"
@@ -34,6 +35,16 @@ struct Folder {
   }
   TempDirectory root;
 };
+
+TEST_CASE("image folder: class names of any bytes come back as text that JSON can hold") {
+  const Folder folder;
+  const std::string name = "caf\xe9\n\\x41";
+  for (const char* split : {"train/", "test/"})
+    folder.put(split + name + "/0.ppm", pnm_bytes(picture(12, 12, 3)));
+  const std::vector<std::string> names = folder.read().class_names;
+  CHECK(names == std::vector<std::string>{"a", "b", "caf\\xe9\\x0a\\x5cx41"});
+  CHECK(unescape_name(names.back()) == name);
+}
 
 TEST_CASE("image folder: classes are sorted, images go round the classes, planes are apart") {
   const Folder folder;

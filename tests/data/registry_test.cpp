@@ -72,6 +72,23 @@ TEST_CASE("registry: a given folder is the only one looked at") {
             "/mnist'; QMSE_DATA must name the folder that holds 'mnist'");
 }
 
+TEST_CASE("registry: CIFAR's Python version is not taken for the binary one, and named") {
+  Places p;
+  p.put("variable", "cifar-10-batches-py");
+  for (const char* option :
+       {"variable", "variable/", "variable/cifar-10-batches-py", "variable/cifar-10-batches-py/"}) {
+    CAPTURE(option);
+    CHECK(mentions(
+        message_of<IoError>([&] { find_data_directory("cifar10", (p.root / option).string(), p.places); }),
+        "cifar-10-batches-py"));
+    CHECK(mentions(
+        message_of<IoError>([&] { find_data_directory("cifar10", (p.root / option).string(), p.places); }),
+        "is the Python version, which is not read: unpack cifar-10-binary.tar.gz"));
+  }
+  CHECK_FALSE(mentions(
+      message_of<IoError>([&] { find_data_directory("mnist", p.places.variable, p.places); }), "Python"));
+}
+
 TEST_CASE("registry: the error lists every place looked at and what to do") {
   Places p;
   p.places.variable.clear();

@@ -5,11 +5,14 @@
 #include <nlohmann/json.hpp>
 
 #include "data/image_file.h"
+#include "engine/name_text.h"
+#include "experiment/config.h"
 #include "kernels/core/build_config.h"
 #include "tests/data/pictures.h"
 #include "tests/data/tiny_cifar.h"
 #include "tests/program/run_program.h"
 #include "tests/support/catch.h"
+#include "tests/support/idx_files.h"
 #include "tests/support/local_server.h"
 
 using namespace qmse;
@@ -100,6 +103,63 @@ TEST_CASE("program: a folder of one's own is trained on and evaluated, with its 
   const Result without = run_program(nowhere);
   CHECK(without.code == 2);
   CHECK(without.error.find("--data DIR") != std::string::npos);
+}
+
+TEST_CASE("program: labels that begin at 1 are told") {
+  const World world;
+  std::filesystem::create_directories(world.folder / "own");
+  for (const char* prefix : {"train", "t10k"}) {
+    write_idx_split(world.folder / "own", prefix, 20, 8, 5);
+    const auto file = world.folder / "own" / (std::string(prefix) + "-labels-idx1-ubyte");
+    std::string labels = read_bytes(file);
+    for (std::size_t i = 8; i < labels.size(); ++i) ++labels[i];
+    write_bytes(file, labels);
+  }
+  const Result result = run_program(world.train("folder", "own", "run"));
+  CHECK(result.code == 0);
+  CHECK(result.out.find("the training labels begin at 1: no image is of class '0'") != std::string::npos);
+}
+
+TEST_CASE("program: names of any bytes go through training, resumption, sweep and evaluation") {
+  const World world;
+  const std::string own = "caf\xe9\n\\x41", a = "\xff", b = "b\nb";
+  write_class_folders(world.folder / own, 2);
+  for (const char* split : {"train", "test"}) {
+    std::filesystem::rename(world.folder / own / split / "a", world.folder / own / split / a);
+    std::filesystem::rename(world.folder / own / split / "b", world.folder / own / split / b);
+  }
+  const std::string out = "run\xe9\n";
+  const Result trained = run_program(world.train("folder", own, out, {"--log-format", "json"}));
+  CHECK(trained.error == "");
+  REQUIRE(trained.code == 0);
+  const auto config = nlohmann::json::parse(read_bytes(world.folder / out / "config.json"));
+  CHECK(unescape_name(config["data"].get<std::string>()) ==
+        std::filesystem::canonical(world.path(own)).string());
+  const std::string last = trained.out.substr(trained.out.rfind('\n', trained.out.size() - 2) + 1);
+  CHECK(unescape_name(nlohmann::json::parse(last)["out"].get<std::string>()) == world.path(out));
+  const Result resumed = run_program({"train", "--resume", "--epochs", "2", "--out", world.path(out)});
+  CHECK(resumed.error == "");
+  CHECK(resumed.code == 0);
+
+  const Result evaluated = run_program(world.evaluate("folder", own, out));
+  CHECK(evaluated.error == "");
+  REQUIRE(evaluated.code == 0);
+  CHECK(nlohmann::json::parse(evaluated.out)["class_names"] == nlohmann::json::array({"b\\x0ab", "\\xff"}));
+
+  ConfigJson sweep = {{"base",
+                       {{"dataset", "folder"},
+                        {"data", config["data"]},
+                        {"model", "mlp"},
+                        {"mlp_widths", {4}},
+                        {"epochs", 1}}},
+                      {"grid", {{"seed", {1, 2}}}}};
+  write_bytes(world.folder / "sweep.json", sweep.dump());
+  const Result swept =
+      run_program({"sweep", world.path("sweep.json"), "--device", "cpu", "--out", world.path("sweep\xe9\n")});
+  CHECK(swept.error == "");
+  CHECK(swept.code == 0);
+  const auto results = nlohmann::json::parse(read_bytes(world.folder / "sweep\xe9\n/results.json"));
+  CHECK(results["finished"] == 2);
 }
 
 TEST_CASE("program: a run records what its data are, and says where they are not the official ones") {
