@@ -31,6 +31,8 @@ class Operation {
   virtual void backward(const BackwardBuffers& buffers) = 0;
   // What was chosen automatically, for the record; empty where there was nothing to choose.
   virtual std::string algorithm() const { return ""; }
+  // Whether that is slower than need be, for want of a fast kernel; algorithm() says why.
+  virtual bool slow() const { return false; }
 };
 
 }  // namespace qmse

@@ -162,7 +162,7 @@ std::vector<Tape::Choice> Tape::choices() const {
   std::vector<Choice> all;
   for (const Node& node : nodes_) {
     std::string algorithm = node.operation->algorithm();
-    if (!algorithm.empty()) all.push_back({name(node.output), std::move(algorithm)});
+    if (!algorithm.empty()) all.push_back({name(node.output), std::move(algorithm), node.operation->slow()});
   }
   return all;
 }

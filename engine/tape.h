@@ -69,6 +69,7 @@ class Tape {
   // What the nodes chose automatically, in order; nodes without a choice are left out.
   struct Choice {
     std::string node, algorithm;
+    bool slow = false;  // Operation::slow()
   };
   std::vector<Choice> choices() const;
 

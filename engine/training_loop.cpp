@@ -114,7 +114,8 @@ typename TrainingLoop<T>::Stage TrainingLoop<T>::make_stage(const Network& netwo
   return stage;
 }
 
-// Everything of a step that happens on the device. The loss is looked at before the weights are changed.
+// Everything of a step that happens on the device. The loss and the gradient's norm are looked at before the
+// weights are changed.
 template <class T>
 void TrainingLoop<T>::queue_step(BatchPass<T>& pass) {
   const bool halts = options_.halt_on_non_finite;

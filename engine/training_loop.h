@@ -17,8 +17,8 @@ namespace qmse {
 
 struct TrainingLoopOptions {
   bool capture = true;              // on CUDA, replay steps from graphs (see StepGraph); same bits without
-  bool halt_on_non_finite = false;  // a step whose loss is not finite changes no weight, and the loop stays
-                                    // at it: the steps that follow repeat it
+  bool halt_on_non_finite = false;  // a step whose loss or gradient is not finite changes no weight, and the
+                                    // loop stays at it: the steps that follow repeat it
 };
 
 // An epoch takes its batches from a given order of sample indices, `batch_size` at a time; the last may be

@@ -50,6 +50,7 @@ class Conv2dOperation : public Operation {
   }
 
   std::string algorithm() const override { return plan_->algorithm(); }
+  bool slow() const override { return plan_->slow(); }
 
  private:
   std::unique_ptr<Conv2d<T>> plan_;
@@ -72,6 +73,7 @@ class ConvBlockOperation : public Operation {
   }
 
   std::string algorithm() const override { return plan_->algorithm(); }
+  bool slow() const override { return plan_->slow(); }
 
  private:
   std::unique_ptr<ConvBlock<T>> plan_;

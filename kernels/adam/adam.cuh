@@ -1,4 +1,4 @@
-// Adam on the GPU: one block for each chunk of kNormChunk elements, the norm's partial sum with it.
+// Adam on the GPU: the gradient's norm, then the update, one block for each chunk of kNormChunk elements.
 #pragma once
 
 #include <cstdint>
@@ -7,13 +7,13 @@
 #include "kernels/adam/adam_math.h"
 #include "kernels/core/elements.cuh"
 #include "kernels/core/launch.h"
-#include "kernels/reduce/norm.cuh"
+#include "kernels/reduce/reduce.cuh"
 
 namespace qmse {
 
 __global__ void __launch_bounds__(kNormThreads)
     adam_kernel(AdamHyper hyper, AdamArgs<float> args, bool aligned) {
-  if (args.halt != nullptr && *args.halt >= 0) return;
+  if (halted(args.halt, *args.gradient_norm_sq)) return;
   // The step's numbers take two powers in f64: one thread makes them while the others' loads are under way.
   __shared__ SharedArray<AdamRule<float>, 1> shared_rule;
   if (threadIdx.x == 0) shared_rule[0] = AdamRule<float>(hyper, *args.learning_rate, *args.step);
@@ -28,7 +28,6 @@ __global__ void __launch_bounds__(kNormThreads)
   }
   __syncthreads();
   const AdamRule<float> rule = shared_rule[0];
-  double sum = 0;
 #pragma unroll
   for (int group = 0; group < kNormGroups; ++group) {
     const std::int64_t i = norm_group_begin(group);
@@ -37,19 +36,17 @@ __global__ void __launch_bounds__(kNormThreads)
     store_group(args.weights, i, args.n, aligned, w[group]);
     store_group(args.first_moments, i, args.n, aligned, m[group]);
     store_group(args.second_moments, i, args.n, aligned, s[group]);
-    sum += sum_of_squares_of(g[group]);
   }
-  store_norm_partial(sum, args.partials);
 }
 
 template <class Launcher>
 void launch_adam(Launcher& launcher, const AdamHyper& hyper, const AdamArgs<float>& args) {
+  launch_sum_of_squares(launcher, args.n, args.gradients, args.partials, args.gradient_norm_sq);
   if (args.n > 0) {
     launcher.launch(QMSE_KERNEL(adam_kernel), LaunchShape{grid_blocks(args.n, kNormChunk), kNormThreads},
                     hyper, args,
                     aligned_for<4>(args.weights, args.gradients, args.first_moments, args.second_moments));
   }
-  launch_norm_total(launcher, args.n, args.partials, args.gradient_norm_sq);
 }
 
 }  // namespace qmse

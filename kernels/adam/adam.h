@@ -30,8 +30,9 @@ struct AdamArgs {
   const double* learning_rate = nullptr;  // one number in device memory
   double* gradient_norm_sq =
       nullptr;  // one number in device memory: sum of gradient^2 (before weight decay), f64, fixed order
-  const std::int64_t* halt =
-      nullptr;                 // one number in device memory: from 0 up nothing is updated; null: always is
+  // One number in device memory: from 0 up, or with a gradient whose norm is not finite, nothing is updated;
+  // null: always is.
+  const std::int64_t* halt = nullptr;
   double* partials = nullptr;  // scratch of norm_partials(n) doubles in device memory
 };
 

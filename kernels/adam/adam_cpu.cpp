@@ -2,7 +2,8 @@
 
 #include "kernels/adam/adam.h"
 #include "kernels/adam/adam_math.h"
-#include "kernels/reduce/norm_cpu.h"
+#include "kernels/core/ranges.h"
+#include "kernels/reduce/reduce_math.h"
 
 namespace qmse {
 namespace {
@@ -18,13 +19,13 @@ void update_range(const AdamRule<T> rule, std::int64_t n, const T* __restrict gr
 
 template <class T>
 void step(CpuContext& context, const AdamHyper& hyper, const AdamArgs<T>& args) {
-  if (args.halt != nullptr && *args.halt >= 0) return;
+  sum_of_squares(context, args.n, args.gradients, args.partials, args.gradient_norm_sq);
+  if (halted(args.halt, *args.gradient_norm_sq)) return;
   const AdamRule<T> rule(hyper, *args.learning_rate, *args.step);
-  for_norm_chunks(context.threads(), args.n, args.gradients, args.partials, args.gradient_norm_sq,
-                  [&](std::int64_t begin, std::int64_t end) {
-                    update_range(rule, end - begin, args.gradients + begin, args.weights + begin,
-                                 args.first_moments + begin, args.second_moments + begin);
-                  });
+  for_ranges(context.threads(), args.n, kRangeElements, [&](std::int64_t begin, std::int64_t end) {
+    update_range(rule, end - begin, args.gradients + begin, args.weights + begin, args.first_moments + begin,
+                 args.second_moments + begin);
+  });
 }
 
 }  // namespace

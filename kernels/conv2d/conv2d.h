@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "kernels/core/backward_needs.h"
 #include "kernels/core/context.h"
@@ -40,6 +41,8 @@ class Conv2d {
   // What was chosen, for the record: "plain", "oneDNN jit:avx512_core", "cuDNN forward IMPLICIT_PRECOMP_GEMM
   // ...".
   virtual const char* algorithm() const = 0;
+  // Whether this runs on plain loops for want of a fast kernel; algorithm() says why.
+  virtual bool slow() const { return false; }
 };
 
 template <class T>
@@ -49,8 +52,10 @@ template <class T>
 std::unique_ptr<Conv2d<T>> make_conv2d(CudaContext& context, const Conv2dShape& shape,
                                        BackwardNeeds needs = {});  // f32 only
 
-// The plain loops, in the precision of T: the f64 path, and the f32 path of a build without oneDNN.
+// The plain loops, in the precision of T: the f64 path, and the f32 path of a build without oneDNN, or where
+// oneDNN has no fast kernel, which is then the `reason` that algorithm() names.
 template <class T>
-std::unique_ptr<Conv2d<T>> make_plain_conv2d(CpuContext& context, const Conv2dShape& shape);
+std::unique_ptr<Conv2d<T>> make_plain_conv2d(CpuContext& context, const Conv2dShape& shape,
+                                             const std::string& reason = "");
 
 }  // namespace qmse

@@ -77,7 +77,7 @@ class OneDnnConv2d final : public Conv2d<float> {
 template <>
 std::unique_ptr<Conv2d<float>> make_conv2d(CpuContext& context, const Conv2dShape& shape, BackwardNeeds) {
   auto chunks = std::make_unique<ConvChunks>(context, shape, Layout::plain);
-  if (!chunks->optimised()) return make_plain_conv2d<float>(context, shape);
+  if (!chunks->optimised()) return make_plain_conv2d<float>(context, shape, chunks->algorithm());
   return std::make_unique<OneDnnConv2d>(context, shape, std::move(chunks));
 }
 

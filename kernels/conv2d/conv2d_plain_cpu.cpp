@@ -18,7 +18,7 @@ constexpr std::int64_t kReduceElements = 4096;  // of the weights, per task of t
 template <class T>
 class PlainConv2d final : public Conv2d<T> {
  public:
-  PlainConv2d(CpuContext& context, const Conv2dShape& shape)
+  PlainConv2d(CpuContext& context, const Conv2dShape& shape, const std::string& reason)
       : context_(context),
         shape_(shape),
         pixels_(shape.out_height() * shape.out_width()),
@@ -27,7 +27,9 @@ class PlainConv2d final : public Conv2d<T> {
         groups_(std::min(shape.batch, kGradientGroups)),
         columns_(context.memory(), sizeof(T) * context.threads().size() * taps_ * pixels_, "conv2d columns"),
         partials_(context.memory(), sizeof(T) * groups_ * shape.out_channels * (taps_ + 1),
-                  "conv2d partial gradients") {}
+                  "conv2d partial gradients"),
+        algorithm_(reason.empty() ? "plain" : "plain (" + reason + ")"),
+        slow_(!reason.empty()) {}
 
   void forward(const T* x, const T* w, const T* bias, T* y) override {
     const std::int64_t outputs = shape_.out_channels;
@@ -76,7 +78,8 @@ class PlainConv2d final : public Conv2d<T> {
     if (db != nullptr) add_groups(partial_db, outputs, db);
   }
 
-  const char* algorithm() const override { return "plain"; }
+  const char* algorithm() const override { return algorithm_.c_str(); }
+  bool slow() const override { return slow_; }
 
  private:
   T* columns(int worker) const { return columns_.template as<T>() + worker * taps_ * pixels_; }
@@ -157,18 +160,23 @@ class PlainConv2d final : public Conv2d<T> {
   Conv2dShape shape_;
   std::int64_t pixels_, taps_, image_, groups_;
   Buffer columns_, partials_;
+  std::string algorithm_;
+  bool slow_;
 };
 
 }  // namespace
 
 template <class T>
-std::unique_ptr<Conv2d<T>> make_plain_conv2d(CpuContext& context, const Conv2dShape& shape) {
+std::unique_ptr<Conv2d<T>> make_plain_conv2d(CpuContext& context, const Conv2dShape& shape,
+                                             const std::string& reason) {
   check(shape);
-  return std::make_unique<PlainConv2d<T>>(context, shape);
+  return std::make_unique<PlainConv2d<T>>(context, shape, reason);
 }
 
-template std::unique_ptr<Conv2d<float>> make_plain_conv2d(CpuContext&, const Conv2dShape&);
-template std::unique_ptr<Conv2d<double>> make_plain_conv2d(CpuContext&, const Conv2dShape&);
+template std::unique_ptr<Conv2d<float>> make_plain_conv2d(CpuContext&, const Conv2dShape&,
+                                                          const std::string&);
+template std::unique_ptr<Conv2d<double>> make_plain_conv2d(CpuContext&, const Conv2dShape&,
+                                                           const std::string&);
 
 template <>
 std::unique_ptr<Conv2d<double>> make_conv2d(CpuContext& context, const Conv2dShape& shape, BackwardNeeds) {

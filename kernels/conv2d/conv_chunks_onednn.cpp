@@ -39,6 +39,8 @@ ConvChunks::ConvChunks(CpuContext& context, const Conv2dShape& shape, Layout inp
   if (input == Layout::plain && shape.in_channels <= kFewChannels) few_channels_.emplace(shape);
   input_blocks_ = quotient_up(shape.in_channels, block_);
   output_blocks_ = quotient_up(shape.out_channels, block_);
+  filled_in_ = few_channels_ ? shape.in_channels : input_blocks_ * block_;
+  filled_out_ = output_blocks_ * block_;
   input_pixels_ = shape.in_height * shape.in_width;
   output_pixels_ = shape.out_height() * shape.out_width();
 
@@ -58,7 +60,8 @@ ConvChunks::ConvChunks(CpuContext& context, const Conv2dShape& shape, Layout inp
 std::size_t ConvChunks::make_primitives() {
   const Conv2dShape& s = shape_;
   const Tag blocked = block_ == 16 ? Tag::nChw16c : Tag::nChw8c;
-  const memory::dims weight_dims = {s.out_channels, s.in_channels, s.kernel_height, s.kernel_width};
+  // oneDNN is asked for whole blocks of channels: for others it has no fast kernel on some processors.
+  const memory::dims weight_dims = {filled_out_, filled_in_, s.kernel_height, s.kernel_width};
   const auto f32 = memory::data_type::f32;
   weights_ = {weight_dims, f32, Tag::oihw};
   // oneDNN chooses the weights' layouts for the first size, and the second size follows.
@@ -68,10 +71,9 @@ std::size_t ConvChunks::make_primitives() {
   for (int size = 0; size < 2; ++size) {
     Primitives& p = sizes_[size];
     p.images = smaller + size;
-    p.diff_src = image_desc(p.images, s.in_channels, s.in_height, s.in_width, blocked);
-    p.src =
-        few_channels_ ? image_desc(p.images, s.in_channels, s.in_height, s.in_width, Tag::nchw) : p.diff_src;
-    p.dst = image_desc(p.images, s.out_channels, s.out_height(), s.out_width(), blocked);
+    p.diff_src = image_desc(p.images, filled_in_, s.in_height, s.in_width, blocked);
+    p.src = few_channels_ ? image_desc(p.images, filled_in_, s.in_height, s.in_width, Tag::nchw) : p.diff_src;
+    p.dst = image_desc(p.images, filled_out_, s.out_height(), s.out_width(), blocked);
     onednn::ConvolutionShape conv{
         p.src, weights_forward_, p.dst, {s.stride, s.stride}, {s.padding, s.padding}};
     const auto forward = onednn::convolution_forward(conv);
@@ -123,6 +125,11 @@ void ConvChunks::make_lanes(std::size_t scratchpad_bytes) {
   partials_ =
       Buffer(context_.memory(), sizeof(float) * groups_ * (gradient_elements_ + output_blocks_ * block_),
              "convolution partial gradients");
+  if (filled_in_ != shape_.in_channels || filled_out_ != shape_.out_channels) {
+    filled_weights_ = Buffer(context_.memory(), weights_.get_size(), "convolution weights");
+    std::fill_n(filled_weights_.as<float>(), weights_.get_size() / sizeof(float), 0.0f);
+    filled_gradient_ = Buffer(context_.memory(), weights_.get_size(), "convolution weight gradient");
+  }
   to_forward_.prepare(context_, weights_, weights_forward_);
   to_backward_.prepare(context_, weights_, weights_backward_);
   if (!few_channels_) from_gradient_.prepare(context_, weights_gradient_, weights_);
@@ -196,8 +203,19 @@ void ConvChunks::WeightReorder::run(const dnnl::stream& stream, const float* fro
   onednn::execute(primitive, stream, call);
 }
 
+// w with zeros for the channels that fill up the last blocks.
+const float* ConvChunks::filled(const float* w) {
+  if (filled_weights_.data() == nullptr) return w;
+  const std::int64_t taps = shape_.kernel_height * shape_.kernel_width;
+  for (std::int64_t o = 0; o < shape_.out_channels; ++o) {
+    std::copy_n(w + o * shape_.in_channels * taps, shape_.in_channels * taps,
+                filled_weights_.as<float>() + o * filled_in_ * taps);
+  }
+  return filled_weights_.as<float>();
+}
+
 void ConvChunks::begin_forward(const float* w) {
-  to_forward_.run(lanes_[0].stream, w, forward_weights_.as<float>());
+  to_forward_.run(lanes_[0].stream, filled(w), forward_weights_.as<float>());
 }
 
 void ConvChunks::forward(std::int64_t chunk, int worker, const float* x) {
@@ -223,7 +241,7 @@ void ConvChunks::load_input(std::int64_t chunk, Lane& lane, Arguments& a, const 
 }
 
 void ConvChunks::begin_backward_data(const float* w) {
-  to_backward_.run(lanes_[0].stream, w, backward_weights_.as<float>());
+  to_backward_.run(lanes_[0].stream, filled(w), backward_weights_.as<float>());
 }
 
 void ConvChunks::backward_data(std::int64_t chunk, int worker, float* dx) {
@@ -301,8 +319,16 @@ void ConvChunks::end_backward_weights(float* dw, float* db) {
     for (std::int64_t o = 0; o < shape_.out_channels; ++o) {
       for (std::int64_t t = 0; t < taps; ++t) dw[o * taps + t] = sum[(o / 8 * taps + t) * 8 + o % 8];
     }
-  } else {
+  } else if (filled_weights_.data() == nullptr) {
     from_gradient_.run(lanes_[0].stream, sum, dw);
+  } else {
+    float* filled_gradient = filled_gradient_.as<float>();
+    from_gradient_.run(lanes_[0].stream, sum, filled_gradient);
+    const std::int64_t taps = shape_.kernel_height * shape_.kernel_width;
+    for (std::int64_t o = 0; o < shape_.out_channels; ++o) {
+      std::copy_n(filled_gradient + o * filled_in_ * taps, shape_.in_channels * taps,
+                  dw + o * shape_.in_channels * taps);
+    }
   }
   if (db == nullptr) return;
   const float* bias_partials = sum + groups_ * gradient_elements_;

@@ -78,6 +78,7 @@ class ConvChunks {
     void run(const dnnl::stream& stream, const float* from_data, float* to_data);
   };
 
+  const float* filled(const float* w);
   std::size_t make_primitives();  // returns the bytes of scratchpad they need
   void make_lanes(std::size_t scratchpad_bytes);
   int size_index(std::int64_t chunk) const { return images(chunk) == sizes_[0].images ? 0 : 1; }
@@ -89,6 +90,7 @@ class ConvChunks {
   Layout input_layout_;
   std::optional<FewChannelsGradient> few_channels_;  // if set, oneDNN reads the plain x
   std::int64_t block_ = 0, input_blocks_ = 0, output_blocks_ = 0;
+  std::int64_t filled_in_ = 0, filled_out_ = 0;  // channels as oneDNN sees them: whole blocks
   std::int64_t input_pixels_ = 0, output_pixels_ = 0;
   std::int64_t chunks_ = 0, groups_ = 0;
   std::int64_t gradient_elements_ = 0;  // of one partial weight gradient
@@ -97,6 +99,7 @@ class ConvChunks {
   Primitives sizes_[2];
   std::vector<Lane> lanes_;
   Buffer lane_memory_, forward_weights_, backward_weights_, partials_;
+  Buffer filled_weights_, filled_gradient_;  // where blocks are filled up
   WeightReorder to_forward_, to_backward_, from_gradient_;
 };
 

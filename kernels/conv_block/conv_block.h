@@ -37,6 +37,7 @@ class ConvBlock {
   // overwritten.
   virtual void backward(const T* x, const T* w, const T* dy, T* dx, T* dw, T* db) = 0;
   virtual const char* algorithm() const = 0;
+  virtual bool slow() const { return false; }  // as Conv2d's
 };
 
 template <class T>

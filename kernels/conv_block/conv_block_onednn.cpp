@@ -188,6 +188,73 @@ class OneDnnConvBlock final : public ConvBlock<float> {
   Buffer bias_, choice_, tiles_;
 };
 
+// Images that the caller holds in a layout of its own and the plain loops read and write in the plain one.
+class RelaidImages {
+ public:
+  RelaidImages(CpuContext& context, Layout layout, std::int64_t batch, std::int64_t channels,
+               std::int64_t pixels)
+      : context_(context), batch_(batch), channels_(channels), pixels_(pixels) {
+    if (layout == Layout::plain) return;
+    plain_ = Buffer(context.memory(), sizeof(float) * batch * channels * pixels, "conv block images");
+  }
+
+  const float* read(const float* given) {
+    if (plain_.data() == nullptr) return given;
+    each([&](std::int64_t at) {
+      blocked_to_plain(channels_, pixels_, onednn::channel_block(), given + at, plain_.as<float>() + at);
+    });
+    return plain_.as<float>();
+  }
+
+  // Calls work(where to write) and brings what it wrote to `given`; null where nothing is wanted.
+  template <class Work>
+  void write(float* given, const Work& work) {
+    if (given == nullptr || plain_.data() == nullptr) return work(given);
+    work(plain_.as<float>());
+    each([&](std::int64_t at) {
+      plain_to_blocked(channels_, pixels_, onednn::channel_block(), plain_.as<float>() + at, given + at);
+    });
+  }
+
+ private:
+  template <class Work>
+  void each(const Work& work) const {
+    context_.threads().run(batch_, [&](std::int64_t n, int) { work(n * channels_ * pixels_); });
+  }
+
+  CpuContext& context_;
+  std::int64_t batch_, channels_, pixels_;
+  Buffer plain_;  // empty where the caller's layout is plain
+};
+
+// The plain block where oneDNN has no fast kernel, whatever the layouts.
+class RelaidConvBlock final : public ConvBlock<float> {
+ public:
+  RelaidConvBlock(CpuContext& context, const ConvBlockShape& shape, const std::string& reason)
+      : block_(make_plain_conv_block<float>(context, {shape.conv, shape.window}, reason)),
+        x_(context, shape.input_layout, shape.conv.batch, shape.conv.in_channels,
+           shape.conv.in_height * shape.conv.in_width),
+        dx_(context, shape.input_layout, shape.conv.batch, shape.conv.in_channels,
+            shape.conv.in_height * shape.conv.in_width),
+        y_(context, shape.output_layout, shape.conv.batch, shape.conv.out_channels,
+           shape.pool().out_height() * shape.pool().out_width()) {}
+
+  void forward(const float* x, const float* w, const float* bias, float* y) override {
+    y_.write(y, [&](float* to) { block_->forward(x_.read(x), w, bias, to); });
+  }
+
+  void backward(const float* x, const float* w, const float* dy, float* dx, float* dw, float* db) override {
+    dx_.write(dx, [&](float* to) { block_->backward(x_.read(x), w, y_.read(dy), to, dw, db); });
+  }
+
+  const char* algorithm() const override { return block_->algorithm(); }
+  bool slow() const override { return block_->slow(); }
+
+ private:
+  std::unique_ptr<ConvBlock<float>> block_;
+  RelaidImages x_, dx_, y_;
+};
+
 }  // namespace
 
 template <>
@@ -200,8 +267,7 @@ std::unique_ptr<ConvBlock<float>> make_conv_block(CpuContext& context, const Con
     throw ShapeError("convolution block: blocked output needs a multiple of " + std::to_string(block) +
                      " channels, not " + std::to_string(shape.conv.out_channels));
   auto chunks = std::make_unique<ConvChunks>(context, shape.conv, shape.input_layout);
-  const bool plain = shape.input_layout == Layout::plain && shape.output_layout == Layout::plain;
-  if (plain && !chunks->optimised()) return make_plain_conv_block<float>(context, shape);
+  if (!chunks->optimised()) return std::make_unique<RelaidConvBlock>(context, shape, chunks->algorithm());
   return std::make_unique<OneDnnConvBlock>(context, shape, std::move(chunks));
 }
 

@@ -39,6 +39,7 @@ class PlainConvBlock final : public ConvBlock<T> {
   }
 
   const char* algorithm() const override { return conv_->algorithm(); }
+  bool slow() const override { return conv_->slow(); }
 
  private:
   CpuContext& context_;
@@ -51,16 +52,20 @@ class PlainConvBlock final : public ConvBlock<T> {
 }  // namespace
 
 template <class T>
-std::unique_ptr<ConvBlock<T>> make_plain_conv_block(CpuContext& context, const ConvBlockShape& shape) {
+std::unique_ptr<ConvBlock<T>> make_plain_conv_block(CpuContext& context, const ConvBlockShape& shape,
+                                                    const std::string& reason) {
   check(shape.conv);
   check(shape.pool());
   if (shape.input_layout != Layout::plain || shape.output_layout != Layout::plain)
     throw ShapeError("plain convolution block: blocked layouts need oneDNN; ask preferred_layout first");
-  return std::make_unique<PlainConvBlock<T>>(context, shape, make_plain_conv2d<T>(context, shape.conv));
+  return std::make_unique<PlainConvBlock<T>>(context, shape,
+                                             make_plain_conv2d<T>(context, shape.conv, reason));
 }
 
-template std::unique_ptr<ConvBlock<float>> make_plain_conv_block(CpuContext&, const ConvBlockShape&);
-template std::unique_ptr<ConvBlock<double>> make_plain_conv_block(CpuContext&, const ConvBlockShape&);
+template std::unique_ptr<ConvBlock<float>> make_plain_conv_block(CpuContext&, const ConvBlockShape&,
+                                                                 const std::string&);
+template std::unique_ptr<ConvBlock<double>> make_plain_conv_block(CpuContext&, const ConvBlockShape&,
+                                                                  const std::string&);
 
 template <>
 std::unique_ptr<ConvBlock<double>> make_conv_block(CpuContext& context, const ConvBlockShape& shape,

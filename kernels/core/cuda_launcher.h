@@ -21,12 +21,6 @@ class CudaLauncher {
   void launch(const Kernel<Parameters...>& kernel, const LaunchShape& shape,
               KernelArgumentT<Parameters>... arguments) {
     const void* function = reinterpret_cast<const void*>(kernel.function);
-    // Every device gives 48 KB of shared memory to a block without being asked.
-    if (shape.shared_bytes > 48 * 1024) {
-      check(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                 static_cast<int>(shape.shared_bytes)),
-            kernel.name, kernel.file, kernel.line, shape);
-    }
     void* pointers[] = {static_cast<void*>(&arguments)..., nullptr};
     check(cudaLaunchKernel(function, dim3(shape.grid.x, shape.grid.y, shape.grid.z),
                            dim3(shape.block.x, shape.block.y, shape.block.z), pointers, shape.shared_bytes,

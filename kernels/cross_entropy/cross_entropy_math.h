@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "kernels/core/host_device.h"
+#include "kernels/core/rounded_product.h"
 
 namespace qmse {
 
@@ -35,6 +36,9 @@ QMSE_HOST_DEVICE T rescaling(T maximum, T common) {
   return maximum == common ? T(1) : std::exp(maximum - common);
 }
 
+// In both kinds of sums the products of rescale() are rounded before they are added, so that merge() gives
+// the same bits whichever of the two is `this`: the lanes of a row must agree.
+
 // One-hot targets. The label's own term stays out of the sums: 1 - softmax(f)_label is then a sum of positive
 // terms, and a small loss or residual keeps its relative precision.
 template <class T>
@@ -46,8 +50,8 @@ struct LabelSoftmaxSums {
   QMSE_HOST_DEVICE void rescale(T common) {
     const T factor = rescaling(maximum, common);
     maximum = common;
-    others *= factor;
-    others_sq *= factor * factor;
+    others = rounded_product(others, factor);
+    others_sq = rounded_product(others_sq, factor * factor);
   }
   QMSE_HOST_DEVICE void merge(LabelSoftmaxSums other) {
     const T common = std::fmax(maximum, other.maximum);
@@ -92,11 +96,11 @@ struct DenseSoftmaxSums {
 
   QMSE_HOST_DEVICE void rescale(T common) {
     const T factor = rescaling(maximum, common);
-    if (target_sum != T(0)) target_below += target_sum * (common - maximum);
+    if (target_sum != T(0)) target_below += rounded_product(target_sum, common - maximum);
     maximum = common;
-    sum *= factor;
-    sum_sq *= factor * factor;
-    target_e *= factor;
+    sum = rounded_product(sum, factor);
+    sum_sq = rounded_product(sum_sq, factor * factor);
+    target_e = rounded_product(target_e, factor);
   }
   QMSE_HOST_DEVICE void merge(DenseSoftmaxSums other) {
     const T common = std::fmax(maximum, other.maximum);

@@ -17,7 +17,7 @@ struct EpochMetrics {
   std::int64_t samples = 0;
   std::int64_t steps = 0;
   std::int64_t first_non_finite_step =
-      -1;                // index within the epoch of the first step whose loss was not finite, or -1
+      -1;  // index within the epoch of the first step whose loss or gradient was not finite, or -1
   double last_loss = 0;  // mean loss of the last batch
 };
 

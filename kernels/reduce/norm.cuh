@@ -1,4 +1,4 @@
-// The sum of squares over a flat buffer, shared by sum_of_squares and the optimizers: one block takes one
+// The sum of squares over a flat buffer, and the cut of the optimizers' updates: one block takes one
 // chunk of kNormChunk elements, its threads groups of four; a second, small kernel adds the partial sums.
 #pragma once
 

@@ -1,11 +1,11 @@
-// SGD on the GPU: one block for each chunk of kNormChunk elements, the norm's partial sum with it.
+// SGD on the GPU: the gradient's norm, then the update, one block for each chunk of kNormChunk elements.
 #pragma once
 
 #include <cstdint>
 
 #include "kernels/core/elements.cuh"
 #include "kernels/core/launch.h"
-#include "kernels/reduce/norm.cuh"
+#include "kernels/reduce/reduce.cuh"
 #include "kernels/sgd/sgd.h"
 #include "kernels/sgd/sgd_math.h"
 
@@ -14,7 +14,7 @@ namespace qmse {
 template <bool with_momentum>
 __global__ void __launch_bounds__(kNormThreads)
     sgd_kernel(SgdHyper hyper, SgdArgs<float> args, bool aligned) {
-  if (args.halt != nullptr && *args.halt >= 0) return;
+  if (halted(args.halt, *args.gradient_norm_sq)) return;
   // Every load is on its way before the first result is stored: the compiler does not know the buffers apart.
   Group<float, 4> g[kNormGroups], w[kNormGroups], m[kNormGroups];
 #pragma unroll
@@ -29,7 +29,6 @@ __global__ void __launch_bounds__(kNormThreads)
     }
   }
   const SgdRule<float> rule(hyper, *args.learning_rate);
-  double sum = 0;
 #pragma unroll
   for (int group = 0; group < kNormGroups; ++group) {
     const std::int64_t i = norm_group_begin(group);
@@ -39,13 +38,12 @@ __global__ void __launch_bounds__(kNormThreads)
     }
     store_group(args.weights, i, args.n, aligned, w[group]);
     if constexpr (with_momentum) store_group(args.momenta, i, args.n, aligned, m[group]);
-    sum += sum_of_squares_of(g[group]);
   }
-  store_norm_partial(sum, args.partials);
 }
 
 template <class Launcher>
 void launch_sgd(Launcher& launcher, const SgdHyper& hyper, const SgdArgs<float>& args) {
+  launch_sum_of_squares(launcher, args.n, args.gradients, args.partials, args.gradient_norm_sq);
   if (args.n > 0) {
     const LaunchShape shape{grid_blocks(args.n, kNormChunk), kNormThreads};
     if (hyper.momentum != 0) {
@@ -56,7 +54,6 @@ void launch_sgd(Launcher& launcher, const SgdHyper& hyper, const SgdArgs<float>&
                       aligned_for<4>(args.weights, args.gradients));
     }
   }
-  launch_norm_total(launcher, args.n, args.partials, args.gradient_norm_sq);
 }
 
 }  // namespace qmse

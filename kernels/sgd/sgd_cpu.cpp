@@ -1,6 +1,7 @@
 #include <cstdint>
 
-#include "kernels/reduce/norm_cpu.h"
+#include "kernels/core/ranges.h"
+#include "kernels/reduce/reduce_math.h"
 #include "kernels/sgd/sgd.h"
 #include "kernels/sgd/sgd_math.h"
 
@@ -23,15 +24,15 @@ void update_range(const SgdRule<T> rule, std::int64_t n, const T* __restrict gra
 
 template <class T>
 void step(CpuContext& context, const SgdHyper& hyper, const SgdArgs<T>& args) {
-  if (args.halt != nullptr && *args.halt >= 0) return;
+  sum_of_squares(context, args.n, args.gradients, args.partials, args.gradient_norm_sq);
+  if (halted(args.halt, *args.gradient_norm_sq)) return;
   const SgdRule<T> rule(hyper, *args.learning_rate);
   const bool with_momentum = hyper.momentum != 0;
   const auto update = with_momentum ? update_range<true, T> : update_range<false, T>;
-  for_norm_chunks(context.threads(), args.n, args.gradients, args.partials, args.gradient_norm_sq,
-                  [&](std::int64_t begin, std::int64_t end) {
-                    update(rule, end - begin, args.gradients + begin, args.weights + begin,
-                           with_momentum ? args.momenta + begin : nullptr);
-                  });
+  for_ranges(context.threads(), args.n, kRangeElements, [&](std::int64_t begin, std::int64_t end) {
+    update(rule, end - begin, args.gradients + begin, args.weights + begin,
+           with_momentum ? args.momenta + begin : nullptr);
+  });
 }
 
 }  // namespace

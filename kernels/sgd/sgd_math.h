@@ -5,19 +5,10 @@
 #include <cmath>
 
 #include "kernels/core/host_device.h"
+#include "kernels/core/rounded_product.h"
 #include "kernels/sgd/sgd.h"
 
 namespace qmse {
-
-// A product that no compiler contracts into a fused multiply-add with the sum it stands in.
-#if defined(__CUDA_ARCH__)
-__device__ inline float rounded_product(float a, float b) { return __fmul_rn(a, b); }
-#else
-template <class T>
-inline T rounded_product(T a, T b) {
-  return a * b;
-}
-#endif
 
 // The numbers of SgdHyper in the buffer's type.
 template <class T>

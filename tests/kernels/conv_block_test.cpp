@@ -9,11 +9,13 @@
 
 #include "kernels/bias_activation/bias_activation.h"
 #include "kernels/conv_block/conv_block_plain.h"
+#include "kernels/core/build_config.h"
 #include "kernels/core/error.h"
 #include "tests/support/catch.h"
 #include "tests/support/conv_references.h"
 #include "tests/support/error_message.h"
 #include "tests/support/numbers.h"
+#include "tests/support/onednn_speed.h"
 #include "tests/support/small_op_references.h"
 
 using namespace qmse;
@@ -65,6 +67,11 @@ Inputs<T> fractional_inputs(const ConvBlockShape& s) {
 template <class T>
 std::unique_ptr<ConvBlock<T>> planned(CpuContext& context, const ConvBlockShape& shape) {
   return make_conv_block<T>(context, shape);
+}
+
+template <class T>
+std::unique_ptr<ConvBlock<T>> plain(CpuContext& context, const ConvBlockShape& shape) {
+  return make_plain_conv_block<T>(context, shape);
 }
 
 template <class T>
@@ -146,9 +153,7 @@ void check_exact(std::unique_ptr<ConvBlock<T>> (*make)(CpuContext&, const ConvBl
 
 TEST_CASE("conv_block: f32 equals the reference on whole numbers") { check_exact<float>(planned<float>); }
 TEST_CASE("conv_block: f64 equals the reference on whole numbers") { check_exact<double>(planned<double>); }
-TEST_CASE("conv_block: plain f32 equals the reference on whole numbers") {
-  check_exact<float>(make_plain_conv_block<float>);
-}
+TEST_CASE("conv_block: plain f32 equals the reference on whole numbers") { check_exact<float>(plain<float>); }
 
 TEST_CASE("conv_block: has the bits of convolution, bias, ReLU and max-pool run one after the other") {
   CpuContext context(2);
@@ -212,6 +217,62 @@ TEST_CASE("conv_block: layouts between blocks do not change a bit") {
   const auto plain = chain(Layout::plain), blocked = chain(between);
   check_same_bits(plain.first, blocked.first);
   check_same_bits(plain.second, blocked.second);
+}
+
+// The layouts are those between a network's blocks: blocked wherever both sides could take it.
+TEST_CASE("conv_block: no channel counts and layouts are left to oneDNN's reference loops") {
+  CpuContext context(1);
+  for (const std::int64_t in : {1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 17, 20, 24, 32}) {
+    for (const std::int64_t out : {1, 2, 4, 7, 8, 10, 16, 20, 24, 32}) {
+      const Layout from = preferred_layout<float>(context, in), to = preferred_layout<float>(context, out);
+      for (const Layout input : {Layout::plain, from}) {
+        for (const Layout output : {Layout::plain, to}) {
+          const ConvBlockShape s{{5, in, 6, 6, out, 3, 3, 1, 1}, 2, input, output};
+          const auto block = make_conv_block<float>(context, s);
+          CAPTURE(in, out, block->algorithm());
+          CHECK((onednn_is_fast() || block->slow() == (QMSE_ONEDNN != 0)));
+          CHECK((!onednn_is_fast() || !block->slow()));
+          CHECK((block->slow() || std::string(block->algorithm()).find("ref") == std::string::npos));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("conv_block: channels that fill no block give what the plain loops give") {
+  CpuContext context(2);
+  for (const std::int64_t in : {4, 7, 8, 9, 20}) {
+    for (const std::int64_t out : {3, 8, 12, 16}) {
+      const Layout to = preferred_layout<float>(context, out), from = preferred_layout<float>(context, in);
+      const ConvBlockShape s{{5, in, 6, 7, out, 3, 3, 1, 1}, 2, Layout::plain, Layout::plain};
+      CAPTURE(text(s));
+      const Inputs<float> whole = whole_inputs<float>(s);
+      const Results<float> expected = run(*plain<float>(context, s), whole);
+      check_same_bits(run(*make_conv_block<float>(context, s), whole), expected);
+      // The same through the layouts of a network: laid out anew before and after.
+      const auto relaid = [&](std::vector<float> values, std::int64_t channels, Layout layout, bool back) {
+        if (layout == Layout::plain) return values;
+        const std::int64_t pixels = static_cast<std::int64_t>(values.size()) / (s.conv.batch * channels),
+                           block = blocked_channels();
+        std::vector<float> moved(values.size());
+        for (std::size_t i = 0; i < values.size(); ++i) {
+          const auto at = static_cast<std::int64_t>(i);
+          const std::int64_t image = at / (channels * pixels), c = at / pixels % channels, p = at % pixels;
+          const auto other = static_cast<std::size_t>(image * channels * pixels + c / block * block * pixels +
+                                                      p * block + c % block);
+          (back ? moved[i] : moved[other]) = back ? values[other] : values[i];
+        }
+        return moved;
+      };
+      Inputs<float> in_layouts = whole;
+      in_layouts.x = relaid(whole.x, in, from, false);
+      in_layouts.dy = relaid(whole.dy, out, to, false);
+      Results<float> there = run(*make_conv_block<float>(context, {s.conv, 2, from, to}), in_layouts);
+      there.y = relaid(there.y, out, to, true);
+      there.dx = relaid(there.dx, in, from, true);
+      check_same_bits(there, expected);
+    }
+  }
 }
 
 TEST_CASE("conv_block: the images' gradient is left out where it is not wanted") {

@@ -219,6 +219,59 @@ TEST_CASE("training: halted at a step whose loss is not finite, its weights and 
   }
 }
 
+namespace {
+
+// MSE whose gradient has an infinity at one step, as where a product in the backward pass overflows.
+class OverflowingLoss final : public Loss {
+ public:
+  explicit OverflowingLoss(std::uint64_t step) : step_(step) {}
+  std::string_view name() const override { return "overflowing"; }
+  void train(Context& context, const LossBatch<float>& batch) const override {
+    mse_.train(context, batch);
+    if (*batch.step == step_) batch.row.gradient[0] = std::numeric_limits<float>::infinity();
+  }
+  void train(Context& context, const LossBatch<double>& batch) const override { mse_.train(context, batch); }
+  void evaluate(Context& context, const LossBatch<float>& batch) const override {
+    mse_.evaluate(context, batch);
+  }
+  void evaluate(Context& context, const LossBatch<double>& batch) const override {
+    mse_.evaluate(context, batch);
+  }
+
+ private:
+  MseLoss mse_;
+  std::uint64_t step_;
+};
+
+}  // namespace
+
+TEST_CASE(
+    "training: a step whose gradient is not finite, though its loss is, is noticed, and not taken if asked") {
+  for (const bool use_adam : {false, true}) {
+    for (const bool halts : {true, false}) {
+      CAPTURE(use_adam, halts);
+      Setup setup(1, 21);
+      Sgd sgd(setup.store, {.momentum = 0.9});
+      Adam adam(setup.store, {});
+      Optimizer& optimizer = use_adam ? static_cast<Optimizer&>(adam) : sgd;
+      const OverflowingLoss loss(1);
+      TrainingLoop<float> loop(setup.context, network_of(setup.model, setup.store), setup.data.resident, loss,
+                               optimizer, 6, {.halt_on_non_finite = halts});
+      loop.begin_epoch(in_order(21), std::vector<double>(4, 0.05), 0);
+      loop.step();
+      const std::vector<float> before = flat_weights(setup.store);
+      loop.step(100);  // nobody looks before the epoch has ended
+      CHECK(loop.metrics().first_non_finite_step == 1);
+      CHECK((flat_weights(setup.store) == before) == halts);
+      if (!halts) continue;
+      CHECK(loop.counter().index == 1);
+      CHECK(loop.metrics().steps == 2);
+      CHECK(std::isfinite(loop.metrics().loss));
+      CHECK(loop.first_non_finite().empty());  // the forward pass was finite
+    }
+  }
+}
+
 TEST_CASE("training: several steps at once are those one by one") {
   const auto weights_after = [](std::int64_t at_once) {
     Setup setup(1, 23);

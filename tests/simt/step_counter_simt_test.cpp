@@ -1,3 +1,4 @@
+#include <limits>
 #include <vector>
 
 #include "kernels/step_counter/step_counter.cuh"
@@ -32,4 +33,24 @@ TEST_CASE("step_counter: the kernel stays where it is once halted, and has no ra
   CHECK(counter.first == 8);
   qmse::launch_advance(launcher, 8, nullptr, false, &counter, &metrics);  // nothing halts here
   CHECK(counter.first == 16);
+}
+
+TEST_CASE(
+    "step_counter: in the kernel, a gradient whose norm is not finite is a step that is not left where that "
+    "halts") {
+  qmse::simt::Launcher launcher(1);
+  for (const double norm_sq :
+       {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+    for (const bool halts : {true, false}) {
+      CAPTURE(norm_sq, halts);
+      qmse::StepCounter counter{.step = 7, .index = 2, .first = 16, .gradient_norm_sq = norm_sq};
+      qmse::EpochMetrics metrics;
+      metrics.steps = 3;  // accumulate_metrics has counted this one
+      const std::vector<double> rates(5, 0.5);
+      qmse::launch_advance(launcher, 8, rates.data(), halts, &counter, &metrics);
+      CHECK(metrics.first_non_finite_step == 2);
+      CHECK(counter.index == (halts ? 2u : 3u));
+      CHECK(counter.first == (halts ? 16u : 24u));
+    }
+  }
 }
