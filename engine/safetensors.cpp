@@ -23,6 +23,7 @@ constexpr std::uint64_t kLengthBytes = 8;
 constexpr std::uint64_t kLongestHeader = 100'000'000;
 constexpr std::uint64_t kAlignment = 8;
 constexpr std::string_view kMetadataKey = "__metadata__";
+constexpr const char* kToF32 = "save it as F32, in PyTorch tensor.float()";
 
 struct TypeName {
   DType dtype;
@@ -30,6 +31,10 @@ struct TypeName {
 };
 constexpr std::array<TypeName, 5> kTypes = {
     {{DType::f32, "F32"}, {DType::f64, "F64"}, {DType::i32, "I32"}, {DType::i64, "I64"}, {DType::u8, "U8"}}};
+
+// Types of the format that qmse has no use for.
+constexpr std::array<std::string_view, 12> kOtherTypes = {
+    "BF16", "F16", "F8_E4M3", "F8_E5M2", "F8_E8M0", "I8", "I16", "U16", "U32", "U64", "BOOL", "C64"};
 
 std::string_view file_name_of(DType dtype) {
   return std::find_if(kTypes.begin(), kTypes.end(), [&](const TypeName& t) { return t.dtype == dtype; })
@@ -66,7 +71,9 @@ class HeaderHandler final : public nlohmann::json_sax<nlohmann::json> {
                 SafetensorsMetadata* metadata)
       : path_(path), tensors_(tensors), metadata_(metadata) {}
 
-  bool null() override { return unexpected("null"); }
+  bool null() override {  // other writers' word for no metadata
+    return (place_ == Place::header && key_ == kMetadataKey) || unexpected("null");
+  }
   bool boolean(bool) override { return unexpected("a boolean"); }
   bool number_integer(number_integer_t) override { return unexpected("a negative number"); }
   bool number_float(number_float_t, const string_t&) override {
@@ -95,8 +102,13 @@ class HeaderHandler final : public nlohmann::json_sax<nlohmann::json> {
     } else if (place_ == Place::tensor && key_ == "dtype") {
       const std::optional<DType> dtype = parse_type(value);
       if (!dtype) {
-        fail("tensor " + in_quotes(tensor().name) + " has the unknown dtype " + in_quotes(value) +
-             "; known: F32, F64, I32, I64, U8");
+        const bool known = std::find(kOtherTypes.begin(), kOtherTypes.end(), value) != kOtherTypes.end();
+        if (!known) {
+          fail("tensor " + in_quotes(tensor().name) + " has the unknown dtype " + in_quotes(value) +
+               "; known: F32, F64, I32, I64, U8");
+        }
+        throw DataError(in_quotes(path_) + ": tensor " + in_quotes(tensor().name) + " is of type " + value +
+                        ", which qmse does not read: " + kToF32);
       }
       tensor().dtype = *dtype;
     } else {
@@ -227,9 +239,30 @@ void check_offsets(const std::vector<TensorInfo>& tensors, std::uint64_t data_by
   }
 }
 
+// Weights as other software keeps them, by their first bytes.
+void refuse_other_formats(const InputFile& file) {
+  constexpr std::array<std::pair<std::string_view, const char*>, 4> kOthers = {
+      {{"PK\x03\x04", "a zip archive, as torch.save writes (.pt, .pth)"},
+       {"\x80\x02", "a Python pickle, as old versions of torch.save write"},
+       {"\x80\x04", "a Python pickle"},
+       {"\x89HDF", "an HDF5 file, as Keras writes"}}};
+  std::array<char, kLengthBytes + 1> first = {};
+  file.read(0, first.data(), std::min<std::uint64_t>(first.size(), file.size()));
+  if (first.back() == '{') return;  // the header after its length
+  const std::string_view start(first.data(), first.size());
+  for (const auto& [bytes, what] : kOthers) {
+    if (!start.starts_with(bytes)) continue;
+    throw DataError(
+        in_quotes(file.path()) + " is " + what +
+        ", not a safetensors file: convert it in Python with "
+        "safetensors.torch.save_file(torch.load(FILE, weights_only=True), 'weights.safetensors')");
+  }
+}
+
 }  // namespace
 
 SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : file_(path) {
+  refuse_other_formats(file_);
   HeaderHandler handler(file_.path(), &tensors_, &metadata_);
   if (file_.size() < kLengthBytes) handler.fail("it has only " + std::to_string(file_.size()) + " bytes");
   std::uint64_t header_bytes = 0;
@@ -276,7 +309,7 @@ void SafetensorsFile::check_type(std::string_view name, DType dtype) const {
   if (info(name).dtype == dtype) return;
   throw DataError("tensor " + in_quotes(name) + " of " + in_quotes(path()) + " has type " +
                   std::string(file_name_of(info(name).dtype)) + ", expected " +
-                  std::string(file_name_of(dtype)));
+                  std::string(file_name_of(dtype)) + (dtype == DType::f32 ? std::string("; ") + kToF32 : ""));
 }
 
 void SafetensorsFile::check_room(std::string_view name, std::span<const std::int64_t> shape,

@@ -7,6 +7,7 @@
 #include <random>
 #include <string>
 
+#include "engine/in_quotes.h"
 #include "kernels/core/error.h"
 #include "tests/support/catch.h"
 #include "tests/support/error_message.h"
@@ -179,8 +180,8 @@ TEST_CASE("safetensors: tensor entries that do not fit are rejected") {
   CHECK(entry("", "'a' lacks one of"));
   CHECK(entry(R"("dtype":"F32","dtype":"F32","shape":[2],"data_offsets":[0,8])", "the key 'dtype' twice"));
   CHECK(entry(R"("dtype":"F32","shape":[2],"data_offsets":[0,8],"extra":1)", "unknown field 'extra'"));
-  CHECK(entry(R"("dtype":"BF16","shape":[4],"data_offsets":[0,8])",
-              "unknown dtype 'BF16'; known: F32, F64, I32, I64, U8"));
+  CHECK(entry(R"("dtype":"BF17","shape":[4],"data_offsets":[0,8])",
+              "unknown dtype 'BF17'; known: F32, F64, I32, I64, U8"));
   CHECK(entry(R"("dtype":"f32","shape":[2],"data_offsets":[0,8])", "unknown dtype 'f32'"));
   CHECK(entry(R"("dtype":32,"shape":[2],"data_offsets":[0,8])", "a number where none belongs"));
   CHECK(entry(R"("dtype":"F32","shape":2,"data_offsets":[0,8])", "a number where none belongs"));
@@ -352,6 +353,57 @@ TEST_CASE("safetensors: thousands of damaged files load as valid or throw") {
   // Both outcomes must be common, or the damage would test little: data bytes and names may change freely.
   CHECK(loaded > 50);
   CHECK(rejected > 1500);
+}
+
+TEST_CASE("safetensors: types that other software writes are refused with what to do") {
+  const test::TempDirectory folder;
+  for (const std::string type : {"BF16", "F16", "I8", "BOOL"}) {
+    CAPTURE(type);
+    const std::string header =
+        R"({"conv1.weight":{"dtype":")" + type + R"(","shape":[2],"data_offsets":[0,4]}})";
+    std::string bytes(8, '\0');
+    bytes[0] = static_cast<char>(header.size());
+    test::write_bytes(folder / "half", bytes + header + "1234");
+    CHECK(test::message_of<DataError>([&] { SafetensorsFile(folder / "half"); }) ==
+          in_quotes(folder / "half") + ": tensor 'conv1.weight' is of type " + type +
+              ", which qmse does not read: save it as F32, in PyTorch tensor.float()");
+  }
+}
+
+TEST_CASE("safetensors: metadata may be null, other writers' word for none") {
+  const test::TempDirectory folder;
+  const std::string header = R"({"__metadata__":null,"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})";
+  std::string bytes(8, '\0');
+  bytes[0] = static_cast<char>(header.size());
+  test::write_bytes(folder / "null", bytes + header + "x");
+  const SafetensorsFile file(folder / "null");
+  CHECK(file.metadata().empty());
+  CHECK(file.contains("a"));
+}
+
+TEST_CASE("safetensors: files of other formats are named, with how to convert them") {
+  const test::TempDirectory folder;
+  const auto message = [&](const std::string& bytes) {
+    test::write_bytes(folder / "model.pt", bytes);
+    return test::message_of<DataError>([&] { SafetensorsFile(folder / "model.pt"); });
+  };
+  const std::string rest(100, 'x');
+  for (const auto& [start, what] : {std::pair{std::string("PK\x03\x04"), "a zip archive"},
+                                    {std::string("\x80\x02\x8a\x0a"), "a Python pickle"},
+                                    {std::string("\x89HDF\r\n\x1a\n"), "an HDF5 file"}}) {
+    CAPTURE(what);
+    const std::string text = message(start + rest);
+    CHECK(text.find("model.pt' is " + std::string(what)) != std::string::npos);
+    CHECK(text.find("safetensors.torch.save_file") != std::string::npos);
+    CHECK(text.find('\n') == std::string::npos);
+  }
+  // A header that is as long as those bytes say is still one.
+  const std::string object = R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})";
+  const std::size_t length = 0x010280;
+  std::string bytes = "\x80\x02\x01" + std::string(5, '\0') + object;
+  bytes.resize(8 + length, ' ');
+  test::write_bytes(folder / "long", bytes + "x");
+  CHECK(SafetensorsFile(folder / "long").contains("a"));
 }
 
 }  // namespace
