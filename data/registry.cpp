@@ -87,9 +87,14 @@ const DatasetInfo& dataset_info(std::string_view name) { return row_of(name).inf
 DataPlaces data_places_from_environment() {
   DataPlaces places;
   if (const char* data = std::getenv("QMSE_DATA")) places.variable = data;
+  // The XDG base directory specification: a relative path there is to be ignored.
+  const char* cache = std::getenv("XDG_CACHE_HOME");
   const char* home = std::getenv("HOME");
-  if (home != nullptr && *home != '\0')
+  if (cache != nullptr && std::filesystem::path(cache).is_absolute()) {
+    places.cache = (std::filesystem::path(cache) / "qmse").string();
+  } else if (home != nullptr && *home != '\0') {
     places.cache = (std::filesystem::path(home) / ".cache" / "qmse").string();
+  }
   return places;
 }
 

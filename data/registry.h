@@ -35,10 +35,11 @@ std::vector<std::string> dataset_names();
 // Where data sets are looked for. Each folder holds one folder per data set, for example <folder>/mnist.
 struct DataPlaces {
   std::string variable;                        // QMSE_DATA; empty: not given
-  std::string cache;                           // ~/.cache/qmse; empty: no home
+  std::string cache;                           // $XDG_CACHE_HOME/qmse or ~/.cache/qmse; empty: no home
   std::string system = "/usr/share/datasets";  // Debian's packages
 };
-// Reads the environment variables QMSE_DATA and HOME: the only place of the library's data code that does.
+// Reads the environment variables QMSE_DATA, XDG_CACHE_HOME and HOME: the only place of the library's data
+// code that does.
 DataPlaces data_places_from_environment();
 
 // The folder with the files of data set `name`: under `explicit_directory` (the option --data) if that is not

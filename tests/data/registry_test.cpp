@@ -109,9 +109,18 @@ TEST_CASE("registry: the environment is read in one place") {
   };
   with("QMSE_DATA", "/some/where", [](const DataPlaces& places) { CHECK(places.variable == "/some/where"); });
   with("QMSE_DATA", nullptr, [](const DataPlaces& places) { CHECK(places.variable.empty()); });
+  ::unsetenv("XDG_CACHE_HOME");
   with("HOME", "/home/me", [](const DataPlaces& places) { CHECK(places.cache == "/home/me/.cache/qmse"); });
+  // The XDG base directory specification.
+  with("XDG_CACHE_HOME", "/fast/cache",
+       [](const DataPlaces& places) { CHECK(places.cache == "/fast/cache/qmse"); });
   with("HOME", nullptr, [](const DataPlaces& places) { CHECK(places.cache.empty()); });
   with("HOME", "", [](const DataPlaces& places) { CHECK(places.cache.empty()); });
+  for (const char* ignored : {"", "relative/cache"}) {
+    with("XDG_CACHE_HOME", ignored, [&](const DataPlaces& places) {
+      CHECK(places.cache == std::string(std::getenv("HOME")) + "/.cache/qmse");
+    });
+  }
   CHECK(data_places_from_environment().system == "/usr/share/datasets");
 }
 
