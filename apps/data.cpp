@@ -4,6 +4,7 @@
 #include <iostream>
 #include <memory>
 #include <numeric>
+#include <optional>
 
 #include "apps/commands.h"
 #include "apps/options.h"
@@ -12,6 +13,7 @@
 #include "data/registry.h"
 #include "engine/atomic_file.h"
 #include "engine/in_quotes.h"
+#include "experiment/config.h"
 #include "kernels/core/error.h"
 #include "kernels/core/shuffle.h"
 
@@ -82,14 +84,23 @@ struct Show {
     const std::string dataset = name->as<std::string>(), which = text_of(split, "train");
     if (which != "train" && which != "test")
       throw ConfigError("--split must be train or test, not " + in_quotes(which));
-    const ImageDataset images = load_dataset(dataset, find_data_directory(dataset, text_of(data, "")),
-                                             which == "train" ? Split::train : Split::test,
-                                             parse_label_kind(text_of(labels, "fine"), dataset));
     const std::int64_t wanted =
         count->count() > 0 ? static_cast<std::int64_t>(whole_number(*count, 1, kMostShown)) : 64;
+    const std::optional<std::uint64_t> random =
+        seed->count() > 0 ? std::optional(whole_number(*seed, 0, ~std::uint64_t{0})) : std::nullopt;
+    const LabelKind kind = parse_label_kind(text_of(labels, "fine"), dataset);
+    if (labels->count() > 0) {
+      const ConfigJson given = {{"dataset", dataset}, {"labels", labels->as<std::string>()}};
+      check_layer(given, "qmse data show");
+      TrainConfig config;
+      apply_layer(config, given);
+      check_used(given, config);
+    }
+    const ImageDataset images = load_dataset(dataset, find_data_directory(dataset, text_of(data, "")),
+                                             which == "train" ? Split::train : Split::test, kind);
     std::vector<std::uint32_t> order(static_cast<std::size_t>(images.count));
-    if (seed->count() > 0) {
-      shuffled_order(whole_number(*seed, 0, ~std::uint64_t{0}), 0, images.count, order.data());
+    if (random) {
+      shuffled_order(*random, 0, images.count, order.data());
     } else {
       std::iota(order.begin(), order.end(), 0u);
     }
@@ -116,57 +127,39 @@ std::function<int()> with_name(const CLI::Option* name, std::function<int()> act
 
 }  // namespace
 
-Command add_data(CLI::App& program) {
-  CLI::App* parser = program.add_subcommand("data", "List, check, show and fetch data sets");
-  std::vector<Command> commands;
-  commands.push_back(
-      {parser->add_subcommand("list", "What data sets there are, and where they lie"), list_datasets});
+Command data_command() {
+  Command list = make_command("qmse data list", "What data sets there are, and where they lie");
+  list.action = list_datasets;
 
-  CLI::App* verifier = parser->add_subcommand(
-      "verify", "Say whether a data set is the official one, and if not, where it differs");
-  const CLI::Option* verified = add_name(*verifier);
-  const CLI::Option* verified_data = add_data_option(*verifier);
-  verifier->footer("Exit code 0: official (or one's own folder, whose SHA-256 is printed), 1: it differs.");
-  commands.push_back({verifier, with_name(verified, [=] {
-                        return verify(verified->as<std::string>(), text_of(verified_data, ""));
-                      })});
+  Command verifier = make_command("qmse data verify",
+                                  "Say whether a data set is the official one, and if not, where it differs");
+  const CLI::Option* verified = add_name(*verifier.parser);
+  const CLI::Option* verified_data = add_data_option(*verifier.parser);
+  verifier.parser->footer(
+      "Exit code 0: official (or one's own folder, whose SHA-256 is printed), 1: it differs.");
+  verifier.action =
+      with_name(verified, [=] { return verify(verified->as<std::string>(), text_of(verified_data, "")); });
 
-  CLI::App* show = parser->add_subcommand("show", "Draw images with their labels into a PNG file");
+  Command show = make_command("qmse data show", "Draw images with their labels into a PNG file");
+  CLI::App& options = *show.parser;
   Show shown{};
-  shown.name = add_name(*show);
-  shown.data = add_data_option(*show);
+  shown.name = add_name(options);
+  shown.data = add_data_option(options);
   shown.labels =
-      add_text_option(*show, "--labels", "fine|coarse", "Options", "cifar100: which labels [fine]");
-  shown.split = add_text_option(*show, "--split", "train|test", "Options", "which images [train]");
-  shown.count = add_text_option(*show, "--count", "N", "Options", "how many images [64]");
-  shown.seed = add_text_option(*show, "--seed", "N", "Options",
+      add_text_option(options, "--labels", "fine|coarse", "Options", "cifar100: which labels [fine]");
+  shown.split = add_text_option(options, "--split", "train|test", "Options", "which images [train]");
+  shown.count = add_text_option(options, "--count", "N", "Options", "how many images [64]");
+  shown.seed = add_text_option(options, "--seed", "N", "Options",
                                "choose them at random by this seed; without it the first ones");
-  shown.out = add_text_option(*show, "--out", "FILE.png", "Options", "where the picture goes");
-  commands.push_back({show, with_name(shown.name, shown)});
+  shown.out = add_text_option(options, "--out", "FILE.png", "Options", "where the picture goes");
+  show.action = with_name(shown.name, shown);
 
-  commands.push_back(add_data_fetch(*parser));
-
-  const std::string example =
-      "Example\n  qmse data fetch cifar10\n  qmse data show cifar10 --count 40 --seed 1 --out cifar10.png";
-  parser->footer(example);
-  for (const Command& command : commands) {
-    command.parser->allow_extras();
-    if (command.parser->get_footer() == program.get_footer()) command.parser->footer("");
-  }
-  return {parser, [parser, commands] {
-            std::string choice;
-            for (const Command& command : commands) {
-              if (command.parser->parsed()) {
-                check_command_line(*command.parser);
-                return command.action();
-              }
-              choice += (choice.empty()                 ? ""
-                         : &command == &commands.back() ? " or "
-                                                        : ", ") +
-                        command.parser->get_name();
-            }
-            throw ConfigError("which one? qmse data " + choice + "; see qmse data --help");
-          }};
+  return {.name = "data",
+          .summary = "List, check, show and fetch data sets",
+          .footer =
+              "Example\n  qmse data fetch cifar10\n"
+              "  qmse data show cifar10 --count 40 --seed 1 --out cifar10.png",
+          .commands = {std::move(list), std::move(verifier), std::move(show), data_fetch_command()}};
 }
 
 }  // namespace qmse::app

@@ -65,28 +65,29 @@ int fetch(const std::string& name, const std::string& mirror, const std::string&
 
 }  // namespace
 
-Command add_data_fetch(CLI::App& data) {
-  CLI::App* parser =
-      data.add_subcommand("fetch", "Download a data set, check it, and put it where qmse looks");
-  const CLI::Option* name = parser->add_option("NAME")
+Command data_fetch_command() {
+  Command command =
+      make_command("qmse data fetch", "Download a data set, check it, and put it where qmse looks");
+  const CLI::Option* name = command.parser->add_option("NAME")
                                 ->description("the data set; qmse data list shows them")
                                 ->type_name("")
                                 ->expected(1);
   const CLI::Option* mirror =
-      add_text_option(*parser, "--mirror", "URL", "Options",
+      add_text_option(*command.parser, "--mirror", "URL", "Options",
                       "where the files lie instead of the usual place; their names are added to it");
-  const CLI::Option* out = add_text_option(
-      *parser, "--out", "DIR", "Options",
-      "folder that gets the data set's folder [QMSE_DATA where it is set, else ~/.cache/qmse]");
-  parser->footer(
+  const CLI::Option* out = add_text_option(*command.parser, "--out", "DIR", "Options",
+                                           "folder that gets the data set's folder [QMSE_DATA where it is "
+                                           "set, else ~/.cache/qmse, or in XDG_CACHE_HOME]");
+  command.parser->footer(
       "Nothing appears under its name before its SHA-256 is that of the official data set. An interrupted "
       "download\n"
       "goes on where it was. Proxies are taken from http_proxy, https_proxy and no_proxy.");
-  return {parser, [=] {
-            if (name->count() == 0) throw ConfigError("which data set? qmse data list shows them");
-            return fetch(name->as<std::string>(), mirror->count() > 0 ? mirror->as<std::string>() : "",
-                         out->count() > 0 ? out->as<std::string>() : "");
-          }};
+  command.action = [=] {
+    if (name->count() == 0) throw ConfigError("which data set? qmse data list shows them");
+    return fetch(name->as<std::string>(), mirror->count() > 0 ? mirror->as<std::string>() : "",
+                 out->count() > 0 ? out->as<std::string>() : "");
+  };
+  return command;
 }
 
 }  // namespace qmse::app

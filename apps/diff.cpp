@@ -52,16 +52,16 @@ int compare(const std::vector<std::string>& runs, bool json) {
 
 }  // namespace
 
-Command add_diff(CLI::App& program) {
-  CLI::App* parser = program.add_subcommand("diff", "Say where two runs first differ");
-  const CLI::Option* runs = parser->add_option("RUN")
+Command diff_command() {
+  Command command = make_command("qmse diff", "Say where two runs first differ");
+  const CLI::Option* runs = command.parser->add_option("RUN")
                                 ->description(wrap_help("two run directories"))
                                 ->type_name(" ")
                                 ->expected(1, -1)
                                 ->allow_extra_args();
   const CLI::Option* json =
-      parser->add_flag("--json")->description(wrap_help("one JSON object"))->group("Output");
-  parser->footer(
+      command.parser->add_flag("--json")->description(wrap_help("one JSON object"))->group("Output");
+  command.parser->footer(
       "Example\n"
       "  qmse diff runs/here runs/there\n"
       "\n" +
@@ -71,11 +71,11 @@ Command add_diff(CLI::App& program) {
                 "run has "
                 "is named. Exit codes: 0 equal, 1 different, 2 wrong usage or a run that cannot be read.",
                 kFooterWidth));
-  return {parser, [=] {
-            return compare(
-                runs->count() > 0 ? runs->as<std::vector<std::string>>() : std::vector<std::string>{},
-                json->count() > 0);
-          }};
+  command.action = [=] {
+    return compare(runs->count() > 0 ? runs->as<std::vector<std::string>>() : std::vector<std::string>{},
+                   json->count() > 0);
+  };
+  return command;
 }
 
 }  // namespace qmse::app

@@ -20,4 +20,11 @@ std::string duration_text(double seconds) {
   return std::to_string(minutes / 60) + " h " + std::to_string(minutes % 60) + " min";
 }
 
+std::string number_text(const char* format, double value) {
+  if (std::isnan(value)) return "nan";
+  char text[64];
+  std::snprintf(text, sizeof(text), format, value);
+  return text;
+}
+
 }  // namespace qmse::app

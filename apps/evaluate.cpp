@@ -5,43 +5,50 @@
 
 #include "apps/commands.h"
 #include "apps/options.h"
+#include "engine/in_quotes.h"
 #include "kernels/core/error.h"
 
 namespace qmse::app {
 
-Command add_evaluate(CLI::App& program) {
-  CLI::App* parser = program.add_subcommand(
-      "evaluate", "Measure loss and accuracy of trained weights; prints one JSON object");
-  CLI::Option* weights =
-      add_text_option(*parser, "--weights", "FILE", "Weights",
-                      "model.safetensors, a snapshot or a checkpoint of a run; it says architecture and "
-                      "normalisation");
-  CLI::Option* split = add_text_option(*parser, "--split", "train|test", "Data", "which images [test]");
-  const auto options = std::make_shared<ConfigOptions>(*parser, kEvaluate);
-  parser->footer(
-      "Example\n"
-      "  qmse evaluate --weights runs/qmse/model.safetensors --dataset mnist --data ~/data --loss qmse\n"
-      "\n"
-      "QMSE's loss is its expectation over v. The confusion matrix has a row for each label and a column for "
-      "each prediction.");
-  return {parser, [=] {
-            TrainConfig config;
-            apply_layer(config, options->given());
-            if (weights->count() == 0) throw ConfigError("--weights FILE is missing");
-            const std::string images = split->count() > 0 ? split->as<std::string>() : "test";
-            if (images != "train" && images != "test")
-              throw ConfigError("--split must be train or test, not '" + images + "'");
-            const EvaluationReport report =
-                evaluate(config, weights->as<std::string>(), images == "train" ? Split::train : Split::test);
-            ConfigJson json;
-            json["dataset"] = config.dataset;
-            json["split"] = images;
-            json["loss_name"] = config.loss;
-            json["reduction"] = config.reduction;
-            json.update(to_json(report));
-            std::cout << json.dump() << '\n';
-            return 0;
-          }};
+Command evaluate_command() {
+  Command command =
+      make_command("qmse evaluate", "Measure loss and accuracy of trained weights; prints one JSON object");
+  CLI::Option* weights = add_text_option(
+      *command.parser, "--weights", "FILE|RUN", "Weights",
+      "a run directory, for its model.safetensors, or that file, a snapshot or a checkpoint; they "
+      "say architecture, normalisation, data set, classes and loss, which are the defaults");
+  CLI::Option* split =
+      add_text_option(*command.parser, "--split", "train|test", "Data", "which images [test]");
+  const auto options = std::make_shared<ConfigOptions>(*command.parser, kEvaluate);
+  command.parser->footer(
+      "Examples\n"
+      "  qmse evaluate --weights runs/qmse\n"
+      "  qmse evaluate --weights model.safetensors --data ~/data --split train\n"
+      "  qmse evaluate --weights runs/qmse --dataset mnist        on images it was not trained on\n"
+      "\n" +
+      wrap_help(
+          "QMSE's loss is its expectation over v. The confusion matrix has a row for each label and a "
+          "column for each prediction; outputs that are not numbers are none, and counted in "
+          "no_prediction. Where the classes have other names than those trained on, standard error says so.",
+          kFooterWidth));
+  command.action = [=] {
+    EvaluationRequest request;
+    request.given = options->given();
+    if (weights->count() == 0)
+      throw ConfigError("--weights FILE is missing: a weights file or a run directory");
+    request.weights = weights->as<std::string>();
+    const std::string images = split->count() > 0 ? split->as<std::string>() : "test";
+    if (images != "train" && images != "test")
+      throw ConfigError("--split must be train or test, not " + in_quotes(images));
+    request.split = images == "train" ? Split::train : Split::test;
+    const EvaluationReport report = evaluate(request);
+    if (!report.difference.empty()) std::cerr << "note: " << report.difference << '\n';
+    ConfigJson json = to_json(report);
+    json["split"] = images;
+    std::cout << json.dump(-1, ' ', false, ConfigJson::error_handler_t::replace) << '\n';
+    return 0;
+  };
+  return command;
 }
 
 }  // namespace qmse::app

@@ -62,11 +62,12 @@ int print_json() {
 
 }  // namespace
 
-Command add_info(CLI::App& program) {
-  CLI::App* parser = program.add_subcommand("info", "Show devices, libraries and what this build can do");
-  const CLI::Option* json = parser->add_flag("--json")->description(
+Command info_command() {
+  Command command = make_command("qmse info", "Show devices, libraries and what this build can do");
+  const CLI::Option* json = command.parser->add_flag("--json")->description(
       wrap_help("JSON, with every setting of qmse train and its choices"));
-  return {parser, [json] { return json->count() > 0 ? print_json() : print_info(); }};
+  command.action = [json] { return json->count() > 0 ? print_json() : print_info(); };
+  return command;
 }
 
 }  // namespace qmse::app

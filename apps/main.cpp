@@ -1,15 +1,15 @@
 // The program `qmse`: arguments, printing and exit codes. All else is in the libraries.
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <iostream>
 #include <new>
 #include <string>
 
 #include "apps/commands.h"
-#include "apps/options.h"
-#include "experiment/config_fields.h"
-#include "kernels/core/build_config.h"
+#include "engine/in_quotes.h"
 #include "kernels/core/error.h"
 
 namespace qmse::app {
@@ -53,47 +53,17 @@ int fail(int code, std::string message) {
   return code;
 }
 
-int run(int argc, char** argv) {
-  CLI::App program(
-      "Trains small networks with squared-error losses and the QMSE loss, exactly and repeatably.", "qmse");
-  program.set_version_flag("--version", std::string("qmse ") + QMSE_VERSION);
-  program.get_formatter()->column_width(46);
-  program.allow_extras();
-  program.footer(
-      "Start with\n"
-      "  qmse train --dataset fashion-mnist --out runs/first\n"
-      "  qmse evaluate --weights runs/first/model.safetensors --dataset fashion-mnist\n"
-      "and see qmse train --help.");
-  const std::vector<Command> commands = {add_train(program),    add_sweep(program),  add_reproduce(program),
-                                         add_evaluate(program), add_trace(program),  add_data(program),
-                                         add_plot(program),     add_report(program), add_diff(program),
-                                         add_info(program)};
-  for (const Command& command : commands) command.parser->allow_extras();
-
-  try {
-    program.parse(argc, argv);
-  } catch (const CLI::Success& help_or_version) {
-    return check_output(program.exit(help_or_version));
-  } catch (const CLI::ParseError& error) {
-    throw ConfigError(error.what());
-  }
-  std::vector<std::string> names;
-  std::string listed;
-  for (const Command& command : commands) {
-    names.push_back(command.parser->get_name());
-    listed += (listed.empty() ? "" : &command == &commands.back() ? " or " : ", ") + names.back();
-  }
-  for (const Command& command : commands) {
-    if (!command.parser->parsed()) continue;
-    check_command_line(*command.parser);
-    return check_output(command.action());
-  }
-  const std::vector<std::string> words = program.remaining();
-  if (words.empty()) throw ConfigError("which command? " + listed + "; see qmse --help");
-  const std::string near = nearest(words.front(), names);
-  throw ConfigError("unknown command '" + words.front() + "'" +
-                    (near.empty() ? "" : " (did you mean '" + near + "'?)") + ": use " + listed +
-                    "; see qmse --help");
+Command program() {
+  return {
+      .name = "qmse",
+      .summary = "Trains small networks with squared-error losses and the QMSE loss, exactly and repeatably.",
+      .footer =
+          "Start with\n"
+          "  qmse train --dataset fashion-mnist --out runs/first\n"
+          "  qmse evaluate --weights runs/first\n"
+          "Every command has its options in qmse help COMMAND; qmse version says which this is.",
+      .commands = {train_command(), sweep_command(), reproduce_command(), evaluate_command(), trace_command(),
+                   data_command(), plot_command(), report_command(), diff_command(), info_command()}};
 }
 
 }  // namespace
@@ -104,9 +74,11 @@ int main(int argc, char** argv) {
   try {
     occupy_standard_descriptors();
     check_processor();
-    return run(argc, argv);
+    return check_output(run_command(program(), {argv + std::min(argc, 1), argv + argc}));
   } catch (const qmse::ConfigError& error) {
     return fail(kUsage, error.what());
+  } catch (const std::filesystem::filesystem_error& error) {
+    return fail(kFailure, qmse::in_quotes(error.path1()) + ": " + error.code().message());
   } catch (const std::bad_alloc&) {
     return fail(kFailure, "out of memory");
   } catch (const std::exception& error) {

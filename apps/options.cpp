@@ -62,13 +62,14 @@ ConfigOptions::ConfigOptions(CLI::App& command, unsigned uses, const std::vector
 }
 
 ConfigJson ConfigOptions::given() const {
-  ConfigJson layer = ConfigJson::object();
-  if (config_file_->count() > 0) layer = read_config_file(config_file_->as<std::string>());
+  ConfigJson typed = ConfigJson::object();
   for (const Entry& entry : entries_) {
     if (entry.option->count() == 0) continue;
-    layer[std::string(entry.field->name)] = value_from_text(*entry.field, entry.option->results().front());
+    typed[std::string(entry.field->name)] = value_from_text(*entry.field, entry.option->results().front());
   }
-  return layer;
+  const ConfigJson file =
+      config_file_->count() > 0 ? read_config_file(config_file_->as<std::string>()) : ConfigJson::object();
+  return overlay(file, typed);
 }
 
 std::uint64_t whole_number(const CLI::Option& option, std::uint64_t low, std::uint64_t high) {
@@ -87,6 +88,11 @@ void check_command_line(const CLI::App& command) {
   for (const CLI::Option* option : options) {
     if (option->nonpositional() && option->count() > 1)
       throw ConfigError(option->get_name() + " is given twice");
+    // A shell's unset variable: the default, or the working directory, is not what was meant.
+    for (const std::string& value : option->results()) {
+      if (value.empty())
+        throw ConfigError(option->get_name() + " is given an empty text; leave it out or fill it in");
+    }
   }
   const std::vector<std::string> extra = command.remaining();
   if (extra.empty()) return;
@@ -94,11 +100,9 @@ void check_command_line(const CLI::App& command) {
   std::vector<std::string> known;
   for (const CLI::Option* option : options) known.push_back(option->get_name());
   const std::string near = wrong.starts_with("-") ? nearest(wrong, known) : "";
-  std::string name = command.get_name();
-  for (const CLI::App* parent = command.get_parent(); parent != nullptr; parent = parent->get_parent())
-    name = parent->get_name() + " " + name;
   throw ConfigError((wrong.starts_with("-") ? "unknown option " : "unexpected argument ") + in_quotes(wrong) +
-                    (near.empty() ? "" : " (did you mean '" + near + "'?)") + "; see " + name + " --help");
+                    (near.empty() ? "" : " (did you mean '" + near + "'?)") + "; see " + command.get_name() +
+                    " --help");
 }
 
 }  // namespace qmse::app

@@ -17,8 +17,8 @@ class ConfigOptions {
   // Adds to `command` every field that has one of `uses`, except those in `without`.
   ConfigOptions(CLI::App& command, unsigned uses, const std::vector<std::string>& without = {});
 
-  // What the file of --config and the command line gave, the command line winning. ConfigError where an
-  // option is given twice or its value is wrong.
+  // What the file of --config and the command line gave, the command line winning (overlay()). ConfigError
+  // where an option's value is wrong.
   ConfigJson given() const;
 
  private:

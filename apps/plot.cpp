@@ -40,21 +40,21 @@ std::vector<RunRecord> runs_in(const std::vector<std::string>& folders) {
 
 }  // namespace
 
-Command add_plot(CLI::App& program) {
-  CLI::App* parser = program.add_subcommand("plot", "Draw the curves of runs, as SVG and PNG");
-  CLI::Option* folders = parser->add_option("RUN")
+Command plot_command() {
+  Command command = make_command("qmse plot", "Draw the curves of runs, as SVG and PNG");
+  CLI::Option* folders = command.parser->add_option("RUN")
                              ->description(wrap_help("run directories, or folders with runs at any depth"))
                              ->type_name(" ")
                              ->expected(1, -1)
                              ->allow_extra_args();
-  CLI::Option* out = add_text_option(*parser, "--out", "STEM", "Picture",
+  CLI::Option* out = add_text_option(*command.parser, "--out", "STEM", "Picture",
                                      "the files are STEM.svg and STEM.png [curves, in the first RUN]");
-  CLI::Option* x = add_text_option(*parser, "--x", "epoch|step|seconds", "Picture",
+  CLI::Option* x = add_text_option(*command.parser, "--x", "epoch|step|seconds", "Picture",
                                    "what the curves are drawn over [epoch]");
   CLI::Option* y =
-      add_text_option(*parser, "--y", "NAME,NAME,...", "Picture",
+      add_text_option(*command.parser, "--y", "NAME,NAME,...", "Picture",
                       "keys of metrics.jsonl, a column of panels each [training and test accuracy]");
-  parser->footer(
+  command.parser->footer(
       "Examples\n"
       "  qmse plot runs/qmse runs/mse\n"
       "  qmse plot runs/sweep --out figures/sweep --x seconds --y test_accuracy,test_residual_sq\n"
@@ -63,19 +63,19 @@ Command add_plot(CLI::App& program) {
       "the highest.\n"
       "Curves are named by the settings in which the runs differ; data sets and momenta have panels of their "
       "own.");
-  return {parser, [=] {
-            if (folders->count() == 0) throw ConfigError("RUN is missing: which runs to draw");
-            const auto given = folders->as<std::vector<std::string>>();
-            CurveRequest request;
-            if (x->count() > 0) request.x = axis_from(x->as<std::string>());
-            if (y->count() > 0) request.measures = split_at_commas(y->as<std::string>());
-            const std::filesystem::path stem = out->count() > 0
-                                                   ? std::filesystem::path(out->as<std::string>())
-                                                   : std::filesystem::path(given.front()) / "curves";
-            write_figure(run_figure(group_runs(runs_in(given)), request), stem);
-            std::cout << stem.string() << ".svg\n" << stem.string() << ".png\n";
-            return 0;
-          }};
+  command.action = [=] {
+    if (folders->count() == 0) throw ConfigError("RUN is missing: which runs to draw");
+    const auto given = folders->as<std::vector<std::string>>();
+    CurveRequest request;
+    if (x->count() > 0) request.x = axis_from(x->as<std::string>());
+    if (y->count() > 0) request.measures = split_at_commas(y->as<std::string>());
+    const std::filesystem::path stem = out->count() > 0 ? std::filesystem::path(out->as<std::string>())
+                                                        : std::filesystem::path(given.front()) / "curves";
+    write_figure(run_figure(group_runs(runs_in(given)), request), stem);
+    std::cout << stem.string() << ".svg\n" << stem.string() << ".png\n";
+    return 0;
+  };
+  return command;
 }
 
 }  // namespace qmse::app

@@ -9,30 +9,31 @@
 
 namespace qmse::app {
 
-Command add_report(CLI::App& program) {
-  CLI::App* parser = program.add_subcommand(
-      "report", "Write a web page about the runs in a folder: curves, tables, settings");
-  CLI::Option* folder = parser->add_option("FOLDER")
+Command report_command() {
+  Command command =
+      make_command("qmse report", "Write a web page about the runs in a folder: curves, tables, settings");
+  CLI::Option* folder = command.parser->add_option("FOLDER")
                             ->description(wrap_help("a folder with runs at any depth, or one run"))
                             ->type_name(" ");
-  CLI::Option* out = add_text_option(*parser, "--out", "FILE", "Page", "[report.html in FOLDER]");
-  CLI::Option* title = add_text_option(*parser, "--title", "TEXT", "Page", "the page's heading");
-  parser->footer(
+  CLI::Option* out = add_text_option(*command.parser, "--out", "FILE", "Page", "[report.html in FOLDER]");
+  CLI::Option* title = add_text_option(*command.parser, "--title", "TEXT", "Page", "the page's heading");
+  command.parser->footer(
       "Example\n"
       "  qmse report runs/sweep\n"
       "\n"
       "The page is one file that needs no network: it can be mailed, and reads on a phone.");
-  return {parser, [=] {
-            if (folder->count() == 0) throw ConfigError("FOLDER is missing: where the runs are");
-            ReportRequest request;
-            request.folder = folder->as<std::string>();
-            request.out = out->count() > 0 ? std::filesystem::path(out->as<std::string>())
-                                           : request.folder / "report.html";
-            if (title->count() > 0) request.title = title->as<std::string>();
-            write_report(request);
-            std::cout << request.out.string() << '\n';
-            return 0;
-          }};
+  command.action = [=] {
+    if (folder->count() == 0) throw ConfigError("FOLDER is missing: where the runs are");
+    ReportRequest request;
+    request.folder = folder->as<std::string>();
+    request.out =
+        out->count() > 0 ? std::filesystem::path(out->as<std::string>()) : request.folder / "report.html";
+    if (title->count() > 0) request.title = title->as<std::string>();
+    write_report(request);
+    std::cout << request.out.string() << '\n';
+    return 0;
+  };
+  return command;
 }
 
 }  // namespace qmse::app

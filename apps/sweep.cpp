@@ -13,18 +13,18 @@
 
 namespace qmse::app {
 
-Command add_sweep(CLI::App& program) {
-  CLI::App* parser = program.add_subcommand(
-      "sweep", "Train every combination of settings in a file, as one job in one folder");
+Command sweep_command() {
+  Command command =
+      make_command("qmse sweep", "Train every combination of settings in a file, as one job in one folder");
   CLI::Option* file =
-      parser->add_option("FILE")->description(wrap_help("the sweep, a JSON object; see below"));
+      command.parser->add_option("FILE")->description(wrap_help("the sweep, a JSON object; see below"));
   CLI::Option* out =
-      add_text_option(*parser, "--out", "DIR", "Sweep",
+      add_text_option(*command.parser, "--out", "DIR", "Sweep",
                       "the sweep's folder; the same command again goes on with what is not finished");
   CLI::Option* data =
-      add_text_option(*parser, "--data", "DIR", "Sweep", "as for qmse train; part of the sweep");
-  const auto options = std::make_shared<SweepOptions>(*parser);
-  parser->footer(
+      add_text_option(*command.parser, "--data", "DIR", "Sweep", "as for qmse train; part of the sweep");
+  const auto options = std::make_shared<SweepOptions>(*command.parser);
+  command.parser->footer(
       "Example\n"
       "  {\"base\": {\"dataset\": \"fashion-mnist\", \"epochs\": 5},\n"
       "   \"grid\": {\"loss\": [\"mse\", \"qmse\"], \"lr\": [0.01, 0.1], \"seed\": [1, 2, 3]},\n"
@@ -38,22 +38,23 @@ Command add_sweep(CLI::App& program) {
                 "on one folder. Exit codes: 0 all finished, 1 a member failed, 2 wrong usage, 130 and 143 "
                 "stopped by Ctrl-C and SIGTERM.",
                 kFooterWidth));
-  return {parser, [=] {
-            if (file->count() == 0) throw ConfigError("qmse sweep FILE.json --out DIR: the file is missing");
-            if (out->count() == 0) throw ConfigError("--out DIR is missing: where the sweep's files go");
-            const std::unique_ptr<SweepDisplay> display = options->make_display();
-            const SweepOutcome outcome = with_failure_event(options->json(), [&] {
-              const std::string source = file->as<std::string>();
-              SweepRequest request;
-              request.spec = parse_sweep(read_text_file(source), in_quotes(source));
-              if (data->count() > 0) request.spec.base["data"] = data->as<std::string>();
-              request.out = out->as<std::string>();
-              options->apply(request);
-              complete(request.spec, in_quotes(source));
-              return run_sweep(request, display_events(*display, request.shard));
-            });
-            return finish_sweep(*display, outcome, out->as<std::string>());
-          }};
+  command.action = [=] {
+    if (file->count() == 0) throw ConfigError("qmse sweep FILE.json --out DIR: the file is missing");
+    if (out->count() == 0) throw ConfigError("--out DIR is missing: where the sweep's files go");
+    const std::unique_ptr<SweepDisplay> display = options->make_display();
+    const SweepOutcome outcome = with_failure_event(options->json(), [&] {
+      const std::string source = file->as<std::string>();
+      SweepRequest request;
+      request.spec = parse_sweep(read_text_file(source), in_quotes(source));
+      if (data->count() > 0) request.spec.base["data"] = data->as<std::string>();
+      request.out = out->as<std::string>();
+      options->apply(request);
+      complete(request.spec, in_quotes(source));
+      return run_sweep(request, display_events(*display, request.shard));
+    });
+    return finish_sweep(*display, outcome, out->as<std::string>());
+  };
+  return command;
 }
 
 }  // namespace qmse::app

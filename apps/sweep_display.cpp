@@ -55,7 +55,7 @@ class TextDisplay : public SweepDisplay {
                                     : counts + "; results in " + out + "/results.json");
   }
 
-  bool live() const override { return terminal_.is_terminal(); }
+  bool live() const override { return terminal_.rewrites(); }
 
   void progress(const SweepProgress& progress) override {
     char running[64];

@@ -3,11 +3,24 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <cstdlib>
+#include <string_view>
 
 namespace qmse::app {
 
-TerminalLine::TerminalLine() : terminal_(::isatty(STDOUT_FILENO) == 1) {}
+namespace {
+
+// A dumb terminal, an editor's shell, say, shows control sequences as they are.
+bool can_rewrite() {
+  const char* kind = std::getenv("TERM");
+  return ::isatty(STDOUT_FILENO) == 1 && (kind == nullptr || std::string_view(kind) != "dumb");
+}
+
+}  // namespace
+
+TerminalLine::TerminalLine() : rewrites_(can_rewrite()) {}
 
 std::size_t TerminalLine::width() const {
   winsize size = {};
@@ -15,8 +28,10 @@ std::size_t TerminalLine::width() const {
 }
 
 void TerminalLine::show(const std::string& text) {
-  if (!terminal_) return;
-  std::printf("\r\033[K%s", text.c_str());
+  if (!rewrites_) return;
+  // A line that fills the terminal would wrap, and could not be rewritten.
+  const auto room = static_cast<int>(std::max<std::size_t>(width(), 1) - 1);
+  std::printf("\r\033[K%.*s", room, text.c_str());
   std::fflush(stdout);
   shown_ = true;
 }

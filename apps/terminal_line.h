@@ -10,17 +10,17 @@ class TerminalLine {
  public:
   TerminalLine();
 
-  bool is_terminal() const { return terminal_; }
-  std::size_t width() const;  // characters in a line of the terminal
+  bool rewrites() const { return rewrites_; }  // whether show() does anything: not where TERM is dumb
+  std::size_t width() const;                   // characters in a line of the terminal
 
-  // Rewrites the line in place; only on a terminal.
+  // Rewrites the line in place; only on a terminal. As much of it as fits.
   void show(const std::string& text);
   void clear();
   // A line that stays, in the place of the one that is shown.
   void print(const std::string& text);
 
  private:
-  bool terminal_;
+  bool rewrites_;
   bool shown_ = false;
 };
 

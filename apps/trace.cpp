@@ -1,28 +1,28 @@
 #include "experiment/trace.h"
 
 #include <iostream>
-#include <limits>
 #include <memory>
 
 #include "apps/commands.h"
+#include "apps/duration.h"
 #include "apps/options.h"
 #include "kernels/core/error.h"
 
 namespace qmse::app {
 
-Command add_trace(CLI::App& program) {
-  CLI::App* parser = program.add_subcommand(
-      "trace", "Write one training step, with every activation and gradient, to a safetensors file");
-  CLI::Option* out = add_text_option(*parser, "--out", "FILE", "Trace", "the file to write");
+Command trace_command() {
+  Command command = make_command(
+      "qmse trace", "Write one training step, with every activation and gradient, to a safetensors file");
+  CLI::Option* out = add_text_option(*command.parser, "--out", "FILE", "Trace", "the file to write");
   CLI::Option* weights =
-      add_text_option(*parser, "--weights", "FILE", "Trace",
+      add_text_option(*command.parser, "--weights", "FILE", "Trace",
                       "weights to start from; without it the initial weights of --init and --seed");
-  CLI::Option* dtype =
-      add_text_option(*parser, "--dtype", "f32|f64", "Trace", "arithmetic; f64 runs on the CPU [f32]");
-  CLI::Option* step = add_text_option(*parser, "--step", "N", "Trace",
+  CLI::Option* dtype = add_text_option(*command.parser, "--dtype", "f32|f64", "Trace",
+                                       "arithmetic; f64 runs on the CPU [f32]");
+  CLI::Option* step = add_text_option(*command.parser, "--step", "N", "Trace",
                                       "draw v as step N of the training does, counted from 1 [1]");
-  const auto options = std::make_shared<ConfigOptions>(*parser, kTrace);
-  parser->footer(
+  const auto options = std::make_shared<ConfigOptions>(*command.parser, kTrace);
+  command.parser->footer(
       "Example\n"
       "  qmse trace --model cnn --dataset mnist --data ~/data --loss qmse --batch-size 8 --dtype f64 --out "
       "step.safetensors\n"
@@ -31,24 +31,24 @@ Command add_trace(CLI::App& program) {
                 "--step takes the v of a later one. Tensors: input, target, output, residual, v, "
                 "sample_loss, loss, grad.output, param.<name>, grad.<name>, activation.<layer>.",
                 kFooterWidth));
-  return {parser, [=] {
-            TraceRequest request;
-            request.given = options->given();
-            if (out->count() == 0) throw ConfigError("--out FILE is missing: where the trace goes");
-            request.out = out->as<std::string>();
-            if (weights->count() > 0) request.weights = weights->as<std::string>();
-            const std::string type = dtype->count() > 0 ? dtype->as<std::string>() : "f32";
-            if (type != "f32" && type != "f64")
-              throw ConfigError("--dtype must be f32 or f64, not '" + type + "'");
-            request.dtype = type == "f64" ? DType::f64 : DType::f32;
-            if (step->count() > 0)
-              request.step =
-                  static_cast<std::int64_t>(whole_number(*step, 1, std::numeric_limits<std::int64_t>::max()));
-            const TraceSummary summary = write_trace(request);
-            std::cout << request.out.string() << ": " << summary.tensors.size() << " tensors, loss "
-                      << summary.loss << ", calculated in " << type << " on " << summary.device << '\n';
-            return 0;
-          }};
+  command.action = [=] {
+    TraceRequest request;
+    request.given = options->given();
+    if (out->count() == 0) throw ConfigError("--out FILE is missing: where the trace goes");
+    request.out = out->as<std::string>();
+    if (weights->count() > 0) request.weights = weights->as<std::string>();
+    const std::string type = dtype->count() > 0 ? dtype->as<std::string>() : "f32";
+    if (type != "f32" && type != "f64") throw ConfigError("--dtype must be f32 or f64, not '" + type + "'");
+    request.dtype = type == "f64" ? DType::f64 : DType::f32;
+    if (step->count() > 0)
+      request.step = static_cast<std::int64_t>(whole_number(*step, 1, std::uint64_t{1} << 32));
+    const TraceSummary summary = write_trace(request);
+    std::cout << request.out.string() << ": " << summary.tensors.size() << " tensors, loss "
+              << number_text("%g", summary.loss) << ", calculated in " << type << " on " << summary.device
+              << '\n';
+    return 0;
+  };
+  return command;
 }
 
 }  // namespace qmse::app

@@ -16,7 +16,8 @@ int print_config(const ConfigJson& given) {
   TrainConfig config;
   apply_layer(config, given);
   validate(config);
-  resolve_seeds(config);
+  check_used(given, config);
+  resolve_defaults(config);
   std::cout << to_json(config).dump(2) << '\n';
   return 0;
 }
@@ -41,21 +42,22 @@ int train(const ConfigJson& given, TrainingDisplay& display) {
 
 }  // namespace
 
-Command add_train(CLI::App& program) {
-  CLI::App* parser =
-      program.add_subcommand("train", "Train a network; everything about the run goes to a directory");
-  const auto options = std::make_shared<ConfigOptions>(*parser, kTrain);
+Command train_command() {
+  Command command =
+      make_command("qmse train", "Train a network; everything about the run goes to a directory");
+  const auto options = std::make_shared<ConfigOptions>(*command.parser, kTrain);
   CLI::Option* print =
-      parser->add_flag("--print-config")
-          ->description(wrap_help("print all settings as JSON, for --config, and do nothing else"))
+      command.parser->add_flag("--print-config")
+          ->description(
+              wrap_help("print all settings that have an effect as JSON, for --config, and do nothing else"))
           ->group("Settings from a file");
-  CLI::Option* format = add_log_format(*parser, "notice, epoch and end");
-  parser->footer(
+  CLI::Option* format = add_log_format(*command.parser, "notice, epoch and end");
+  command.parser->footer(
       "Examples\n"
       "  qmse train --dataset mnist --data ~/data --loss qmse --epochs 5 --out runs/qmse\n"
       "  qmse train --dataset mnist --data ~/data --loss mse --epochs 5 --out runs/mse     the same start, "
       "order and steps\n"
-      "  qmse train --model mlp --mlp-widths 256,128 --optimizer adam --lr 0.001 --out runs/mlp\n"
+      "  qmse train --model mlp --mlp-widths 256,128 --optimizer adam --out runs/mlp\n"
       "  qmse train --resume --out runs/qmse --epochs 10                                   go on\n"
       "  qmse train --print-config --lr 0.1 > slow.json; qmse train --config slow.json --out runs/slow\n"
       "\n"
@@ -64,13 +66,14 @@ Command add_train(CLI::App& program) {
       "model.safetensors.\n"
       "The last line has the weights' SHA-256, for comparisons.\n"
       "Exit codes: 0 done, 1 failure, 2 wrong usage, 130 and 143 stopped by Ctrl-C and SIGTERM.");
-  return {parser, [=] {
-            const ConfigJson given = options->given();
-            const bool json = wants_json(*format);
-            if (print->count() > 0) return print_config(given);
-            const auto display = json ? make_json_display() : make_text_display();
-            return with_failure_event(json, [&] { return train(given, *display); });
-          }};
+  command.action = [=] {
+    const ConfigJson given = options->given();
+    const bool json = wants_json(*format);
+    if (print->count() > 0) return print_config(given);
+    const auto display = json ? make_json_display() : make_text_display();
+    return with_failure_event(json, [&] { return train(given, *display); });
+  };
+  return command;
 }
 
 }  // namespace qmse::app

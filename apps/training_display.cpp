@@ -34,7 +34,7 @@ std::string progress_line(const TrainingProgress& progress, std::size_t width) {
   constexpr std::size_t kShortestBar = 6, kLongestBar = 24;
   const std::string head = "epoch " + of(progress.epoch, progress.epochs);
   const std::string steps = " " + of(progress.step, progress.steps);
-  const std::string loss = formatted("  loss %.5g", progress.loss);
+  const std::string loss = "  loss " + number_text("%.5g", progress.loss);
   const std::string accuracy = formatted("  accuracy %.2f %%", 100 * progress.accuracy);
   const std::string speed = formatted("  %.0f images/s", progress.images_per_second);
   const std::string left = "  " + duration_text(progress.seconds_left) + " left";
@@ -60,12 +60,12 @@ class TextDisplay : public TrainingDisplay {
   void notice(const std::string& text) override { terminal_.print(text); }
 
   void epoch(const EpochRecord& record, std::int64_t epochs) override {
-    terminal_.print(
-        "epoch " + of(record.epoch, epochs) +
-        formatted("  train loss %.5g, accuracy %.2f %%  test loss %.5g, accuracy %.2f %%  %.1f s, %.0f "
-                  "images/s",
-                  record.train_loss, 100 * record.train_accuracy, record.test_loss,
-                  100 * record.test_accuracy, record.seconds, record.images_per_second));
+    terminal_.print("epoch " + of(record.epoch, epochs) + "  train loss " +
+                    number_text("%.5g", record.train_loss) +
+                    formatted(", accuracy %.2f %%  test loss ", 100 * record.train_accuracy) +
+                    number_text("%.5g", record.test_loss) +
+                    formatted(", accuracy %.2f %%  %.1f s, %.0f images/s", 100 * record.test_accuracy,
+                              record.seconds, record.images_per_second));
   }
 
   void end(TrainingOutcome outcome, const std::string& out, const std::string& weights) override {
@@ -79,7 +79,7 @@ class TextDisplay : public TrainingDisplay {
     }
   }
 
-  bool live() const override { return terminal_.is_terminal(); }
+  bool live() const override { return terminal_.rewrites(); }
 
   void progress(const TrainingProgress& progress) override {
     terminal_.show(progress_line(progress, terminal_.width()));

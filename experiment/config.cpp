@@ -60,11 +60,51 @@ void apply_layer(TrainConfig& config, const ConfigJson& layer) {
   }
 }
 
+ConfigJson overlay(const ConfigJson& below, const ConfigJson& above) {
+  ConfigJson all = below;
+  // Whether `above` makes a choice otherwise that `below` has made too.
+  const auto changes = [&](std::string_view setting) {
+    const auto now = above.find(std::string(setting)), then = below.find(std::string(setting));
+    return now != above.end() && then != below.end() && *now != *then;
+  };
+  for (const auto& [key, value] : below.items()) {
+    const ConfigField* field = find_field(key);
+    const auto& condition = field != nullptr ? field->rule.only_with : std::nullopt;
+    const bool of_choice = condition && changes(condition->setting) &&
+                           condition->holds(below.at(std::string(condition->setting))) &&
+                           !condition->holds(above.at(std::string(condition->setting)));
+    const bool of_optimizer = key == "lr" && changes("optimizer");
+    const bool of_seed = key.starts_with("seed_") && changes("seed") && value == below.at("seed");
+    if (of_choice || of_optimizer || of_seed) all.erase(key);
+  }
+  all.update(above);
+  return all;
+}
+
+ConfigJson without_unused(ConfigJson layer, const TrainConfig& config) {
+  for (const ConfigField& field : config_fields()) {
+    if (!field.applies(config)) layer.erase(std::string(field.name));
+  }
+  return layer;
+}
+
+void check_used(const ConfigJson& given, const TrainConfig& config) {
+  for (const auto& [key, value] : given.items()) {
+    const ConfigField* field = find_field(key);
+    if (field == nullptr || field->applies(config)) continue;
+    const ConfigCondition& condition = *field->rule.only_with;
+    const ConfigField& decides = *find_field(condition.setting);
+    throw ConfigError(field->option() + " has no effect with " + decides.option() + " " +
+                      get(config, decides).get<std::string>() + ": it is for " + condition.text());
+  }
+}
+
 ConfigJson to_json(const TrainConfig& config) {
   ConfigJson json = ConfigJson::object();
   for (const ConfigField& field : config_fields()) {
     ConfigJson value = get(config, field);
-    if (field.rule.recorded && !value.is_null()) json[std::string(field.name)] = std::move(value);
+    if (field.rule.recorded && !value.is_null() && field.applies(config))
+      json[std::string(field.name)] = std::move(value);
   }
   return json;
 }
@@ -88,23 +128,25 @@ void validate(const TrainConfig& config) {
   if (config.optimizer == "sgd" && config.nesterov && config.momentum == 0) {
     throw ConfigError("--nesterov needs a --momentum above 0");
   }
-  if (config.optimizer == "adam" && config.nesterov) throw ConfigError("--nesterov is for --optimizer sgd");
 }
 
 std::string json_text(const ConfigJson& json) {
   return json.dump(2, ' ', false, ConfigJson::error_handler_t::replace) + "\n";
 }
 
-void resolve_seeds(TrainConfig& config) {
+double default_lr(std::string_view optimizer) { return optimizer == "adam" ? 0.001 : 0.01; }
+
+void resolve_defaults(TrainConfig& config) {
   for (auto* seed : {&config.seed_init, &config.seed_data, &config.seed_v}) {
     if (!*seed) *seed = config.seed;
   }
+  if (!config.lr) config.lr = default_lr(config.optimizer);
 }
 
 std::vector<std::string> resume_conflicts(const TrainConfig& config, const TrainConfig& recorded) {
   std::vector<std::string> conflicts;
   for (const ConfigField& field : config_fields()) {
-    if (field.rule.free_on_resume) continue;
+    if (field.rule.free_on_resume || !field.applies(recorded)) continue;
     const ConfigJson now = get(config, field);
     const ConfigJson then = get(recorded, field);
     if (now != then) conflicts.push_back(field.option() + " is " + now.dump() + ", was " + then.dump());

@@ -46,7 +46,7 @@ struct TrainConfig {
 
   // optimizer and schedule
   std::string optimizer = "sgd";
-  double lr = 0.01;
+  std::optional<double> lr;  // not given: default_lr(optimizer)
   double momentum = 0.9;
   bool nesterov = false;
   double weight_decay = 0.0;
@@ -109,16 +109,32 @@ ConfigJson read_config_file(const std::filesystem::path& path);
 // Sets the members that `layer` names.
 void apply_layer(TrainConfig& config, const ConfigJson& layer);
 
-// Every field that is part of a run's record, in the table's order: all but `out` and `resume`.
+// The settings of both layers, `above` winning. What `below` says beside a choice that `above` makes
+// otherwise goes with that choice: QMSE's v_scope where the loss is another one now, the learning rate of
+// another optimizer, a seed_init that is no other than the seed.
+ConfigJson overlay(const ConfigJson& below, const ConfigJson& above);
+
+// `layer` without the settings that have no effect in `config`: momentum where the optimizer is adam.
+ConfigJson without_unused(ConfigJson layer, const TrainConfig& config);
+
+// ConfigError where `given` has a setting without effect in `config`; it says which setting would use it.
+void check_used(const ConfigJson& given, const TrainConfig& config);
+
+// Every field that is part of a run's record and has an effect, in the table's order. Two configurations that
+// differ in nothing else are the same run.
 ConfigJson to_json(const TrainConfig& config);
 
 // Checks every field, and the fields against each other. Throws ConfigError naming option and remedy.
 void validate(const TrainConfig& config);
 
-// Gives the seeds that were not set the value of `seed`.
-void resolve_seeds(TrainConfig& config);
+// The usual learning rate of an optimizer.
+double default_lr(std::string_view optimizer);
 
-// "lr is 0.1, was 0.01", for each field in which a run being resumed may not differ from its record and does.
+// Gives what was not set its value: the seeds that of `seed`, the learning rate the optimizer's usual one.
+void resolve_defaults(TrainConfig& config);
+
+// "lr is 0.1, was 0.01", for each field with an effect in which a run being resumed may not differ from its
+// record and does.
 std::vector<std::string> resume_conflicts(const TrainConfig& config, const TrainConfig& recorded);
 
 }  // namespace qmse

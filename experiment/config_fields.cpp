@@ -20,6 +20,18 @@ using enum ConfigGroup;
 constexpr unsigned kAll = kTrain | kTrace | kEvaluate;
 constexpr double kMaxInt = 2147483647.0;
 
+const ConfigCondition kCoarse = {"dataset", {"cifar100"}};
+const ConfigCondition kCnn = {"model", {"cnn"}};
+const ConfigCondition kMlp = {"model", {"mlp"}};
+const ConfigCondition kRandomStart = {"init_from", {""}};
+const ConfigCondition kQmse = {"loss", {"qmse"}};
+const ConfigCondition kSgd = {"optimizer", {"sgd"}};
+const ConfigCondition kAdam = {"optimizer", {"adam"}};
+const ConfigCondition kStepSchedule = {"schedule", {"step"}};
+const ConfigCondition kCosine = {"schedule", {"cosine"}};
+const ConfigCondition kRobbinsMonro = {"schedule", {"robbins_monro"}};
+const ConfigCondition kNoCpu = {"device", {"cpu"}, true};
+
 const std::vector<ConfigField>& table() {
   static const std::vector<std::string> datasets = dataset_names();
   static const std::vector<ConfigField> fields = {
@@ -32,7 +44,7 @@ const std::vector<ConfigField>& table() {
        "environment variable QMSE_DATA, then ~/.cache/qmse and /usr/share/datasets); for --dataset folder the one "
        "that holds train/ and test/"},
       {data, kAll, "labels", &Config::labels,
-       "cifar100: the 100 classes or their 20 superclasses", {.choices = {"fine", "coarse"}}},
+       "cifar100: the 100 classes or their 20 superclasses", {.choices = {"fine", "coarse"}, .only_with = kCoarse}},
       {data, kTrain | kTrace, "train_limit", &Config::train_limit,
        "use the first N training images only; 0: all", {.low = 0, .high = kMaxInt}},
       {data, kTrain | kTrace, "normalize", &Config::normalize,
@@ -43,18 +55,18 @@ const std::vector<ConfigField>& table() {
        "cnn: convolutions with max-pooling and two fully connected layers, as in the QMSE paper; mlp: fully connected "
        "layers", {.choices = {"cnn", "mlp"}}},
       {model, kTrain | kTrace, "conv_channels", &Config::conv_channels,
-       "channels of the cnn's convolutions, one number each", {.low = 1, .high = 65536, .min_items = 1}},
+       "channels of the cnn's convolutions, one number each", {.low = 1, .high = 65536, .min_items = 1, .only_with = kCnn}},
       {model, kTrain | kTrace, "kernel_size", &Config::kernel_size,
-       "side of the cnn's convolution kernels, odd", {.low = 1, .high = 255}},
+       "side of the cnn's convolution kernels, odd", {.low = 1, .high = 255, .only_with = kCnn}},
       {model, kTrain | kTrace, "fc_width", &Config::fc_width,
-       "width of the cnn's first fully connected layer", {.low = 1, .high = 1 << 20}},
+       "width of the cnn's first fully connected layer", {.low = 1, .high = 1 << 20, .only_with = kCnn}},
       {model, kTrain | kTrace, "mlp_widths", &Config::mlp_widths,
-       "widths of the mlp's hidden layers; none: no hidden layer", {.low = 1, .high = 1 << 20}},
+       "widths of the mlp's hidden layers; none: no hidden layer", {.low = 1, .high = 1 << 20, .only_with = kMlp}},
       {model, kTrain | kTrace, "activation", &Config::activation,
-       "activation of the mlp's hidden layers", {.choices = {"relu", "tanh", "sigmoid", "identity"}}},
+       "activation of the mlp's hidden layers", {.choices = {"relu", "tanh", "sigmoid", "identity"}, .only_with = kMlp}},
       {model, kTrain | kTrace, "init", &Config::init,
        "initial weights; pytorch: uniform in +-1/sqrt(fan_in), as PyTorch's layers",
-       {.choices = {"pytorch", "kaiming_normal", "xavier_uniform"}}},
+       {.choices = {"pytorch", "kaiming_normal", "xavier_uniform"}, .only_with = kRandomStart}},
       {model, kTrain, "init_from", &Config::init_from,
        "start from the weights in this file instead of random ones"},
 
@@ -65,48 +77,48 @@ const std::vector<ConfigField>& table() {
        "batch_mean: sum over outputs with the 1/2, mean over the batch; element_mean: times 2/c, as "
        "PyTorch's MSELoss", {.choices = {"batch_mean", "element_mean"}}},
       {loss, kTrain | kTrace, "v_distribution", &Config::v_distribution,
-       "QMSE's random unit vector v", {.choices = {"sphere", "rademacher"}}},
+       "QMSE's random unit vector v", {.choices = {"sphere", "rademacher"}, .only_with = kQmse}},
       {loss, kTrain | kTrace, "v_scope", &Config::v_scope,
-       "a v for every sample, or one for the batch", {.choices = {"per_sample", "per_batch"}}},
+       "a v for every sample, or one for the batch", {.choices = {"per_sample", "per_batch"}, .only_with = kQmse}},
       {loss, kTrain | kTrace, "q_gradient", &Config::q_gradient,
        "constant: QMSE's matrix Q is not differentiated, as in the paper; full: it is",
-       {.choices = {"constant", "full"}}},
+       {.choices = {"constant", "full"}, .only_with = kQmse}},
 
       {optimizer, kTrain, "optimizer", &Config::optimizer,
        "update rule, as in PyTorch", {.choices = {"sgd", "adam"}}},
       {optimizer, kTrain, "lr", &Config::lr,
        "learning rate", {.low = 0}},
       {optimizer, kTrain, "momentum", &Config::momentum,
-       "sgd: momentum", {.low = 0, .high = 1, .high_open = true}},
+       "sgd: momentum", {.low = 0, .high = 1, .high_open = true, .only_with = kSgd}},
       {optimizer, kTrain, "nesterov", &Config::nesterov,
-       "sgd: Nesterov's momentum"},
+       "sgd: Nesterov's momentum", {.only_with = kSgd}},
       {optimizer, kTrain, "weight_decay", &Config::weight_decay,
        "added to the gradient, times the weight", {.low = 0}},
       {optimizer, kTrain, "beta1", &Config::beta1,
-       "adam: decay of the mean", {.low = 0, .high = 1, .high_open = true}},
+       "adam: decay of the mean", {.low = 0, .high = 1, .high_open = true, .only_with = kAdam}},
       {optimizer, kTrain, "beta2", &Config::beta2,
-       "adam: decay of the mean square", {.low = 0, .high = 1, .high_open = true}},
+       "adam: decay of the mean square", {.low = 0, .high = 1, .high_open = true, .only_with = kAdam}},
       {optimizer, kTrain, "epsilon", &Config::epsilon,
-       "adam: added to the root mean square", {.low = 0, .low_open = true}},
+       "adam: added to the root mean square", {.low = 0, .low_open = true, .only_with = kAdam}},
 
       {schedule, kTrain, "schedule", &Config::schedule,
        "how the learning rate changes from step to step",
        {.choices = {"constant", "step", "cosine", "robbins_monro"}}},
       {schedule, kTrain, "schedule_step_size", &Config::schedule_step_size,
-       "step: steps between two reductions", {.low = 1, .high = kMaxInt}},
+       "step: steps between two reductions", {.low = 1, .high = kMaxInt, .only_with = kStepSchedule}},
       {schedule, kTrain, "schedule_gamma", &Config::schedule_gamma,
-       "step: factor of each reduction", {.low = 0, .high = 1, .low_open = true}},
+       "step: factor of each reduction", {.low = 0, .high = 1, .low_open = true, .only_with = kStepSchedule}},
       {schedule, kTrain, "schedule_total_steps", &Config::schedule_total_steps,
        "cosine: steps until the last rate is reached; 0: those of the whole run",
-       {.low = 0, .high = kMaxInt}},
+       {.low = 0, .high = kMaxInt, .only_with = kCosine}},
       {schedule, kTrain, "schedule_final_fraction", &Config::schedule_final_fraction,
-       "cosine: the last rate, as a share of --lr", {.low = 0, .high = 1}},
+       "cosine: the last rate, as a share of --lr", {.low = 0, .high = 1, .only_with = kCosine}},
       {schedule, kTrain, "schedule_tau", &Config::schedule_tau,
-       "robbins_monro: lr / (1 + step / tau)^power", {.low = 0, .low_open = true}},
+       "robbins_monro: lr / (1 + step / tau)^power", {.low = 0, .low_open = true, .only_with = kRobbinsMonro}},
       {schedule, kTrain, "schedule_power", &Config::schedule_power,
-       "robbins_monro: the exponent", {.low = 0, .low_open = true}},
+       "robbins_monro: the exponent", {.low = 0, .low_open = true, .only_with = kRobbinsMonro}},
 
-      {training, kAll, "batch_size", &Config::batch_size,
+      {training, kTrain | kTrace, "batch_size", &Config::batch_size,
        "images per step", {.low = 1, .high = 1 << 20}},
       {training, kTrain, "epochs", &Config::epochs,
        "passes over the training images", {.low = 1, .high = 1000000, .free_on_resume = true}},
@@ -118,11 +130,11 @@ const std::vector<ConfigField>& table() {
       {random, kTrain | kTrace, "seed", &Config::seed,
        "seed of everything random"},
       {random, kTrain | kTrace, "seed_init", &Config::seed_init,
-       "seed of the initial weights; otherwise --seed"},
+       "seed of the initial weights; otherwise --seed", {.only_with = kRandomStart}},
       {random, kTrain | kTrace, "seed_data", &Config::seed_data,
        "seed of the order of the images; otherwise --seed"},
       {random, kTrain | kTrace, "seed_v", &Config::seed_v,
-       "seed of QMSE's v; otherwise --seed"},
+       "seed of QMSE's v; otherwise --seed", {.only_with = kQmse}},
 
       {machine, kAll, "device", &Config::device,
        "auto takes the GPU with most free memory where there is one, and says so", {.free_on_resume = true}},
@@ -133,10 +145,10 @@ const std::vector<ConfigField>& table() {
        "cuda: f32 arithmetic of matrix products and convolutions", {.choices = {"fp32", "tf32"}}},
 
       {machine, kAll, "workspace_mib", &Config::workspace_mib,
-       "cuda: MiB of scratch that one convolution or matrix product may take", {.low = 0, .high = 1 << 20}},
+       "cuda: MiB of scratch that one convolution or matrix product may take", {.low = 0, .high = 1 << 20, .only_with = kNoCpu}},
       {machine, kTrain, "no_graph", &Config::no_graph,
        "cuda: queue each step piece by piece instead of replaying CUDA graphs; the results are the same (for "
-       "debugging)", {.free_on_resume = true}},
+       "debugging)", {.only_with = kNoCpu, .free_on_resume = true}},
 
       {run, kTrain, "out", &Config::out,
        "run directory; made where it does not exist", {.free_on_resume = true, .recorded = false}},
@@ -156,6 +168,8 @@ const std::vector<ConfigField>& table() {
 }
 
 std::string number_text(double value) {
+  if (value == std::trunc(value) && std::abs(value) < 1e15)
+    return std::to_string(static_cast<std::int64_t>(value));
   std::array<char, 32> text;
   const auto [end, error] = std::to_chars(text.data(), text.data() + text.size(), value);
   return {text.data(), end};
@@ -186,7 +200,8 @@ std::string expectation(const ConfigField& field) {
         using T = std::remove_cvref_t<decltype(Config{}.*member)>;
         if constexpr (std::is_same_v<T, bool>) return "true or false";
         if constexpr (std::is_same_v<T, std::int64_t>) return "a whole number" + range_text(field);
-        if constexpr (std::is_same_v<T, double>) return "a finite number" + range_text(field);
+        if constexpr (std::is_same_v<T, double> || std::is_same_v<T, std::optional<double>>)
+          return "a finite number" + range_text(field);
         if constexpr (std::is_same_v<T, std::string>) return "a text without zero bytes";
         if constexpr (std::is_same_v<T, std::optional<std::uint64_t>>)
           return "a whole number from 0 to 2^64 - 1";
@@ -215,7 +230,7 @@ bool fits(const ConfigField& field, const ConfigJson& value) {
     return value.is_boolean();
   } else if constexpr (std::is_same_v<T, std::int64_t>) {
     return is_int64(value) && in_range(field, static_cast<double>(value.get<std::int64_t>()));
-  } else if constexpr (std::is_same_v<T, double>) {
+  } else if constexpr (std::is_same_v<T, double> || std::is_same_v<T, std::optional<double>>) {
     return value.is_number() && in_range(field, value.get<double>());
   } else if constexpr (std::is_same_v<T, std::string>) {
     if (!value.is_string()) return false;
@@ -284,14 +299,36 @@ std::string ConfigField::option() const {
 }
 
 std::string_view ConfigField::placeholder() const {
-  static constexpr std::array<std::string_view, 6> kByType = {"", "N", "X", "TEXT", "N,N,...", "N"};
+  static constexpr std::array<std::string_view, 7> kByType = {"", "N", "X", "TEXT", "N,N,...", "N", "X"};
   if (name == "data" || name == "out") return "DIR";
   if (name == "init_from") return "FILE";
   if (name == "device") return "auto|cpu|cuda[:N]";
   return kByType[member.index()];
 }
 
+bool ConfigCondition::holds(const ConfigJson& value) const {
+  const bool is_one =
+      value.is_string() && std::any_of(values.begin(), values.end(), [&](auto known) {
+        const auto& text = value.get_ref<const std::string&>();
+        return text == known || (!known.empty() && text.starts_with(std::string(known) + ":"));
+      });
+  return is_one != except;
+}
+
+std::string ConfigCondition::text() const {
+  const std::string option = find_field(setting)->option();
+  if (except) return "any other " + option;
+  return values.front().empty() ? "runs without " + option : option + " " + std::string(values.front());
+}
+
+bool ConfigField::applies(const TrainConfig& config) const {
+  return !rule.only_with || rule.only_with->holds(get(config, *find_field(rule.only_with->setting)));
+}
+
 std::string ConfigField::default_text() const {
+  if (name == "lr") {
+    return number_text(default_lr("sgd")) + ", of adam " + number_text(default_lr("adam"));
+  }
   const ConfigJson value = get(Config{}, *this);
   if (value.is_null() || value.is_boolean()) return "";
   if (value.is_string()) return value.get<std::string>();
@@ -321,6 +358,8 @@ ConfigJson value_from_text(const ConfigField& field, std::string_view text) {
           return escape_name(text);
         } else if constexpr (std::is_same_v<T, std::optional<std::uint64_t>>) {
           return number_from<std::uint64_t>(text);
+        } else if constexpr (std::is_same_v<T, std::optional<double>>) {
+          return number_from<double>(text);
         } else if constexpr (std::is_same_v<T, std::vector<std::int64_t>>) {
           ConfigJson list = ConfigJson::array();
           if (text == "none") return list;
@@ -351,7 +390,7 @@ ConfigJson get(const TrainConfig& config, const ConfigField& field) {
   return std::visit(
       [&](auto member) -> ConfigJson {
         using T = std::remove_cvref_t<decltype(config.*member)>;
-        if constexpr (std::is_same_v<T, std::optional<std::uint64_t>>) {
+        if constexpr (requires { (config.*member).has_value(); }) {
           return config.*member ? ConfigJson(*(config.*member)) : ConfigJson();
         } else if constexpr (std::is_same_v<T, std::string>) {
           return escape_name(config.*member);
@@ -366,8 +405,11 @@ void set(TrainConfig& config, const ConfigField& field, const ConfigJson& value)
   std::visit(
       [&](auto member) {
         using T = std::remove_cvref_t<decltype(config.*member)>;
-        if constexpr (std::is_same_v<T, std::optional<std::uint64_t>>) {
-          config.*member = value.template get<std::uint64_t>();
+        if constexpr (requires {
+                        typename T::value_type;
+                        (config.*member).has_value();
+                      }) {
+          config.*member = value.template get<typename T::value_type>();
         } else if constexpr (std::is_same_v<T, std::string>) {
           config.*member = unescape_name(value.template get_ref<const std::string&>());
         } else {

@@ -22,6 +22,16 @@ std::string_view heading(ConfigGroup group);
 // Which subcommands take a field.
 enum ConfigUse : unsigned { kTrain = 1, kTrace = 2, kEvaluate = 4 };
 
+// Where a setting has an effect: another one, a text, has one of these values (or, `except`, none of them).
+struct ConfigCondition {
+  std::string_view setting;
+  std::vector<std::string_view> values;
+  bool except = false;
+
+  bool holds(const ConfigJson& value) const;  // "cuda:1" is of the value "cuda"
+  std::string text() const;                   // "--optimizer sgd", "any other --device"
+};
+
 // What a value has to be, where the type leaves a choice.
 struct ConfigRule {
   // Numbers (each element of a list): low <= x <= high, strictly where open.
@@ -33,14 +43,16 @@ struct ConfigRule {
   std::size_t max_items = 16;
   std::vector<std::string_view> choices = {};  // of a text; empty: any
 
-  bool free_on_resume = false;  // a resumed run may differ here from its record
-  bool recorded = true;         // written to config.json
+  std::optional<ConfigCondition> only_with = {};  // empty: it always has an effect
+  bool free_on_resume = false;                    // a resumed run may differ here from its record
+  bool recorded = true;                           // written to config.json
 };
 
 struct ConfigField {
-  using Member = std::variant<bool TrainConfig::*, std::int64_t TrainConfig::*, double TrainConfig::*,
-                              std::string TrainConfig::*, std::vector<std::int64_t> TrainConfig::*,
-                              std::optional<std::uint64_t> TrainConfig::*>;
+  using Member =
+      std::variant<bool TrainConfig::*, std::int64_t TrainConfig::*, double TrainConfig::*,
+                   std::string TrainConfig::*, std::vector<std::int64_t> TrainConfig::*,
+                   std::optional<std::uint64_t> TrainConfig::*, std::optional<double> TrainConfig::*>;
 
   ConfigGroup group;
   unsigned uses;          // of ConfigUse
@@ -50,9 +62,10 @@ struct ConfigField {
 
   ConfigRule rule = {};
 
-  std::string option() const;            // "--batch-size"
-  std::string_view placeholder() const;  // "N", "X", "TEXT", ... or "" for a switch
-  std::string default_text() const;      // "" where there is none
+  std::string option() const;                     // "--batch-size"
+  std::string_view placeholder() const;           // "N", "X", "TEXT", ... or "" for a switch
+  std::string default_text() const;               // "" where there is none
+  bool applies(const TrainConfig& config) const;  // whether it has an effect there
   bool is_switch() const { return std::holds_alternative<bool TrainConfig::*>(member); }
 };
 
@@ -68,7 +81,7 @@ ConfigJson value_from_text(const ConfigField& field, std::string_view text);
 void check_value(const ConfigField& field, const ConfigJson& value, const std::string& label);
 
 // Texts, which may be paths, are escaped (name_text.h) in JSON and as they are in TrainConfig.
-ConfigJson get(const TrainConfig& config, const ConfigField& field);  // null for an unset seed
+ConfigJson get(const TrainConfig& config, const ConfigField& field);  // null where it is not set
 void set(TrainConfig& config, const ConfigField& field, const ConfigJson& value);
 
 // The name nearest to a misspelt one, or "" where none is near.

@@ -1,12 +1,14 @@
 #include "experiment/evaluation.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "data/registry.h"
 #include "data/resident_dataset.h"
 #include "engine/in_quotes.h"
 #include "experiment/setup.h"
 #include "experiment/weights_file.h"
+#include "kernels/core/error.h"
 
 namespace qmse {
 
@@ -16,23 +18,80 @@ Scores scores(const EpochMetrics& metrics) {
           static_cast<double>(metrics.correct) / samples};
 }
 
-EvaluationReport evaluate(const TrainConfig& config, const std::filesystem::path& weights_file, Split split) {
+namespace {
+
+std::filesystem::path weights_in(const std::filesystem::path& path) {
+  std::error_code none;
+  if (!std::filesystem::is_directory(path, none)) return path;
+  const std::filesystem::path model = path / "model.safetensors",
+                              checkpoint = path / "checkpoint.safetensors";
+  if (std::filesystem::exists(model, none)) return model;
+  throw DataError(in_quotes(path) + (std::filesystem::exists(checkpoint, none)
+                                         ? ": its run is not finished; to evaluate where it stands name " +
+                                               in_quotes(checkpoint)
+                                         : ": holds no model.safetensors, so no finished run"));
+}
+
+// The given settings over those of the weights.
+TrainConfig settle_settings(const EvaluationRequest& request, const std::filesystem::path& file,
+                            const ModelCard& card) {
+  ConfigJson known = settings_of(card);
+  std::error_code none;
+  if (std::filesystem::is_directory(request.weights, none)) {
+    ConfigJson record;
+    try {
+      record = read_config_file(request.weights / "config.json");
+    } catch (const ConfigError& error) {  // not what the user typed: the file is at fault
+      throw DataError(error.what());
+    }
+    for (const char* key : {"data", "labels", "loss", "reduction"}) {
+      if (record.contains(key)) known[key] = record[key];
+    }
+  }
+  const ConfigJson& given = request.given;
+  const std::string dataset = given.value("dataset", card.dataset);
+  if (dataset != card.dataset) known.erase("data");                          // where another data set lies
+  if (given.value("loss", "") == "cross_entropy") known.erase("reduction");  // it has but one
+  known = overlay(known, given);
+  if (!known.contains("loss"))
+    throw ConfigError(in_quotes(file) + " does not say with which loss it was trained: give --loss");
+  TrainConfig config;
+  apply_layer(config, known);
   validate(config);
-  const SafetensorsFile file(weights_file);
+  check_used(given, config);
+  return config;
+}
+
+// How the classes of the images differ from those of the weights, where the user asked for such images.
+std::string class_difference(const ModelCard& card, const ImageDataset& images) {
+  for (std::size_t i = 0; i < card.class_names.size(); ++i) {
+    if (card.class_names[i] == images.class_names[i]) continue;
+    return "the weights were trained on " + card.dataset + ", whose classes have other names: class " +
+           std::to_string(i) + " is " + in_quotes(card.class_names[i]) + " there and " +
+           in_quotes(images.class_names[i]) + " in " + images.name;
+  }
+  return "";
+}
+
+}  // namespace
+
+EvaluationReport evaluate(const EvaluationRequest& request) {
+  const std::filesystem::path path = weights_in(request.weights);
+  const SafetensorsFile file(path);
   const ModelCard card = read_card(file);
+  const TrainConfig config = settle_settings(request, path, card);
   const std::unique_ptr<Context> context = make_context(config);
   const ImageDataset images = load_dataset(config.dataset, find_data_directory(config.dataset, config.data),
-                                           split, parse_label_kind(config.labels, config.dataset));
+                                           request.split, parse_label_kind(config.labels, config.dataset));
   const Shape shape{images.channels, images.height, images.width};
   if (shape != card.model.input || images.classes() != card.model.classes) {
-    throw DataError(in_quotes(weights_file) + ": its model takes images of " + to_string(card.model.input) +
-                    " in " + std::to_string(card.model.classes) + " classes; " + images.name + " has " +
+    throw DataError(in_quotes(path) + ": its model takes images of " + to_string(card.model.input) + " in " +
+                    std::to_string(card.model.classes) + " classes; " + images.name + " has " +
                     to_string(shape) + " in " + std::to_string(images.classes()));
   }
   if (card.dataset == images.name && card.class_names != images.class_names) {
-    throw DataError(in_quotes(weights_file) +
-                    ": its model was trained on classes of other names than those of " + images.name +
-                    "; evaluate it on the classes it knows");
+    throw DataError(in_quotes(path) + ": its model was trained on classes of other names than those of " +
+                    images.name + "; evaluate it on the classes it knows");
   }
   const ResidentDataset<float> data(*context, images, card.normalization);
   const Sequential model = make_model(card.model);
@@ -44,6 +103,11 @@ EvaluationReport evaluate(const TrainConfig& config, const std::filesystem::path
       kEvaluationBatch);
 
   EvaluationReport report;
+  report.dataset = images.name;
+  report.trained_on = card.dataset;
+  report.difference = class_difference(card, images);
+  report.loss = config.loss;
+  report.reduction = config.reduction;
   report.samples = images.count;
   report.class_names = images.class_names;
   const auto classes = static_cast<std::size_t>(images.classes());
@@ -52,23 +116,32 @@ EvaluationReport evaluate(const TrainConfig& config, const std::filesystem::path
     const std::vector<float> outputs = evaluator.outputs();
     for (std::size_t row = 0; row * classes < outputs.size(); ++row) {
       const auto begin = outputs.begin() + static_cast<std::ptrdiff_t>(row * classes);
-      const auto largest =
-          std::max_element(begin, begin + static_cast<std::ptrdiff_t>(classes));  // the first of equals
+      const auto end = begin + static_cast<std::ptrdiff_t>(classes);
+      if (std::any_of(begin, end, [](float output) { return std::isnan(output); })) {
+        ++report.no_prediction;
+        continue;
+      }
+      const auto largest = std::max_element(begin, end);  // the first of equals
       const auto label = static_cast<std::size_t>(images.labels[static_cast<std::size_t>(first) + row]);
       ++report.confusion[label][static_cast<std::size_t>(largest - begin)];
     }
   }));
+  std::vector<std::int64_t> total(classes, 0);
+  for (const std::int32_t label : images.labels) ++total[static_cast<std::size_t>(label)];
   for (std::size_t label = 0; label < classes; ++label) {
-    std::int64_t total = 0;
-    for (const std::int64_t count : report.confusion[label]) total += count;
     const double correct = static_cast<double>(report.confusion[label][label]);
-    report.per_class_accuracy.push_back(total == 0 ? 0.0 : correct / static_cast<double>(total));
+    report.per_class_accuracy.push_back(total[label] == 0 ? 0.0
+                                                          : correct / static_cast<double>(total[label]));
   }
   return report;
 }
 
 ConfigJson to_json(const EvaluationReport& report) {
   ConfigJson json;
+  json["dataset"] = report.dataset;
+  json["trained_on"] = report.trained_on;
+  json["loss_name"] = report.loss;
+  json["reduction"] = report.reduction;
   json["samples"] = report.samples;
   json["loss"] = report.scores.loss;
   json["accuracy"] = report.scores.accuracy;
@@ -76,6 +149,7 @@ ConfigJson to_json(const EvaluationReport& report) {
   json["class_names"] = report.class_names;
   json["per_class_accuracy"] = report.per_class_accuracy;
   json["confusion_matrix"] = report.confusion;
+  json["no_prediction"] = report.no_prediction;
   return json;
 }
 

@@ -24,17 +24,28 @@ struct Scores {
 };
 Scores scores(const EpochMetrics& metrics);
 
+struct EvaluationRequest {
+  ConfigJson given;               // dataset, data, labels, loss, reduction and the machine, where given
+  std::filesystem::path weights;  // a weights file, or a run directory for its model.safetensors
+  Split split = Split::test;
+};
+
 struct EvaluationReport {
+  std::string dataset, trained_on;  // names of the data sets evaluated on and trained on
+  std::string difference;           // how the classes of the two differ; empty where they do not
+  std::string loss, reduction;
   std::int64_t samples = 0;
   Scores scores;
   std::vector<std::string> class_names;
   std::vector<double> per_class_accuracy;            // [c]; of a class without samples 0
   std::vector<std::vector<std::int64_t>> confusion;  // [label][prediction]
+  std::int64_t no_prediction = 0;                    // samples with an output that is NaN: in no column
 };
 
-// What `qmse evaluate` does: the weights in `weights_file`, which says architecture and normalisation, over a
-// split of config.dataset with config.loss. DataError where file and data set do not fit together.
-EvaluationReport evaluate(const TrainConfig& config, const std::filesystem::path& weights_file, Split split);
+// What `qmse evaluate` does: the weights over a split of a data set. Settings that are not given are those
+// the weights were trained with, as their metadata, or the run directory, says. ConfigError where a setting
+// is wrong or nothing says the loss; DataError where file and data set do not fit together.
+EvaluationReport evaluate(const EvaluationRequest& request);
 
 ConfigJson to_json(const EvaluationReport& report);
 

@@ -136,7 +136,7 @@ class Reproduction {
     config.seed = static_cast<std::uint64_t>(seed);
     config.device = request_.device;
     config.threads = request_.threads;
-    resolve_seeds(config);
+    resolve_defaults(config);
     return config;
   }
 

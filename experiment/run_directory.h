@@ -1,6 +1,6 @@
 // The folder of one training run: its lock and its files.
 //
-//   config.json              every setting, resolved
+//   config.json              every setting with an effect, resolved
 //   environment.json         what it ran on: revision, compiler, libraries, device, data; an entry for each
 //                            resumption
 //   metrics.jsonl            one object an epoch

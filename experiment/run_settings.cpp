@@ -31,18 +31,20 @@ void RunSettings::settle(const RunDirectory& directory) {
       throw ConfigError(in_quotes(directory.path()) +
                         " already holds a run: go on with it by --resume, or choose another --out");
     }
+    check_used(given_, config_);
     make_absolute(config_.data);
     make_absolute(config_.init_from);
-    resolve_seeds(config_);
+    resolve_defaults(config_);
     return;
   }
   const TrainConfig recorded = directory.recorded_config();
   TrainConfig merged = recorded;
   apply_layer(merged, given_);
   validate(merged);
+  check_used(given_, merged);
   make_absolute(merged.data);
   make_absolute(merged.init_from);
-  resolve_seeds(merged);
+  resolve_defaults(merged);
   if (merged.schedule_total_steps == 0) merged.schedule_total_steps = recorded.schedule_total_steps;
   std::string differences;
   for (const std::string& conflict : resume_conflicts(merged, recorded)) {

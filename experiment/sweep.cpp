@@ -313,6 +313,7 @@ class Sweep {
   ConfigJson given(std::size_t i) {
     const std::filesystem::path directory = folder_.directory(member_of(i));
     ConfigJson settings = spec().settings(member_of(i));
+    settings = without_unused(settings, config_of(settings));
     settings["out"] = escape_name(directory.native());
     settings["resume"] = std::filesystem::exists(directory / "config.json");
     if (!cuda_) settings["threads"] = threads_for_one();

@@ -195,7 +195,7 @@ void complete(SweepSpec& spec, const std::string& source) {
     } catch (const ConfigError& error) {
       throw ConfigError(source + ": member " + in_quotes(member.name) + ": " + error.what());
     }
-    resolve_seeds(config);
+    resolve_defaults(config);
     const auto [same, fresh] = seen.emplace(without_machine(to_json(config)).dump(), &member);
     if (!fresh) {
       throw ConfigError(source + ": members " + in_quotes(same->second->name) + " and " +

@@ -5,6 +5,7 @@
 #include "data/resident_dataset.h"
 #include "engine/batch_pass.h"
 #include "engine/in_quotes.h"
+#include "experiment/config_fields.h"
 #include "experiment/run_settings.h"
 #include "experiment/setup.h"
 #include "experiment/weights_file.h"
@@ -36,20 +37,38 @@ class Collector {
   HostTensors* tensors_;
 };
 
-// The architecture and normalisation of the weights file, unless the settings ask for others.
+// Settings that are not given are those of the weights file, or the usual ones.
+TrainConfig settle_settings(const TraceRequest& request) {
+  TrainConfig config;
+  ConfigJson all = request.given;
+  if (!request.weights.empty()) {
+    for (const char* key : {"init", "seed_init"}) {
+      if (request.given.contains(key))
+        throw ConfigError(find_field(key)->option() + " has no effect with --weights, which are not random");
+    }
+    all = overlay(settings_of(read_card(SafetensorsFile(request.weights))), request.given);
+  }
+  apply_layer(config, all);
+  // Gradient checks run where f64 does.
+  if (request.dtype == DType::f64 && config.device == "auto") config.device = "cpu";
+  validate(config);
+  check_used(request.given, config);
+  if (request.step != 1 && config.loss != "qmse")
+    throw ConfigError("--step has no effect with --loss " + config.loss + ": it is for --loss qmse");
+  resolve_defaults(config);
+  return config;
+}
+
+// That of the weights file, which the settings and the images have to agree with, or else a new one.
 ModelCard settle_card(const TraceRequest& request, const TrainConfig& config, const TrainingImages& images) {
-  ModelCard card{describe_model(config, images.shape, images.train.classes()), images.normalization,
-                 images.train.class_names, images.train.name};
+  const ModelCard card = make_card(config, images.train, images.normalization);
   if (request.weights.empty()) return card;
   ModelCard stored = read_card(SafetensorsFile(request.weights));
-  TrainConfig as_stored = config_of(stored.model);
-  apply_layer(as_stored, request.given);
-  const ModelDescription wanted = describe_model(as_stored, images.shape, images.train.classes());
-  if (wanted != stored.model) {
+  if (card.model != stored.model) {
     throw ConfigError(in_quotes(request.weights) + " holds " + to_text(stored.model) +
-                      ", the settings and data ask for " + to_text(wanted));
+                      ", the settings and data ask for " + to_text(card.model));
   }
-  if (request.given.contains("normalize") && config.normalize != name(stored.normalization.kind)) {
+  if (config.normalize != name(stored.normalization.kind)) {
     throw ConfigError(in_quotes(request.weights) + " was trained with --normalize " +
                       std::string(name(stored.normalization.kind)) + ", not " + config.normalize);
   }
@@ -135,12 +154,7 @@ TraceSummary write_trace(const TraceRequest& request) {
   if (request.step < 1 || request.step > std::int64_t{1} << 32) {
     throw ConfigError("--step counts a training's steps from 1 to 2^32, not " + std::to_string(request.step));
   }
-  TrainConfig config;
-  apply_layer(config, request.given);
-  // Gradient checks run where f64 does.
-  if (request.dtype == DType::f64 && config.device == "auto") config.device = "cpu";
-  validate(config);
-  resolve_seeds(config);
+  const TrainConfig config = settle_settings(request);
   const std::unique_ptr<Context> context = make_context(config);
   if (request.dtype == DType::f64) return trace<double>(request, config, *context);
   return trace<float>(request, config, *context);

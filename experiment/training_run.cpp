@@ -18,6 +18,7 @@
 #include "experiment/json_lines.h"
 #include "experiment/run_directory.h"
 #include "experiment/run_settings.h"
+#include "experiment/run_warnings.h"
 #include "experiment/setup.h"
 #include "experiment/tensor_digest.h"
 #include "experiment/weights_file.h"
@@ -35,8 +36,7 @@ double seconds_since(Clock::time_point start) {
 // Everything a training computes with, built once. Later members use earlier ones.
 struct Parts {
   Parts(const TrainConfig& config, Context& context, const TrainingImages& images)
-      : card{describe_model(config, images.shape, images.train.classes()), images.normalization,
-             images.train.class_names, images.train.name},
+      : card(make_card(config, images.train, images.normalization)),
         train_data(context, images.train, images.normalization),
         test_data(context, images.test, images.normalization),
         model(make_model(card.model)),
@@ -164,6 +164,7 @@ class TrainingRun::Impl {
     notice(images.train.name + ": " + std::to_string(images.train.count) + " training and " +
            std::to_string(images.test.count) + " test images from " + printable(images.directory.native()));
     if (!images.warning.empty()) notice(images.warning);
+    warnings_.emplace(config(), images.train, images.test);
     parts_ = std::make_unique<Parts>(config(), *context_, images);
     const std::int64_t steps = parts_->loop.steps_per_epoch();
     settings_.set_total_steps(steps);
@@ -233,7 +234,7 @@ class TrainingRun::Impl {
     std::vector<double> rates(static_cast<std::size_t>(steps));
     for (std::int64_t i = 0; i < steps; ++i) {
       rates[static_cast<std::size_t>(i)] =
-          learning_rate(rule, config().lr, first_step + i, config().schedule_total_steps);
+          learning_rate(rule, *config().lr, first_step + i, config().schedule_total_steps);
     }
     std::vector<std::uint32_t> order(static_cast<std::size_t>(parts_->train_data.view().samples));
     shuffled_order(*config().seed_data, static_cast<std::uint32_t>(position_.epoch),
@@ -393,6 +394,7 @@ class TrainingRun::Impl {
     position_ = next;
     save();
     if (events_.epoch) events_.epoch(record, config().epochs);
+    for (const std::string& text : warnings_->after(record, record.epoch == config().epochs)) notice(text);
   }
 
   void save() {
@@ -406,6 +408,7 @@ class TrainingRun::Impl {
   RunDirectory directory_;
   std::unique_ptr<Context> context_;
   std::unique_ptr<Parts> parts_;
+  std::optional<RunWarnings> warnings_;
   std::shared_future<ContentReport> content_;
   TrainingPosition position_;
   JsonLines metrics_log_, steps_log_;

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "engine/in_quotes.h"
+#include "experiment/config_fields.h"
 #include "kernels/core/error.h"
 
 namespace qmse {
@@ -13,19 +14,53 @@ std::vector<std::int64_t> sizes(const Shape& shape) { return {shape.sizes().begi
 const std::string& entry(const SafetensorsFile& file, const std::string& key) {
   const auto found = file.metadata().find(key);
   if (found == file.metadata().end()) {
-    throw DataError(in_quotes(file.path()) + ": its metadata has no '" + key + "': was it written by qmse?");
+    throw DataError(in_quotes(file.path()) + ": its metadata has no '" + key +
+                    "', so qmse has not written it; such weights are for qmse train --init-from alone");
   }
   return found->second;
 }
 
 }  // namespace
 
+ModelCard make_card(const TrainConfig& config, const ImageDataset& train,
+                    const Normalization& normalization) {
+  const Shape input{train.channels, train.height, train.width};
+  return {describe_model(config, input, train.classes()),
+          normalization,
+          train.class_names,
+          train.name,
+          config.labels,
+          config.loss,
+          config.reduction};
+}
+
+ConfigJson settings_of(const ModelCard& card) {
+  TrainConfig config = config_of(card.model);
+  config.dataset = card.dataset;
+  config.normalize = name(card.normalization.kind);
+  ConfigJson layer;
+  for (const char* key : {"dataset", "normalize", "model", "conv_channels", "kernel_size", "fc_width",
+                          "mlp_widths", "activation"}) {
+    layer[key] = get(config, *find_field(key));
+  }
+  if (!card.labels.empty()) layer["labels"] = card.labels;
+  if (!card.loss.empty()) layer["loss"] = card.loss;
+  if (!card.reduction.empty()) layer["reduction"] = card.reduction;
+  return without_unused(layer, config);
+}
+
 SafetensorsMetadata to_metadata(const ModelCard& card) {
-  return {{"format", "pt"},
-          {"qmse.model", to_text(card.model)},
-          {"qmse.normalization", to_json_text(card.normalization)},
-          {"qmse.class_names", ConfigJson(card.class_names).dump()},
-          {"qmse.dataset", card.dataset}};
+  SafetensorsMetadata metadata = {{"format", "pt"},
+                                  {"qmse.model", to_text(card.model)},
+                                  {"qmse.normalization", to_json_text(card.normalization)},
+                                  {"qmse.class_names", ConfigJson(card.class_names).dump()},
+                                  {"qmse.dataset", card.dataset}};
+  for (const auto& [key, value] : {std::pair{"qmse.labels", card.labels},
+                                   {"qmse.loss", card.loss},
+                                   {"qmse.reduction", card.reduction}}) {
+    if (!value.empty()) metadata[key] = value;
+  }
+  return metadata;
 }
 
 ModelCard read_card(const SafetensorsFile& file) {
@@ -42,6 +77,18 @@ ModelCard read_card(const SafetensorsFile& file) {
     if (name.is_string()) card.class_names.push_back(name.get<std::string>());
   }
   card.dataset = entry(file, "qmse.dataset");
+  for (const auto& [key, member] : {std::pair{"labels", &ModelCard::labels},
+                                    {"loss", &ModelCard::loss},
+                                    {"reduction", &ModelCard::reduction}}) {
+    const std::string full = std::string("qmse.") + key;
+    if (!file.metadata().contains(full)) continue;
+    card.*member = entry(file, full);
+    try {
+      check_value(*find_field(key), card.*member, "'" + full + "'");
+    } catch (const ConfigError& error) {
+      throw DataError(in_quotes(file.path()) + ": " + error.what());
+    }
+  }
   if (!names.is_array() || static_cast<std::int64_t>(names.size()) != card.model.classes ||
       names.size() != card.class_names.size()) {
     throw DataError(in_quotes(file.path()) + ": 'qmse.class_names' is not a list of " +

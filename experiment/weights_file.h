@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "data/image_dataset.h"
 #include "data/normalization.h"
 #include "engine/parameters.h"
 #include "engine/safetensors.h"
@@ -19,7 +20,15 @@ struct ModelCard {
   Normalization normalization;
   std::vector<std::string> class_names;
   std::string dataset;  // what it was trained on
+  // Settings of its training, as in TrainConfig; empty: a file of an earlier version, which does not say.
+  std::string labels = {}, loss = {}, reduction = {};
 };
+
+// The card of a training with these settings on images of this kind.
+ModelCard make_card(const TrainConfig& config, const ImageDataset& train, const Normalization& normalization);
+
+// What the card says as a layer of settings: data set, model, normalisation, loss.
+ConfigJson settings_of(const ModelCard& card);
 
 // As the metadata of a file, and back. DataError, naming the file, where it is not there or wrong.
 SafetensorsMetadata to_metadata(const ModelCard& card);

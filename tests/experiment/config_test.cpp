@@ -182,7 +182,6 @@ TEST_CASE("config: settings that contradict each other are refused") {
   };
   CHECK(missing(error(R"({"loss": "cross_entropy", "reduction": "element_mean"})"), {"element_mean"}) == "");
   CHECK(missing(error(R"({"nesterov": true, "momentum": 0})"), {"--nesterov needs a --momentum"}) == "");
-  CHECK(missing(error(R"({"nesterov": true, "optimizer": "adam"})"), {"--optimizer sgd"}) == "");
   CHECK(missing(error(R"({"kernel_size": 4})"), {"--kernel-size must be odd"}) == "");
   CHECK(missing(error(R"({"device": "gpu"})"), {"gpu"}) == "");
   TrainConfig by_hand;
@@ -193,17 +192,111 @@ TEST_CASE("config: settings that contradict each other are refused") {
   CHECK(missing(message_of<ConfigError>([&] { validate(by_hand); }), {"one of cnn, mlp"}) == "");
 }
 
+TEST_CASE("config: a setting without effect is refused, and the one that would use it named") {
+  const auto error = [](const std::string& json) {
+    return message_of<ConfigError>([&] { check_used(parse_config(json, "test"), with(json)); });
+  };
+  CHECK(error(R"({"optimizer": "adam", "momentum": 0.5})") ==
+        "--momentum has no effect with --optimizer adam: it is for --optimizer sgd");
+  CHECK(missing(error(R"({"optimizer": "adam", "nesterov": false})"), {"--nesterov", "--optimizer sgd"}) ==
+        "");
+  CHECK(missing(error(R"({"beta1": 0.5})"), {"--beta1", "--optimizer sgd", "for --optimizer adam"}) == "");
+  CHECK(missing(error(R"({"activation": "tanh"})"), {"--activation", "--model cnn", "for --model mlp"}) ==
+        "");
+  CHECK(missing(error(R"({"model": "mlp", "fc_width": 9})"), {"--fc-width", "for --model cnn"}) == "");
+  CHECK(missing(error(R"({"schedule": "cosine", "schedule_gamma": 0.5})"),
+                {"--schedule-gamma", "--schedule cosine", "for --schedule step"}) == "");
+  CHECK(missing(error(R"({"schedule_tau": 5})"), {"--schedule robbins_monro"}) == "");
+  CHECK(missing(error(R"({"loss": "mse", "v_scope": "per_batch"})"), {"--v-scope", "for --loss qmse"}) == "");
+  CHECK(missing(error(R"({"loss": "qmse_expected", "seed_v": 3})"), {"--seed-v", "for --loss qmse"}) == "");
+  CHECK(missing(error(R"({"labels": "fine"})"), {"--labels", "for --dataset cifar100"}) == "");
+  CHECK(missing(error(R"({"init_from": "w", "init": "xavier_uniform"})"),
+                {"--init has", "--init-from w", "runs without --init-from"}) == "");
+  CHECK(missing(error(R"({"init_from": "w", "seed_init": 1})"), {"--seed-init"}) == "");
+  CHECK(missing(error(R"({"device": "cpu", "no_graph": true})"), {"--no-graph", "any other --device"}) == "");
+  for (const char* used :
+       {R"({"optimizer": "adam", "beta1": 0.5, "weight_decay": 0.1, "lr": 1})", R"({"momentum": 0.5})",
+        R"({"model": "mlp", "activation": "tanh"})", R"({"device": "cuda", "workspace_mib": 5})",
+        R"({"no_graph": true, "threads": 2})", R"({"dataset": "cifar100", "labels": "coarse"})"}) {
+    CAPTURE(used);
+    CHECK_NOTHROW(check_used(parse_config(used, "test"), with(used)));
+  }
+}
+
+TEST_CASE("config: a setting without effect is in no record, and does not make another run") {
+  const auto record = [](const std::string& json) { return to_json(with(json)).dump(); };
+  CHECK(record(R"({"loss": "mse"})") == record(R"({"loss": "mse", "v_distribution": "rademacher"})"));
+  CHECK(record(R"({"mlp_widths": [3]})") == record("{}"));
+  CHECK(record(R"({"v_distribution": "rademacher"})") != record("{}"));
+  for (const ConfigField& each : config_fields()) {
+    if (!each.rule.only_with) continue;
+    CAPTURE(each.name);
+    const ConfigField* decides = find_field(each.rule.only_with->setting);
+    REQUIRE(decides != nullptr);
+    CHECK(decides->member.index() == field("loss").member.index());  // a text
+    CHECK_FALSE(decides->rule.only_with.has_value());                // no chains
+  }
+  const TrainConfig mse = with(R"({"loss": "mse"})");
+  const ConfigJson layer = parse_config(R"({"loss": "mse", "v_scope": "per_batch", "lr": 1})", "test");
+  CHECK(without_unused(layer, mse).dump() == R"({"loss":"mse","lr":1})");
+}
+
+TEST_CASE("config: what a file says beside a choice that the command line makes otherwise goes with it") {
+  const auto both = [](const std::string& file, const std::string& line) {
+    return overlay(parse_config(file, "file"), parse_config(line, "line")).dump();
+  };
+  CHECK(both(R"({"lr": 0.1, "epochs": 3})", R"({"lr": 0.2})") == R"({"lr":0.2,"epochs":3})");
+  CHECK(both(R"({"loss": "qmse", "v_scope": "per_batch"})", R"({"loss": "mse"})") == R"({"loss":"mse"})");
+  CHECK(both(R"({"loss": "qmse", "v_scope": "per_batch"})", R"({"loss": "qmse"})") ==
+        R"({"loss":"qmse","v_scope":"per_batch"})");
+  // The file did not choose the loss: what has no effect stays, and is refused.
+  CHECK(both(R"({"v_scope": "per_batch"})", R"({"loss": "mse"})") ==
+        R"({"v_scope":"per_batch","loss":"mse"})");
+  // A learning rate is that of its optimizer, a seed that is no other than the seed follows it.
+  CHECK(both(R"({"optimizer": "sgd", "lr": 0.01})", R"({"optimizer": "adam"})") == R"({"optimizer":"adam"})");
+  CHECK(both(R"({"optimizer": "sgd", "lr": 0.01})", R"({"optimizer": "adam", "lr": 0.1})") ==
+        R"({"optimizer":"adam","lr":0.1})");
+  CHECK(both(R"({"seed": 1, "seed_init": 1, "seed_v": 4})", R"({"seed": 2})") == R"({"seed":2,"seed_v":4})");
+  // A whole record with other choices is a configuration again.
+  TrainConfig whole = with(R"({"loss": "qmse", "schedule": "cosine"})");
+  resolve_defaults(whole);
+  const ConfigJson changed = overlay(
+      to_json(whole), parse_config(R"({"loss": "mse", "optimizer": "adam", "schedule": "step", "model": "mlp",
+                       "device": "cpu", "seed": 9})",
+                                   "line"));
+  TrainConfig config;
+  apply_layer(config, changed);
+  CHECK_NOTHROW(check_used(changed, config));
+  resolve_defaults(config);
+  CHECK(config.lr == 0.001);
+  CHECK(config.seed_init == 9u);
+}
+
+TEST_CASE("config: each optimizer has its field's usual learning rate") {
+  for (const auto& [json, lr] : {std::pair{R"({})", 0.01},
+                                 {R"({"optimizer": "sgd"})", 0.01},
+                                 {R"({"optimizer": "adam"})", 0.001},
+                                 {R"({"optimizer": "adam", "lr": 0.01})", 0.01}}) {
+    CAPTURE(json);
+    TrainConfig config = with(json);
+    resolve_defaults(config);
+    CHECK(config.lr == lr);
+  }
+  CHECK(missing(field("lr").default_text(), {"0.01", "adam 0.001"}) == "");
+}
+
 TEST_CASE("config: seeds that are not given are --seed") {
   TrainConfig config = with(R"({"seed": 7, "seed_data": 9})");
-  resolve_seeds(config);
+  resolve_defaults(config);
   CHECK(config.seed_init == 7u);
   CHECK(config.seed_data == 9u);
   CHECK(config.seed_v == 7u);
 }
 
 TEST_CASE("config: a resumed run may differ in threads, device, graphs, epochs and checkpoint_every only") {
-  const TrainConfig recorded;
-  TrainConfig other;
+  TrainConfig recorded;
+  resolve_defaults(recorded);
+  TrainConfig other = recorded;
   other.threads = 3;
   other.device = "cpu";
   other.epochs = 99;

@@ -19,12 +19,17 @@ struct TinyData {
   TinyData() { write_mnist(root.path(), kTrain, kTest); }
 
   ConfigJson settings(const std::filesystem::path& out, const std::string& model = "cnn") const {
-    return {{"dataset", "mnist"},     {"data", root.path().string()},
-            {"out", out.string()},    {"model", model},
-            {"batch_size", kBatch},   {"epochs", 3},
-            {"device", "cpu"},        {"threads", 2},
-            {"fc_width", 8},          {"mlp_widths", {12}},
-            {"conv_channels", {4, 6}}};
+    ConfigJson all = {{"dataset", "mnist"},   {"data", root.path().string()},
+                      {"out", out.string()},  {"model", model},
+                      {"batch_size", kBatch}, {"epochs", 3},
+                      {"device", "cpu"},      {"threads", 2}};
+    if (model == "mlp") {
+      all["mlp_widths"] = {12};
+    } else {
+      all["fc_width"] = 8;
+      all["conv_channels"] = {4, 6};
+    }
+    return all;
   }
 
   TempDirectory root;

@@ -122,7 +122,7 @@ TEST_CASE("weights file: foreign and unfitting files are refused with the file a
                     std::vector<TensorToWrite>{{"layer.weight", DType::f32, {2}, values.data()}}, {});
   const SafetensorsFile foreign(folder / "foreign");
   CHECK(missing(message_of<DataError>([&] { read_card(foreign); }),
-                {"foreign", "qmse.model", "written by qmse"}) == "");
+                {"foreign", "qmse.model", "qmse has not written it"}) == "");
   CHECK(missing(message_of<DataError>([&] { read_weights(foreign, mlp.store); }),
                 {"foreign", "layer.weight"}) == "");
 

@@ -39,7 +39,7 @@ TEST_CASE("runs: stopped and resumed, a run is bit for bit the one that was not;
     CAPTURE(no_graph);
     const std::filesystem::path out = folder / (no_graph ? "queued" : "captured");
     ConfigJson given = settings(data, out, device_option());
-    given["no_graph"] = no_graph;
+    if (kOnGpu) given["no_graph"] = no_graph;
     given["checkpoint_every"] = 1;
     REQUIRE(stop_after(given, 3) == TrainingOutcome::stopped);
     given["resume"] = true;

@@ -189,7 +189,7 @@ def optimizer_steps(program, small, count):
     common += ["--mlp-widths", "16,8", "--activation", "tanh"]
     steps = 3
     for loss in (*LOSSES[:4], QMSE_RADEMACHER):
-        traced = [program.trace(common + loss + (["--step", step] if step > 1 else [])) for step in range(1, steps + 1)]
+        traced = [program.trace(common + loss + (["--step", step] if "qmse" in loss else [])) for step in range(1, steps + 1)]
         tensors, metadata = traced[0]
         for name, (options, make) in OPTIMIZERS.items():
             parameters = reference.parameters_of(tensors)

@@ -165,3 +165,51 @@ TEST_CASE("program: help names every option, and goes to standard output") {
   }
   CHECK(run_program({"--version"}).out.rfind("qmse ", 0) == 0);
 }
+
+TEST_CASE("program: help and version are commands too, and say what their options say") {
+  CHECK(run_program({"help"}).out == run_program({"--help"}).out);
+  CHECK(run_program({"help"}).out == run_program({"-h"}).out);
+  for (const Words& words : {Words{"train"}, Words{"data"}, Words{"data", "fetch"}, Words{"info"}}) {
+    CAPTURE(words.back());
+    Words help = {"help"}, option = words;
+    help.insert(help.end(), words.begin(), words.end());
+    option.push_back("--help");
+    const Result result = run_program(help);
+    CHECK(result.code == 0);
+    CHECK(result.error == "");
+    CHECK(result.out.find("qmse " + words.front()) != std::string::npos);
+    CHECK(result.out == run_program(option).out);
+  }
+  for (const char* word : {"version", "--version", "-V"}) {
+    CAPTURE(word);
+    const Result result = run_program({word});
+    CHECK(result.code == 0);
+    CHECK(result.out == run_program({"--version"}).out);
+    CHECK(result.out.rfind("qmse ", 0) == 0);
+  }
+}
+
+TEST_CASE("program: a call is one command, and what follows it is its own, whatever it is called") {
+  const TinyData data;
+  const TempDirectory folder;
+  const std::string run = (folder / "train").string();
+  const Words train = {"train",    "--dataset", "mnist",    "--data", data.root.path().string(),
+                       "--epochs", "1",         "--device", "cpu",    "--model",
+                       "mlp",      "--out",     run};
+  for (const char* word : {"help", "zzz", "report", "info"}) {
+    CAPTURE(word);
+    Words words = {word};
+    words.insert(words.end(), train.begin(), train.end());
+    CHECK(run_program(words).code == 2);
+    CHECK_FALSE(std::filesystem::exists(run));
+  }
+  REQUIRE(run_program(train).code == 0);
+  // A folder with the name of a command is a folder.
+  const std::filesystem::path here = std::filesystem::current_path();
+  std::filesystem::current_path(folder.path());
+  const Result report = run_program({"report", "train"});
+  std::filesystem::current_path(here);
+  CHECK(report.code == 0);
+  CHECK(report.out == "train/report.html\n");
+  CHECK(report.error == "");
+}

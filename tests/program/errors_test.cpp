@@ -65,7 +65,30 @@ TEST_CASE("program: wrong usage is exit code 2 and one line that helps") {
   write_bytes(world.folder / "broken.json", R"({"lr": )");
   write_bytes(world.folder / "element_mean.json",
               R"({"loss": "cross_entropy", "reduction": "element_mean"})");
+  write_bytes(world.folder / "momentum.json", R"({"momentum": 0.5})");
+  write_bytes(world.folder / "sweep.json", R"({"grid": {"lr": [0.1, 0.2]}})");
   const Case cases[] = {
+      {{"help", "trian"}, {"trian", "did you mean 'train'"}},
+      {{"help", "train", "more"}, {"'more'"}},
+      {{"help", "data", "lisst"}, {"lisst", "did you mean 'list'"}},
+      {{"version", "train"}, {"'train'"}},
+      {{"--version", "train"}, {"'train'"}},
+      {{"zzz", "train", "--out", out}, {"unknown command 'zzz'"}},
+      {{"--log-format", "json", "train"}, {"--log-format"}},
+      {{"info", "train", "--out", out}, {"'train'", "qmse info --help"}},
+      {{"train", "sweep", "--out", out}, {"unexpected argument 'sweep'"}},
+      {{"data"}, {"list, verify, show or fetch", "qmse data --help"}},
+      {{"data", "verify", "mnist", "list"}, {"unexpected argument 'list'"}},
+      {{"train", "--out", ""}, {"--out", "empty"}},
+      {{"train", "--out", out, "--data", ""}, {"--data", "empty"}},
+      {{"trace", "--out", ""}, {"--out", "empty"}},
+      {{"evaluate", "--weights", ""}, {"--weights", "empty"}},
+      {{"report", ""}, {"FOLDER", "empty"}},
+      {{"report", out, "--out", ""}, {"--out", "empty"}},
+      {{"plot", out, "--out", ""}, {"--out", "empty"}},
+      {{"plot", out, ""}, {"RUN", "empty"}},
+      {{"sweep", world.path("sweep.json"), "--out", ""}, {"--out", "empty"}},
+      {{"data", "fetch", "mnist", "--out", ""}, {"--out", "empty"}},
       {{}, {"which command", "train", "evaluate", "trace", "plot", "report, diff or info"}},
       {{"trian"}, {"trian", "did you mean 'train'"}},
       {{"--frobnicate"}, {"--frobnicate"}},
@@ -94,6 +117,16 @@ TEST_CASE("program: wrong usage is exit code 2 and one line that helps") {
       {{"train", "--out", out, "--device", "tpu"}, {"tpu", "cuda:N"}},
       {{"train", "--out", out, "--loss", "cross_entropy", "--reduction", "element_mean"},
        {"element_mean", "cross_entropy"}},
+      {{"train", "--out", out, "--optimizer", "adam", "--momentum", "0.5"},
+       {"--momentum", "--optimizer adam", "for --optimizer sgd"}},
+      {{"train", "--out", out, "--config", world.path("momentum.json"), "--optimizer", "adam"},
+       {"--momentum", "for --optimizer sgd"}},
+      {{"train", "--print-config", "--loss", "mse", "--v-scope", "per_batch"}, {"--v-scope", "--loss qmse"}},
+      {{"trace", "--out", "x", "--loss", "mse", "--step", "2"}, {"--step", "--loss qmse"}},
+      {{"data", "show", "mnist", "--labels", "fine", "--out", "x.png"}, {"--labels", "cifar100"}},
+      {{"data", "show", "mnist", "--out", "x.png", "--count", "0"}, {"--count", "from 1"}},
+      {{"data", "show", "mnist", "--out", "x.png", "--seed", "-1"}, {"--seed"}},
+      {{"train", "--out", out, "--epochs", "0"}, {"--epochs", "[1, 1000000]"}},
       {{"train", "--out", out, "--nesterov", "--momentum", "0"}, {"--nesterov", "--momentum"}},
       {{"train", "--out", out, "--config", world.path("twice.json")}, {"twice.json", "'lr'", "twice"}},
       {{"train", "--out", out, "--config", world.path("unknown.json")},
@@ -197,7 +230,11 @@ TEST_CASE("program: bad weights files are failures that name the file") {
                  1, parts);
   };
   CHECK(evaluate("none", {"none"}) == "");
-  CHECK(evaluate("run", {"run"}) == "");
+  std::filesystem::copy(world.folder / "run", world.folder / "damaged");
+  write_bytes(world.folder / "damaged/config.json", "{");
+  CHECK(evaluate("damaged", {"damaged/config.json"}) == "");
+  std::filesystem::create_directory(world.folder / "no-run");
+  CHECK(evaluate("no-run", {"no-run", "model.safetensors"}) == "");
   const float values[4] = {};
   write_safetensors(world.folder / "foreign", std::vector<TensorToWrite>{{"w", DType::f32, {4}, values}}, {});
   CHECK(evaluate("foreign", {"foreign", "qmse"}) == "");
@@ -209,8 +246,9 @@ TEST_CASE("program: bad weights files are failures that name the file") {
   CHECK(evaluate("empty", {"empty"}) == "");
 
   const std::string weights = world.path("run/model.safetensors");
-  CHECK(wrong(world.train({"--out", world.path("other"), "--init-from", weights, "--model", "mlp"}), 1,
-              {"model.safetensors"}) == "");
+  CHECK(wrong({"train", "--dataset", "mnist", "--data", world.path(""), "--device", "cpu", "--model", "mlp",
+               "--out", world.path("other"), "--init-from", weights},
+              1, {"model.safetensors"}) == "");
   Words wider = world.train({"--out", world.path("other"), "--init-from", weights});
   *(std::find(wider.begin(), wider.end(), "2,3")) = "2,4";
   CHECK(wrong(wider, 1, {"model.safetensors", "conv2.weight", "[4, 2, 3, 3]", "[3, 2, 3, 3]"}) == "");

@@ -123,9 +123,13 @@ TEST_CASE("program: --log-format json writes an object a line, on a terminal too
     CHECK(all.front()["event"] == "notice");
     CHECK(all.front()["text"].get<std::string>().find("device") != std::string::npos);
     const auto records = json_lines(world.folder / "run/metrics.jsonl");
+    std::vector<nlohmann::json> epochs;
+    for (const auto& object : all) {
+      if (object["event"] == "epoch") epochs.push_back(object);
+    }
+    REQUIRE(epochs.size() == 2);
     for (const std::size_t i : {0u, 1u}) {
-      auto epoch = all[all.size() - 3 + i];
-      CHECK(epoch["event"] == "epoch");
+      auto epoch = epochs[i];
       CHECK(epoch["epochs"] == 2);
       epoch.erase("event");
       epoch.erase("epochs");
@@ -156,4 +160,35 @@ TEST_CASE("program: --log-format json ends with what stopped the run; standard e
   const auto failed = objects(wrong.out).back();
   CHECK(failed["event"] == "failed");
   CHECK("qmse: " + failed["error"].get<std::string>() + "\n" == wrong.error);
+}
+
+TEST_CASE("program: a dumb terminal and one without a width get no more than they can show") {
+  const World world;
+  const Result dumb = run_program(world.train(), Output::terminal, 120, {"env", "TERM=dumb"});
+  CHECK(dumb.code == 0);
+  CHECK(dumb.out.find('\033') == std::string::npos);
+  CHECK(dumb.out.find("epoch 2/2  train loss") != std::string::npos);
+  for (const unsigned short columns : {0, 1, 2, 7}) {
+    CAPTURE(columns);
+    const World other;
+    const Result result = run_program(other.train(), Output::terminal, columns, {"env", "TERM=xterm"});
+    CHECK(result.code == 0);
+    CHECK(result.out.find("epoch 2/2  train loss") != std::string::npos);
+  }
+  for (const std::string& line : progress_lines(1)) CHECK(line == "");
+  // There are no colours, asked for or not.
+  const World plain;
+  const Result uncoloured = run_program(plain.train(), Output::terminal, 120, {"env", "NO_COLOR=1"});
+  CHECK(uncoloured.code == 0);
+  std::string sequences = uncoloured.out;
+  for (std::size_t at = 0; (at = sequences.find("\033[K", at)) != std::string::npos;) sequences.erase(at, 3);
+  CHECK(sequences.find('\033') == std::string::npos);
+}
+
+TEST_CASE("program: a loss that is no number is called nan, and has no sign") {
+  const World world;
+  const Result result = run_program(world.train({"--lr", "1e30", "--on-nan", "continue", "--loss", "mse"}));
+  CHECK(result.code == 0);
+  CHECK(result.out.find("loss nan") != std::string::npos);
+  CHECK(result.out.find(" -nan") == std::string::npos);
 }

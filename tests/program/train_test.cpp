@@ -155,8 +155,8 @@ TEST_CASE("program: a second process on one run directory is refused") {
 
 TEST_CASE("program: --print-config gives what --config takes, and the command line wins over it") {
   const World world;
-  const Result printed = run_program(
-      {"train", "--print-config", "--lr", "0.125", "--mlp-widths", "9,8", "--nesterov", "--seed", "7"});
+  const Result printed = run_program({"train", "--print-config", "--lr", "0.125", "--model", "mlp",
+                                      "--mlp-widths", "9,8", "--nesterov", "--seed", "7"});
   CHECK(printed.code == 0);
   write_bytes(world.folder / "c.json", printed.out);
   CHECK(run_program({"train", "--print-config", "--config", world.path("c.json")}).out == printed.out);

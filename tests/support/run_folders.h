@@ -18,7 +18,7 @@ inline void write_run(const std::filesystem::path& directory, const ConfigJson& 
                       const std::vector<double>& test_accuracies, bool finished = true) {
   std::filesystem::create_directories(directory);
   TrainConfig defaults;
-  resolve_seeds(defaults);
+  resolve_defaults(defaults);
   ConfigJson config = to_json(defaults);
   config["epochs"] = test_accuracies.size();
   if (changes.contains("seed")) {
