@@ -162,10 +162,12 @@ def distance(a, b):
     return np.linalg.norm(a - b) / np.linalg.norm(b)
 
 
-def record(program, run, folder, until):
+def record(program, run, folder, until, epochs):
     """A checkpoint is replaced by renaming, so a hard link to it stays. A step is lost where two of them pass between two looks."""
     os.makedirs(folder)
     current, link = os.path.join(run, "checkpoint.safetensors"), os.path.join(folder, "next")
+    command = [program, "train", "--resume", "--out", run, "--checkpoint-every", "1", "--log-steps", "1"]
+    command += ["--epochs", epochs] if epochs else []
     training, kept = None, None
     while training is None or training.poll() is None:
         if os.stat(current).st_ino != kept:
@@ -176,7 +178,7 @@ def record(program, run, folder, until):
             if step >= until:
                 training.send_signal(signal.SIGINT)
         if training is None:
-            training = subprocess.Popen([program, "train", "--resume", "--out", run, "--checkpoint-every", "1", "--log-steps", "1"])
+            training = subprocess.Popen(command)
         time.sleep(0.002)
 
 
@@ -257,6 +259,7 @@ def main():
     for name in ("program", "run", "folder"):
         one.add_argument(name)
     one.add_argument("--until", type=int, default=1 << 62, help="stop after this step [when the run ends]")
+    one.add_argument("--epochs", help="of the whole run [as recorded there]")
     two = commands.add_parser("compare")
     two.add_argument("folder")
     two.add_argument("--data", required=True)
@@ -269,7 +272,7 @@ def main():
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.command == "record":
-        record(arguments.program, arguments.run, arguments.folder, arguments.until)
+        record(arguments.program, arguments.run, arguments.folder, arguments.until, arguments.epochs)
     else:
         compare(arguments)
 
