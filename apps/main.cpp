@@ -1,5 +1,6 @@
 // The program `qmse`: arguments, printing and exit codes. All else is in the libraries.
 #include <fcntl.h>
+#include <signal.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -21,7 +22,8 @@ constexpr int kUsage = 2;
 // What is missing on a disk that is full, or a reader that is gone, is no success.
 int check_output(int code) {
   // A display flushes line by line, so an earlier failure may have left nothing to flush.
-  if (!std::cout.flush() || std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
+  const bool failed = !std::cout.flush() || std::fflush(stdout) != 0 || std::ferror(stdout) != 0;
+  if (failed && code == 0)  // a command that failed, or was stopped, says so already
     throw IoError("cannot write to standard output");
   return code;
 }
@@ -36,12 +38,16 @@ void check_processor() {
 }
 
 // A program that was started with a standard stream closed would open its next file in that stream's place
-// and write notices into it. Output to a closed stream fails, as it should: /dev/null is opened for reading.
+// and write notices into it. Output to a closed stream fails, as it should: what takes its place is opened
+// for reading, and is there in every container.
 void occupy_standard_descriptors() {
   for (int descriptor = 0; descriptor <= 2; ++descriptor) {
-    if (::fcntl(descriptor, F_GETFD) < 0) ::open("/dev/null", O_RDONLY);
+    if (::fcntl(descriptor, F_GETFD) < 0) ::open("/", O_RDONLY | O_DIRECTORY);
   }
 }
+
+// A write beyond the limit of file sizes (ulimit -f) is to fail with an error, not to end the process.
+void ignore_file_size_signal() { ::signal(SIGXFSZ, SIG_IGN); }
 
 // Errors are one line, whatever names and messages they are made of.
 int fail(int code, std::string message) {
@@ -73,6 +79,7 @@ int main(int argc, char** argv) {
   using namespace qmse::app;
   try {
     occupy_standard_descriptors();
+    ignore_file_size_signal();
     check_processor();
     return check_output(run_command(program(), {argv + std::min(argc, 1), argv + argc}));
   } catch (const qmse::ConfigError& error) {

@@ -35,8 +35,8 @@ Command sweep_command() {
       wrap_help("Keys are the options of qmse train, spelt with underscores. Every combination of the grid "
                 "is a member, and so is each entry of \"members\"; all have the settings of \"base\". DIR "
                 "gets results.json and members/, a run directory for each. Any number of processes may work "
-                "on one folder. Exit codes: 0 all finished, 1 a member failed, 2 wrong usage, 130 and 143 "
-                "stopped by Ctrl-C and SIGTERM.",
+                "on one folder. Exit codes: 0 all finished, 1 a member failed, 2 wrong usage, 128 + N "
+                "stopped by signal N (130 Ctrl-C, 143 SIGTERM).",
                 kFooterWidth));
   command.action = [=] {
     if (file->count() == 0) throw ConfigError("qmse sweep FILE.json --out DIR: the file is missing");

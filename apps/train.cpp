@@ -61,11 +61,12 @@ Command train_command() {
       "  qmse train --resume --out runs/qmse --epochs 10                                   go on\n"
       "  qmse train --print-config --lr 0.1 > slow.json; qmse train --config slow.json --out runs/slow\n"
       "\n"
-      "Ctrl-C and SIGTERM stop after the current step, with a checkpoint; a second Ctrl-C stops at once.\n"
-      "The directory gets config.json, environment.json, metrics.jsonl, checkpoint.safetensors and "
-      "model.safetensors.\n"
+      "Ctrl-C, SIGTERM, SIGHUP, SIGUSR1 and a closed output (SIGPIPE) stop after the current step, with a\n"
+      "checkpoint; a second Ctrl-C stops at once. Signals that are ignored (nohup) stay ignored.\n"
+      "The directory gets config.json, environment.json, metrics.jsonl, checkpoint.safetensors,\n"
+      "model.safetensors and outcome.json, which says how the run ended.\n"
       "The last line has the weights' SHA-256, for comparisons.\n"
-      "Exit codes: 0 done, 1 failure, 2 wrong usage, 130 and 143 stopped by Ctrl-C and SIGTERM.");
+      "Exit codes: 0 done, 1 failure, 2 wrong usage, 128 + N stopped by signal N (130 Ctrl-C, 143 SIGTERM).");
   command.action = [=] {
     const ConfigJson given = options->given();
     const bool json = wants_json(*format);

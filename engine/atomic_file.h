@@ -2,8 +2,9 @@
 //
 // The bytes go to `<path>.tmp` in the same folder, are synced to the disk and renamed over `path`, then the
 // folder is synced. A crash at any moment leaves the former file (or none); a temporary that a kill left
-// behind is taken over by the next write to the same path, so none pile up. Writers of the same path take
-// turns (flock on the temporary).
+// behind is taken over by the next write to the same path, so none pile up; a link of that name is removed,
+// not followed. Writers of the same path take turns (flock on the temporary); on a file system without locks
+// each has a temporary of its own.
 #pragma once
 
 #include <cstddef>
@@ -29,6 +30,7 @@ class AtomicFile {
   void commit();
 
  private:
+  int open_in_folder(int flags) const;
   void open_temporary();
   void discard() noexcept;
   void close_descriptors() noexcept;

@@ -23,13 +23,19 @@ struct TrainingPosition {
 };
 
 // Replaces the file. Tensors "optimizer.<state>.<parameter>", "training.sums" and "training.counts" stand
-// beside the weights.
+// beside the weights; "qmse.crc32" in the metadata is a checksum of all of it.
 void write_checkpoint(const std::filesystem::path& path, const ParameterStore& store,
                       const Optimizer& optimizer, const TrainingPosition& position, const ModelCard& card,
                       const TrainConfig& config);
 
-// The position alone: enough to see whether a run is finished. DataError for a file that is no checkpoint.
+// The position alone: enough to see whether a run is finished. DataError for a file that is no checkpoint,
+// does not have its checksum (one by qmse before there were checksums has none), or holds numbers that
+// cannot be.
 TrainingPosition read_position(const SafetensorsFile& file);
+
+// DataError where `position` cannot be one of a training over so many images in batches of this size.
+void check_position(const TrainingPosition& position, std::int64_t samples, std::int64_t batch_size,
+                    const std::filesystem::path& path);
 
 // Weights and optimizer state. Errors as read_flat().
 void read_checkpoint(const SafetensorsFile& file, ParameterStore& store, const Optimizer& optimizer);

@@ -83,6 +83,7 @@ struct TrainConfig {
   // run directory
   std::string out;
   bool resume = false;
+  bool resume_or_start = false;
   std::int64_t checkpoint_every = 0;
   std::int64_t snapshot_every = 0;
   std::int64_t log_steps = 0;

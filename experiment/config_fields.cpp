@@ -42,7 +42,7 @@ const std::vector<ConfigField>& table() {
       {data, kAll, "data", &Config::data,
        "folder that holds mnist/, fashion-mnist/, cifar-10-batches-bin/ or cifar-100-binary/ (without it the "
        "environment variable QMSE_DATA, then ~/.cache/qmse and /usr/share/datasets); for --dataset folder the one "
-       "that holds train/ and test/"},
+       "that holds train/ and test/", {.free_on_resume = true}},
       {data, kAll, "labels", &Config::labels,
        "cifar100: the 100 classes or their 20 superclasses", {.choices = {"fine", "coarse"}, .only_with = kCoarse}},
       {data, kTrain | kTrace, "train_limit", &Config::train_limit,
@@ -154,7 +154,11 @@ const std::vector<ConfigField>& table() {
        "run directory; made where it does not exist", {.free_on_resume = true, .recorded = false}},
       {run, kTrain, "resume", &Config::resume,
        "go on with the run in --out, from its checkpoint if there is one; options not given are as "
-       "recorded there", {.free_on_resume = true, .recorded = false}},
+       "recorded there, and the images have to be those it was trained on, wherever they lie now",
+       {.free_on_resume = true, .recorded = false}},
+      {run, kTrain, "resume_or_start", &Config::resume_or_start,
+       "--resume where --out holds a run, and otherwise start one (for scripts)",
+       {.free_on_resume = true, .recorded = false}},
       {run, kTrain, "checkpoint_every", &Config::checkpoint_every,
        "save a checkpoint every N steps too; 0: after each epoch only",
        {.low = 0, .high = kMaxInt, .free_on_resume = true}},

@@ -1,31 +1,41 @@
 #include "experiment/json_lines.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "engine/atomic_file.h"
 #include "engine/in_quotes.h"
 #include "engine/input_file.h"
+#include "engine/system_calls.h"
 #include "engine/text_file.h"
 #include "kernels/core/error.h"
 
 namespace qmse {
 namespace {
 
-[[noreturn]] void fail(const std::filesystem::path& path, const char* what) {
-  throw IoError(in_quotes(path) + ": cannot " + what + ": " + std::strerror(errno));
+// A link is not followed: what it points to lies elsewhere.
+int open_log(const std::filesystem::path& path) {
+  const int file = uninterrupted([&] {
+    return ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
+  });
+  if (file < 0) fail_to_write(path, errno);
+  return file;
 }
 
-// Cuts a file back to its first bytes.
-void keep_first(const std::filesystem::path& path, std::uint64_t bytes) {
+bool has_other_names(int file) {
+  struct stat opened {};
+  return ::fstat(file, &opened) == 0 && S_ISREG(opened.st_mode) && opened.st_nlink > 1;
+}
+
+// Replaces a file by a copy of its first bytes.
+void replace_by_first(const std::filesystem::path& path, std::uint64_t bytes) {
   constexpr std::uint64_t kPiece = std::uint64_t{1} << 18;
   const InputFile file(path);
-  if (file.size() == bytes) return;
   AtomicFile shorter(path);
   std::string piece;
   for (std::uint64_t done = 0; done < bytes; done += piece.size()) {
@@ -38,9 +48,12 @@ void keep_first(const std::filesystem::path& path, std::uint64_t bytes) {
 
 }  // namespace
 
-JsonLines::JsonLines(std::filesystem::path path) : path_(std::move(path)) {
-  descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-  if (descriptor_ < 0) fail(path_, "open it for writing");
+JsonLines::JsonLines(std::filesystem::path path) : path_(std::move(path)), descriptor_(open_log(path_)) {
+  if (!has_other_names(descriptor_)) return;
+  // Appending would change what other names, in a copy made of hard links, say, stand for.
+  ::close(std::exchange(descriptor_, -1));
+  replace_by_first(path_, InputFile(path_).size());
+  descriptor_ = open_log(path_);
 }
 
 JsonLines::~JsonLines() {
@@ -60,21 +73,22 @@ void JsonLines::append(const Json& object) {
   if (descriptor_ < 0) return;
   const std::string line = object.dump() + "\n";
   for (std::size_t done = 0; done < line.size();) {
-    const ssize_t written = ::write(descriptor_, line.data() + done, line.size() - done);
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) fail(path_, "write to it");
+    const ssize_t written =
+        uninterrupted([&] { return ::write(descriptor_, line.data() + done, line.size() - done); });
+    if (written < 0) fail_to_write(path_, errno);
     done += static_cast<std::size_t>(written);
   }
 }
 
 void JsonLines::sync() {
-  if (descriptor_ >= 0 && ::fsync(descriptor_) != 0) fail(path_, "write it to the disk");
+  if (descriptor_ >= 0 && uninterrupted([&] { return ::fsync(descriptor_); }) != 0)
+    fail_to_write(path_, errno);
 }
 
 std::int64_t JsonLines::cut_back(const std::filesystem::path& path, const std::string& key,
                                  std::int64_t last) {
   if (!std::filesystem::exists(path)) return 0;
-  std::int64_t lines = 0;
+  std::int64_t lines = 0, before = 0;
   const std::uint64_t keep = read_lines(path, [&](std::int64_t number, std::string_view text) {
     const std::string where = in_quotes(path) + ": line " + std::to_string(number);
     const std::string advice =
@@ -87,11 +101,17 @@ std::int64_t JsonLines::cut_back(const std::filesystem::path& path, const std::s
     }
     if (!line.is_object() || !line.contains(key) || !line[key].is_number_integer())
       throw DataError(where + " is not a JSON object with a whole number '" + key + "'" + advice);
-    if (line[key].get<std::int64_t>() > last) return false;
+    const auto value = line[key].get<std::int64_t>();
+    if (value <= before) {
+      throw DataError(where + " has '" + key + "' " + std::to_string(value) + " after " +
+                      std::to_string(before) + advice);
+    }
+    if (value > last) return false;
+    before = value;
     ++lines;
     return true;
   });
-  keep_first(path, keep);
+  if (InputFile(path).size() != keep) replace_by_first(path, keep);
   return lines;
 }
 

@@ -7,6 +7,8 @@
 
 #include "engine/atomic_file.h"
 #include "engine/in_quotes.h"
+#include "engine/json.h"
+#include "engine/text_file.h"
 
 namespace qmse {
 namespace {
@@ -27,19 +29,15 @@ bool has_final_weights(const std::filesystem::path& run_directory) {
   return !error && bytes > 0;
 }
 
-RunOutcome parse_outcome(const ConfigJson& json, const std::string& source) {
+RunOutcome parse_outcome(const ConfigJson& json) {
   const auto has = [&](const char* key, bool (ConfigJson::*is)() const noexcept) {
     return json.is_object() && json.contains(key) && (json[key].*is)();
   };
-  const bool complete =
-      has("end", &ConfigJson::is_string) && has("epoch", &ConfigJson::is_number_integer) &&
-      has("step", &ConfigJson::is_number_integer) && has("layer", &ConfigJson::is_string) &&
-      has("reason", &ConfigJson::is_string);
+  const bool complete = has("end", &ConfigJson::is_string) && has("epoch", &ConfigJson::is_number_integer) &&
+                        has("step", &ConfigJson::is_number_integer) && has("layer", &ConfigJson::is_string) &&
+                        has("reason", &ConfigJson::is_string);
   const std::optional<RunEnd> end = complete ? parse_end(json["end"].get<std::string>()) : std::nullopt;
-  if (!end) {
-    throw DataError(source + ": not the record of how a run ended; remove it, and qmse train --resume " +
-                    "writes it anew");
-  }
+  if (!end) throw DataError("not complete");
   return {*end, json["epoch"].get<std::int64_t>(), json["step"].get<std::int64_t>(),
           json["layer"].get<std::string>(), json["reason"].get<std::string>()};
 }
@@ -67,7 +65,13 @@ RunOutcome read_outcome(const std::filesystem::path& run_directory) {
   std::error_code ignored;
   RunOutcome outcome;
   if (std::filesystem::exists(file, ignored)) {
-    outcome = parse_outcome(ConfigJson::parse(read_text_file(file), nullptr, false), in_quotes(file));
+    try {
+      outcome = parse_outcome(parse_json(read_text_file(file), in_quotes(file)));
+    } catch (const DataError&) {
+      throw DataError(
+          in_quotes(file) +
+          ": not the record of how a run ended; remove it, and qmse train --resume writes it anew");
+    }
     if (outcome.end == RunEnd::finished && !has_final_weights(run_directory)) outcome.end = RunEnd::none;
   } else if (has_final_weights(run_directory)) {
     outcome.end = RunEnd::finished;

@@ -7,10 +7,25 @@
 #include "engine/in_quotes.h"
 #include "experiment/plain_text.h"
 #include "experiment/setup.h"
+#include "experiment/tensor_digest.h"
 #include "kernels/core/devices.h"
 #include "kernels/core/error.h"
 
 namespace qmse {
+namespace {
+
+// The same weights under another path do not make another run.
+bool same_weights(const std::filesystem::path& a, const std::filesystem::path& b) {
+  if (a.empty() || b.empty()) return false;
+  try {
+    return tensors_sha256(a) == tensors_sha256(b);
+  } catch (const Error&) {  // one is gone, or no weights
+    return false;
+  }
+}
+
+}  // namespace
+
 void make_absolute(std::string& path) {
   if (path.empty()) return;
   std::error_code error;
@@ -22,10 +37,16 @@ RunSettings::RunSettings(const ConfigJson& given) : given_(given) {
   apply_layer(config_, given_);
   validate(config_);
   if (config_.out.empty()) throw ConfigError("--out DIR is missing: where the run's files go");
+  if (config_.resume && config_.resume_or_start)
+    throw ConfigError("--resume and --resume-or-start exclude each other: give one of them");
+  if (config_.resume && !RunDirectory::holds_a_run(config_.out)) {
+    throw ConfigError(in_quotes(config_.out) +
+                      " holds no run to go on with: check --out, or start one there by --resume-or-start");
+  }
 }
 
 void RunSettings::settle(const RunDirectory& directory) {
-  resuming_ = config_.resume && directory.holds_a_run();
+  resuming_ = (config_.resume || config_.resume_or_start) && directory.holds_a_run();
   if (!resuming_) {
     if (directory.holds_a_run()) {
       throw ConfigError(in_quotes(directory.path()) +
@@ -45,6 +66,8 @@ void RunSettings::settle(const RunDirectory& directory) {
   make_absolute(merged.data);
   make_absolute(merged.init_from);
   resolve_defaults(merged);
+  if (given_.contains("init_from") && same_weights(merged.init_from, recorded.init_from))
+    merged.init_from = recorded.init_from;
   if (merged.schedule_total_steps == 0) merged.schedule_total_steps = recorded.schedule_total_steps;
   std::string differences;
   for (const std::string& conflict : resume_conflicts(merged, recorded)) {

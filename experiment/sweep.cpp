@@ -55,7 +55,10 @@ TrainConfig config_of(const ConfigJson& settings) {
 class Sweep {
  public:
   Sweep(const SweepRequest& request, const SweepEvents& events)
-      : events_(events), folder_(request.out, with_absolute_paths(request.spec)), shard_(request.shard) {
+      : events_(events),
+        folder_(request.out, with_absolute_paths(request.spec),
+                {[this](const std::string& text) { notice(text); }, events.stop}),
+        shard_(request.shard) {
     const TrainConfig base = config_of(spec().base);
     cuda_ = takes_cuda(base);
     if (cuda_) make_context(base);  // a GPU that is not there is one error, not one a member
@@ -315,7 +318,7 @@ class Sweep {
     ConfigJson settings = spec().settings(member_of(i));
     settings = without_unused(settings, config_of(settings));
     settings["out"] = escape_name(directory.native());
-    settings["resume"] = std::filesystem::exists(directory / "config.json");
+    settings["resume_or_start"] = true;
     if (!cuda_) settings["threads"] = threads_for_one();
     return settings;
   }
@@ -430,7 +433,8 @@ class Sweep {
   };
 
   const SweepEvents& events_;
-  SweepFolder folder_;
+  std::mutex events_mutex_, results_mutex_;
+  SweepFolder folder_;  // calls notice()
   Shard shard_;
   bool cuda_ = false;
   std::int64_t threads_ = 1, jobs_ = 1;
@@ -446,7 +450,6 @@ class Sweep {
 
   std::exception_ptr error_;
 
-  std::mutex events_mutex_, results_mutex_;
   Clock::time_point results_written_;
   std::set<std::string> said_;
 };
@@ -454,7 +457,16 @@ class Sweep {
 }  // namespace
 
 SweepOutcome run_sweep(const SweepRequest& request, const SweepEvents& events) {
-  return Sweep(request, events).run();
+  std::optional<Sweep> sweep;
+  try {
+    sweep.emplace(request, events);
+  } catch (const Stopped&) {  // before it began
+    SweepOutcome outcome;
+    outcome.members = static_cast<std::int64_t>(request.spec.members.size());
+    outcome.stopped = true;
+    return outcome;
+  }
+  return sweep->run();
 }
 
 }  // namespace qmse

@@ -9,9 +9,9 @@
 #include "engine/atomic_file.h"
 #include "engine/in_quotes.h"
 #include "engine/text_file.h"
-#include "experiment/file_lock.h"
 #include "experiment/json_lines.h"
 #include "experiment/plain_text.h"
+#include "experiment/run_directory.h"
 #include "experiment/run_record.h"
 #include "kernels/core/error.h"
 
@@ -92,10 +92,12 @@ std::string_view name(MemberStatus status) {
   return "";
 }
 
-SweepFolder::SweepFolder(std::filesystem::path path, SweepSpec spec)
-    : path_(std::move(path)), spec_(std::move(spec)) {
+SweepFolder::SweepFolder(std::filesystem::path path, SweepSpec spec, Waiting waiting)
+    : path_(std::move(path)), spec_(std::move(spec)), waiting_(std::move(waiting)) {
+  if (RunDirectory::holds_a_run(path_))  // whose lock is held as long as the run goes on
+    throw ConfigError(in_quotes(path_) + " holds a run: choose another --out for the sweep");
   make_folder(path_);
-  const FileLock lock = FileLock::wait(path_ / ".lock");
+  const FileLock held = lock();
   const std::filesystem::path file = path_ / "sweep.json";
   const std::optional<SweepSpec> recorded = recorded_spec(file);
   if (recorded) {
@@ -111,6 +113,12 @@ SweepFolder::SweepFolder(std::filesystem::path path, SweepSpec spec)
     write_file_atomically(file, json_text(to_json(spec_)));
   make_folder(path_ / "members");
   make_folder(path_ / "failures");
+}
+
+FileLock SweepFolder::lock() const {
+  FileLock taken = FileLock::wait(path_ / ".lock", waiting_);
+  if (!taken.held()) throw Stopped("stopped while waiting for the lock " + in_quotes(path_ / ".lock"));
+  return taken;
 }
 
 bool SweepFolder::has_more() const {
@@ -211,7 +219,7 @@ ConfigJson SweepFolder::result(const SweepMember& member) {
 }
 
 void SweepFolder::write_results() {
-  const FileLock lock = FileLock::wait(path_ / ".lock");
+  const FileLock held = lock();
   const std::filesystem::path file = path_ / "sweep.json";
   if (std::string text = read_text_file(file); text != listed_text_) {
     listed_ = parse_sweep(text, in_quotes(file)).members;

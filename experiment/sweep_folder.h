@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "experiment/config.h"
+#include "experiment/file_lock.h"
 #include "experiment/sweep_spec.h"
 
 namespace qmse {
@@ -30,11 +31,17 @@ struct MemberFailure {
   std::string attempt;  // tells one from another: when, and by which process
 };
 
+class Stopped : public Error {
+ public:
+  using Error::Error;
+};
+
 class SweepFolder {
  public:
   // Makes the folder, or checks that it holds this sweep; members that are new are added to it, and it may
-  // hold more than `spec`. ConfigError where it holds another sweep, or something else; IoError.
-  SweepFolder(std::filesystem::path path, SweepSpec spec);
+  // hold more than `spec`. ConfigError where it holds another sweep, a run, or something else; IoError;
+  // Stopped where `waiting`, for the folder's lock, is stopped.
+  SweepFolder(std::filesystem::path path, SweepSpec spec, Waiting waiting = {});
 
   const std::filesystem::path& path() const { return path_; }
   const SweepSpec& spec() const { return spec_; }
@@ -58,14 +65,17 @@ class SweepFolder {
   void record_process(ConfigJson process) const;  // adds host, process id and time
 
   // Brings results.json up to date with the members' own files, whichever process wrote them, and with
-  // members that another process has added.
+  // members that another process has added. IoError, Stopped.
   void write_results();
 
  private:
   ConfigJson result(const SweepMember& member);
 
+  FileLock lock() const;
+
   std::filesystem::path path_;
   SweepSpec spec_;
+  Waiting waiting_;
   std::string listed_text_;                     // sweep.json, when `listed_` was read from it
   std::vector<SweepMember> listed_;             // the members in results.json
   std::map<std::string, ConfigJson> finished_;  // results of finished members: they do not change

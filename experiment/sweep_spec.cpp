@@ -18,7 +18,7 @@ constexpr std::size_t kLongestName = 120;
 constexpr std::size_t kMostMembers = 100000;
 
 // What the sweep decides for its members.
-constexpr std::string_view kOwnKeys[] = {"out", "resume"};
+constexpr std::string_view kOwnKeys[] = {"out", "resume", "resume_or_start"};
 
 void check_keys(const ConfigJson& object, const std::string& source) {
   const std::vector<std::string> known = {"base", "grid", "members"};

@@ -18,6 +18,7 @@
 #include "experiment/json_lines.h"
 #include "experiment/run_directory.h"
 #include "experiment/run_outcome.h"
+#include "experiment/run_record.h"
 #include "experiment/run_settings.h"
 #include "experiment/run_warnings.h"
 #include "experiment/setup.h"
@@ -95,12 +96,20 @@ class TrainingRun::Impl {
   Impl(const ConfigJson& given, TrainingEvents events, ImageCache* shared_images)
       : events_(std::move(events)), settings_(given), directory_(settings_.config().out) {
     settings_.settle(directory_);
+    if (!directory_.locked()) {
+      notice("the file system of " + in_quotes(directory_.path()) +
+             " has no file locks: nothing keeps a second qmse out of this run, so start none");
+    }
     std::optional<SafetensorsFile> checkpoint;
-    if (settings_.resuming() && std::filesystem::exists(directory_.checkpoint_file())) {
-      checkpoint.emplace(directory_.checkpoint_file());
-      position_ = read_position(*checkpoint);
-      check_epochs();
-      if (finished()) return;
+    if (settings_.resuming()) {
+      if (std::filesystem::exists(directory_.checkpoint_file())) {
+        checkpoint.emplace(directory_.checkpoint_file());
+        position_ = read_position(*checkpoint);
+        check_epochs();
+      } else {
+        look_without_checkpoint();
+      }
+      if (all_steps_done()) return;
     }
     const bool automatic = config().device == "auto";
     context_ = make_context(config());
@@ -116,7 +125,7 @@ class TrainingRun::Impl {
       initialize_weights();
     }
     cut_logs();
-    write_outcome(directory_.path(), ended(RunEnd::none));
+    directory_.record_outcome(ended(RunEnd::none));
     directory_.write_config(config());
     ConfigJson record = environment(*context_);
     record["data"] = describe_data();
@@ -131,11 +140,11 @@ class TrainingRun::Impl {
   const MemoryResource* memory() const { return context_ ? &context_->memory() : nullptr; }
 
   TrainingOutcome run() {
-    if (finished()) return TrainingOutcome::already_finished;
+    if (!parts_) return complete();
     try {
       const TrainingOutcome outcome = train();
-      write_outcome(directory_.path(),
-                    ended(outcome == TrainingOutcome::stopped ? RunEnd::stopped : RunEnd::finished));
+      directory_.record_outcome(
+          ended(outcome == TrainingOutcome::stopped ? RunEnd::stopped : RunEnd::finished));
       return outcome;
     } catch (const Diverged& diverged) {
       record_failure(diverged.outcome());
@@ -147,30 +156,77 @@ class TrainingRun::Impl {
   }
 
  private:
+  bool all_steps_done() const { return position_.epoch >= config().epochs; }
+
+  // The rest of the steps, and the final weights.
   TrainingOutcome train() {
-    while (position_.epoch < config().epochs) {
+    while (!all_steps_done()) {
       if (!run_epoch()) return TrainingOutcome::stopped;
     }
-    write_weights(directory_.model_file(), parts_->store, parts_->card);
+    directory_.check_still_ours();
+    write_weights(directory_.model_file(), parts_->store, parts_->card, step());
     return TrainingOutcome::finished;
   }
+
+  // What a kill after the last step may have left undone; needs neither data nor device.
+  TrainingOutcome complete() {
+    if (has_final_weights() && read_outcome(directory_.path()).end == RunEnd::finished &&
+        directory_.recorded_config().epochs == config().epochs)
+      return TrainingOutcome::already_finished;
+    directory_.check_still_ours();
+    cut_logs();
+    directory_.write_config(config());
+    const bool written = has_final_weights();
+    if (!written)
+      write_weights_of(SafetensorsFile(directory_.checkpoint_file()), directory_.model_file(), step());
+    directory_.record_outcome(ended(RunEnd::finished));
+    return written ? TrainingOutcome::already_finished : TrainingOutcome::finished;
+  }
+
+  // Whether model.safetensors is of this step, and not of a shorter run that was extended since, or cut
+  // short itself. One without a step is written again where there is something to write it from.
+  bool has_final_weights() const {
+    try {
+      const std::optional<std::int64_t> recorded = read_step(SafetensorsFile(directory_.model_file()));
+      return recorded ? *recorded == step() : !std::filesystem::exists(directory_.checkpoint_file());
+    } catch (const Error&) {
+      return false;
+    }
+  }
+
+  // A run that was killed before its first checkpoint begins anew; one whose checkpoint was taken away must
+  // not lose what it has measured.
+  void look_without_checkpoint() {
+    if (!std::filesystem::exists(directory_.metrics_file())) return;
+    const RunRecord record = read_run(directory_.path());
+    const auto epochs = static_cast<std::int64_t>(record.epochs.size());
+    const bool ended = read_outcome(directory_.path()).end == RunEnd::finished;
+    if (epochs <= 1 && !ended) return;
+    if (ended && epochs == config().epochs) {
+      position_.epoch = epochs;
+      position_.counter.step = record.epochs.back().value("step", std::uint64_t{0});
+      return;
+    }
+    throw ConfigError(in_quotes(directory_.path()) + " has the metrics of " + std::to_string(epochs) +
+                      " epochs but no checkpoint.safetensors to go on from: put it back, or start another " +
+                      "run in another --out" +
+                      (ended ? ", with --init-from " + in_quotes(directory_.model_file()) : ""));
+  }
+
+  std::int64_t step() const { return static_cast<std::int64_t>(position_.counter.step); }
 
   // Here, at position_.
   RunOutcome ended(RunEnd end, const std::string& reason = "") const {
     const std::int64_t begun = position_.epoch + (position_.counter.index > 0 ? 1 : 0);
-    return {end, begun, static_cast<std::int64_t>(position_.counter.step), "", reason};
+    return {end, begun, step(), "", reason};
   }
 
   // The error itself goes on: one that comes of recording it, on a full disk say, must not hide it.
   void record_failure(const RunOutcome& outcome) const noexcept {
     try {
-      write_outcome(directory_.path(), outcome);
+      directory_.record_outcome(outcome);
     } catch (const std::exception&) {
     }
-  }
-
-  bool finished() const {
-    return position_.epoch >= config().epochs && std::filesystem::exists(directory_.model_file());
   }
 
   void notice(const std::string& text) const {
@@ -222,7 +278,7 @@ class TrainingRun::Impl {
   }
 
   void initialize_weights() {
-    if (config().resume) {
+    if (settings_.resuming()) {
       notice("no checkpoint in " + in_quotes(directory_.path()) + ": starting from the beginning");
     }
     if (config().init_from.empty()) {
@@ -234,16 +290,32 @@ class TrainingRun::Impl {
 
   void restore(const SafetensorsFile& checkpoint) {
     read_checkpoint(checkpoint, parts_->store, *parts_->optimizer);
-    const auto steps = static_cast<std::uint64_t>(parts_->loop.steps_per_epoch());
+    check_position(position_, parts_->train_data.view().samples, config().batch_size, checkpoint.path());
+    check_same_images(checkpoint);
     const StepCounter& counter = position_.counter;
-    if (counter.index > steps ||
-        counter.step != static_cast<std::uint64_t>(position_.epoch) * steps + counter.index) {
-      throw DataError(in_quotes(checkpoint.path()) + ": its step " + std::to_string(counter.step) +
-                      " does not fit " + std::to_string(steps) +
-                      " steps an epoch: the training images have changed since");
-    }
     notice("going on in " + in_quotes(directory_.path()) + " after step " + std::to_string(counter.step) +
            ", epoch " + std::to_string(position_.epoch + (counter.index > 0 ? 1 : 0)));
+  }
+
+  // Content counts, and not where it lies.
+  void check_same_images(const SafetensorsFile& checkpoint) {
+    const ModelCard then = read_card(checkpoint);
+    const ModelCard& now = parts_->card;
+    const bool alike = then.dataset == now.dataset && then.class_names == now.class_names &&
+                       then.normalization.mean == now.normalization.mean &&
+                       then.normalization.stddev == now.normalization.stddev;
+    const ConfigJson recorded = directory_.recorded_environment();
+    const auto data = recorded.find("data");
+    const std::string sha256 = data != recorded.end() && data->is_object() && data->contains("sha256") &&
+                                       (*data)["sha256"].is_string()
+                                   ? (*data)["sha256"].get<std::string>()
+                                   : "";
+    const std::string sha256_now = content_.get().sha256;
+    const bool same = sha256.empty() || sha256_now.empty() || sha256 == sha256_now;
+    if (alike && same) return;
+    throw DataError("the images in " + in_quotes(config().data) + " have changed since the run in " +
+                    in_quotes(directory_.path()) +
+                    " began: give --data the ones it was trained on, or start another run in another --out");
   }
 
   // The logs as they were at the position to start from.
@@ -253,7 +325,7 @@ class TrainingRun::Impl {
       throw DataError(in_quotes(directory_.metrics_file()) + ": has " + std::to_string(lines) +
                       " epochs where the checkpoint has " + std::to_string(position_.epoch));
     }
-    JsonLines::cut_back(directory_.steps_file(), "step", static_cast<std::int64_t>(position_.counter.step));
+    JsonLines::cut_back(directory_.steps_file(), "step", step());
   }
 
   // False where the user stopped it.
@@ -370,6 +442,28 @@ class TrainingRun::Impl {
                           evaluation_seconds_ * static_cast<double>(config().epochs - position_.epoch)});
   }
 
+  // After the last step of an epoch no further loss would show what the step did to the weights.
+  void check_finite_end(const EpochRecord& record) {
+    if (warned_epoch_ == position_.epoch) return;
+    const std::string parameter = first_non_finite_parameter();
+    if (parameter.empty() && std::isfinite(record.test_loss)) return;
+    not_finite((parameter.empty() ? "the test loss is not finite after step "
+                                  : "the weights are not finite after step ") +
+                   std::to_string(record.step) + " (epoch " + std::to_string(record.epoch) + ")" +
+                   (parameter.empty() ? "" : "; the first that are not are " + in_quotes(parameter)),
+               record.step, parameter);
+  }
+
+  std::string first_non_finite_parameter() const {
+    const ParameterStore& store = parts_->store;
+    for (std::size_t i = 0; i < store.size(); ++i) {
+      const std::vector<float> values = store.read<float>(store.weights(), i);
+      if (!std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); }))
+        return store.spec(i).name;
+    }
+    return "";
+  }
+
   void check_finite(const EpochMetrics& metrics) {
     if (metrics.first_non_finite_step < 0 || warned_epoch_ == position_.epoch) return;
     const std::string name = parts_->loop.first_non_finite();
@@ -379,9 +473,13 @@ class TrainingRun::Impl {
                                 std::to_string(position_.epoch + 1) +
                                 "); the first layer with a non-finite value is " +
                                 (name.empty() ? "the loss itself" : in_quotes(name));
+    not_finite(message, step, name);
+  }
+
+  void not_finite(const std::string& message, std::int64_t step, const std::string& layer) {
     if (config().on_nan == "stop") {
       throw Diverged(message + "; lower --lr, or go on regardless with --on-nan continue",
-                     position_.epoch + 1, step, name);
+                     position_.epoch + 1, step, layer);
     }
     warned_epoch_ = position_.epoch;
     notice(message + "; going on (--on-nan continue)");
@@ -415,10 +513,12 @@ class TrainingRun::Impl {
 
   // The order matters: a checkpoint says that all before it is on the disk.
   void end_epoch(const EpochRecord& record) {
+    directory_.check_still_ours();
     metrics_log_.append(to_json(record));
     metrics_log_.sync();
+    check_finite_end(record);
     if (config().snapshot_every > 0 && record.epoch % config().snapshot_every == 0) {
-      write_weights(directory_.snapshot_file(record.epoch), parts_->store, parts_->card);
+      write_weights(directory_.snapshot_file(record.epoch), parts_->store, parts_->card, record.step);
     }
     TrainingPosition next;
     next.epoch = record.epoch;
@@ -430,6 +530,7 @@ class TrainingRun::Impl {
   }
 
   void save() {
+    directory_.check_still_ours();
     steps_log_.sync();
     write_checkpoint(directory_.checkpoint_file(), parts_->store, *parts_->optimizer, position_, parts_->card,
                      config());

@@ -50,7 +50,7 @@ struct TrainingEvents {
 
 enum class TrainingOutcome {
   finished,
-  already_finished,  // a finished run was resumed: nothing was done
+  already_finished,  // a finished run was resumed: there was nothing left to do
   stopped,           // by events.stop, with a checkpoint of the step before
 };
 
@@ -58,8 +58,9 @@ class TrainingRun {
  public:
   // `given`: the settings the user gave (parse_config(), value_from_text()); all others have their defaults
   // or, resuming, their recorded values. Locks the run directory, loads the data and builds everything;
-  // writes nothing yet but config.json and environment.json. Throws ConfigError (settings; a directory that
-  // holds another run; resuming with settings that differ from the record), DataError, IoError
+  // writes nothing yet but config.json, environment.json and outcome.json. Throws ConfigError (settings; a
+  // directory that holds another run, or none where one is to be resumed; resuming with settings that differ
+  // from the record), DataError (resuming on other images, or from damaged files), IoError
   // (RunDirectoryInUse where another process works there), OutOfMemory.
   // `images` is where the data come from, and stay for other runs; null: loaded for this run alone.
   TrainingRun(const ConfigJson& given, TrainingEvents events, ImageCache* images = nullptr);
@@ -72,8 +73,9 @@ class TrainingRun {
   // to do.
   const MemoryResource* memory() const;
 
-  // Trains to the end, and records how it ended (run_outcome.h). Throws Diverged where the loss is not finite
-  // and on_nan is stop, IoError where a file cannot be written.
+  // Trains to the end, and records how it ended (run_outcome.h). Throws Diverged where the loss or, after an
+  // epoch, the weights or the test loss are not finite and on_nan is stop; IoError where a file cannot be
+  // written, or the directory is no longer this run's.
   TrainingOutcome run();
 
  private:

@@ -1,5 +1,6 @@
 #include "experiment/weights_file.h"
 
+#include <charconv>
 #include <cstring>
 
 #include "engine/in_quotes.h"
@@ -18,6 +19,20 @@ const std::string& entry(const SafetensorsFile& file, const std::string& key) {
                     "', so qmse has not written it; such weights are for qmse train --init-from alone");
   }
   return found->second;
+}
+
+constexpr const char* kStep = "qmse.step";
+
+// What a checkpoint holds beside the weights.
+bool is_of_training(const std::string& tensor) {
+  return tensor.starts_with("optimizer.") || tensor.starts_with("training.");
+}
+
+void write_with_step(const std::filesystem::path& path, const HostTensors& tensors, const ModelCard& card,
+                     std::int64_t step) {
+  SafetensorsMetadata metadata = to_metadata(card);
+  metadata[kStep] = std::to_string(step);
+  write_safetensors(path, tensors.to_write(), metadata);
 }
 
 }  // namespace
@@ -127,10 +142,33 @@ std::vector<TensorToWrite> HostTensors::to_write() const {
   return tensors;
 }
 
-void write_weights(const std::filesystem::path& path, const ParameterStore& store, const ModelCard& card) {
+void write_weights(const std::filesystem::path& path, const ParameterStore& store, const ModelCard& card,
+                   std::int64_t step) {
   HostTensors tensors;
   tensors.add(store, store.weights(), "");
-  write_safetensors(path, tensors.to_write(), to_metadata(card));
+  write_with_step(path, tensors, card, step);
+}
+
+std::optional<std::int64_t> read_step(const SafetensorsFile& file) {
+  const auto found = file.metadata().find(kStep);
+  if (found == file.metadata().end()) return std::nullopt;
+  std::int64_t step = 0;
+  const std::string& text = found->second;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), step);
+  if (error != std::errc() || end != text.data() + text.size() || step < 0)
+    throw DataError(in_quotes(file.path()) + ": '" + kStep + "' is " + in_quotes(text) + ", no step");
+  return step;
+}
+
+void write_weights_of(const SafetensorsFile& checkpoint, const std::filesystem::path& path,
+                      std::int64_t step) {
+  HostTensors tensors;
+  for (const std::string& name : checkpoint.names()) {
+    if (is_of_training(name)) continue;
+    const std::vector<std::int64_t>& shape = checkpoint.info(name).shape;
+    tensors.add(name, shape, checkpoint.read<float>(name));
+  }
+  write_with_step(path, tensors, read_card(checkpoint), step);
 }
 
 void read_flat(const SafetensorsFile& file, ParameterStore& store, void* flat, const std::string& prefix) {
@@ -148,7 +186,7 @@ void read_flat(const SafetensorsFile& file, ParameterStore& store, void* flat, c
 
 void read_weights(const SafetensorsFile& file, ParameterStore& store) {
   for (const std::string& name : file.names()) {
-    if (name.starts_with("optimizer.") || name.starts_with("training.")) continue;  // of a checkpoint
+    if (is_of_training(name)) continue;
     bool known = false;
     for (std::size_t index = 0; index < store.size(); ++index) known |= store.spec(index).name == name;
     if (!known) {

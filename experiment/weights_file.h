@@ -2,7 +2,9 @@
 // them.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -53,8 +55,15 @@ class HostTensors {
   std::vector<Entry> entries_;
 };
 
-// `store` has dtype f32.
-void write_weights(const std::filesystem::path& path, const ParameterStore& store, const ModelCard& card);
+// `store` has dtype f32. `step`: the steps that made these weights; beside the card in the metadata.
+void write_weights(const std::filesystem::path& path, const ParameterStore& store, const ModelCard& card,
+                   std::int64_t step);
+// The step of a weights file; nothing where it has none, as by qmse before steps were recorded.
+std::optional<std::int64_t> read_step(const SafetensorsFile& file);
+
+// The weights of a checkpoint, as write_weights() writes them.
+void write_weights_of(const SafetensorsFile& checkpoint, const std::filesystem::path& path,
+                      std::int64_t step);
 
 // Reads prefix + parameter for every parameter into `flat`. f32 tensors; a store of f64 gets them widened.
 // DataError where one is missing or of another type, ShapeError where its shape differs.

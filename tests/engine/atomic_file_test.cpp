@@ -118,6 +118,30 @@ TEST_CASE("atomic_file: concurrent writers of one path never mix") {
   CHECK(names_in(folder.path()) == std::vector<std::string>{"file"});
 }
 
+TEST_CASE("atomic_file: links and pipes in the temporary's place are removed, and what they name stays") {
+  const TempDirectory folder;
+  const fs::path path = folder / "file";
+  write_bytes(folder / "precious", "precious");
+  const auto write = [&] {
+    write_file_atomically(path, "new");
+    CHECK(read_bytes(path) == "new");
+    CHECK(fs::is_regular_file(fs::symlink_status(path)));
+    CHECK(fs::hard_link_count(path) == 1);
+    CHECK(read_bytes(folder / "precious") == "precious");
+    CHECK_FALSE(fs::exists(folder / "file.tmp"));
+    fs::remove(path);
+  };
+  fs::create_symlink(folder / "precious", folder / "file.tmp");
+  write();
+  fs::create_symlink(folder / "none", folder / "file.tmp");
+  write();
+  fs::create_hard_link(folder / "precious", folder / "file.tmp");
+  write();
+  REQUIRE(::mkfifo((folder / "file.tmp").c_str(), 0600) == 0);
+  write();
+  CHECK(names_in(folder.path()) == std::vector<std::string>{"precious"});
+}
+
 TEST_CASE("atomic_file: follows a link to the file it names") {
   const TempDirectory folder;
   fs::create_directory(folder / "real");

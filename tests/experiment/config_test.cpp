@@ -304,11 +304,13 @@ TEST_CASE("config: a resumed run may differ in threads, device, graphs, epochs a
   other.no_graph = true;
   other.out = "elsewhere";
   other.resume = true;
+  other.data = "another/place";  // of images that are compared by their content
   CHECK(resume_conflicts(other, recorded).empty());
   for (const ConfigField& each : config_fields()) {
     CAPTURE(each.name);
-    const std::set<std::string> free = {"threads",  "device", "epochs", "checkpoint_every",
-                                        "no_graph", "out",    "resume"};
+    const std::set<std::string> free = {"threads",          "device",          "epochs",
+                                        "checkpoint_every", "no_graph",        "out",
+                                        "resume",           "resume_or_start", "data"};
     CHECK(each.rule.free_on_resume == (free.count(std::string(each.name)) == 1));
   }
   other.lr = 0.5;

@@ -189,10 +189,23 @@ TEST_CASE("resume: settings that are not given are the recorded ones; those give
   CHECK(missing(message_of<ConfigError>([&] { train(given); }), {"already holds a run", "--resume"}) == "");
 }
 
-TEST_CASE("resume: without a run there it starts one") {
+TEST_CASE("resume: without a run there it is an error, and --resume-or-start starts one") {
   const TinyData data;
   const TempDirectory folder;
-  CHECK(train(resumed(data.settings(folder / "new"))) == TrainingOutcome::finished);
+  CHECK(missing(message_of<ConfigError>([&] { train(resumed(data.settings(folder / "new"))); }),
+                {"new' holds no run", "--resume-or-start"}) == "");
+  CHECK_FALSE(std::filesystem::exists(folder / "new"));
+  ConfigJson either = data.settings(folder / "new");
+  either["resume_or_start"] = true;
+  CHECK(train(either) == TrainingOutcome::finished);
+  CHECK(train(either) == TrainingOutcome::already_finished);
+  either["epochs"] = 4;
+  CHECK(train(either) == TrainingOutcome::finished);
+  CHECK(json_lines(folder / "new/metrics.jsonl").size() == 4);
+  std::filesystem::remove_all(folder / "new");
+  either["epochs"] = 3;
+  train(either);
+  CHECK(missing(message_of<ConfigError>([&] { train(resumed(either)); }), {"exclude each other"}) == "");
   train(data.settings(folder / "plain"));
   CHECK(content(folder / "new") == content(folder / "plain"));
 
@@ -230,4 +243,114 @@ TEST_CASE("resume: damaged files and changed data are refused with their names")
   write_mnist(data.root.path(), TinyData::kTrain + 30, TinyData::kTest);
   CHECK(missing(message_of<DataError>([&] { train(resumed(given)); }),
                 {"checkpoint.safetensors", "images have changed"}) == "");
+}
+
+TEST_CASE("resume: what the images are counts, and not where they lie") {
+  const TinyData data;
+  const TempDirectory folder;
+  ConfigJson given = data.settings(folder / "whole");
+  train(given);
+  const auto stopped = [&] {
+    std::filesystem::remove_all(folder / "run");
+    given["out"] = (folder / "run").string();
+    given["data"] = data.root.path().string();
+    int asked = 0;
+    REQUIRE(train(given, {.stop = [&] { return ++asked == 7; }}) == TrainingOutcome::stopped);
+  };
+  stopped();
+  const TempDirectory elsewhere;
+  std::filesystem::copy(data.root.path(), elsewhere.path(), std::filesystem::copy_options::recursive);
+  given["data"] = elsewhere.path().string();
+  CHECK(train(resumed(given)) == TrainingOutcome::finished);
+  CHECK(content(folder / "run") == content(folder / "whole"));
+  CHECK(nlohmann::json::parse(read_bytes(folder / "run/config.json"))["data"] == elsewhere.path().string());
+
+  // One pixel of a test image, and one of a training image, under the same path.
+  for (const char* file : {"t10k-images-idx3-ubyte", "train-images-idx3-ubyte"}) {
+    CAPTURE(file);
+    stopped();
+    const std::string checkpoint = read_bytes(folder / "run/checkpoint.safetensors");
+    const std::string metrics = read_bytes(folder / "run/metrics.jsonl");
+    const std::filesystem::path path = data.root / "mnist" / file;
+    const std::string good = read_bytes(path);
+    std::string other = good;
+    other[100] = static_cast<char>(other[100] ^ 0x40);
+    write_bytes(path, other);
+    CHECK(missing(message_of<DataError>([&] { train(resumed(given)); }),
+                  {"images in", "have changed", "--data"}) == "");
+    CHECK(read_bytes(folder / "run/checkpoint.safetensors") == checkpoint);
+    CHECK(read_bytes(folder / "run/metrics.jsonl") == metrics);
+    write_bytes(path, good);
+    CHECK(train(resumed(given)) == TrainingOutcome::finished);
+    CHECK(content(folder / "run") == content(folder / "whole"));
+  }
+}
+
+TEST_CASE("resume: first weights of the same content under another path are the same") {
+  const TinyData data;
+  const TempDirectory folder;
+  train(data.settings(folder / "first"));
+  ConfigJson given = data.settings(folder / "run");
+  given["init_from"] = (folder / "first/model.safetensors").string();
+  int asked = 0;
+  train(given, {.stop = [&] { return ++asked == 7; }});
+  std::filesystem::copy(folder / "first/model.safetensors", folder / "copy");
+  write_bytes(folder / "other", "other weights");
+  given["init_from"] = (folder / "other").string();
+  CHECK(missing(message_of<ConfigError>([&] { train(resumed(given)); }), {"--init-from is", "other"}) == "");
+  given["init_from"] = (folder / "copy").string();
+  CHECK(train(resumed(given)) == TrainingOutcome::finished);
+}
+
+TEST_CASE("resume: a finished run whose checkpoint was taken away keeps its metrics") {
+  const TinyData data;
+  const TempDirectory folder;
+  ConfigJson given = data.settings(folder / "run");
+  train(given);
+  const auto before = content(folder / "run");
+  std::filesystem::remove(folder / "run/checkpoint.safetensors");
+  CHECK(train(resumed(given)) == TrainingOutcome::already_finished);
+  CHECK(content(folder / "run") == before);
+  given["epochs"] = 5;
+  CHECK(missing(message_of<ConfigError>([&] { train(resumed(given)); }),
+                {"run' has the metrics of 3 epochs", "checkpoint.safetensors", "--init-from"}) == "");
+  CHECK(content(folder / "run") == before);
+  std::filesystem::remove(folder / "run/model.safetensors");
+  const std::string metrics = read_bytes(folder / "run/metrics.jsonl");
+  CHECK(missing(message_of<ConfigError>([&] { train(resumed(given)); }), {"metrics of 3 epochs"}) == "");
+  CHECK(read_bytes(folder / "run/metrics.jsonl") == metrics);
+}
+
+TEST_CASE("resume: a run extended, stopped, and cut back to what it has is finished there") {
+  const TinyData data;
+  const TempDirectory folder;
+  ConfigJson given = data.settings(folder / "run");
+  train(given);
+  const auto before = content(folder / "run");
+  given["epochs"] = 5;
+  int asked = 0;
+  train(resumed(given), {.stop = [&] { return ++asked == 1; }});
+  given["epochs"] = 3;
+  CHECK(missing(message_of<ConfigError>([&] { train(resumed(given)); }), {"in epoch 4"}) == "");
+  given["epochs"] = 4;
+  CHECK(train(resumed(given)) == TrainingOutcome::finished);
+  CHECK(content(folder / "run")["model.safetensors"] != before.at("model.safetensors"));
+}
+
+TEST_CASE("resume: weights without their step, as earlier ones, are written again from the checkpoint") {
+  const TinyData data;
+  const TempDirectory folder;
+  const ConfigJson given = data.settings(folder / "run");
+  train(given);
+  const std::filesystem::path model = folder / "run/model.safetensors";
+  const std::string good = read_bytes(model);
+  std::string bytes = good;
+  const std::size_t key = bytes.find("qmse.step");
+  REQUIRE(key != std::string::npos);
+  bytes.replace(key, 9, "qmse.seed");  // a key that nobody reads
+  write_bytes(model, bytes);
+  std::filesystem::remove(folder / "run/outcome.json");
+  CHECK(train(resumed(given)) == TrainingOutcome::finished);
+  CHECK(read_bytes(model) == good);
+  CHECK(train(resumed(given)) == TrainingOutcome::already_finished);
 }

@@ -80,6 +80,63 @@ TEST_CASE("run directory: the lock of a killed process is free") {
   ::close(ready[1]);
 }
 
+TEST_CASE("run directory: links of a run's files are refused, and what they point to stays") {
+  const TempDirectory folder, elsewhere;
+  for (const char* name : {".lock", "config.json", "environment.json", "metrics.jsonl", "steps.jsonl",
+                           "model.safetensors", "checkpoint.safetensors", "outcome.json", "snapshots"}) {
+    CAPTURE(name);
+    const std::filesystem::path run = folder / std::string("run-") / name;
+    std::filesystem::create_directories(run);
+    test::write_bytes(elsewhere / "precious", "precious");
+    for (const char* target : {"precious", "none"}) {
+      std::filesystem::remove(run / name);
+      std::filesystem::create_symlink(elsewhere / target, run / name);
+      CHECK(missing(message_of<IoError>([&] { RunDirectory directory(run); }), {name, "symbolic link"}) ==
+            "");
+    }
+    CHECK(test::read_bytes(elsewhere / "precious") == "precious");
+    CHECK_FALSE(std::filesystem::exists(elsewhere / "none"));
+  }
+}
+
+TEST_CASE("run directory: hard links into it are not written through") {
+  const TempDirectory folder;
+  const std::filesystem::path run = folder / "run";
+  std::filesystem::create_directory(run);
+  for (const char* name : {".lock", "metrics.jsonl", "config.json.tmp"}) {
+    test::write_bytes(folder / name, "{\"epoch\":1}\n");
+    std::filesystem::create_hard_link(folder / name, run / name);
+  }
+  {
+    const RunDirectory directory(run);
+    CHECK(directory.locked());
+    directory.write_config(TrainConfig{});
+    JsonLines log(directory.metrics_file());
+    log.append({{"epoch", 2}});
+  }
+  for (const char* name : {".lock", "metrics.jsonl", "config.json.tmp"})
+    CHECK(test::read_bytes(folder / name) == "{\"epoch\":1}\n");
+  CHECK(test::read_bytes(run / "metrics.jsonl") == "{\"epoch\":1}\n{\"epoch\":2}\n");
+  CHECK(FileLock::holder(run / ".lock") != "");
+}
+
+TEST_CASE("run directory: one that was replaced is no longer its first holder's") {
+  const TempDirectory folder;
+  const RunDirectory first(folder / "run");
+  CHECK_NOTHROW(first.check_still_ours());
+  std::filesystem::rename(folder / "run", folder / "moved");
+  const RunDirectory second(folder / "run");
+  CHECK_NOTHROW(second.check_still_ours());
+  const auto refused = [&](const auto& write) {
+    CHECK(missing(message_of<IoError>(write), {"run'", "removed, renamed or replaced"}) == "");
+  };
+  refused([&] { first.check_still_ours(); });
+  refused([&] { first.write_config(TrainConfig{}); });
+  refused([&] { first.record_environment(ConfigJson::object(), 0); });
+  refused([&] { first.record_outcome({.end = RunEnd::failed}); });
+  CHECK_FALSE(second.holds_a_run());
+}
+
 TEST_CASE("run directory: a path that is a file, or below one, is an IoError") {
   const TempDirectory folder;
   test::write_bytes(folder / "file", "x");
@@ -158,7 +215,8 @@ TEST_CASE("json lines: cut back to a number, dropping what a kill left incomplet
 
 TEST_CASE("json lines: a damaged line is a DataError with its number") {
   const TempDirectory folder;
-  for (const std::string bad : {"{\"step\":2", "[]", "", "{\"step\":\"2\"}", "{}"}) {
+  for (const std::string bad :
+       {"{\"step\":2", "[]", "", "{\"step\":\"2\"}", "{}", "{\"step\":1}", "{\"step\":0}", "{\"step\":-1}"}) {
     CAPTURE(bad);
     test::write_bytes(folder / "log", "{\"step\":1}\n" + bad + "\n{\"step\":3}\n");
     CHECK(missing(message_of<DataError>([&] { JsonLines::cut_back(folder / "log", "step", 9); }),

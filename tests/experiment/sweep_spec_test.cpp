@@ -86,6 +86,7 @@ TEST_CASE("sweep spec: every mistake is one line with file, key and remedy") {
       {R"({"base": {"epochs": "many"}})", {"file: 'base': 'epochs' must be a whole number", "'many'"}},
       {R"({"base": {"out": "x"}, "members": [{}]})", {"'out'", "run directory of its own"}},
       {R"({"base": {"resume": true}, "members": [{}]})", {"'resume'"}},
+      {R"({"base": {"resume_or_start": true}, "members": [{}]})", {"'resume_or_start'"}},
       {R"({"grid": []})", {"file: 'grid' must be an object of lists"}},
       {R"({"grid": {"lr": 0.1}})", {"'grid': 'lr' must be a list of values, not 0.1"}},
       {R"({"grid": {"lr": []}})", {"'grid': 'lr' must be a list"}},

@@ -1,12 +1,15 @@
 // Sweeps of tiny networks: what one process does, and what two do to each other.
 #include "experiment/sweep.h"
 
+#include <unistd.h>
+
 #include <atomic>
 #include <fstream>
 #include <thread>
 
 #include "experiment/run_directory.h"
 #include "kernels/core/error.h"
+#include "tests/experiment/system_faults.h"
 #include "tests/experiment/tiny_run.h"
 #include "tests/support/catch.h"
 #include "tests/support/error_message.h"
@@ -191,6 +194,39 @@ TEST_CASE("sweep: shares come first, and then what is left of the others'") {
   CHECK(processes[0]["share"].dump() == R"({"index":1,"count":3,"source":"test"})");
 }
 
+TEST_CASE("sweep: waiting for the folder says for whom and ends when asked to, as one that was stopped") {
+  const TinySweep tiny;
+  run_sweep(tiny.request("out"), {});
+  const FileLock held = FileLock::try_take(tiny.folder / "out/.lock");
+  REQUIRE(held.held());
+  std::string said;
+  const SweepOutcome outcome = run_sweep(
+      tiny.request("out"),
+      {.notice = [&](const std::string& text) { said += text; }, .stop = [&] { return !said.empty(); }});
+  CHECK(outcome.stopped);
+  CHECK(outcome.finished == 0);
+  CHECK(missing(said, {"waiting", "out/.lock", std::to_string(::getpid()).c_str()}) == "");
+}
+
+TEST_CASE("sweep: a run does not go into a sweep's folder, nor a sweep into a run's, even while it trains") {
+  const TinySweep tiny;
+  run_sweep(tiny.request("out"), {});
+  CHECK(missing(message_of<ConfigError>([&] { train(tiny.data.settings(tiny.folder / "out")); }),
+                {"out' holds a sweep", "--out"}) == "");
+  CHECK_FALSE(std::filesystem::exists(tiny.folder / "out/config.json"));
+  CHECK(run_sweep(tiny.request("out"), {}).stopped == false);
+  const TrainingRun run(tiny.data.settings(tiny.folder / "run"), {});  // has the lock
+  CHECK(missing(message_of<ConfigError>([&] { run_sweep(tiny.request("run"), {}); }),
+                {"run' holds a run", "--out"}) == "");
+}
+
+TEST_CASE("sweep: a file system without locks is an error with the remedy") {
+  const TinySweep tiny;
+  const ScopedFault fault(Fault::no_locks);
+  CHECK(missing(message_of<NoLocks>([&] { run_sweep(tiny.request("out"), {}); }),
+                {"out/.lock", "no file locks", "another disk"}) == "");
+}
+
 TEST_CASE("sweep: a folder with another sweep, or something else, is refused") {
   const TinySweep tiny;
   run_sweep(tiny.request("out"), {});
@@ -199,8 +235,8 @@ TEST_CASE("sweep: a folder with another sweep, or something else, is refused") {
   CHECK(missing(message_of<ConfigError>([&] { run_sweep(other, {}); }), {"out", "'epochs' is 4, was 3"}) ==
         "");
   train(tiny.data.settings(tiny.folder / "run"));
-  CHECK(missing(message_of<ConfigError>([&] { run_sweep(tiny.request("run"), {}); }), {"run", "no sweep"}) ==
-        "");
+  CHECK(missing(message_of<ConfigError>([&] { run_sweep(tiny.request("run"), {}); }),
+                {"run' holds a run", "--out"}) == "");
   write_bytes(tiny.folder / "out/sweep.json", "{\"base\":");
   CHECK(missing(message_of<DataError>([&] { run_sweep(tiny.request("out"), {}); }), {"sweep.json", "JSON"}) ==
         "");

@@ -7,8 +7,10 @@
 #include "engine/safetensors.h"
 #include "experiment/evaluation.h"
 #include "experiment/run_directory.h"
+#include "experiment/run_outcome.h"
 #include "experiment/tensor_digest.h"
 #include "kernels/core/error.h"
+#include "tests/experiment/system_faults.h"
 #include "tests/experiment/tiny_run.h"
 #include "tests/support/catch.h"
 #include "tests/support/error_message.h"
@@ -236,6 +238,93 @@ TEST_CASE("training run: a loss that is not finite stops the run and names the l
   std::int64_t warnings = 0;
   for (const std::string& text : notices) warnings += text.find("not finite") != std::string::npos;
   CHECK(warnings == 3);  // one an epoch
+}
+
+TEST_CASE(
+    "training run: a last step that makes the weights non-finite stops the run, and no weights appear") {
+  const TinyData data;
+  const TempDirectory folder;
+  ConfigJson given = data.settings(folder / "run", "mlp");
+  given["batch_size"] = TinyData::kTrain;  // a step an epoch: its loss is that of the initial weights
+  given["epochs"] = 1;
+  given["lr"] = 1e39;  // beyond f32
+  const std::string message = message_of<Diverged>([&] { train(given); });
+  CHECK(missing(message, {"weights are not finite after step 1 (epoch 1)", "'fc", "--on-nan continue"}) ==
+        "");
+  CHECK_FALSE(std::filesystem::exists(folder / "run/model.safetensors"));
+  CHECK(json_lines(folder / "run/metrics.jsonl").size() == 1);
+  const RunOutcome outcome = read_outcome(folder / "run");
+  CHECK(outcome.end == RunEnd::diverged);
+  CHECK(outcome.step == 1);
+  CHECK(outcome.layer.starts_with("fc"));
+  given["resume"] = true;  // the same bits come to the same end
+  CHECK(message_of<Diverged>([&] { train(given); }) == message);
+
+  given.erase("resume");
+  given["out"] = (folder / "on").string();
+  given["on_nan"] = "continue";
+  std::string said;
+  CHECK(train(given, {.notice = [&](const std::string& text) { said += text; }}) ==
+        TrainingOutcome::finished);
+  CHECK(missing(said, {"weights are not finite after step 1"}) == "");
+}
+
+TEST_CASE("training run: one whose folder was removed stops, and leaves the run that took its place alone") {
+  const TinyData data;
+  const TempDirectory folder;
+  const ConfigJson given = data.settings(folder / "run");
+  train(data.settings(folder / "plain"));
+  TrainingEvents events;
+  events.epoch = [&](const EpochRecord& record, std::int64_t) {
+    if (record.epoch != 1) return;
+    std::filesystem::remove_all(folder / "run");
+    train(given);
+  };
+  CHECK(missing(message_of<IoError>([&] { train(given, events); }), {"run'", "removed", "stops here"}) == "");
+  for (const char* file : {"model.safetensors", "checkpoint.safetensors"}) {
+    if (std::string(file) == "model.safetensors")
+      CHECK(read_bytes(folder / "run" / file) == read_bytes(folder / "plain" / file));
+    CHECK(std::filesystem::exists(folder / "run" / file));
+  }
+  CHECK(metrics_without_times(folder / "run") == metrics_without_times(folder / "plain"));
+  CHECK(read_outcome(folder / "run").end == RunEnd::finished);
+
+  // Removed, and nothing in its place: it makes none.
+  events.epoch = [&](const EpochRecord&, std::int64_t) { std::filesystem::remove_all(folder / "gone"); };
+  CHECK_THROWS_AS(train(data.settings(folder / "gone"), events), IoError);
+  CHECK_FALSE(std::filesystem::exists(folder / "gone"));
+}
+
+TEST_CASE("training run: a file system without locks is said, and trained on") {
+  const TinyData data;
+  const TempDirectory folder;
+  train(data.settings(folder / "plain"));
+  std::string said;
+  {
+    const ScopedFault fault(Fault::no_locks);
+    CHECK(train(data.settings(folder / "run"), {.notice = [&](const std::string& text) { said += text; }}) ==
+          TrainingOutcome::finished);
+  }
+  CHECK(missing(said, {"run'", "no file locks", "second qmse"}) == "");
+  CHECK(read_bytes(folder / "run/model.safetensors") == read_bytes(folder / "plain/model.safetensors"));
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder / "run")) {
+    CHECK(entry.path().extension() != ".tmp");
+  }
+}
+
+TEST_CASE("training run: calls that signals interrupt are repeated") {
+  const TinyData data;
+  const TempDirectory folder;
+  ConfigJson given = data.settings(folder / "plain");
+  given["log_steps"] = 1;
+  train(given);
+  given["out"] = (folder / "run").string();
+  {
+    const ScopedFault fault(Fault::interrupted);
+    CHECK(train(given) == TrainingOutcome::finished);
+  }
+  for (const char* file : {"model.safetensors", "steps.jsonl"})
+    CHECK(read_bytes(folder / "run" / file) == read_bytes(folder / "plain" / file));
 }
 
 TEST_CASE("training run: bad settings are refused before anything is written") {

@@ -1,5 +1,9 @@
 #include "experiment/weights_file.h"
 
+#include <cstring>
+#include <limits>
+#include <random>
+
 #include "experiment/checkpoint.h"
 #include "kernels/core/error.h"
 #include "optim/adam.h"
@@ -77,8 +81,9 @@ TEST_CASE("weights file: what is written is read back bit for bit, with its card
   for (const char* name : {"cnn", "mlp"}) {
     Fixture saved(small_card(name));
     saved.store.initialize(Initialization::pytorch, 5);
-    write_weights(folder / "w", saved.store, saved.card);
+    write_weights(folder / "w", saved.store, saved.card, 12);
     const SafetensorsFile file(folder / "w");
+    CHECK(read_step(file) == 12);
     const ModelCard card = read_card(file);
     CHECK(card.model == saved.card.model);
     CHECK(card.class_names == saved.card.class_names);
@@ -95,7 +100,7 @@ TEST_CASE("weights file: what is written is read back bit for bit, with its card
       CHECK(wide.store.read<double>(wide.store.weights(), i) ==
             std::vector<double>(values.begin(), values.end()));
     }
-    write_weights(folder / "again", loaded.store, card);
+    write_weights(folder / "again", loaded.store, card, 12);
     CHECK(test::read_bytes(folder / "again") == test::read_bytes(folder / "w"));
   }
 }
@@ -103,7 +108,7 @@ TEST_CASE("weights file: what is written is read back bit for bit, with its card
 TEST_CASE("weights file: PyTorch's names and shapes") {
   const TempDirectory folder;
   Fixture cnn(small_card("cnn"));
-  write_weights(folder / "w", cnn.store, cnn.card);
+  write_weights(folder / "w", cnn.store, cnn.card, 0);
   const SafetensorsFile file(folder / "w");
   CHECK(file.info("conv1.weight").shape == std::vector<std::int64_t>{2, 1, 3, 3});
   CHECK(file.info("conv1.bias").shape == std::vector<std::int64_t>{2});
@@ -180,7 +185,7 @@ TEST_CASE("checkpoint: position, weights and optimizer state are read back bit f
                         std::numeric_limits<double>::infinity(),
                         std::numeric_limits<double>::quiet_NaN(),
                         5,
-                        6,
+                        128,
                         2,
                         1,
                         0.7};
@@ -198,7 +203,7 @@ TEST_CASE("checkpoint: position, weights and optimizer state are read back bit f
     CHECK(read.metrics.residual_sq == std::numeric_limits<double>::infinity());
     CHECK(std::isnan(read.metrics.gradient_norm_sq));
     CHECK(read.metrics.correct == 5);
-    CHECK(read.metrics.samples == 6);
+    CHECK(read.metrics.samples == 128);
     CHECK(read.metrics.steps == 2);
     CHECK(read.metrics.first_non_finite_step == 1);
     CHECK(read.metrics.last_loss == 0.7);
@@ -216,10 +221,129 @@ TEST_CASE("checkpoint: position, weights and optimizer state are read back bit f
     CHECK(from->state().size() == (adam ? 2 : 1));
 
     // A weights file is no checkpoint; a checkpoint of another optimizer is not this one's.
-    write_weights(folder / "w", saved.store, saved.card);
+    write_weights(folder / "w", saved.store, saved.card, 17);
     CHECK(missing(message_of<DataError>([&] { read_position(SafetensorsFile(folder / "w")); }),
                   {"not a checkpoint"}) == "");
     CHECK_THROWS_AS(read_checkpoint(SafetensorsFile(folder / "w"), loaded.store, *to), DataError);
     read_weights(file, loaded.store);  // but a checkpoint has weights
+    write_weights_of(file, folder / "of", 17);
+    CHECK(test::read_bytes(folder / "of") == test::read_bytes(folder / "w"));
   }
+}
+
+namespace {
+
+struct SavedCheckpoint {
+  SavedCheckpoint() {
+    Fixture saved(small_card());
+    const Sgd optimizer(saved.store, SgdHyper{.momentum = 0.9});
+    saved.store.initialize(Initialization::pytorch, 3);
+    TrainingPosition position;
+    position.epoch = 3;
+    position.counter = {.step = 17, .index = 2, .first = 128};
+    position.metrics = {.correct = 5, .samples = 128, .steps = 2};
+    position.seconds = 1.5;
+    position.step_seconds = 1.25;
+    write_checkpoint(path, saved.store, optimizer, position, saved.card, TrainConfig{});
+    counts = SafetensorsFile(path).read<std::int64_t>("training.counts");
+    sums = SafetensorsFile(path).read<double>("training.sums");
+  }
+  // The same with other numbers, as an earlier qmse wrote it: without a checksum.
+  void write_unchecked(const std::vector<std::int64_t>& new_counts,
+                       const std::vector<double>& new_sums) const {
+    const SafetensorsFile file(path);
+    SafetensorsMetadata metadata = file.metadata();
+    metadata.erase("qmse.crc32");
+    std::vector<std::vector<float>> values;
+    std::vector<TensorToWrite> tensors;
+    for (const std::string& name : file.names()) {
+      const TensorInfo& info = file.info(name);
+      const void* data =
+          name == "training.counts" ? static_cast<const void*>(new_counts.data()) : new_sums.data();
+      if (info.dtype == DType::f32) data = values.emplace_back(file.read<float>(name)).data();
+      tensors.push_back({name, info.dtype, info.shape, data});
+    }
+    write_safetensors(folder / "unchecked", tensors, metadata);
+  }
+
+  TempDirectory folder;
+  std::filesystem::path path = folder / "c";
+  std::vector<std::int64_t> counts;
+  std::vector<double> sums;
+};
+
+}  // namespace
+
+TEST_CASE("checkpoint: a flipped bit anywhere is found by the checksum") {
+  const SavedCheckpoint saved;
+  const std::string good = test::read_bytes(saved.path);
+  const unsigned seed = std::random_device()();
+  std::mt19937 generator(seed);
+  std::uint64_t header = 0;
+  std::memcpy(&header, good.data(), sizeof(header));
+  for (int trial = 0; trial < 400; ++trial) {
+    std::string bad = good;
+    const std::size_t bit = generator() % (8 * good.size());
+    CAPTURE(seed, bit);
+    bad[bit / 8] = static_cast<char>(bad[bit / 8] ^ (1 << bit % 8));
+    test::write_bytes(saved.folder / "bad", bad);
+    try {
+      CHECK(read_position(SafetensorsFile(saved.folder / "bad")).counter.step == 17);
+      // In the name of the checksum, or the spaces that fill up the header.
+      CHECK(bit / 8 < sizeof(header) + header);
+    } catch (const DataError&) {
+    }
+  }
+}
+
+TEST_CASE("checkpoint: without a checksum, as earlier ones, it is read where its numbers fit each other") {
+  const SavedCheckpoint saved;
+  const auto read = [&](std::size_t count, std::int64_t value) {
+    std::vector<std::int64_t> counts = saved.counts;
+    counts[count] = value;
+    saved.write_unchecked(counts, saved.sums);
+    return read_position(SafetensorsFile(saved.folder / "unchecked"));
+  };
+  CHECK(read(0, 3).counter.step == 17);
+  CHECK(read(7, 1).metrics.first_non_finite_step == 1);
+  struct Wrong {
+    std::size_t count;
+    std::int64_t value;
+  };
+  constexpr std::int64_t kLargest = std::numeric_limits<std::int64_t>::max();
+  for (const Wrong& wrong : std::vector<Wrong>{
+           {0, -3},       {0, 16}, {0, kLargest}, {1, -1},       {1, 1},   {1, kLargest}, {2, 3},
+           {2, kLargest}, {3, 1},  {3, 127},      {3, kLargest}, {4, 129}, {4, -5},       {5, 127},
+           {5, kLargest}, {6, 1},  {6, kLargest}, {7, -2},       {7, 2},   {7, kLargest}, {7, -kLargest}}) {
+    CAPTURE(wrong.count, wrong.value);
+    CHECK(missing(message_of<DataError>([&] { read(wrong.count, wrong.value); }),
+                  {"unchecked", "training.counts", "damaged"}) == "");
+  }
+  for (const double seconds :
+       {-1.0, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+    for (const std::size_t sum : {4, 5}) {
+      CAPTURE(seconds, sum);
+      std::vector<double> sums = saved.sums;
+      sums[sum] = seconds;
+      saved.write_unchecked(saved.counts, sums);
+      CHECK(
+          missing(message_of<DataError>([&] { read_position(SafetensorsFile(saved.folder / "unchecked")); }),
+                  {"training.sums"}) == "");
+    }
+  }
+}
+
+TEST_CASE("checkpoint: its position has to be one of the data's epochs and batches") {
+  TrainingPosition position;
+  position.epoch = 2;
+  position.counter = {.step = 12, .index = 2, .first = 32};
+  CHECK_NOTHROW(check_position(position, 70, 16, "c"));  // 5 steps an epoch
+  for (const std::int64_t samples : {20, 64, 81, 1000}) {
+    CAPTURE(samples);
+    CHECK(missing(message_of<DataError>([&] { check_position(position, samples, 16, "c"); }),
+                  {"'c'", "images have changed", "--data"}) == "");
+  }
+  position.counter = {.step = 15, .index = 5, .first = 70};
+  CHECK_NOTHROW(check_position(position, 70, 16, "c"));
+  CHECK_THROWS_AS(check_position(position, 71, 16, "c"), DataError);
 }

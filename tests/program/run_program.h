@@ -86,6 +86,11 @@ class Process {
     return true;
   }
   void signal(int number) { ::kill(child_, number); }
+  // What the program writes from now on has no reader.
+  void close_output() {
+    ::close(output_);
+    output_ = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  }
 
   // Reads the rest. The exit code, or minus the signal that ended it.
   int finish() {

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "experiment/run_outcome.h"
 #include "tests/experiment/tiny_run.h"
 #include "tests/program/run_program.h"
 #include "tests/support/catch.h"
@@ -52,7 +53,8 @@ struct World {
 // Goes on with `out` for two epochs more, and compares with a run that was never interrupted.
 void check_resumed(const World& world, const std::string& out) {
   const int epochs = static_cast<int>(world.epochs_done(out)) + 2;
-  const Result resumed = run_program(world.train(out, epochs, {"--resume"}));
+  // A kill may have come before there was anything of a run.
+  const Result resumed = run_program(world.train(out, epochs, {"--resume-or-start"}));
   CHECK(resumed.code == 0);
   CHECK(resumed.error == "");
   const std::string whole = out + "-whole";
@@ -89,9 +91,11 @@ TEST_CASE("program: training prints notices and a line an epoch, and writes the 
 }
 
 TEST_CASE(
-    "program: Ctrl-C and SIGTERM stop after the step, with a checkpoint, and the run goes on from there") {
+    "program: Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 stop after the step, with a checkpoint, and the run goes "
+    "on "
+    "from there") {
   const World world;
-  for (const int number : {SIGINT, SIGTERM}) {
+  for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGUSR1}) {
     CAPTURE(number);
     const std::string out = "run-" + std::to_string(number);
     Process process(world.train(out, kForever), world.folder / "stderr");
@@ -106,7 +110,49 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("program: a second signal ends it at once") {
+TEST_CASE("program: signals that are ignored where it is started stay ignored") {
+  const World world;
+  for (const int number : {SIGHUP, SIGINT}) {
+    CAPTURE(number);
+    const std::string out = "run-" + std::to_string(number);
+    const Words ignoring = {"sh", "-c", "trap '' HUP INT; exec \"$0\" \"$@\""};
+    Process process(world.train(out, kForever), world.folder / "stderr", Output::pipe, 120, ignoring);
+    REQUIRE(process.wait_for("epoch 1/"));
+    process.signal(number);
+    process.out.clear();
+    REQUIRE(process.wait_for("epoch 40/"));  // long after
+    process.signal(SIGTERM);
+    CHECK(process.finish() == 128 + SIGTERM);
+  }
+}
+
+TEST_CASE("program: where nobody reads its output any more it stops with a checkpoint") {
+  const World world;
+  Process process(world.train("run", kForever), world.folder / "stderr");
+  REQUIRE(process.wait_for("epoch 1/"));
+  process.close_output();
+  CHECK(process.finish() == 128 + SIGPIPE);
+  CHECK(read_outcome(world.folder / "run").end == RunEnd::stopped);
+  check_resumed(world, "run");
+}
+
+TEST_CASE(
+    "program: a file beyond the limit of sizes is a failure with a message, and the run keeps its reason") {
+  const World world;
+  const Words limited = {"sh", "-c", "ulimit -f 8; exec \"$0\" \"$@\""};  // 4 KiB
+  const Result result = run_program(world.train("run", 1), Output::pipe, 120, limited);
+  CHECK(result.code == 1);
+  for (const char* part : {"checkpoint.safetensors", "ulimit -f"}) {
+    CAPTURE(part, result.error);
+    CHECK(result.error.find(part) != std::string::npos);
+  }
+  const RunOutcome outcome = read_outcome(world.folder / "run");
+  CHECK(outcome.end == RunEnd::failed);
+  CHECK(outcome.reason.find("checkpoint.safetensors") != std::string::npos);
+  CHECK_FALSE(std::filesystem::exists(world.folder / "run/checkpoint.safetensors.tmp"));
+}
+
+TEST_CASE("program: a Ctrl-C after another signal ends it at once") {
   const World world;
   Words words = world.train("run", kForever);
   *(std::find(words.begin(), words.end(), "2")) =
@@ -114,13 +160,19 @@ TEST_CASE("program: a second signal ends it at once") {
   Process process(words, world.folder / "stderr");
   REQUIRE(process.wait_for("epoch 1/"));
   process.signal(SIGSTOP);
-  process.signal(SIGINT);
+  process.signal(SIGINT);  // the handler of the signal with the higher number runs first
   process.signal(SIGTERM);
   process.signal(SIGCONT);
-  const int code = process.finish();
-  CAPTURE(code);
-  CHECK((code == 130 || code == 143));
+  CHECK(process.finish() == 130);
   CHECK(process.out.find("stopped;") == std::string::npos);
+}
+
+TEST_CASE("program: a loss that is not finite is printed in words") {
+  const World world;
+  const Result result = run_program(world.train("run", 2, {"--on-nan", "continue", "--lr", "1e30"}));
+  CHECK(result.code == 0);
+  CHECK(result.out.find("train loss not finite") != std::string::npos);
+  CHECK(result.out.find("nan,") == std::string::npos);
 }
 
 TEST_CASE("program: kill -9 loses no more than the work since the last checkpoint") {
