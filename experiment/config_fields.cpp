@@ -109,7 +109,7 @@ const std::vector<ConfigField>& table() {
       {schedule, kTrain, "schedule_gamma", &Config::schedule_gamma,
        "step: factor of each reduction", {.low = 0, .high = 1, .low_open = true, .only_with = kStepSchedule}},
       {schedule, kTrain, "schedule_total_steps", &Config::schedule_total_steps,
-       "cosine: steps until the last rate is reached; 0: those of the whole run",
+       "cosine: steps until the last rate is reached; 0: those of the whole run, which then cannot be made longer",
        {.low = 0, .high = kMaxInt, .only_with = kCosine}},
       {schedule, kTrain, "schedule_final_fraction", &Config::schedule_final_fraction,
        "cosine: the last rate, as a share of --lr", {.low = 0, .high = 1, .only_with = kCosine}},

@@ -31,6 +31,7 @@ class RunSettings {
   // Fills in what was left open.
   void resolve_machine(Context& context);
   void set_data(const std::string& data) { config_.data = data; }
+  // ConfigError where a run is made longer whose cosine schedule was made for its former length.
   void set_total_steps(std::int64_t steps_per_epoch);
 
   bool resuming() const { return resuming_; }
@@ -40,6 +41,7 @@ class RunSettings {
   ConfigJson given_;
   TrainConfig config_;
   bool resuming_ = false;
+  std::int64_t recorded_epochs_ = 0;  // of the run that is resumed
 };
 
 // ", 2 threads (no NVIDIA driver is installed)", to stand behind the device's name. `automatic`: the device

@@ -3,6 +3,7 @@
 #include <map>
 
 #include "experiment/run_directory.h"
+#include "experiment/run_outcome.h"
 #include "kernels/core/error.h"
 #include "tests/experiment/tiny_run.h"
 #include "tests/support/catch.h"
@@ -353,4 +354,31 @@ TEST_CASE("resume: weights without their step, as earlier ones, are written agai
   CHECK(train(resumed(given)) == TrainingOutcome::finished);
   CHECK(read_bytes(model) == good);
   CHECK(train(resumed(given)) == TrainingOutcome::already_finished);
+}
+
+TEST_CASE(
+    "resume: a run whose cosine schedule ends with it is not made longer, one with steps of its own is") {
+  const TinyData data;
+  const TempDirectory folder;
+  ConfigJson given = data.settings(folder / "run", "mlp");
+  given["schedule"] = "cosine";
+  train(given);
+  const auto before = content(folder / "run");
+  const std::string config = read_bytes(folder / "run/config.json");
+  given["epochs"] = 5;
+  CHECK(missing(message_of<ConfigError>([&] { train(resumed(given)); }),
+                {"--epochs 5", "cosine", "3 epochs", "another --out"}) == "");
+  CHECK(content(folder / "run") == before);
+  CHECK(read_bytes(folder / "run/config.json") == config);
+  CHECK(read_outcome(folder / "run").end == RunEnd::finished);
+
+  given["schedule_total_steps"] = 5 * TinyData::kSteps;
+  given["out"] = (folder / "long").string();
+  train(given);
+  given["out"] = (folder / "grown").string();
+  given["epochs"] = 3;
+  train(given);
+  given["epochs"] = 5;
+  CHECK(train(resumed(given)) == TrainingOutcome::finished);
+  CHECK(content(folder / "grown") == content(folder / "long"));
 }

@@ -71,9 +71,10 @@ TEST_CASE("run outcome: a failure keeps its reason, and a kill none") {
   const TinyData data;
   const TempDirectory folder;
   const ConfigJson given = data.settings(folder / "run");
-  CHECK_THROWS_AS(train(given, {.epoch = [](const EpochRecord& record, std::int64_t) {
-                    if (record.epoch == 2) throw IoError("the disk is gone");
-                  }}),
+  CHECK_THROWS_AS(train(given, {.epoch =
+                                    [](const EpochRecord& record, std::int64_t) {
+                                      if (record.epoch == 2) throw IoError("the disk is gone");
+                                    }}),
                   IoError);
   const RunOutcome failed = read_run(folder / "run").outcome;
   CHECK(failed.end == RunEnd::failed);
@@ -120,7 +121,7 @@ TEST_CASE("run outcome: every end is read back, and a damaged record is a DataEr
                           R"({"end": "stopped", "epoch": 1, "step": 1, "layer": null, "reason": ""})"}) {
     CAPTURE(bad);
     write_bytes(folder / "outcome.json", bad);
-    CHECK(missing(message_of<DataError>([&] { read_outcome(folder.path()); }), {"outcome.json", "remove it"}) ==
-          "");
+    CHECK(missing(message_of<DataError>([&] { read_outcome(folder.path()); }),
+                  {"outcome.json", "remove it"}) == "");
   }
 }
