@@ -11,6 +11,7 @@
 
 #include "data/download.h"
 #include "engine/in_quotes.h"
+#include "engine/system_calls.h"
 #include "kernels/core/build_config.h"
 #include "kernels/core/error.h"
 
@@ -23,10 +24,15 @@ using Clock = std::chrono::steady_clock;
 class PartialFile {
  public:
   explicit PartialFile(const std::filesystem::path& path) : path_(path) {
-    descriptor_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666);
-    if (descriptor_ < 0) fail(errno);
+    open(0);
     struct stat status {};
     if (::fstat(descriptor_, &status) != 0) fail(errno);
+    if (status.st_nlink > 1) {  // it has another name elsewhere, whose content must stay
+      ::close(descriptor_);
+      if (::unlink(path.c_str()) != 0) fail(errno);
+      open(O_EXCL);
+      status.st_size = 0;
+    }
     size_ = static_cast<std::uint64_t>(status.st_size);
   }
   ~PartialFile() { ::close(descriptor_); }
@@ -53,14 +59,19 @@ class PartialFile {
     if (error_ != 0) fail(error_);
   }
   void clear() {
-    if (::ftruncate(descriptor_, 0) != 0) fail(errno);
+    if (uninterrupted([&] { return ::ftruncate(descriptor_, 0); }) != 0) fail(errno);
     size_ = 0;
   }
   void sync() const {
-    if (::fsync(descriptor_) != 0) fail(errno);
+    if (uninterrupted([&] { return ::fsync(descriptor_); }) != 0) fail(errno);
   }
 
  private:
+  void open(int flags) {
+    constexpr int kAlways = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW;
+    descriptor_ = uninterrupted([&] { return ::open(path_.c_str(), kAlways | flags, 0666); });
+    if (descriptor_ < 0) fail(errno);
+  }
   [[noreturn]] void fail(int error) const {
     throw IoError("cannot write " + in_quotes(path_) + ": " + std::system_category().message(error) +
                   "; check the folder and the disk");

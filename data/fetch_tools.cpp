@@ -10,6 +10,7 @@
 #include "data/content.h"
 #include "data/fetch.h"
 #include "engine/in_quotes.h"
+#include "engine/system_calls.h"
 #include "kernels/core/error.h"
 
 namespace qmse {
@@ -26,10 +27,12 @@ class Staging {
     if (error)
       throw IoError("cannot make the folder " + in_quotes(path_) + ": " + error.message() +
                     "; check the path");
-    descriptor_ = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    descriptor_ = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (descriptor_ < 0)
-      throw IoError("cannot open the folder " + in_quotes(path_) + "; check the permissions");
-    if (::flock(descriptor_, LOCK_EX | LOCK_NB) == 0) return;
+      throw IoError("cannot open the folder " + in_quotes(path_) +
+                    "; check the permissions, and that it is no symbolic link");
+    // A file system without locks keeps nobody out; what two fetches mix up has another SHA-256.
+    if (::flock(descriptor_, LOCK_EX | LOCK_NB) == 0 || means_no_locks(errno)) return;
     ::close(descriptor_);
     throw IoError("another qmse is fetching into " + in_quotes(path_) + "; wait for it or stop it");
   }

@@ -425,6 +425,25 @@ TEST_CASE("fetch: a target that cannot be made is noticed before the download") 
   CHECK(server.requests().empty());
 }
 
+TEST_CASE("fetch: links in the place of its own folder and files are not followed") {
+  Fetching world(true);
+  const LocalServer server([&](const Request& request) { return world.honest(request); });
+  const fs::path staging = world.folder / "out/.fetch-tiny-bin";
+  fs::create_directories(world.folder / "out");
+  fs::create_directories(world.folder / "elsewhere");
+  write_bytes(world.folder / "elsewhere/precious", "");
+  fs::create_directory_symlink(world.folder / "elsewhere", staging);
+  CHECK(missing(message_of<IoError>([&] { world.fetch(server); }), {".fetch-tiny-bin", "symbolic link"}) ==
+        "");
+  CHECK(fs::exists(world.folder / "elsewhere/precious"));
+  fs::remove(staging);
+  fs::create_directories(staging);
+  write_bytes(world.folder / "elsewhere/precious", "precious");
+  fs::create_hard_link(world.folder / "elsewhere/precious", staging / "tiny.tar.gz.part");
+  CHECK(fs::exists(world.fetch(server)));
+  CHECK(read_bytes(world.folder / "elsewhere/precious") == "precious");
+}
+
 TEST_CASE("fetch: what is there already and another fetch are respected") {
   Fetching world(true);
   const LocalServer server([&](const Request& request) { return world.honest(request); });
