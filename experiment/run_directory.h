@@ -8,6 +8,7 @@
 //   model.safetensors        the final weights; there once the run is finished
 //   checkpoint.safetensors   where training stands; replaced as it goes on
 //   snapshots/epoch-0003.safetensors    weights after an epoch, where asked for
+//   outcome.json             how the run ended; see run_outcome.h
 //   .lock                    held (flock) while a process works here; the system frees it when it ends
 #pragma once
 

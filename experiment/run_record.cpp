@@ -50,8 +50,9 @@ RunRecord read_run(const std::filesystem::path& directory) {
   if (epochs == run.config.end() || !epochs->is_number_integer() || epochs->get<std::int64_t>() < 1) {
     throw DataError(in_quotes(directory / "config.json") + ": 'epochs' is no whole number from 1 up");
   }
-  run.finished = static_cast<std::int64_t>(run.epochs.size()) >= epochs->get<std::int64_t>() &&
-                 std::filesystem::exists(directory / "model.safetensors");
+  run.outcome = read_outcome(directory);
+  run.finished = run.outcome.end == RunEnd::finished &&
+                 static_cast<std::int64_t>(run.epochs.size()) >= epochs->get<std::int64_t>();
   return run;
 }
 

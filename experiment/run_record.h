@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "experiment/config.h"
+#include "experiment/run_outcome.h"
 
 namespace qmse {
 
@@ -13,7 +14,8 @@ struct RunRecord {
   ConfigJson config;               // config.json
   ConfigJson environment;          // environment.json; an empty object where there is none
   std::vector<ConfigJson> epochs;  // metrics.jsonl, one object an epoch; numbers that are not finite are null
-  bool finished = false;           // all of its epochs are there, and the final weights
+  RunOutcome outcome;              // how it ended; see read_outcome()
+  bool finished = false;           // it ended so, and all of its epochs are there
 };
 
 // Reads a run, one that is still going on too: a last line without its end is left out. IoError where a file

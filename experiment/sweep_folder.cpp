@@ -61,6 +61,14 @@ void refuse_foreign(const std::filesystem::path& folder) {
   }
 }
 
+bool has_finished(const std::filesystem::path& run_directory) {
+  try {
+    return read_outcome(run_directory).end == RunEnd::finished;
+  } catch (const Error&) {  // its run will say what is wrong
+    return false;
+  }
+}
+
 // Without what depends on the machine's speed.
 ConfigJson without_times(ConfigJson line) {
   line.erase("seconds");
@@ -111,7 +119,7 @@ bool SweepFolder::has_more() const {
 }
 
 MemberStatus SweepFolder::status(const SweepMember& member) const {
-  if (is_there(directory(member) / "model.safetensors")) return MemberStatus::finished;
+  if (has_finished(directory(member))) return MemberStatus::finished;
   if (FileLock::is_held(directory(member) / ".lock")) return MemberStatus::running;
   if (is_there(path_ / "failures" / (member.name + ".json"))) return MemberStatus::failed;
   return MemberStatus::pending;

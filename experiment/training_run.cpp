@@ -17,6 +17,7 @@
 #include "experiment/evaluation.h"
 #include "experiment/json_lines.h"
 #include "experiment/run_directory.h"
+#include "experiment/run_outcome.h"
 #include "experiment/run_settings.h"
 #include "experiment/run_warnings.h"
 #include "experiment/setup.h"
@@ -115,6 +116,7 @@ class TrainingRun::Impl {
       initialize_weights();
     }
     cut_logs();
+    write_outcome(directory_.path(), ended(RunEnd::none));
     directory_.write_config(config());
     ConfigJson record = environment(*context_);
     record["data"] = describe_data();
@@ -130,6 +132,22 @@ class TrainingRun::Impl {
 
   TrainingOutcome run() {
     if (finished()) return TrainingOutcome::already_finished;
+    try {
+      const TrainingOutcome outcome = train();
+      write_outcome(directory_.path(),
+                    ended(outcome == TrainingOutcome::stopped ? RunEnd::stopped : RunEnd::finished));
+      return outcome;
+    } catch (const Diverged& diverged) {
+      record_failure(diverged.outcome());
+      throw;
+    } catch (const std::exception& error) {
+      record_failure(ended(RunEnd::failed, error.what()));
+      throw;
+    }
+  }
+
+ private:
+  TrainingOutcome train() {
     while (position_.epoch < config().epochs) {
       if (!run_epoch()) return TrainingOutcome::stopped;
     }
@@ -137,7 +155,20 @@ class TrainingRun::Impl {
     return TrainingOutcome::finished;
   }
 
- private:
+  // Here, at position_.
+  RunOutcome ended(RunEnd end, const std::string& reason = "") const {
+    const std::int64_t begun = position_.epoch + (position_.counter.index > 0 ? 1 : 0);
+    return {end, begun, static_cast<std::int64_t>(position_.counter.step), "", reason};
+  }
+
+  // The error itself goes on: one that comes of recording it, on a full disk say, must not hide it.
+  void record_failure(const RunOutcome& outcome) const noexcept {
+    try {
+      write_outcome(directory_.path(), outcome);
+    } catch (const std::exception&) {
+    }
+  }
+
   bool finished() const {
     return position_.epoch >= config().epochs && std::filesystem::exists(directory_.model_file());
   }
@@ -349,7 +380,8 @@ class TrainingRun::Impl {
                                 "); the first layer with a non-finite value is " +
                                 (name.empty() ? "the loss itself" : in_quotes(name));
     if (config().on_nan == "stop") {
-      throw NumericError(message + "; lower --lr, or go on regardless with --on-nan continue");
+      throw Diverged(message + "; lower --lr, or go on regardless with --on-nan continue",
+                     position_.epoch + 1, step, name);
     }
     warned_epoch_ = position_.epoch;
     notice(message + "; going on (--on-nan continue)");

@@ -72,8 +72,8 @@ class TrainingRun {
   // to do.
   const MemoryResource* memory() const;
 
-  // Trains to the end. Throws NumericError where the loss is not finite and on_nan is stop, IoError where a
-  // file cannot be written.
+  // Trains to the end, and records how it ended (run_outcome.h). Throws Diverged where the loss is not finite
+  // and on_nan is stop, IoError where a file cannot be written.
   TrainingOutcome run();
 
  private:

@@ -50,7 +50,7 @@ TEST_CASE("training run: the files of a run, and the fields of its metrics") {
     files.insert(entry.path().filename());
   CHECK(files == std::set<std::string>{".lock", "config.json", "environment.json", "metrics.jsonl",
                                        "steps.jsonl", "model.safetensors", "checkpoint.safetensors",
-                                       "snapshots"});
+                                       "outcome.json", "snapshots"});
   CHECK(std::filesystem::exists(folder / "run/snapshots/epoch-0002.safetensors"));
   CHECK(lines[1]["weights_sha256"] == tensors_sha256(folder / "run/snapshots/epoch-0002.safetensors"));
   CHECK(lines[2]["weights_sha256"] == tensors_sha256(folder / "run/model.safetensors"));

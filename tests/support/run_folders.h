@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "experiment/config.h"
+#include "experiment/run_outcome.h"
 #include "tests/support/catch.h"
 #include "tests/support/temp_directory.h"
 
@@ -41,6 +42,9 @@ inline void write_run(const std::filesystem::path& directory, const ConfigJson& 
               R"({"device": "cpu", "libraries": {"zlib": {"loaded": "1.2"}}})");
   write_bytes(directory / "metrics.jsonl", metrics);
   if (finished) write_bytes(directory / "model.safetensors", "weights");
+  write_outcome(directory, {.end = finished ? RunEnd::finished : RunEnd::none,
+                            .epoch = static_cast<std::int64_t>(test_accuracies.size()),
+                            .step = static_cast<std::int64_t>(10 * test_accuracies.size())});
 }
 
 // Whether a program of this name can be started. Where not, the test is skipped, but not in CI.
