@@ -26,16 +26,32 @@ std::vector<std::string> split_at_commas(const std::string& text) {
   return parts;
 }
 
+// What cannot be read is named and left out, but for the only run of a folder.
 std::vector<RunRecord> runs_in(const std::vector<std::string>& folders) {
   std::vector<RunRecord> runs;
   for (const std::string& folder : folders) {
-    std::vector<RunRecord> found = find_runs(folder);
-    if (found.empty()) {
-      throw DataError(in_quotes(folder) + ": neither a run directory nor a folder that holds any");
+    RunsFound found = find_runs(folder);
+    if (found.runs.empty()) {
+      throw DataError(found.unreadable.empty()
+                          ? in_quotes(folder) + ": neither a run directory nor a folder that holds any"
+                          : found.unreadable.front().reason);
     }
-    std::move(found.begin(), found.end(), std::back_inserter(runs));
+    for (const UnreadableRun& run : found.unreadable) std::cerr << "left out: " << run.reason << '\n';
+    std::move(found.runs.begin(), found.runs.end(), std::back_inserter(runs));
   }
   return runs;
+}
+
+// The beginning of the pictures' names. "." and folders with a slash behind them would make hidden files.
+std::filesystem::path stem_from(const std::string& text) {
+  std::filesystem::path stem(text);
+  if (!stem.has_filename() || stem.filename() == "." || stem.filename() == "..") {
+    throw ConfigError(
+        "--out must be the beginning of a file's name, such as figures/sweep for "
+        "figures/sweep.svg and .png, not " +
+        in_quotes(text));
+  }
+  return stem;
 }
 
 }  // namespace
@@ -69,7 +85,7 @@ Command plot_command() {
     CurveRequest request;
     if (x->count() > 0) request.x = axis_from(x->as<std::string>());
     if (y->count() > 0) request.measures = split_at_commas(y->as<std::string>());
-    const std::filesystem::path stem = out->count() > 0 ? std::filesystem::path(out->as<std::string>())
+    const std::filesystem::path stem = out->count() > 0 ? stem_from(out->as<std::string>())
                                                         : std::filesystem::path(given.front()) / "curves";
     write_figure(run_figure(group_runs(runs_in(given)), request), stem);
     std::cout << stem.string() << ".svg\n" << stem.string() << ".png\n";

@@ -28,6 +28,7 @@ Command report_command() {
     request.folder = folder->as<std::string>();
     request.out =
         out->count() > 0 ? std::filesystem::path(out->as<std::string>()) : request.folder / "report.html";
+    if (request.out.empty()) throw ConfigError("--out must be the name of a file, not ''");
     if (title->count() > 0) request.title = title->as<std::string>();
     write_report(request);
     std::cout << request.out.string() << '\n';

@@ -33,7 +33,7 @@ class TextDisplay : public SweepDisplay {
     std::string text = "[" + std::to_string(progress.finished + progress.failed) + "/" +
                        std::to_string(progress.members) + "] " + report.name + " ";
     if (report.status == MemberStatus::failed) {
-      text += "FAILED: " + report.error;
+      text += (report.diverged ? "DIVERGED: " : "FAILED: ") + report.error;
     } else {
       text += "finished in " + duration_text(report.seconds);
       if (report.last) {
@@ -47,10 +47,14 @@ class TextDisplay : public SweepDisplay {
 
   void end(const SweepOutcome& outcome, const std::string& out) override {
     for (const SweepOutcome::Failed& failed : outcome.failed)
-      terminal_.print("failed: " + failed.name + ": " + failed.error);
-    const std::string counts =
-        std::to_string(outcome.finished) + " of " + std::to_string(outcome.members) + " members finished" +
-        (outcome.failed.empty() ? "" : ", " + std::to_string(outcome.failed.size()) + " failed");
+      terminal_.print((failed.diverged ? "diverged: " : "failed: ") + failed.name + ": " + failed.error);
+    const auto diverged = std::count_if(outcome.failed.begin(), outcome.failed.end(),
+                                        [](const SweepOutcome::Failed& failed) { return failed.diverged; });
+    const auto failed = static_cast<std::ptrdiff_t>(outcome.failed.size()) - diverged;
+    const std::string counts = std::to_string(outcome.finished) + " of " + std::to_string(outcome.members) +
+                               " members finished" +
+                               (diverged > 0 ? ", " + std::to_string(diverged) + " diverged" : "") +
+                               (failed > 0 ? ", " + std::to_string(failed) + " failed" : "");
     terminal_.print(outcome.stopped ? "stopped: " + counts + "; the same command goes on from here"
                                     : counts + "; results in " + out + "/results.json");
   }
@@ -82,7 +86,10 @@ class JsonDisplay : public SweepDisplay {
                          {"seconds", report.seconds},     {"members", progress.members},
                          {"finished", progress.finished}, {"failed", progress.failed}};
     if (progress.seconds_left) object["seconds_left"] = *progress.seconds_left;
-    if (report.status == MemberStatus::failed) object["error"] = report.error;
+    if (report.status == MemberStatus::failed) {
+      object["error"] = report.error;
+      object["diverged"] = report.diverged;
+    }
     if (report.last) object["last"] = *report.last;
     write_json_event("member", object);
   }
@@ -94,7 +101,7 @@ class JsonDisplay : public SweepDisplay {
                          {"out", escape_name(out)},
                          {"failures", ConfigJson::array()}};
     for (const SweepOutcome::Failed& each : outcome.failed)
-      object["failures"].push_back({{"name", each.name}, {"error", each.error}});
+      object["failures"].push_back({{"name", each.name}, {"error", each.error}, {"diverged", each.diverged}});
     if (!outcome.results_error.empty()) object["results_error"] = outcome.results_error;
     write_json_event(outcome.stopped ? "stopped" : "finished", object);
   }

@@ -19,6 +19,7 @@ namespace {
 constexpr std::array<const char*, 7> kColours = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
                                                  "#e69f00", "#56b4e9", "#555555"};
 constexpr std::array<const char*, 4> kDashes = {"solid", "(9,3)", "(3,3)", "(9,3,2,3)"};
+static_assert(kColours.size() * kDashes.size() == kMostStyles);
 constexpr const char* kInk = "#333333";
 constexpr const char* kGrid = "#d4d4d4";
 constexpr const char* kPaper = "#ffffff";
@@ -27,8 +28,9 @@ constexpr const char* kPaper = "#ffffff";
 constexpr double kPanelWidth = 460, kPanelHeight = 334;
 constexpr double kLeft = 66, kRight = 18, kTop = 34, kBottom = 58;  // within a panel
 constexpr double kEdge = 14;                                        // around everything
-constexpr double kTitleHeight = 30, kTitleRow = 18, kLegendHeight = 22, kCaptionHeight = 17;
-constexpr double kKeyLength = 34;  // a line in the legend
+constexpr double kTitleHeight = 30, kTitleRow = 18, kNoteRow = 15, kLegendHeight = 22, kCaptionHeight = 17;
+constexpr double kKeyLength = 34;      // a line in the legend
+constexpr double kMostPixels = 32767;  // cairo's, in each direction
 constexpr double kFont = 13, kTitleFont = 16, kSmallFont = 11;
 constexpr double kLetter = 0.6;         // mean width of a character, in font sizes
 constexpr std::size_t kFewPoints = 24;  // so few are marked one by one
@@ -76,21 +78,36 @@ Range x_range(const Panel& panel) {
   Range range;
   for (const Curve& curve : panel.curves) {
     for (const double x : curve.x) range.add(x);
+    for (const Strand& strand : curve.strands) {
+      for (const double x : strand.x) range.add(x);
+    }
   }
   if (range.span() < 0) return {0, 1};
   return range.span() > 0 ? range : Range{range.low - 1, range.high + 1};
 }
 
-// Of what the curves and bands have at these x.
+// Of what the curves and bands have at these x. Strands may double it on either side: the last values of a
+// run that diverged must not make all others a flat line.
 Range y_range(const Panel& panel, const Range& x) {
   Range range;
+  const auto inside = [&](double at) { return at >= x.low && at <= x.high; };
   for (const Curve& curve : panel.curves) {
     for (std::size_t i = 0; i < curve.x.size(); ++i) {
-      if (!(curve.x[i] >= x.low && curve.x[i] <= x.high)) continue;
+      if (!inside(curve.x[i])) continue;
       range.add(curve.mean[i]);
       if (curve.low.empty()) continue;
       range.add(curve.low[i]);
       range.add(curve.high[i]);
+    }
+  }
+  const bool any = range.span() >= 0;
+  const Range most = {range.low - padded(range).span(), range.high + padded(range).span()};
+  for (const Curve& curve : panel.curves) {
+    for (const Strand& strand : curve.strands) {
+      for (std::size_t i = 0; i < strand.x.size(); ++i) {
+        if (!inside(strand.x[i]) || !std::isfinite(strand.y[i])) continue;
+        range.add(any ? std::clamp(strand.y[i], most.low, most.high) : strand.y[i]);
+      }
     }
   }
   return padded(range);
@@ -117,11 +134,28 @@ void check(const Figure& figure) {
                          std::to_string(curve.mean.size()) + " values and a band of " +
                          std::to_string(curve.low.size()) + " and " + std::to_string(curve.high.size()));
       }
+      for (const Strand& strand : curve.strands) {
+        if (strand.x.size() != strand.y.size())
+          throw ShapeError("a strand of curve " + in_quotes(curve.label) + " has " +
+                           std::to_string(strand.x.size()) + " x and " + std::to_string(strand.y.size()) +
+                           " values");
+      }
     }
     if (panel.inset && !(panel.inset->x_low < panel.inset->x_high)) {
       throw ShapeError("the inset of panel " + in_quotes(panel.title) + " is empty");
     }
   }
+}
+
+bool finite(const Strand& strand, std::size_t i) {
+  return std::isfinite(strand.x[i]) && std::isfinite(strand.y[i]);
+}
+
+// Up to its last finite value.
+std::size_t finite_length(const Strand& strand) {
+  std::size_t length = strand.x.size();
+  while (length > 0 && !finite(strand, length - 1)) --length;
+  return length;
 }
 
 std::vector<std::string> labels_of(const Figure& figure) {
@@ -141,8 +175,12 @@ class Script {
   Script(const Figure& figure, const Figure& whole)
       : figure_(figure), styles_(labels_of(whole)), labels_(labels_of(figure)) {
     columns_ = std::min(figure.columns, static_cast<int>(figure.panels.size()));
-    for (const Panel& panel : whole.panels) title_rows_ = std::max(title_rows_, title_of(panel).size());
-    panel_height_ = kPanelHeight + static_cast<double>(title_rows_ - 1) * kTitleRow;
+    for (const Panel& panel : whole.panels) {
+      title_rows_ = std::max(title_rows_, title_of(panel).size());
+      note_rows_ = std::max(note_rows_, note_of(panel).size());
+    }
+    panel_height_ = kPanelHeight + static_cast<double>(title_rows_ - 1) * kTitleRow +
+                    static_cast<double>(note_rows_) * kNoteRow;
     const int rows = (static_cast<int>(figure.panels.size()) + columns_ - 1) / columns_;
     width_ = columns_ * kPanelWidth + 2 * kEdge;
     place_legend();
@@ -151,17 +189,20 @@ class Script {
     head_ += kEdge + legend_rows_ * kLegendHeight;
     const double foot = caption_.empty() ? 0 : static_cast<double>(caption_.size()) * kCaptionHeight + 8;
     height_ = head_ + rows * panel_height_ + foot + kEdge;
+    if (std::max(2 * width_, 2 * height_) > kMostPixels) {
+      throw ConfigError("a picture of " + std::to_string(figure.panels.size()) + " panels and " +
+                        counted(labels_.size(), "curve") +
+                        " is too large to be drawn: draw fewer measures or runs at a time");
+    }
   }
 
-  std::string text() const {
-    std::string script = "set encoding utf8\n" + data();
-    const std::string size = pair(width_, height_), twice = pair(2 * width_, 2 * height_);
-    const std::string common =
-        " noenhanced font 'sans-serif," + number(kFont) + "' background rgb '" + kPaper + "'";
-    script += "set terminal svg size " + size + common + "\nset output 'figure.svg'\n" + drawing();
-    script += "set terminal pngcairo size " + twice + common +
-              " fontscale 1.5 linewidth 2 pointscale 2\nset output 'figure.png'\n" + drawing();
-    return script + "unset output\n";
+  std::string svg() const {
+    return "set encoding utf8\n" + data() + "set terminal svg size " + pair(width_, height_) + look() + "\n" +
+           drawing();
+  }
+  std::string png() const {
+    return "set encoding utf8\n" + data() + "set terminal pngcairo size " + pair(2 * width_, 2 * height_) +
+           look() + " fontscale 1.5 linewidth 2 pointscale 2\n" + drawing();
   }
 
  private:
@@ -169,8 +210,16 @@ class Script {
     return static_cast<std::size_t>(width / (kLetter * font_size));
   }
 
+  static std::string look() {
+    return " noenhanced font 'sans-serif," + number(kFont) + "' background rgb '" + kPaper + "'";
+  }
+
   static std::vector<std::string> title_of(const Panel& panel) {
     return wrap_text(plain_text(panel.title), letters(kPanelWidth - kLeft - kRight, kFont + 1));
+  }
+
+  static std::vector<std::string> note_of(const Panel& panel) {
+    return wrap_text(plain_text(panel.note), letters(kPanelWidth - kLeft - kRight, kSmallFont));
   }
 
   // Columns as wide as the longest label needs.
@@ -202,12 +251,34 @@ class Script {
     return "$d" + std::to_string(panel) + "_" + std::to_string(curve);
   }
 
+  static std::string block(std::size_t panel, std::size_t curve, std::size_t strand) {
+    return block(panel, curve) + "_" + std::to_string(strand);
+  }
+
   // A gap is an empty line: it breaks lines and bands alike.
   std::string data() const {
     std::string text;
     for (std::size_t p = 0; p < figure_.panels.size(); ++p) {
+      const Range y = y_range(figure_.panels[p], x_range(figure_.panels[p]));
       for (std::size_t c = 0; c < figure_.panels[p].curves.size(); ++c) {
         const Curve& curve = figure_.panels[p].curves[c];
+        for (std::size_t k = 0; k < curve.strands.size(); ++k) {
+          const Strand& strand = curve.strands[k];
+          text += block(p, c, k) + " << EOD\n";
+          for (std::size_t i = 0; i < strand.x.size(); ++i) {
+            if (finite(strand, i)) text += number(strand.x[i]) + ' ' + number(strand.y[i]);
+            text += '\n';
+          }
+          text += "EOD\n";
+          const std::size_t end = finite_length(strand);
+          text += block(p, c, k) + "e << EOD\n";
+          // Where it has left the picture, at its edge.
+          if (end > 0) {
+            text +=
+                number(strand.x[end - 1]) + ' ' + number(std::clamp(strand.y[end - 1], y.low, y.high)) + '\n';
+          }
+          text += "EOD\n";
+        }
         text += block(p, c) + " << EOD\n";
         bool gap = true;
         for (std::size_t i = 0; i < curve.x.size(); ++i) {
@@ -232,7 +303,7 @@ class Script {
   std::string drawing() const {
     std::string text = "set multiplot\n" + page();
     for (std::size_t p = 0; p < figure_.panels.size(); ++p) text += panel(p);
-    return text + "unset multiplot\n";
+    return text + "unset multiplot\nunset output\n";  // which writes the picture's end
   }
 
   // Title, legend and caption, with a plot of nothing behind them.
@@ -281,8 +352,15 @@ class Script {
     text += axes(x, y, x_step(panel, x), round_step(y.span() / 4));
     const std::string ink = std::string(" tc rgb '") + kInk + "'\n";
     const std::vector<std::string> title = title_of(panel);
+    const std::vector<std::string> note = note_of(panel);
+    for (std::size_t i = 0; i < note.size(); ++i) {
+      const double above = 12 + static_cast<double>(note.size() - 1 - i) * kNoteRow;
+      text += "set label " + gnuplot_string(note[i]) + " at screen " + at((x0 + x1) / 2, y1 - above) +
+              " center" + font(kSmallFont) + ink;
+    }
+    const double noted = static_cast<double>(note.size()) * kNoteRow;
     for (std::size_t i = 0; i < title.size(); ++i) {
-      const double above = 18 + static_cast<double>(title.size() - 1 - i) * kTitleRow;
+      const double above = 18 + noted + static_cast<double>(title.size() - 1 - i) * kTitleRow;
       text += "set label " + gnuplot_string(title[i]) + " at screen " + at((x0 + x1) / 2, y1 - above) +
               " center" + font(kFont + 1) + ink;
     }
@@ -337,11 +415,18 @@ class Script {
   // Bands first, so that no band covers a line.
   std::string curves(std::size_t p, double line_width) const {
     const std::vector<Curve>& curves = figure_.panels[p].curves;
-    std::string bands, lines;
+    std::string bands, lines, crosses;
     for (std::size_t c = 0; c < curves.size(); ++c) {
       const Curve& curve = curves[c];
-      if (curve.x.empty()) continue;
       const std::string colour = style(curve.label);
+      for (std::size_t k = 0; k < curve.strands.size(); ++k) {
+        const Strand& strand = curve.strands[k];
+        if (finite_length(strand) == 0) continue;
+        lines += block(p, c, k) + " using 1:2 with lines lw " + number(line_width / 2) + colour +
+                 dashes(curve.label) + " notitle, \\\n  ";
+        crosses += block(p, c, k) + "e using 1:2 with points pt 2 ps 1 lw 1.5" + colour + " notitle, \\\n  ";
+      }
+      if (curve.x.empty()) continue;
       if (!curve.low.empty()) {
         bands += block(p, c) + " using 1:3:4 with filledcurves" + colour +
                  " fillstyle transparent solid 0.18 noborder notitle, \\\n  ";
@@ -352,36 +437,50 @@ class Script {
         lines += block(p, c) + " using 1:2 with points pt 7 ps 0.4" + colour + " notitle, \\\n  ";
       }
     }
-    return "plot " + bands + lines + "NaN notitle\n";
+    return "plot " + bands + lines + crosses + "NaN notitle\n";
   }
 
   const Figure figure_;
   std::vector<std::string> styles_, labels_, caption_;
   int columns_ = 1, legend_columns_ = 0;
-  std::size_t title_rows_ = 1;  // of the panels' titles
+  std::size_t title_rows_ = 1, note_rows_ = 0;  // of the panels
   double legend_rows_ = 0;
   double width_ = 0, height_ = 0, panel_height_ = 0, head_ = 0, legend_width_ = 0;
 };
 
-DrawnFigure draw(const Script& script) {
-  std::vector<std::string> files = run_gnuplot(script.text(), {"figure.svg", "figure.png"});
+// A picture without its end is not one: gnuplot can fail to write, and say nothing.
+void check_end(const std::string& picture, std::string_view end) {
+  if (!std::string_view(picture).ends_with(end))
+    throw Error("gnuplot has not written the end of its picture; is there memory left?");
+}
+
+std::string draw_svg(const Script& script) {
+  std::string svg = run_gnuplot(script.svg());
+  svg.erase(svg.find_last_not_of(" \r\n") + 1);
+  check_end(svg, "</svg>");
   // gnuplot leaves a > in text as it is, which XML allows but here.
-  for (std::size_t at = 0; (at = files[0].find("]]>", at)) != std::string::npos;)
-    files[0].replace(at, 3, "]]&gt;");
-  return {std::move(files[0]), std::move(files[1])};
+  for (std::size_t at = 0; (at = svg.find("]]>", at)) != std::string::npos;) svg.replace(at, 3, "]]&gt;");
+  return svg + "\n";
+}
+
+std::string draw_png(const Script& script) {
+  std::string png = run_gnuplot(script.png());
+  check_end(png, std::string_view("\0\0\0\0IEND\xae\x42\x60\x82", 12));  // an empty chunk, with its CRC
+  return png;
 }
 
 }  // namespace
 
 DrawnFigure draw_figure(const Figure& figure) {
   check(figure);
-  return draw(Script(figure, figure));
+  const Script script(figure, figure);
+  return {draw_svg(script), draw_png(script)};
 }
 
-std::vector<DrawnFigure> draw_panels(const Figure& figure) {
+std::vector<std::string> draw_panels(const Figure& figure) {
   check(figure);
-  std::vector<DrawnFigure> pictures;
-  for (const Panel& panel : figure.panels) pictures.push_back(draw(Script({"", {panel}}, figure)));
+  std::vector<std::string> pictures;
+  for (const Panel& panel : figure.panels) pictures.push_back(draw_svg(Script({"", {panel}}, figure)));
   return pictures;
 }
 

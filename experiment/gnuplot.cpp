@@ -1,22 +1,18 @@
 #include "experiment/gnuplot.h"
 
-#include <fcntl.h>
 #include <spawn.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
-#include <filesystem>
-#include <system_error>
+#include <string_view>
+#include <vector>
 
-#include "engine/atomic_file.h"
 #include "engine/in_quotes.h"
-#include "engine/input_file.h"
 #include "experiment/plain_text.h"
-#include "experiment/temporary_folder.h"
 #include "kernels/core/error.h"
 
 namespace qmse {
@@ -35,21 +31,78 @@ class SpawnActions {
   posix_spawn_file_actions_t actions_;
 };
 
-std::string read_text(const std::filesystem::path& path) {
-  const InputFile file(path);
-  std::string text(file.size(), '\0');
-  file.read(0, text.data(), text.size());
-  return text;
-}
+// A file in memory alone: it takes no place in a folder, and is gone with the process, however that ends.
+class MemoryFile {
+ public:
+  explicit MemoryFile(const char* name) : descriptor_(::memfd_create(name, MFD_CLOEXEC)) {
+    if (descriptor_ < 0) fail();
+  }
+  ~MemoryFile() { ::close(descriptor_); }
+  MemoryFile(const MemoryFile&) = delete;
+  MemoryFile& operator=(const MemoryFile&) = delete;
 
-// The line of gnuplot's messages that says what is wrong: '"figure.gp" line 7: undefined variable: x'.
-std::string complaint(const std::filesystem::path& errors) {
-  const std::string text = read_text(errors);
+  int descriptor() const { return descriptor_; }
+
+  void write(std::string_view text) {
+    while (!text.empty()) {
+      const ssize_t count = ::write(descriptor_, text.data(), text.size());
+      if (count < 0 && errno == EINTR) continue;
+      if (count < 0) fail();
+      text.remove_prefix(static_cast<std::size_t>(count));
+    }
+    ::lseek(descriptor_, 0, SEEK_SET);
+  }
+
+  std::string read() const {
+    std::string text;
+    std::array<char, 65536> part;
+    while (true) {
+      const ssize_t count = ::pread(descriptor_, part.data(), part.size(), static_cast<off_t>(text.size()));
+      if (count < 0 && errno == EINTR) continue;
+      if (count < 0) fail();
+      if (count == 0) return text;
+      text.append(part.data(), static_cast<std::size_t>(count));
+    }
+  }
+
+ private:
+  [[noreturn]] static void fail() {
+    throw IoError(std::string("cannot keep a picture in memory: ") + std::strerror(errno));
+  }
+
+  int descriptor_;
+};
+
+// The line of gnuplot's messages that says what is wrong: '"/dev/stdin" line 7: undefined variable: x'.
+std::string complaint(const MemoryFile& errors) {
+  const std::string text = errors.read();
   std::size_t begin = text.find(" line ");
   begin = begin == std::string::npos ? text.find_first_not_of(" \n") : text.rfind('\n', begin) + 1;
   if (begin == std::string::npos) return "it says nothing";
   return in_quotes(std::string_view(text).substr(begin, text.find('\n', begin) - begin));
 }
+
+// The environment without the user's language: numbers have points and text is UTF-8, whatever gnuplot and
+// the libraries below it make of a locale.
+class PlainEnvironment {
+ public:
+  PlainEnvironment() {
+    for (char** variable = ::environ; *variable != nullptr; ++variable) {
+      const std::string_view text(*variable);
+      if (!text.starts_with("LC_") && !text.starts_with("LANG")) variables_.push_back(*variable);
+    }
+    variables_.push_back(locale_.data());
+    variables_.push_back(nullptr);
+  }
+  PlainEnvironment(const PlainEnvironment&) = delete;
+  PlainEnvironment& operator=(const PlainEnvironment&) = delete;
+
+  char* const* get() const { return variables_.data(); }
+
+ private:
+  std::string locale_ = "LC_ALL=C.UTF-8";
+  std::vector<char*> variables_;
+};
 
 }  // namespace
 
@@ -60,22 +113,20 @@ std::string gnuplot_string(const std::string& text) {
   return quoted + "'";
 }
 
-std::vector<std::string> run_gnuplot(const std::string& script, const std::vector<std::string>& files) {
-  const TemporaryFolder folder("plot");
-  const std::string script_file = folder / "figure.gp", error_file = folder / "errors";
-  write_file_atomically(script_file, script);
-
+std::string run_gnuplot(const std::string& script) {
+  MemoryFile input("script"), output("picture"), errors("errors");
+  input.write(script);
   SpawnActions actions;
-  ::posix_spawn_file_actions_addopen(actions.get(), STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-  ::posix_spawn_file_actions_addopen(actions.get(), STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-  ::posix_spawn_file_actions_addopen(actions.get(), STDERR_FILENO, error_file.c_str(),
-                                     O_WRONLY | O_CREAT | O_TRUNC, 0600);
-  ::posix_spawn_file_actions_addchdir_np(actions.get(), folder.path().c_str());
-  std::string program = "gnuplot", defaults = "-d", name = "figure.gp";
+  ::posix_spawn_file_actions_adddup2(actions.get(), input.descriptor(), STDIN_FILENO);
+  ::posix_spawn_file_actions_adddup2(actions.get(), output.descriptor(), STDOUT_FILENO);
+  ::posix_spawn_file_actions_adddup2(actions.get(), errors.descriptor(), STDERR_FILENO);
+  // By its name, the script is a file to gnuplot: it ends at the first mistake.
+  std::string program = "gnuplot", defaults = "-d", name = "/dev/stdin";
   const std::array<char*, 4> words = {program.data(), defaults.data(), name.data(), nullptr};
+  const PlainEnvironment environment;
   pid_t child = 0;
   const int refused =
-      ::posix_spawnp(&child, program.c_str(), actions.get(), nullptr, words.data(), ::environ);
+      ::posix_spawnp(&child, program.c_str(), actions.get(), nullptr, words.data(), environment.get());
   if (refused == ENOENT) {
     throw Error("gnuplot, which draws the pictures, is not installed: install Debian's package gnuplot-nox");
   }
@@ -87,17 +138,11 @@ std::vector<std::string> run_gnuplot(const std::string& script, const std::vecto
   if (WIFSIGNALED(status)) throw Error("gnuplot was ended by signal " + std::to_string(WTERMSIG(status)));
   if (WEXITSTATUS(status) != 0) {
     throw Error("gnuplot failed with exit code " + std::to_string(WEXITSTATUS(status)) + ": " +
-                complaint(error_file));
+                complaint(errors));
   }
-  std::vector<std::string> contents;
-  for (const std::string& file : files) {
-    std::error_code error;
-    if (std::filesystem::file_size(folder / file, error) == 0 || error) {
-      throw Error("gnuplot has not written its picture: " + complaint(error_file));
-    }
-    contents.push_back(read_text(folder / file));
-  }
-  return contents;
+  std::string picture = output.read();
+  if (picture.empty()) throw Error("gnuplot has not written its picture: " + complaint(errors));
+  return picture;
 }
 
 }  // namespace qmse

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 namespace qmse {
 
@@ -10,9 +9,9 @@ namespace qmse {
 // valid UTF-8.
 std::string gnuplot_string(const std::string& text);
 
-// Runs a script in a fresh temporary folder and returns the content of the files that it has written there.
-// The user's start-up files are not read. Throws Error where gnuplot is not installed (saying which package
-// has it), reports an error, or has not written a file.
-std::vector<std::string> run_gnuplot(const std::string& script, const std::vector<std::string>& files);
+// Runs a script and returns what it has written to standard output. Nothing goes through a folder, and
+// neither the user's start-up files nor the language change anything. Throws Error where gnuplot is not
+// installed (saying which package has it), reports an error, or has written nothing.
+std::string run_gnuplot(const std::string& script);
 
 }  // namespace qmse

@@ -21,12 +21,14 @@ std::string plain_text(const std::string& text) {
   for (std::string_view rest = text; !rest.empty();) {
     const std::size_t bytes = character_bytes(rest);
     const auto first = static_cast<unsigned char>(rest.front());
-    if (bytes == 0) {
+    const std::string_view character = rest.substr(0, bytes);
+    // U+FFFE and U+FFFF are UTF-8, but no characters of XML.
+    if (bytes == 0 || character == "\ufffe" || character == "\uffff") {
       clean += "\ufffd";
     } else if (first < 0x20 || first == 0x7f) {
       clean += ' ';
     } else {
-      clean += rest.substr(0, bytes);
+      clean += character;
     }
     rest.remove_prefix(std::max<std::size_t>(bytes, 1));
   }

@@ -9,8 +9,8 @@
 
 namespace qmse {
 
-// One line of valid UTF-8: control characters become spaces, bytes that are no UTF-8 the replacement
-// character.
+// One line of valid UTF-8: control characters become spaces, bytes that are no UTF-8, and what XML does not
+// have, the replacement character.
 std::string plain_text(const std::string& text);
 
 // "1 run", "2 runs".

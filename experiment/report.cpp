@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdio>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "engine/atomic_file.h"
@@ -22,26 +23,22 @@
 namespace qmse {
 namespace {
 
-// What lies in the folder, readable or not.
-struct Runs {
-  std::vector<RunRecord> readable;
-  std::vector<std::pair<std::filesystem::path, std::string>> damaged;  // and why
-};
+// What a reader can look through, and a browser show: a sweep may have 100,000 members.
+constexpr std::size_t kMostGroups = 500, kMostRuns = 2000, kMostValues = 50, kMostMachines = 20;
 
-Runs read_runs(const std::filesystem::path& folder) {
-  Runs runs;
-  for (const std::filesystem::path& directory : find_run_directories(folder)) {
-    try {
-      runs.readable.push_back(read_run(directory));
-    } catch (const Error& error) {
-      runs.damaged.emplace_back(directory, error.what());
-    }
+RunsFound read_runs(const std::filesystem::path& folder) {
+  RunsFound found = find_runs(folder);
+  if (found.runs.empty()) {
+    throw DataError(
+        in_quotes(folder) + ": holds no run that can be read" +
+        (found.unreadable.empty() ? "" : "; the first that cannot: " + found.unreadable.front().reason));
   }
-  if (runs.readable.empty()) {
-    throw DataError(in_quotes(folder) + ": holds no run that can be read" +
-                    (runs.damaged.empty() ? "" : "; the first that cannot: " + runs.damaged.front().second));
-  }
-  return runs;
+  return found;
+}
+
+// "The first 2000 of 5000 runs"
+std::string first_of(std::size_t shown, std::size_t all, const std::string& what) {
+  return "The first " + std::to_string(shown) + " of " + counted(all, what);
 }
 
 std::string percent(const ConfigJson& epoch, const std::string& key) {
@@ -61,7 +58,7 @@ std::string shown(const ConfigJson& value) {
 class Page {
  public:
   explicit Page(const ReportRequest& request)
-      : request_(request), runs_(read_runs(request.folder)), groups_(group_runs(runs_.readable)) {}
+      : request_(request), found_(read_runs(request.folder)), groups_(group_runs(found_.runs)) {}
 
   std::string html() {
     const std::string title = escape_html(request_.title.empty() ? folder_name() : request_.title);
@@ -71,7 +68,8 @@ class Page {
     sections += "<section>\n" + heading("What these words mean");
     sections += kReportGuide;
     sections += "</section>\n";
-    for (const auto part : {&Page::runs, &Page::settings, &Page::environment}) sections += (this->*part)();
+    for (const auto part : {&Page::runs, &Page::images, &Page::settings, &Page::environment})
+      sections += (this->*part)();
     const std::string body =
         "<header><h1>" + title + "</h1>\n" + summary() + contents() + "</header>\n" + sections + footer();
     return "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\" />\n"
@@ -113,10 +111,10 @@ class Page {
     std::string html = "<figure>\n";
     if (!figure.title.empty()) html += "<p class=\"figure-title\">" + escape_html(figure.title) + "</p>\n";
     html += "<div class=\"panels\" style=\"--columns: " + std::to_string(figure.columns) + "\">\n";
-    const std::vector<DrawnFigure> pictures = draw_panels(figure);
+    const std::vector<std::string> pictures = draw_panels(figure);
     for (std::size_t i = 0; i < pictures.size(); ++i) {
       const Panel& panel = figure.panels[i];
-      html += inline_svg(pictures[i].svg, "f" + std::to_string(++pictures_) + "-",
+      html += inline_svg(pictures[i], "f" + std::to_string(++pictures_) + "-",
                          panel.title + ": " + panel.y_label + " over " + panel.x_label);
     }
     html += "</div>\n";
@@ -135,24 +133,21 @@ class Page {
 
   // What there is, and first of all what is wrong with it.
   std::string summary() const {
-    std::size_t unfinished = 0, repeats = 0;
-    for (const RunRecord& run : runs_.readable) unfinished += !run.finished;
+    std::size_t repeats = 0;
     for (const RunGroup& group : groups_) repeats += group.repeats.size();
     std::string html =
-        paragraph(counted(runs_.readable.size(), "training run") +
+        paragraph(counted(found_.runs.size(), "training run") +
                   (request_.own_results ? "."
                                         : " in " + counted(groups_.size(), "group") +
                                               "; the runs of a group differ only in their random seeds."));
     std::string wrong;
-    if (unfinished > 0) {
-      wrong += " " + std::to_string(unfinished) + " of the runs " + (unfinished == 1 ? "is" : "are") +
-               " not finished: still going on, stopped, or failed. The tables of results count finished runs "
-               "only" +
-               (request_.own_results ? "." : "; the curves show what there is.");
+    if (const std::string missing = missing_text(found_.runs); !missing.empty()) {
+      wrong += " Of the runs, " + missing + ". The tables of results count finished runs only" +
+               (request_.own_results ? "." : "; the curves show the others up to where they end.");
     }
-    if (!runs_.damaged.empty()) {
-      wrong += " " + counted(runs_.damaged.size(), "run") + " could not be read and " +
-               (runs_.damaged.size() == 1 ? "is" : "are") + " only listed.";
+    if (!found_.unreadable.empty()) {
+      wrong += " " + counted(found_.unreadable.size(), "run") + " could not be read and " +
+               (found_.unreadable.size() == 1 ? "is" : "are") + " only listed.";
     }
     if (repeats > 0) {
       wrong += " " + counted(repeats, "run") + " had the settings and seeds of another run and " +
@@ -163,8 +158,10 @@ class Page {
   }
 
   std::string results() {
-    ReportSection section{.title = "Results", .tables = {summary_table(groups_)}};
-    const bool any_epoch = std::any_of(runs_.readable.begin(), runs_.readable.end(),
+    std::vector<RunGroup> shown;
+    for (const std::size_t place : leading_groups(groups_, kMostGroups)) shown.push_back(groups_[place]);
+    ReportSection section{.title = "Results", .tables = {summary_table(shown)}};
+    const bool any_epoch = std::any_of(found_.runs.begin(), found_.runs.end(),
                                        [](const RunRecord& run) { return !run.epochs.empty(); });
     if (any_epoch) {
       section.figures = {run_figure(groups_, {}),
@@ -174,6 +171,13 @@ class Page {
         "Mean ± standard deviation over the seeds of finished runs. Final: after the last epoch. Best: the "
         "highest of any epoch; chosen by looking at the result, it is too good for all, and most for "
         "those whose curves are noisy."};
+    if (shown.size() < groups_.size()) {
+      section.warning = "The table shows " + std::to_string(shown.size()) + " of " +
+                        counted(groups_.size(), "group") +
+                        ", those with the highest test accuracy at the end, in turn from each data set and "
+                        "momentum; the curves show fewer still. A page about fewer runs, a folder within "
+                        "this one, shows all of them.";
+    }
     return this->section(section);
   }
 
@@ -181,41 +185,84 @@ class Page {
     ReportTable table{{"run", "group", "seed", "state", "training accuracy, %", "test accuracy, %"}, {}};
     const std::vector<std::string> names = differing_settings(groups_);
     const std::string train = train_accuracy_measure(groups_);
+    std::size_t all = 0;
+    for (const UnreadableRun& run : found_.unreadable) {
+      if (++all <= kMostRuns)
+        table.rows.push_back({relative(run.directory), "–", "–", "cannot be read: " + run.reason, "–", "–"});
+    }
     for (const RunGroup& group : groups_) {
       std::string label = describe_settings(group.settings, names);
       if (label.empty()) label = describe_settings(group.settings, {"loss"});
       const auto add = [&](const RunRecord& run, const std::string& remark) {
-        const std::string of =
-            std::to_string(run.epochs.size()) + " of " + shown(run.config["epochs"]) + " epochs";
+        if (++all > kMostRuns) return;
         const ConfigJson last = run.epochs.empty() ? ConfigJson::object() : run.epochs.back();
         table.rows.push_back({relative(run.directory), label, shown(run.config.value("seed", ConfigJson())),
-                              (run.finished ? "finished" : "not finished, " + of) + remark,
-                              percent(last, train), percent(last, "test_accuracy")});
+                              state_text(run) + remark, percent(last, train),
+                              percent(last, "test_accuracy")});
       };
       for (const RunRecord& run : group.runs) add(run, "");
       for (const RunRecord& run : group.repeats) add(run, ", repeats another run");
     }
-    for (const auto& [directory, reason] : runs_.damaged)
-      table.rows.push_back({relative(directory), "–", "–", "cannot be read: " + reason, "–", "–"});
     return "<section>\n" + heading("Every run") +
            paragraph(
                "Accuracies after the last epoch there is. A run is repeated, bit for bit on the same "
                "processor type, by qmse train --config RUN/config.json --out NEW.") +
-           "<details><summary>All " + counted(table.rows.size(), "run") + "</summary>\n" + html_table(table) +
-           "</details>\n</section>\n";
+           "<details><summary>" +
+           (all > kMostRuns ? first_of(kMostRuns, all, "run") : "All " + counted(all, "run")) +
+           "</summary>\n" + html_table(table) + "</details>\n</section>\n";
+  }
+
+  // What the runs were trained on.
+  std::string images() {
+    struct Images {
+      const RunRecord* first;
+      std::size_t runs;
+    };
+    std::map<std::string, Images> distinct;
+    for (const RunGroup& group : groups_) {
+      for (const auto* runs : {&group.runs, &group.repeats}) {
+        for (const RunRecord& run : *runs)
+          ++distinct.emplace(describe_settings(group.settings, {"data"}), Images{&run, 0}).first->second.runs;
+      }
+    }
+    ReportTable table{{"images", "data set", "training", "test", "shape", "content", "runs", "such as from"},
+                      {}};
+    for (const auto& [label, images] : distinct) {
+      if (table.rows.size() == kMostValues) break;
+      const RunRecord& run = *images.first;
+      const ConfigJson data = run.environment.value("data", ConfigJson::object());
+      const ConfigJson numbers = data.is_object() ? data.value("images", ConfigJson()) : ConfigJson();
+      const auto number = [&](const char* key) {
+        return numbers.is_object() && numbers.contains(key) ? shown(numbers[key]) : "–";
+      };
+      const ConfigJson content = data.is_object() ? data.value("content", ConfigJson("–")) : ConfigJson("–");
+      table.rows.push_back({label, shown(run.config.value("dataset", ConfigJson("–"))), number("train"),
+                            number("test"), number("shape"), shown(content), std::to_string(images.runs),
+                            shown(run.config.value("data", ConfigJson("–")))});
+    }
+    return "<section>\n" + heading("Images") +
+           paragraph(distinct.size() == 1
+                         ? "All runs were trained and tested on the same images. They are named by the "
+                           "beginning of their files' SHA-256, as qmse data verify prints it."
+                         : "Runs on different images are different runs, whatever the path they were given. "
+                           "Images are named by the beginning of their files' SHA-256, as qmse data verify "
+                           "prints it.") +
+           (distinct.size() > kMostValues ? paragraph(first_of(kMostValues, distinct.size(), "set") + ".")
+                                          : "") +
+           html_table(table) + "</section>\n";
   }
 
   std::string settings() {
-    const ConfigJson& first = runs_.readable.front().config;
+    const ConfigJson& first = found_.runs.front().config;
     ReportTable table{{"setting", "value", "meaning"}, {}};
     for (const auto& [name, value] : first.items()) {
-      std::vector<std::string> values;
-      for (const RunRecord& run : runs_.readable) {
-        const std::string text = shown(run.config.value(name, ConfigJson()));
-        if (std::find(values.begin(), values.end(), text) == values.end()) values.push_back(text);
-      }
+      std::set<std::string> values;
       std::string all;
-      for (const std::string& text : values) all += (all.empty() ? "" : "; ") + text;
+      for (const RunRecord& run : found_.runs) {
+        const auto [text, fresh] = values.insert(shown(run.config.value(name, ConfigJson())));
+        if (fresh && values.size() <= kMostValues) all += (all.empty() ? "" : "; ") + *text;
+      }
+      if (values.size() > kMostValues) all = std::to_string(values.size()) + " values: " + all + "; ...";
       const ConfigField* field = find_field(name);
       table.rows.push_back(
           {name, shorten(plain_text(all), 200), field == nullptr ? "" : std::string(field->help)});
@@ -227,18 +274,20 @@ class Page {
 
   std::string environment() {
     std::vector<std::pair<ConfigJson, std::size_t>> distinct;
-    for (const RunRecord& run : runs_.readable) {
+    std::map<std::string, std::size_t> places;
+    for (const RunRecord& run : found_.runs) {
       ConfigJson environment = run.environment;
-      for (const char* changing : {"resumed", "algorithms", "resumed_at_step"}) environment.erase(changing);
-      const auto same = std::find_if(distinct.begin(), distinct.end(),
-                                     [&](const auto& each) { return each.first == environment; });
-      if (same == distinct.end()) {
-        distinct.emplace_back(std::move(environment), 1);
-      } else {
-        ++same->second;
-      }
+      for (const char* changing : {"resumed", "algorithms", "resumed_at_step", "data"})
+        environment.erase(changing);
+      const auto [place, fresh] = places.emplace(shown(environment), distinct.size());
+      if (fresh) distinct.emplace_back(std::move(environment), 0);
+      ++distinct[place->second].second;
     }
     std::string html = "<section>\n" + heading("Environment");
+    if (distinct.size() > kMostMachines) {
+      html += paragraph(first_of(kMostMachines, distinct.size(), "environment") + ".");
+      distinct.resize(kMostMachines);
+    }
     for (const auto& [environment, count] : distinct) {
       ReportTable table{{"what", "value"}, {}};
       for (const auto& [name, value] : environment.items()) {
@@ -265,7 +314,7 @@ class Page {
   }
 
   const ReportRequest& request_;
-  Runs runs_;
+  RunsFound found_;
   std::vector<RunGroup> groups_;
   std::vector<std::string> headings_;
   int pictures_ = 0;

@@ -53,7 +53,10 @@ class Reproduction {
   ReproduceOutcome measure_and_run() {
     std::error_code error;
     std::filesystem::create_directories(request_.out, error);
-    if (error) throw IoError(in_quotes(request_.out) + ": cannot make the folder: " + error.message());
+    if (error) {
+      throw IoError(in_quotes(request_.out) + ": cannot make the folder: " + error.message() +
+                    "; check the path and its permissions, or choose another --out");
+    }
     SweepRequest sweep;
     sweep.spec = make_spec(
         plan_, [this](const PaperFigure& figure, std::int64_t seed) { return initial_weight(figure, seed); });
@@ -211,7 +214,7 @@ class Reproduction {
       if (of_dataset.count(config.dataset) == 0) of_dataset[config.dataset] = seconds_an_epoch(config);
       std::size_t done = 0;
       try {
-        done = folder.epochs(member).size();
+        if (const std::optional<RunRecord> run = folder.record(member)) done = run->epochs.size();
       } catch (const Error&) {  // its run will say what is wrong
       }
       const double epochs = static_cast<double>(plan_.epochs) - static_cast<double>(done);

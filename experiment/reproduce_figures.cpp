@@ -1,6 +1,7 @@
 #include "experiment/reproduce_figures.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <limits>
 #include <string>
@@ -10,13 +11,26 @@ namespace {
 
 constexpr Inset kPaperInset = {80, 100};  // epochs
 
-// Of the seeds that finished; no points where none did.
+double number(const ConfigJson& line, const char* key) {
+  const auto value = line.find(key);
+  return value != line.end() && value->is_number() ? value->get<double>() : std::nan("");
+}
+
+// The mean of the seeds that finished; each that did not is a strand, up to where it ended.
 Curve curve(const VariantRuns& row, const char* key, const std::string& label) {
   Curve curve;
   curve.label = label;
   std::vector<const SeedRun*> runs;
   for (const SeedRun& run : row.runs) {
-    if (run.status == MemberStatus::finished) runs.push_back(&run);
+    if (run.status == MemberStatus::finished) {
+      runs.push_back(&run);
+    } else if (!run.epochs.empty()) {
+      Strand& strand = curve.strands.emplace_back();
+      for (std::size_t i = 0; i < run.epochs.size(); ++i) {
+        strand.x.push_back(static_cast<double>(i + 1));
+        strand.y.push_back(number(run.epochs[i], key));
+      }
+    }
   }
   if (runs.empty()) return curve;
   for (std::size_t i = 0; i < runs.front()->epochs.size(); ++i) {
@@ -34,7 +48,23 @@ Curve curve(const VariantRuns& row, const char* key, const std::string& label) {
 }
 
 void add(Panel& panel, Curve curve) {
-  if (!curve.x.empty()) panel.curves.push_back(std::move(curve));
+  if (!curve.x.empty() || !curve.strands.empty()) panel.curves.push_back(std::move(curve));
+}
+
+// "QMSE: 2 of 3 diverged", where not all seeds finished.
+void add_note(Panel& panel, const std::string& who, const VariantRuns& row) {
+  const std::string missing = missing_text(row);
+  if (!missing.empty()) panel.note += (panel.note.empty() ? "" : "; ") + who + ": " + missing;
+}
+
+constexpr const char* kStrands =
+    " Thin lines with a cross: single runs that did not finish, up to where they ended.";
+
+bool any_strand(const Figure& figure) {
+  return std::any_of(figure.panels.begin(), figure.panels.end(), [](const Panel& panel) {
+    return std::any_of(panel.curves.begin(), panel.curves.end(),
+                       [](const Curve& curve) { return !curve.strands.empty(); });
+  });
 }
 
 Figure figure_titled(const FigureRuns& runs, const std::string& what) {
@@ -82,12 +112,14 @@ Figure paper_figure(const FigureRuns& runs, const ReproducePlan& plan) {
         const std::string loss = variant.loss == "mse" ? "MSE" : "QMSE";
         add(panel, curve(row, "train_accuracy_full", loss + ", training"));
         add(panel, curve(row, "test_accuracy", loss + ", test"));
+        add_note(panel, loss, row);
       }
       if (runs.figure->inset && plan.epochs >= static_cast<std::int64_t>(kPaperInset.x_high))
         panel.inset = kPaperInset;
       figure.panels.push_back(std::move(panel));
     }
   }
+  if (any_strand(figure)) figure.caption += kStrands;
   return figure;
 }
 
@@ -117,6 +149,7 @@ Figure figure_of_all(const FigureRuns& runs) {
           if (!is_control(variant, row_title)) continue;
           label.erase(label.find(", " + row_title), row_title.size() + 2);  // the panel's title has it
         }
+        add_note(panel, label, row);
         Curve means = curve(row, "test_accuracy", label);
         means.low.clear();  // so many bands would hide the curves
         means.high.clear();
@@ -125,6 +158,7 @@ Figure figure_of_all(const FigureRuns& runs) {
       figure.panels.push_back(std::move(panel));
     }
   }
+  if (any_strand(figure)) figure.caption += kStrands;
   return figure;
 }
 

@@ -1,7 +1,7 @@
 #include "experiment/reproduce_plan.h"
 
 #include <array>
-#include <cstdio>
+#include <charconv>
 
 #include "engine/in_quotes.h"
 #include "engine/name_text.h"
@@ -14,10 +14,18 @@ namespace {
 constexpr double kGrid[] = {0.1, 0.3, 3.0, 10.0};
 constexpr double kAdamRate = 0.001;  // the usual one
 
+// Of four digits, with a point in every language: names of members have them.
 std::string number_text(double value) {
   std::array<char, 32> text;
-  std::snprintf(text.data(), text.size(), "%.4g", value);
-  return text.data();
+  const auto [end, error] =
+      std::to_chars(text.data(), text.data() + text.size(), value, std::chars_format::general, 4);
+  return {text.data(), end};
+}
+
+double rounded(double value) {
+  const std::string text = number_text(value);
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
 }
 
 std::string loss_label(const std::string& loss) {
@@ -112,7 +120,7 @@ SweepSpec make_spec(const ReproducePlan& plan, const InitialWeight& initial_weig
                                {"reduction", variant.reduction},
                                {"optimizer", variant.optimizer},
                                // Of few digits, so that the last bits of another processor change nothing.
-                               {"lr", std::stod(number_text(lr))}};
+                               {"lr", rounded(lr)}};
         if (variant.momentum) settings["momentum"] = *variant.momentum;
         settings["seed"] = seed;
         spec.members.push_back({member_name(figure, variant, seed), std::move(settings)});

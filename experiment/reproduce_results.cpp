@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <map>
 
 #include "data/registry.h"
 #include "engine/in_quotes.h"
@@ -50,14 +51,8 @@ std::vector<double> values_of(const VariantRuns& variant, Measure measure) {
 }
 
 std::string state_text(const VariantRuns& variant) {
-  std::int64_t finished = 0, failed = 0;
-  for (const SeedRun& run : variant.runs) {
-    finished += run.status == MemberStatus::finished ? 1 : 0;
-    failed += run.status == MemberStatus::failed ? 1 : 0;
-  }
-  const auto all = static_cast<std::int64_t>(variant.runs.size());
-  return std::to_string(finished) + (finished < all ? " of " + std::to_string(all) : "") +
-         (failed > 0 ? ", " + std::to_string(failed) + " failed" : "");
+  const std::string missing = missing_text(variant);
+  return missing.empty() ? std::to_string(variant.runs.size()) : missing;
 }
 
 std::string momentum_text(const Variant& variant) {
@@ -169,8 +164,7 @@ ReportTable claims_table(const std::vector<Claim>& claims) {
 }
 
 // "official", or how the files differ.
-std::string content_of(const std::filesystem::path& run) {
-  const ConfigJson environment = read_run(run).environment;
+std::string content_of(const ConfigJson& environment) {
   const auto data = environment.find("data");
   if (data == environment.end() || !data->is_object()) return "";
   const auto content = data->find("content");
@@ -190,6 +184,29 @@ void check_record(const SeedRun& run, std::int64_t epochs) {
       if (line.contains(key) && line[key].is_number()) continue;
       throw DataError("member " + in_quotes(run.member) + ": metrics.jsonl has no number " + in_quotes(key) +
                       " in epoch " + line["epoch"].dump());
+    }
+  }
+}
+
+// Runs are compared with each other: on other images they say nothing.
+void refuse_other_images(FigureRuns& figure) {
+  std::map<ConfigJson, std::size_t> count;
+  for (const VariantRuns& row : figure.variants) {
+    for (const SeedRun& run : row.runs) {
+      if (!run.images.is_null()) ++count[run.images];
+    }
+  }
+  if (count.size() < 2) return;
+  const ConfigJson most = std::max_element(count.begin(), count.end(), [](const auto& a, const auto& b) {
+                            return a.second < b.second;
+                          })->first;
+  for (VariantRuns& row : figure.variants) {
+    for (SeedRun& run : row.runs) {
+      if (run.status != MemberStatus::finished || run.images == most) continue;
+      run.status = MemberStatus::failed;
+      run.diverged = false;
+      run.error = "it was trained on other images than most of these runs; remove members/" + run.member +
+                  " to train it again";
     }
   }
 }
@@ -216,9 +233,14 @@ std::vector<FigureRuns> collect(const SweepFolder& folder, const ReproducePlan& 
           }
         }
         try {
-          run.epochs = folder.epochs(member);
+          if (std::optional<RunRecord> record = folder.record(member)) {
+            run.epochs = std::move(record->epochs);
+            if (!run.epochs.empty()) {
+              run.images = trained_on(record->environment);
+              if (runs.data.empty()) runs.data = content_of(record->environment);
+            }
+          }
           if (run.status == MemberStatus::finished) check_record(run, plan.epochs);
-          if (runs.data.empty() && !run.epochs.empty()) runs.data = content_of(folder.directory(member));
         } catch (const Error& error) {
           run.status = MemberStatus::failed;
           run.error = error.what();
@@ -228,9 +250,25 @@ std::vector<FigureRuns> collect(const SweepFolder& folder, const ReproducePlan& 
       }
       runs.variants.push_back(std::move(row));
     }
+    refuse_other_images(runs);
     all.push_back(std::move(runs));
   }
   return all;
+}
+
+std::string missing_text(const VariantRuns& variant) {
+  std::string text;
+  const auto add = [&](const char* what, auto is) {
+    const auto count = std::count_if(variant.runs.begin(), variant.runs.end(), is);
+    if (count == 0) return;
+    text += (text.empty() ? "" : ", ") + std::to_string(count) + " of " +
+            std::to_string(variant.runs.size()) + " " + what;
+  };
+  using enum MemberStatus;
+  add("diverged", [](const SeedRun& run) { return run.status == failed && run.diverged; });
+  add("failed", [](const SeedRun& run) { return run.status == failed && !run.diverged; });
+  add("not finished", [](const SeedRun& run) { return run.status == pending || run.status == running; });
+  return text;
 }
 
 std::optional<double> value_of(const SeedRun& run, Measure measure) {
@@ -329,7 +367,8 @@ std::vector<ReportSection> sections(const std::vector<FigureRuns>& runs, const R
     for (const VariantRuns& row : figure.variants) {
       for (const SeedRun& run : row.runs) {
         if (run.status == MemberStatus::failed)
-          section.paragraphs.push_back("Failed: " + run.member + ": " + run.error + ".");
+          section.paragraphs.push_back((run.diverged ? "Diverged: " : "Failed: ") + run.member + ": " +
+                                       run.error + ".");
       }
     }
     section.tables = {results_table(figure), difference_table(differences(figure))};
@@ -375,6 +414,7 @@ ConfigJson to_json(const std::vector<FigureRuns>& runs, const ReproducePlan& pla
       }
       for (const SeedRun& run : row.runs) {
         ConfigJson seed = {{"seed", run.seed}, {"member", run.member}, {"status", name(run.status)}};
+        if (run.status == MemberStatus::failed) seed["diverged"] = run.diverged;
         if (!run.error.empty()) seed["error"] = run.error;
         for (const MeasureName& measure : kMeasures) {
           if (const auto value = value_of(run, measure.measure)) seed[measure.key] = *value;

@@ -21,6 +21,7 @@ struct SeedRun {
   bool diverged = false;  // it failed because its loss was not finite: a result, not an accident
   std::string error;      // why it failed, or cannot be read
   std::vector<ConfigJson> epochs;
+  ConfigJson images;  // trained_on(); null before there is an epoch
 };
 
 struct VariantRuns {
@@ -35,12 +36,16 @@ struct FigureRuns {
 };
 
 // Everything the sweep's folder holds of these figures. A finished member whose record cannot be read, or
-// lacks an epoch or what a table shows, counts as failed.
+// lacks an epoch or what a table shows, counts as failed; so does one that was trained on other images than
+// most of its figure.
 std::vector<FigureRuns> collect(const SweepFolder& folder, const ReproducePlan& plan);
 
 // Training accuracy is that of the whole training set after the epoch; ||r||^2 is the mean over the last
 // epoch's training steps.
 enum class Measure { final_train, best_train, final_test, best_test, residual_sq };
+// "2 of 3 diverged, 1 of 3 failed"; empty where all have finished.
+std::string missing_text(const VariantRuns& variant);
+
 std::optional<double> value_of(const SeedRun& run, Measure measure);  // nothing unless it has finished
 
 // QMSE minus another, of pairs that share a seed. Against MSE; against QMSE without its noise, which shows

@@ -67,24 +67,45 @@ Line line(const RunRecord& run, CurveAxis axis, const std::string& measure) {
   return line;
 }
 
-Curve curve(const RunGroup& group, const std::string& label, CurveAxis axis, const std::string& measure) {
-  std::vector<Line> lines;
-  std::size_t length = 0;
+// The runs that a mean is of: those that were not ended by an error, as far as the longest of them goes. One
+// that diverged or was stopped is none of them: a mean that loses its worst run half-way rises without
+// reason.
+std::vector<const RunRecord*> whole_runs(const RunGroup& group) {
+  const auto goes_on = [](const RunRecord& run) {
+    return run.outcome.end != RunEnd::diverged && run.outcome.end != RunEnd::failed;
+  };
+  std::size_t longest = 0;
   for (const RunRecord& run : group.runs) {
-    lines.push_back(line(run, axis, measure));
-    length = std::max(length, lines.back().x.size());
+    if (goes_on(run)) longest = std::max(longest, run.epochs.size());
   }
+  std::vector<const RunRecord*> whole;
+  for (const RunRecord& run : group.runs) {
+    if (goes_on(run) && run.epochs.size() == longest && longest > 0) whole.push_back(&run);
+  }
+  return whole;
+}
+
+Curve curve(const RunGroup& group, const std::string& label, CurveAxis axis, const std::string& measure) {
+  const std::vector<const RunRecord*> whole = whole_runs(group);
+  std::vector<Line> lines;
   Curve curve{label, {}, {}};
-  for (std::size_t i = 0; i < length; ++i) {
-    double x = 0, sum = 0, low = INFINITY, high = -INFINITY, count = 0;
+  for (const RunRecord& run : group.runs) {
+    Line each = line(run, axis, measure);
+    if (std::find(whole.begin(), whole.end(), &run) != whole.end()) {
+      lines.push_back(std::move(each));
+    } else if (!each.x.empty()) {
+      curve.strands.push_back({std::move(each.x), std::move(each.y)});
+    }
+  }
+  for (std::size_t i = 0; !lines.empty() && i < lines.front().x.size(); ++i) {
+    double x = 0, sum = 0, low = INFINITY, high = -INFINITY;
     for (const Line& each : lines) {
-      if (i >= each.x.size()) continue;
       x += each.x[i];
       sum += each.y[i];  // one seed without a value leaves a gap: a mean over the others would hide it
       low = std::min(low, each.y[i]);
       high = std::max(high, each.y[i]);
-      ++count;
     }
+    const auto count = static_cast<double>(lines.size());
     curve.x.push_back(x / count);
     curve.mean.push_back(sum / count);
     if (lines.size() < 2) continue;
@@ -94,7 +115,7 @@ Curve curve(const RunGroup& group, const std::string& label, CurveAxis axis, con
   return curve;
 }
 
-// Groups whose curves share panels: those with the same data set and momentum.
+// Groups whose curves share panels.
 struct Row {
   ConfigJson key;
   std::vector<RunGroup> groups;
@@ -103,8 +124,7 @@ struct Row {
 std::vector<Row> rows_of(const std::vector<RunGroup>& groups) {
   std::vector<Row> rows;
   for (const RunGroup& group : groups) {
-    const ConfigJson key = ConfigJson::array(
-        {group.settings.value("dataset", ConfigJson()), group.settings.value("momentum", ConfigJson())});
+    const ConfigJson key = panel_key(group);
     auto row = std::find_if(rows.begin(), rows.end(), [&](const Row& each) { return each.key == key; });
     if (row == rows.end()) row = rows.insert(rows.end(), Row{key, {}});
     row->groups.push_back(group);
@@ -131,23 +151,42 @@ std::size_t shortest(const std::vector<RunGroup>& groups) {
   return epochs;
 }
 
+// "QMSE: 2 of 3 diverged": for each group of a panel whose mean is not that of all its runs.
+std::string note_of(const std::vector<RunGroup>& groups, const std::vector<std::string>& names) {
+  std::string note;
+  for (const RunGroup& group : groups) {
+    const std::string missing = missing_text(group.runs);
+    if (missing.empty()) continue;
+    note += (note.empty() ? "" : "; ") + describe_settings(group.settings, names) + ": " + missing;
+  }
+  return note;
+}
+
 std::string caption(const std::vector<RunGroup>& groups, const std::vector<std::string>& measures) {
   std::set<std::size_t> seeds;
-  std::size_t early = 0;
+  bool strands = false;
   for (const RunGroup& group : groups) {
-    seeds.insert(group.runs.size());
-    std::size_t longest = 0;
-    for (const RunRecord& run : group.runs) longest = std::max(longest, run.epochs.size());
-    for (const RunRecord& run : group.runs) early += run.epochs.size() < longest;
+    std::size_t begun = 0;
+    for (const RunRecord& run : group.runs) begun += !run.epochs.empty();
+    const std::size_t whole = whole_runs(group).size();
+    if (whole > 0) seeds.insert(whole);
+    strands = strands || whole < begun;
   }
   std::string text;
-  if (*seeds.rbegin() == 1) {
+  if (seeds.empty()) {
+    text = "No curve is a mean.";
+  } else if (*seeds.rbegin() == 1) {
     text = "One seed for each curve.";
   } else {
     text = "Lines: the mean over " +
            (seeds.size() == 1 ? std::to_string(*seeds.begin())
                               : std::to_string(*seeds.begin()) + " to " + std::to_string(*seeds.rbegin())) +
            " seeds; bands: from the lowest to the highest seed.";
+  }
+  if (strands) {
+    text +=
+        " Thin lines with a cross: single runs that ended early, up to where they did; they are not in "
+        "the mean.";
   }
   const auto during = [](const std::string& measure) {
     return measure.starts_with("train_") && measure != "train_accuracy_full";
@@ -157,10 +196,6 @@ std::string caption(const std::vector<RunGroup>& groups, const std::vector<std::
   }
   if (has(measures, "train_accuracy_full")) {
     text += " Training accuracy is measured after the epoch, on all training images.";
-  }
-  if (early > 0) {
-    text += " " + std::to_string(early) + (early == 1 ? " run has" : " runs have") +
-            " fewer epochs than others of the same curve, which goes on as the mean of the rest.";
   }
   return text;
 }
@@ -189,7 +224,9 @@ std::string train_accuracy_measure(const std::vector<RunGroup>& groups) {
   return "train_accuracy_full";
 }
 
-Figure run_figure(const std::vector<RunGroup>& groups, const CurveRequest& request) {
+Figure run_figure(const std::vector<RunGroup>& all, const CurveRequest& request) {
+  std::vector<RunGroup> groups;
+  for (const std::size_t place : leading_groups(all, kMostStyles)) groups.push_back(all[place]);
   std::vector<std::string> measures = request.measures;
   if (measures.empty()) measures = {train_accuracy_measure(groups), "test_accuracy"};
   const std::vector<std::string> known = measures_of(groups);
@@ -211,6 +248,11 @@ Figure run_figure(const std::vector<RunGroup>& groups, const CurveRequest& reque
   figure.title = capitalised(describe_settings(groups.front().settings, shared));
   figure.columns = static_cast<int>(measures.size());
   figure.caption = caption(groups, measures);
+  if (groups.size() < all.size()) {
+    figure.caption += " Of " + std::to_string(all.size()) + " groups of runs the " +
+                      std::to_string(groups.size()) +
+                      " with the highest test accuracy at the end are drawn, in turn from each row.";
+  }
   for (const Row& row : rows_of(groups)) {
     // The curves are named by what differs within the row, the row by what else differs between the groups.
     std::vector<std::string> within = differing_settings(row.groups), around;
@@ -227,6 +269,7 @@ Figure run_figure(const std::vector<RunGroup>& groups, const CurveRequest& reque
       for (const RunGroup& group : row.groups) {
         panel.curves.push_back(curve(group, describe_settings(group.settings, within), request.x, measure));
       }
+      panel.note = note_of(row.groups, within);
       if (inset && is_accuracy(measure)) panel.inset = Inset{kInsetFrom, kInsetTo};
       figure.panels.push_back(std::move(panel));
     }

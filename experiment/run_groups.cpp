@@ -3,10 +3,14 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <map>
+#include <numeric>
 #include <string_view>
 #include <utility>
 
 #include "experiment/config_fields.h"
+#include "experiment/digest.h"
+#include "experiment/file_lock.h"
 
 namespace qmse {
 namespace {
@@ -21,39 +25,28 @@ const Words kSeeds = {"seed", "seed_init", "seed_data", "seed_v"};
 const Words kNoMatter = {"data",      "threads",        "checkpoint_every", "snapshot_every",
                          "log_steps", "evaluate_train", "no_graph"};
 
-// Settings that only matter beside a certain value of another one.
-struct Condition {
-  std::string_view setting;
-  std::string_view value;
-  Words needed_by;
-};
-const std::array<Condition, 8> kConditions = {{
-    {"loss", "qmse", {"v_distribution", "v_scope", "q_gradient"}},
-    {"model", "cnn", {"conv_channels", "kernel_size", "fc_width"}},
-    {"model", "mlp", {"mlp_widths", "activation"}},
-    {"optimizer", "sgd", {"momentum", "nesterov"}},
-    {"optimizer", "adam", {"beta1", "beta2", "epsilon"}},
-    {"schedule", "step", {"schedule_step_size", "schedule_gamma"}},
-    {"schedule", "cosine", {"schedule_total_steps", "schedule_final_fraction"}},
-    {"schedule", "robbins_monro", {"schedule_tau", "schedule_power"}},
-}};
-
-bool matters(const std::string& name, const ConfigJson& config) {
-  if (any_of(kSeeds, name) || any_of(kNoMatter, name)) return false;
-  for (const Condition& condition : kConditions) {
-    if (any_of(condition.needed_by, name) &&
-        config.value(std::string(condition.setting), ConfigJson()) != condition.value) {
-      return false;
-    }
-  }
-  return true;
+// Whether a run uses this setting. Those that a record lacks have their defaults.
+bool has_effect(std::string_view name, const ConfigJson& config) {
+  const ConfigField* field = find_field(name);
+  if (field == nullptr || !field->rule.only_with) return true;
+  const ConfigCondition& condition = *field->rule.only_with;
+  const auto given = config.find(condition.setting);
+  return condition.holds(given != config.end() ? *given : get(TrainConfig{}, *find_field(condition.setting)));
 }
 
-// The seeds that a run's loss draws on.
+bool matters(const std::string& name, const ConfigJson& config) {
+  return !any_of(kSeeds, name) && !any_of(kNoMatter, name) && has_effect(name, config);
+}
+
+std::string text_of(const ConfigJson& json) {
+  return json.dump(-1, ' ', false, ConfigJson::error_handler_t::replace);
+}
+
+// The seeds that a run draws on.
 ConfigJson seeds(const ConfigJson& config) {
   ConfigJson all = ConfigJson::object();
   for (const std::string_view name : kSeeds) {
-    if (name == "seed" || (name == "seed_v" && config.value("loss", ConfigJson()) != "qmse")) continue;
+    if (name == "seed" || !has_effect(name, config)) continue;
     all[std::string(name)] = config.value(std::string(name), config.value("seed", ConfigJson()));
   }
   return all;
@@ -103,11 +96,20 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 14> kProperN
     {"adam", "Adam"},
 }};
 
+// The beginning of the hash that tells one set of images from another.
+std::string data_name(const ConfigJson& trained_on) {
+  constexpr std::size_t kDigits = 12;
+  if (trained_on == kNotRecorded) return kNotRecorded;
+  return (trained_on.is_string() ? trained_on.get<std::string>() : short_digest(text_of(trained_on)))
+      .substr(0, kDigits);
+}
+
 std::string describe_setting(const std::string& name, const ConfigJson& value) {
   std::string words = name == "lr" ? "learning rate" : name;
   std::replace(words.begin(), words.end(), '_', ' ');
   if (value.is_boolean()) return (value.get<bool>() ? "" : "no ") + words;
   const std::string text = value_text(value);
+  if (name == "data") return "data " + data_name(value);
   if (name == "epochs") return text + (text == "1" ? " epoch" : " epochs");
   if (name == "train_limit") return (text == "0" ? "all" : text) + " training images";
   for (const auto& [known, proper] : kProperNames) {
@@ -118,10 +120,10 @@ std::string describe_setting(const std::string& name, const ConfigJson& value) {
 
 }  // namespace
 
-ConfigJson result_settings(const ConfigJson& config) {
+ConfigJson result_settings(const RunRecord& run) {
   ConfigJson settings = ConfigJson::object();
   ConfigJson whole = to_json(TrainConfig{});  // for records that are older than a setting
-  whole.update(config);
+  whole.update(run.config);
   for (const auto& [name, value] : whole.items()) {
     if (!matters(name, whole)) continue;
     settings[name] = value;
@@ -131,24 +133,27 @@ ConfigJson result_settings(const ConfigJson& config) {
       settings[name] = device.substr(0, device.find(':'));
     }
   }
+  settings["data"] = trained_on(run.environment);
   return settings;
 }
 
 std::vector<RunGroup> group_runs(std::vector<RunRecord> runs) {
   std::vector<RunGroup> groups;
+  std::map<std::string, std::size_t> places;       // of a group, by its settings
+  std::map<std::string, std::size_t> seed_places;  // of a run in its group, by both settings and seeds
   for (RunRecord& run : runs) {
-    const ConfigJson settings = result_settings(run.config);
-    auto group = std::find_if(groups.begin(), groups.end(),
-                              [&](const RunGroup& each) { return each.settings == settings; });
-    if (group == groups.end()) group = groups.insert(groups.end(), RunGroup{settings, {}, {}});
-    const auto same = std::find_if(group->runs.begin(), group->runs.end(), [&](const RunRecord& each) {
-      return seeds(each.config) == seeds(run.config);
-    });
-    if (same == group->runs.end()) {
-      group->runs.push_back(std::move(run));
+    const ConfigJson settings = result_settings(run);
+    const std::string key = text_of(settings);
+    const auto [place, fresh] = places.emplace(key, groups.size());
+    if (fresh) groups.push_back(RunGroup{settings, {}, {}});
+    RunGroup& group = groups[place->second];
+    const auto [same, new_seeds] = seed_places.emplace(key + text_of(seeds(run.config)), group.runs.size());
+    if (new_seeds) {
+      group.runs.push_back(std::move(run));
     } else {
-      if (same->epochs.size() < run.epochs.size()) std::swap(*same, run);
-      group->repeats.push_back(std::move(run));
+      RunRecord& counted = group.runs[same->second];
+      if (counted.epochs.size() < run.epochs.size()) std::swap(counted, run);
+      group.repeats.push_back(std::move(run));
     }
   }
   const std::vector<std::string> names = differing_settings(groups);
@@ -164,28 +169,100 @@ std::vector<RunGroup> group_runs(std::vector<RunRecord> runs) {
 }
 
 std::vector<std::string> differing_settings(const std::vector<RunGroup>& groups) {
-  std::vector<std::pair<std::string, const ConfigJson*>> first;
-  std::vector<std::string> differing;
+  struct Seen {
+    const ConfigJson* value;
+    bool differs;
+  };
+  std::map<std::string, Seen> seen;
+  std::vector<std::string> order;
   for (const RunGroup& group : groups) {
     for (const auto& [name, value] : group.settings.items()) {
-      const auto seen = std::find_if(first.begin(), first.end(),
-                                     [&, &key = name](const auto& each) { return each.first == key; });
-      if (seen == first.end()) {
-        first.emplace_back(name, &value);
-      } else if (*seen->second != value &&
-                 std::find(differing.begin(), differing.end(), name) == differing.end()) {
-        differing.push_back(name);
-      }
+      const auto [entry, fresh] = seen.emplace(name, Seen{&value, false});
+      if (fresh) order.push_back(name);
+      if (!entry->second.differs) entry->second.differs = *entry->second.value != value;
     }
   }
-  std::vector<std::string> ordered;
-  for (const auto& [name, value] : first) {
-    if (std::find(differing.begin(), differing.end(), name) != differing.end()) ordered.push_back(name);
-  }
-  const auto rank = [](const std::string& name) { return name == "dataset" ? 0 : name == "loss" ? 1 : 2; };
-  std::stable_sort(ordered.begin(), ordered.end(),
+  std::erase_if(order, [&](const std::string& name) { return !seen.at(name).differs; });
+  const auto rank = [](const std::string& name) {
+    return name == "dataset" ? 0 : name == "data" ? 1 : name == "loss" ? 2 : 3;
+  };
+  std::stable_sort(order.begin(), order.end(),
                    [&](const std::string& a, const std::string& b) { return rank(a) < rank(b); });
-  return ordered;
+  return order;
+}
+
+std::string missing_text(const std::vector<RunRecord>& runs) {
+  std::string text;
+  for (const RunEnd end : {RunEnd::diverged, RunEnd::failed, RunEnd::stopped, RunEnd::none}) {
+    const auto count = std::count_if(runs.begin(), runs.end(), [&](const RunRecord& run) {
+      return !run.finished &&
+             (run.outcome.end == end || (end == RunEnd::none && run.outcome.end == RunEnd::finished));
+    });
+    if (count == 0) continue;
+    text += (text.empty() ? "" : ", ") + std::to_string(count) + " of " + std::to_string(runs.size()) + " " +
+            (end == RunEnd::none ? "not finished" : std::string(name(end)));
+  }
+  return text;
+}
+
+std::string state_text(const RunRecord& run) {
+  if (run.finished) return "finished";
+  const RunOutcome& outcome = run.outcome;
+  const std::string done =
+      std::to_string(run.epochs.size()) + " of " + run.config["epochs"].dump() + " epochs";
+  switch (outcome.end) {
+    case RunEnd::diverged:
+      return "diverged in epoch " + std::to_string(outcome.epoch) + ", step " + std::to_string(outcome.step) +
+             (outcome.layer.empty() ? "" : ", at " + outcome.layer);
+    case RunEnd::failed:
+      return "failed after " + done + ": " + outcome.reason;
+    case RunEnd::stopped:
+      return "stopped after " + done;
+    case RunEnd::none:
+    case RunEnd::finished:  // and asked for more epochs since
+      break;
+  }
+  return (FileLock::is_held(run.directory / ".lock") ? "going on, " : "interrupted after ") + done;
+}
+
+ConfigJson panel_key(const RunGroup& group) {
+  ConfigJson key = ConfigJson::array();
+  for (const char* name : {"dataset", "data", "momentum"})
+    key.push_back(group.settings.value(name, ConfigJson()));
+  return key;
+}
+
+std::vector<std::size_t> leading_groups(const std::vector<RunGroup>& groups, std::size_t most) {
+  std::vector<std::size_t> chosen;
+  if (groups.size() <= most) {
+    chosen.resize(groups.size());
+    std::iota(chosen.begin(), chosen.end(), std::size_t{0});
+    return chosen;
+  }
+  std::vector<double> scores;
+  std::map<std::string, std::vector<std::size_t>> panels;
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    double sum = 0;
+    for (const RunRecord& run : groups[i].runs) {
+      const ConfigJson last = run.epochs.empty() ? ConfigJson() : run.epochs.back();
+      sum += last.is_object() && last.contains("test_accuracy") && last["test_accuracy"].is_number()
+                 ? last["test_accuracy"].get<double>()
+                 : 0;
+    }
+    scores.push_back(sum / static_cast<double>(groups[i].runs.size()));
+    panels[text_of(panel_key(groups[i]))].push_back(i);
+  }
+  for (auto& [key, places] : panels) {
+    std::stable_sort(places.begin(), places.end(),
+                     [&](std::size_t a, std::size_t b) { return scores[a] > scores[b]; });
+  }
+  for (std::size_t rank = 0; chosen.size() < most; ++rank) {
+    for (const auto& [key, places] : panels) {
+      if (rank < places.size() && chosen.size() < most) chosen.push_back(places[rank]);
+    }
+  }
+  std::sort(chosen.begin(), chosen.end());
+  return chosen;
 }
 
 std::string describe_settings(const ConfigJson& settings, const std::vector<std::string>& names) {

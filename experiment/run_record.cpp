@@ -31,6 +31,17 @@ std::vector<ConfigJson> read_epochs(const std::filesystem::path& path) {
   return epochs;
 }
 
+// environment.json's entry "data", without what only says where and whether it is official.
+ConfigJson identity(const ConfigJson& data) {
+  if (!data.is_object()) return kNotRecorded;
+  if (const auto hash = data.find("sha256"); hash != data.end() && hash->is_string()) return *hash;
+  ConfigJson known = ConfigJson::object();
+  for (const char* key : {"name", "images", "classes"}) {
+    if (data.contains(key)) known[key] = data[key];
+  }
+  return known;
+}
+
 bool is_run(const std::filesystem::path& folder) {
   std::error_code ignored;
   return std::filesystem::is_regular_file(folder / "config.json", ignored) &&
@@ -56,25 +67,43 @@ RunRecord read_run(const std::filesystem::path& directory) {
   return run;
 }
 
-std::vector<std::filesystem::path> find_run_directories(const std::filesystem::path& folder) {
-  std::vector<std::filesystem::path> found;
-  try {
-    if (is_run(folder)) found.push_back(folder);
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
-      if (entry.is_directory() && !entry.is_symlink() && is_run(entry.path())) found.push_back(entry.path());
-    }
-  } catch (const std::filesystem::filesystem_error& error) {
-    throw IoError(in_quotes(folder) + ": cannot look for runs in it: " + error.code().message());
+ConfigJson trained_on(const ConfigJson& environment) {
+  ConfigJson all = ConfigJson::array({identity(environment.value("data", ConfigJson()))});
+  const ConfigJson resumed = environment.value("resumed", ConfigJson());
+  for (const ConfigJson& later : resumed.is_array() ? resumed : ConfigJson::array()) {
+    const ConfigJson data = later.is_object() ? later.value("data", ConfigJson()) : ConfigJson();
+    if (data.is_object() && std::find(all.begin(), all.end(), identity(data)) == all.end())
+      all.push_back(identity(data));
   }
-  std::sort(found.begin(), found.end());
-  return found;
+  return all.size() == 1 ? all[0] : all;
 }
 
-std::vector<RunRecord> find_runs(const std::filesystem::path& folder) {
-  std::vector<RunRecord> runs;
-  for (const std::filesystem::path& directory : find_run_directories(folder))
-    runs.push_back(read_run(directory));
-  return runs;
+RunsFound find_runs(const std::filesystem::path& folder) {
+  RunsFound found;
+  std::vector<std::filesystem::path> directories, left = {folder};
+  while (!left.empty()) {
+    const std::filesystem::path each = std::move(left.back());
+    left.pop_back();
+    if (is_run(each)) directories.push_back(each);
+    std::error_code error, ignored;
+    std::filesystem::directory_iterator entry(each, error);
+    for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+      if (entry->is_directory(ignored) && !entry->is_symlink(ignored)) left.push_back(entry->path());
+    }
+    if (!error) continue;
+    const std::string reason = in_quotes(each) + ": cannot look for runs in it: " + error.message();
+    if (each == folder) throw IoError(reason);
+    if (error != std::errc::no_such_file_or_directory) found.unreadable.push_back({each, reason});
+  }
+  std::sort(directories.begin(), directories.end());
+  for (const std::filesystem::path& directory : directories) {
+    try {
+      found.runs.push_back(read_run(directory));
+    } catch (const Error& error) {
+      if (is_run(directory)) found.unreadable.push_back({directory, error.what()});
+    }
+  }
+  return found;
 }
 
 }  // namespace qmse

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 #include <vector>
 
 #include "experiment/config.h"
@@ -22,11 +23,25 @@ struct RunRecord {
 // cannot be read, DataError where its content is no record of a run.
 RunRecord read_run(const std::filesystem::path& directory);
 
-// Every folder with a config.json and a metrics.jsonl at or below `folder`, in path order. Links to folders
-// are not followed. IoError where there is no such folder or the system refuses to list it.
-std::vector<std::filesystem::path> find_run_directories(const std::filesystem::path& folder);
+// What a run was trained on, whatever the path to it, as its environment.json says: the hash of the files'
+// content, or, where there is none, how many images of which shape and classes. A run that went
+// on with other images has all of them; kNotRecorded where there is no word of it.
+inline constexpr const char* kNotRecorded = "not recorded";
+ConfigJson trained_on(const ConfigJson& environment);
 
-// read_run() of each of them.
-std::vector<RunRecord> find_runs(const std::filesystem::path& folder);
+// A run, or a folder in which there may be some, that could not be read, and why.
+struct UnreadableRun {
+  std::filesystem::path directory;
+  std::string reason;
+};
+struct RunsFound {
+  std::vector<RunRecord> runs;
+  std::vector<UnreadableRun> unreadable;
+};
+
+// read_run() of every folder with a config.json and a metrics.jsonl at or below `folder`, in path order.
+// Links to folders are not followed; what is removed meanwhile is left out. IoError where `folder` itself
+// cannot be listed.
+RunsFound find_runs(const std::filesystem::path& folder);
 
 }  // namespace qmse

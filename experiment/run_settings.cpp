@@ -29,7 +29,9 @@ bool same_weights(const std::filesystem::path& a, const std::filesystem::path& b
 void make_absolute(std::string& path) {
   if (path.empty()) return;
   std::error_code error;
-  const std::filesystem::path absolute = std::filesystem::weakly_canonical(path, error);
+  // weakly_canonical() leaves a relative path that begins with nothing that exists relative.
+  std::filesystem::path absolute = std::filesystem::absolute(path, error);
+  if (!error) absolute = std::filesystem::weakly_canonical(absolute, error);
   if (!error) path = absolute.string();
 }
 

@@ -56,7 +56,7 @@ ReportTable summary_table(const std::vector<RunGroup>& groups) {
   const std::string train = train_accuracy_measure(groups);
   ReportTable table;
   table.header = {"runs",
-                  "finished",
+                  "how they ended",
                   "final training accuracy, %",
                   "best training accuracy, %",
                   "final test accuracy, %",
@@ -69,6 +69,7 @@ ReportTable summary_table(const std::vector<RunGroup>& groups) {
     for (const RunRecord& run : group.runs) {
       if (run.finished) finished.push_back(&run);
     }
+    const std::string missing = missing_text(group.runs);
     const auto cell = [&](const auto& value, const std::string& key, double scale, int decimals) {
       std::vector<double> values;
       for (const RunRecord* run : finished) values.push_back(scale * value(*run, key));
@@ -76,7 +77,7 @@ ReportTable summary_table(const std::vector<RunGroup>& groups) {
     };
     table.rows.push_back(
         {label.empty() ? describe_settings(group.settings, {"loss"}) : label,
-         std::to_string(finished.size()) + " of " + std::to_string(group.runs.size()),
+         missing.empty() ? std::to_string(finished.size()) + " finished" : missing,
          cell(final_value, train, 100, 2), cell(best_value, train, 100, 2),
          cell(final_value, "test_accuracy", 100, 2), cell(best_value, "test_accuracy", 100, 2),
          cell(final_value, "train_residual_sq", 1, 4), cell(final_value, "test_residual_sq", 1, 4)});

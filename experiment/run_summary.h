@@ -19,8 +19,8 @@ Spread spread(const std::vector<double>& values);
 // "98.71 ± 0.05"; without a deviation for one value, "–" for none, "not finite" where the mean is not.
 std::string spread_text(const Spread& spread, int decimals);
 
-// One row a group: how many of its runs are finished and, over those, final and best accuracies in per cent
-// and the final means of ||r||^2, as mean ± standard deviation over the seeds.
+// One row a group: how its runs ended ("2 of 3 diverged") and, over those that finished, final and best
+// accuracies in per cent and the final means of ||r||^2, as mean ± standard deviation over the seeds.
 ReportTable summary_table(const std::vector<RunGroup>& groups);
 
 }  // namespace qmse

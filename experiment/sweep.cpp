@@ -30,22 +30,6 @@ double seconds_since(Clock::time_point start) {
 constexpr int kJobsOnGpu = 4;
 constexpr auto kLookAgain = std::chrono::milliseconds(300);  // at members that other processes work on
 
-// A relative path means the same for all processes.
-void make_paths_absolute(ConfigJson& layer) {
-  for (const char* key : {"data", "init_from"}) {
-    if (!layer.contains(key)) continue;
-    auto path = layer[key].get<std::string>();
-    make_absolute(path);
-    layer[key] = path;
-  }
-}
-
-SweepSpec with_absolute_paths(SweepSpec spec) {
-  make_paths_absolute(spec.base);
-  for (SweepMember& member : spec.members) make_paths_absolute(member.settings);
-  return spec;
-}
-
 TrainConfig config_of(const ConfigJson& settings) {
   TrainConfig config;
   apply_layer(config, settings);
@@ -56,8 +40,7 @@ class Sweep {
  public:
   Sweep(const SweepRequest& request, const SweepEvents& events)
       : events_(events),
-        folder_(request.out, with_absolute_paths(request.spec),
-                {[this](const std::string& text) { notice(text); }, events.stop}),
+        folder_(request.out, request.spec, {[this](const std::string& text) { notice(text); }, events.stop}),
         shard_(request.shard) {
     const TrainConfig base = config_of(spec().base);
     cuda_ = takes_cuda(base);
@@ -100,6 +83,7 @@ class Sweep {
     bool own = false;         // of this process's share
     std::string old_attempt;  // of a failure that a later process may try again
     std::string error;
+    bool diverged = false;  // that is why it failed
     double epochs_done = 0;
     std::int64_t epochs = 1;
     std::string kind;  // members of one kind take as long an epoch
@@ -128,7 +112,7 @@ class Sweep {
       if (now == MemberStatus::running) member.stage = Stage::elsewhere;
       if (const auto failure = folder_.failure(member_of(i)); failure && now != MemberStatus::finished) {
         member.old_attempt = failure->attempt;
-        if (failure->final) settle_failed(member, failure->error);
+        if (failure->final) settle_failed(member, failure->error, true);
       }
       if (member.stage == Stage::waiting) member.epochs_done = epochs_so_far(i);
     }
@@ -137,7 +121,8 @@ class Sweep {
 
   double epochs_so_far(std::size_t i) const {
     try {
-      return static_cast<double>(folder_.epochs(member_of(i)).size());
+      const std::optional<RunRecord> run = folder_.record(member_of(i));
+      return run ? static_cast<double>(run->epochs.size()) : 0;
     } catch (const Error&) {  // its run will say what is wrong
       return 0;
     }
@@ -153,6 +138,12 @@ class Sweep {
     if (!shard_.source.empty()) {
       notice("share " + std::to_string(shard_.index) + " of " + std::to_string(shard_.count) + ", by " +
              shard_.source + "; then what is left of the others'");
+    }
+    if (const std::size_t repeats = spec().repeats.size(); repeats > 0) {
+      const SweepRepeat& first = spec().repeats.front();
+      notice(std::to_string(repeats) + " more " + (repeats == 1 ? "is" : "are") +
+             " the same run as one of these, and not trained again: " + first.member.name + " is " +
+             first.same_as + (repeats == 1 ? "" : ", ...; results.json lists them"));
     }
     ConfigJson record = {{"jobs", jobs_}, {"device", cuda_ ? "cuda" : "cpu"}};
     if (!cuda_) record["threads"] = threads_;
@@ -241,12 +232,13 @@ class Sweep {
     member.stage = Stage::waiting;
     const std::optional<MemberFailure> failure = folder_.failure(member_of(i));
     if (failure && (failure->final || failure->attempt != member.old_attempt))
-      settle_failed(member, failure->error);
+      settle_failed(member, failure->error, failure->final);
   }
 
-  static void settle_failed(Member& member, const std::string& error) {
+  static void settle_failed(Member& member, const std::string& error, bool diverged) {
     member.stage = Stage::failed;
     member.error = error;
+    member.diverged = diverged;
   }
 
   bool anything_elsewhere() const {
@@ -283,7 +275,6 @@ class Sweep {
     const Clock::time_point start = Clock::now();
     MemberReport report{.name = member.name, .number = static_cast<std::int64_t>(i) + 1};
     std::optional<TrainingRun> run;  // its lock is held until a failure is recorded
-    bool final = false;
     try {
       run.emplace(given(i), events_of(i), &images_);
       write_results();
@@ -293,16 +284,16 @@ class Sweep {
       return put_back(i, Stage::elsewhere);
     } catch (const NumericError& error) {  // the same bits would come to the same end
       report.error = error.what();
-      final = true;
+      report.diverged = true;
     } catch (const std::bad_alloc&) {
       report.error = "out of memory";
     } catch (const std::exception& error) {
       report.error = error.what();
     }
     try {
-      if (!report.error.empty()) folder_.record_failure(member, report.error, final);
-      const std::vector<ConfigJson> lines = folder_.epochs(member);
-      if (!lines.empty()) report.last = lines.back();
+      if (!report.error.empty()) folder_.record_failure(member, report.error, report.diverged);
+      const std::optional<RunRecord> record = folder_.record(member);
+      if (record && !record->epochs.empty()) report.last = record->epochs.back();
     } catch (const Error& error) {
       notice(member.name + ": " + error.what());
     }
@@ -334,7 +325,7 @@ class Sweep {
       const std::lock_guard guard(mutex_);
       Member& member = members_[i];
       member.stage = Stage::finished;
-      if (!report.error.empty()) settle_failed(member, report.error);
+      if (!report.error.empty()) settle_failed(member, report.error, report.diverged);
       now = progress();
     }
     const std::lock_guard guard(events_mutex_);
@@ -422,7 +413,7 @@ class Sweep {
     for (std::size_t i = 0; i < members_.size(); ++i) {
       if (members_[i].stage == Stage::finished) ++outcome.finished;
       if (members_[i].stage == Stage::failed)
-        outcome.failed.push_back({member_of(i).name, members_[i].error});
+        outcome.failed.push_back({member_of(i).name, members_[i].error, members_[i].diverged});
     }
     outcome.stopped = outcome.finished + static_cast<std::int64_t>(outcome.failed.size()) < outcome.members;
     return outcome;

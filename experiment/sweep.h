@@ -37,6 +37,7 @@ struct MemberReport {
   std::int64_t number = 0;  // from 1, in the spec's order
   MemberStatus status = MemberStatus::finished;
   std::string error = {};               // where it failed
+  bool diverged = false;                // it failed because its loss was not finite
   std::optional<ConfigJson> last = {};  // its last epoch
   double seconds = 0;                   // that it took here
 };
@@ -52,6 +53,7 @@ struct SweepEvents {
 struct SweepOutcome {
   struct Failed {
     std::string name, error;
+    bool diverged = false;  // its loss was not finite
   };
   std::int64_t members = 0, finished = 0;
   std::vector<Failed> failed;

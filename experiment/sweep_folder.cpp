@@ -21,7 +21,10 @@ namespace {
 void make_folder(const std::filesystem::path& folder) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
-  if (error) throw IoError(in_quotes(folder) + ": cannot make the folder: " + error.message());
+  if (error) {
+    throw IoError(in_quotes(folder) + ": cannot make the folder: " + error.message() +
+                  "; check the path and its permissions, or choose another --out");
+  }
 }
 
 bool is_there(const std::filesystem::path& path) {
@@ -44,7 +47,8 @@ std::optional<SweepSpec> recorded_spec(const std::filesystem::path& file) {
   try {
     return parse_sweep(read_text_file(file), in_quotes(file));
   } catch (const ConfigError& error) {  // not what the user typed: the file is at fault
-    throw DataError(error.what());
+    throw DataError(std::string(error.what()) +
+                    "; this is the sweep's own record: copy the sweep's file there, or choose another --out");
   }
 }
 
@@ -52,7 +56,10 @@ std::optional<SweepSpec> recorded_spec(const std::filesystem::path& file) {
 void refuse_foreign(const std::filesystem::path& folder) {
   std::error_code error;
   std::filesystem::directory_iterator entries(folder, error);
-  if (error) throw IoError(in_quotes(folder) + ": cannot list it: " + error.message());
+  if (error) {
+    throw IoError(in_quotes(folder) + ": cannot list it: " + error.message() +
+                  "; check its permissions, or choose another --out");
+  }
   for (const auto& entry : entries) {
     // What a process leaves that was killed before it could write sweep.json.
     if (entry.path().filename() == ".lock" || entry.path().filename() == "sweep.json.tmp") continue;
@@ -109,8 +116,8 @@ SweepFolder::SweepFolder(std::filesystem::path path, SweepSpec spec, Waiting wai
   } else {
     refuse_foreign(path_);
   }
-  if (!recorded || recorded->members.size() < spec_.members.size())
-    write_file_atomically(file, json_text(to_json(spec_)));
+  const auto size = [](const SweepSpec& each) { return std::pair(each.members.size(), each.repeats.size()); };
+  if (!recorded || size(*recorded) < size(spec_)) write_file_atomically(file, json_text(to_json(spec_)));
   make_folder(path_ / "members");
   make_folder(path_ / "failures");
 }
@@ -151,14 +158,14 @@ std::optional<MemberFailure> SweepFolder::failure(const SweepMember& member) con
   };
   using enum ConfigJson::value_t;
   if (!is("error", string) || !is("final", boolean) || !is("attempt", string))
-    return MemberFailure{in_quotes(file) + " is damaged", false, text};
+    return MemberFailure{in_quotes(file) + " is damaged; without it the member is tried again", false, text};
   return MemberFailure{json["error"].get<std::string>(), json["final"].get<bool>(),
                        json["attempt"].get<std::string>()};
 }
 
-std::vector<ConfigJson> SweepFolder::epochs(const SweepMember& member) const {
-  if (!is_there(directory(member) / "metrics.jsonl")) return {};
-  return read_run(directory(member)).epochs;
+std::optional<RunRecord> SweepFolder::record(const SweepMember& member) const {
+  if (!is_there(directory(member) / "metrics.jsonl")) return std::nullopt;
+  return read_run(directory(member));
 }
 
 void SweepFolder::record_failure(const SweepMember& member, const std::string& error, bool final) const {
@@ -174,7 +181,10 @@ void SweepFolder::forget_failure(const SweepMember& member) const {
   std::error_code error;
   const std::filesystem::path file = path_ / "failures" / (member.name + ".json");
   std::filesystem::remove(file, error);
-  if (error) throw IoError(in_quotes(file) + ": cannot remove it: " + error.message());
+  if (error) {
+    throw IoError(in_quotes(file) + ": cannot remove it, though the member has finished: " + error.message() +
+                  "; check the folder's permissions");
+  }
 }
 
 void SweepFolder::record_process(ConfigJson process) const {
@@ -204,13 +214,20 @@ ConfigJson SweepFolder::result(const SweepMember& member) {
                      {"settings", member.settings},
                      {"status", name(now)}};
   std::vector<ConfigJson> lines;
+  RunOutcome ended;
   try {
     if (now == MemberStatus::failed) {
       if (const std::optional<MemberFailure> why = failure(member)) json["error"] = why->error;
     }
-    lines = epochs(member);
+    if (std::optional<RunRecord> run = record(member)) {
+      lines = std::move(run->epochs);
+      if (now == MemberStatus::failed) ended = run->outcome;
+    }
   } catch (const Error& error) {  // a run that begins just now, or a damaged file: its own run will say so
     json["unreadable"] = error.what();
+  }
+  if (ended.end == RunEnd::diverged) {
+    json["diverged"] = {{"epoch", ended.epoch}, {"step", ended.step}, {"layer", ended.layer}};
   }
   json["epochs"] = lines.size();
   if (const ConfigJson figures = summary(lines); figures.is_object()) json.update(figures);
@@ -222,13 +239,13 @@ void SweepFolder::write_results() {
   const FileLock held = lock();
   const std::filesystem::path file = path_ / "sweep.json";
   if (std::string text = read_text_file(file); text != listed_text_) {
-    listed_ = parse_sweep(text, in_quotes(file)).members;
+    listed_ = parse_sweep(text, in_quotes(file));
     listed_text_ = std::move(text);
   }
   std::map<std::string, std::int64_t> count = {
       {"finished", 0}, {"failed", 0}, {"running", 0}, {"pending", 0}};
   ConfigJson members = ConfigJson::array();
-  for (const SweepMember& member : listed_) {
+  for (const SweepMember& member : listed_.members) {
     members.push_back(result(member));
     ++count[members.back()["status"].get<std::string>()];
   }
@@ -239,6 +256,11 @@ void SweepFolder::write_results() {
     json[key] = count[key];
   }
   json["members"] = std::move(members);
+  for (const SweepRepeat& repeat : listed_.repeats) {
+    json["same_runs"].push_back({{"name", repeat.member.name},
+                                 {"settings", repeat.member.settings},
+                                 {"same_run_as", repeat.same_as}});
+  }
   write_file_atomically(path_ / "results.json", json_text(json));
 }
 

@@ -18,6 +18,7 @@
 
 #include "experiment/config.h"
 #include "experiment/file_lock.h"
+#include "experiment/run_record.h"
 #include "experiment/sweep_spec.h"
 
 namespace qmse {
@@ -56,9 +57,8 @@ class SweepFolder {
   // Why it failed last, where it did.
   std::optional<MemberFailure> failure(const SweepMember& member) const;
 
-  // What the member's run has measured: metrics.jsonl, an object an epoch; empty where there is none yet.
-  // IoError, DataError.
-  std::vector<ConfigJson> epochs(const SweepMember& member) const;
+  // What the member's run has recorded; nothing where it has not begun. IoError, DataError.
+  std::optional<RunRecord> record(const SweepMember& member) const;
 
   void record_failure(const SweepMember& member, const std::string& error, bool final) const;
   void forget_failure(const SweepMember& member) const;
@@ -77,7 +77,7 @@ class SweepFolder {
   SweepSpec spec_;
   Waiting waiting_;
   std::string listed_text_;                     // sweep.json, when `listed_` was read from it
-  std::vector<SweepMember> listed_;             // the members in results.json
+  SweepSpec listed_;                            // what results.json lists
   std::map<std::string, ConfigJson> finished_;  // results of finished members: they do not change
 };
 

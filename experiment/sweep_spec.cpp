@@ -1,14 +1,13 @@
 #include "experiment/sweep_spec.h"
 
 #include <algorithm>
-#include <array>
 #include <cctype>
-#include <cstdint>
-#include <cstdio>
 #include <map>
 
 #include "engine/in_quotes.h"
 #include "experiment/config_fields.h"
+#include "experiment/digest.h"
+#include "experiment/run_settings.h"
 #include "kernels/core/error.h"
 
 namespace qmse {
@@ -92,37 +91,54 @@ bool usable(const std::string& name) {
          });
 }
 
-// Eight hexadecimal digits (FNV-1a), the same whatever other members there are.
-std::string digest(const ConfigJson& settings) {
-  std::uint32_t hash = 2166136261;
-  for (const char c : settings.dump()) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619;
-  std::array<char, 9> text;
-  std::snprintf(text.data(), text.size(), "%08x", hash);
-  return text.data();
+// What a file system that does not tell capital from small letters makes of a name.
+std::string without_case(std::string name) {
+  for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return name;
 }
 
-// "loss=qmse,lr=0.01,seed=1". Those that are too long, or alike, end in a digest of their settings.
+// "loss=qmse,lr=0.01,seed=1". Those that are too long, or alike, end in a digest of their settings, which is
+// the same whatever other members there are.
 void give_names(std::vector<SweepMember>& members, const std::string& source) {
-  std::map<std::string, std::size_t> taken;  // name, member
-  for (std::size_t i = 0; i < members.size(); ++i) {
-    if (members[i].name.empty()) continue;
-    if (!usable(members[i].name)) {
-      throw ConfigError(source + ": member name " + in_quotes(members[i].name) +
+  std::map<std::string, std::string> taken;  // name without case, name
+  const auto take = [&](const std::string& name) {
+    const auto [other, fresh] = taken.emplace(without_case(name), name);
+    if (fresh) return;
+    throw ConfigError(source + ": two members have the name " + in_quotes(name) +
+                      (other->second == name ? std::string()
+                                             : " but for capital letters (" + in_quotes(other->second) +
+                                                   "), which not every file system tells apart") +
+                      "; give one of them another");
+  };
+  for (const SweepMember& member : members) {
+    if (member.name.empty()) continue;
+    if (!usable(member.name)) {
+      throw ConfigError(source + ": member name " + in_quotes(member.name) +
                         " must be 1 to 120 letters, digits and . _ - + = , ~ and not begin with a dot");
     }
-    if (!taken.emplace(members[i].name, i).second)
-      throw ConfigError(source + ": two members have the name " + in_quotes(members[i].name));
+    take(member.name);
   }
-  for (std::size_t i = 0; i < members.size(); ++i) {
-    if (!members[i].name.empty()) continue;
+  for (SweepMember& member : members) {
+    if (!member.name.empty()) continue;
     std::string name;
-    for (const auto& [key, value] : members[i].settings.items())
+    for (const auto& [key, value] : member.settings.items())
       name += (name.empty() ? "" : ",") + key + "=" + readable(value);
     if (name.empty()) name = "base";
-    if (name.size() > kLongestName || taken.count(name) != 0)
-      name = name.substr(0, kLongestName - 10) + "~" + digest(members[i].settings);
-    taken.emplace(name, i);
-    members[i].name = name;
+    const std::string ending = "~" + short_digest(member.settings.dump());
+    if (name.size() > kLongestName || taken.count(without_case(name)) != 0)
+      name = name.substr(0, kLongestName - ending.size()) + ending;
+    take(name);
+    member.name = name;
+  }
+}
+
+// Two spellings of a path are one path, whoever compares them and from where.
+void make_paths_absolute(ConfigJson& layer) {
+  for (const char* key : {"data", "init_from"}) {
+    if (!layer.contains(key)) continue;
+    auto path = layer[key].get<std::string>();
+    make_absolute(path);
+    layer[key] = path;
   }
 }
 
@@ -131,6 +147,13 @@ ConfigJson without_machine(ConfigJson layer) {
   layer.erase("device");
   layer.erase("threads");
   return layer;
+}
+
+// What tells one run from another. The seed itself is only what the others are made of.
+ConfigJson used_settings(const TrainConfig& config) {
+  ConfigJson used = without_machine(to_json(config));
+  used.erase("seed");
+  return used;
 }
 
 }  // namespace
@@ -185,9 +208,15 @@ void complete(SweepSpec& spec, const std::string& source) {
         source + ": member " +
             (spec.members[i].name.empty() ? std::to_string(i + 1) : in_quotes(spec.members[i].name)));
   }
-  give_names(spec.members, source);
-  std::map<std::string, const SweepMember*> seen;  // everything resolved, member
-  for (const SweepMember& member : spec.members) {
+  std::vector<SweepMember> all = std::move(spec.members);
+  for (SweepRepeat& repeat : spec.repeats) all.push_back(std::move(repeat.member));
+  spec.members.clear();
+  spec.repeats.clear();
+  give_names(all, source);
+  make_paths_absolute(spec.base);
+  std::map<std::string, std::string> seen;  // everything that the run uses, member
+  for (SweepMember& member : all) {
+    make_paths_absolute(member.settings);
     TrainConfig config;
     try {
       apply_layer(config, spec.settings(member));
@@ -196,10 +225,11 @@ void complete(SweepSpec& spec, const std::string& source) {
       throw ConfigError(source + ": member " + in_quotes(member.name) + ": " + error.what());
     }
     resolve_defaults(config);
-    const auto [same, fresh] = seen.emplace(without_machine(to_json(config)).dump(), &member);
-    if (!fresh) {
-      throw ConfigError(source + ": members " + in_quotes(same->second->name) + " and " +
-                        in_quotes(member.name) + " are the same run");
+    const auto [same, fresh] = seen.emplace(used_settings(config).dump(), member.name);
+    if (fresh) {
+      spec.members.push_back(std::move(member));
+    } else {
+      spec.repeats.push_back({std::move(member), same->second});
     }
   }
 }
@@ -208,11 +238,13 @@ ConfigJson to_json(const SweepSpec& spec) {
   ConfigJson json;
   json["base"] = without_machine(spec.base);
   json["members"] = ConfigJson::array();
-  for (const SweepMember& member : spec.members) {
+  const auto add = [&](const SweepMember& member) {
     ConfigJson entry = {{"name", member.name}};
     entry.update(without_machine(member.settings));
     json["members"].push_back(std::move(entry));
-  }
+  };
+  for (const SweepMember& member : spec.members) add(member);
+  for (const SweepRepeat& repeat : spec.repeats) add(repeat.member);
   return json;
 }
 

@@ -14,9 +14,16 @@ struct SweepMember {
   ConfigJson settings;  // what it has of its own, on top of the base
 };
 
+// A combination of settings whose run another member makes: they differ in nothing that this run uses.
+struct SweepRepeat {
+  SweepMember member;
+  std::string same_as;  // that member's name
+};
+
 struct SweepSpec {
   ConfigJson base = ConfigJson::object();  // settings of all members
-  std::vector<SweepMember> members;
+  std::vector<SweepMember> members;        // no two of them are the same run
+  std::vector<SweepRepeat> repeats;        // are not trained again
 
   // Base and own settings: what the member's run is given, but for `out`, `resume` and the machine.
   ConfigJson settings(const SweepMember& member) const;
@@ -26,13 +33,14 @@ struct SweepSpec {
 // every combination of the grid's values (the last key changes fastest), then the members named one by one,
 // which may have a "name". All three are optional. Throws ConfigError, beginning with `source` (a file
 // name): unknown keys (with the nearest known one), wrong types and ranges, keys given twice, settings that
-// do not go together, members that are the same, names that cannot be used, no member at all.
+// do not go together, names that cannot be used, no member at all.
 SweepSpec parse_sweep(std::string_view text, const std::string& source);
 
-// Checks a spec as parse_sweep() does, and gives names to members that have none.
+// Checks a spec as parse_sweep() does, makes its paths absolute, gives names to members that have none and
+// finds those that are the same run as an earlier one.
 void complete(SweepSpec& spec, const std::string& source);
 
-// {"base": {...}, "members": [{"name": ..., ...}, ...]}: parse_sweep() reads it back.
+// {"base": {...}, "members": [{"name": ..., ...}, ...]}, repeats last: parse_sweep() reads it back.
 ConfigJson to_json(const SweepSpec& spec);
 
 // Why `spec` does not continue `recorded`, for a message; empty where it does: the base is the same, and so

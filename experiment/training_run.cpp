@@ -247,6 +247,10 @@ class TrainingRun::Impl {
 
   void build(const TrainingImages& images) {
     content_ = images.content;
+    images_ = {{"train", images.train.count},
+               {"test", images.test.count},
+               {"shape", {images.shape[0], images.shape[1], images.shape[2]}}};
+    classes_ = images.train.class_names;
     settings_.set_data(images.data);
     notice(images.train.name + ": " + std::to_string(images.train.count) + " training and " +
            std::to_string(images.test.count) + " test images from " + printable(images.directory.native()));
@@ -274,6 +278,8 @@ class TrainingRun::Impl {
     json["name"] = config().dataset;
     if (!content.sha256.empty()) json["sha256"] = content.sha256;
     json["content"] = content.summary;
+    json["images"] = images_;
+    json["classes"] = classes_;
     return json;
   }
 
@@ -543,6 +549,7 @@ class TrainingRun::Impl {
   std::unique_ptr<Parts> parts_;
   std::optional<RunWarnings> warnings_;
   std::shared_future<ContentReport> content_;
+  ConfigJson images_, classes_;  // how many of which shape, and the names
   TrainingPosition position_;
   JsonLines metrics_log_, steps_log_;
   double evaluation_seconds_ = 0;  // of the last epoch, all that were no steps; unknown in the first

@@ -68,7 +68,8 @@ TEST_CASE("figure: text is shown as it stands, and nothing in it is run") {
        {std::string("it's `") + touch + "`", std::string("'\nsystem('") + touch + "')\n'",
         std::string("\"; system(\"") + touch + "\"); \"", std::string("<b onclick=\"x\">&amp;</b>"),
         std::string("@GPVAL_VERSION $HOME %s \\n {/Symbol a}_2^3"),
-        std::string("bytes \xff\xfe and a bell \a"), std::string("EOD ]]>"), std::string("\n\nEOD\n")}) {
+        std::string("bytes \xff\xfe and a bell \a"), std::string("\xef\xbf\xbe \xed\xa0\x80 \xc0\x80"),
+        std::string("EOD ]]>"), std::string("\n\nEOD\n")}) {
     CAPTURE(hostile);
     const DrawnFigure picture =
         draw_figure({hostile, {{hostile, hostile, hostile, {line(hostile, {1, 2})}}}, 1, hostile});
@@ -110,17 +111,41 @@ TEST_CASE("figure: one point, flat curves, no point at all and an empty panel ca
   CHECK(png_size(draw_figure({"", {zoomed}, 1}).png).first > 0);
 }
 
+TEST_CASE("figure: strands are thin lines of the curve's colour with a cross at their last finite value") {
+  if (!has_program("gnuplot")) return;
+  Curve curve = line("a", std::vector<double>(30, 1.0));
+  curve.strands = {{{1, 2, 3}, {0.5, 0.25, NAN}}, {{1}, {0.75}}, {{1, 2}, {NAN, NAN}}, {}};
+  Panel noted = panel({curve});
+  noted.note = "a: 4 of 5 <diverged>";
+  const std::string svg = draw_figure({"", {noted}, 1}).svg;
+  CHECK(contains(svg, "a: 4 of 5 &lt;diverged"));
+  CHECK(count(svg, "xlink:href='#gpPt1'") == 2);  // the crosses
+  // One that leaves the others' range does not flatten them; its cross is at the edge.
+  curve.strands = {{{1, 2}, {1, 1e30}}};
+  const std::string bounded = draw_figure({"", {panel({curve})}, 1}).svg;
+  CHECK_FALSE(contains(bounded, "e+"));
+  CHECK(count(bounded, "xlink:href='#gpPt1'") == 1);
+  Curve alone = line("b", {});
+  alone.strands = {{{1, 2}, {5, 7}}};
+  CHECK(contains(draw_figure({"", {panel({alone})}, 1}).svg, "xlink:href='#gpPt1'"));
+  curve.strands = {{{1, 2}, {1}}};
+  CHECK(missing(message_of<ShapeError>([&] {
+                  draw_figure({"", {panel({curve})}, 1});
+                }),
+                {"'a'", "2 x"}) == "");
+}
+
 TEST_CASE("figure: panels drawn one by one keep the figure's colours") {
   if (!has_program("gnuplot")) return;
   const Figure figure{"", {panel({line("a", {1, 2}), line("b", {1, 2})}), panel({line("b", {2, 1})})}, 2};
-  const std::vector<DrawnFigure> pictures = draw_panels(figure);
+  const std::vector<std::string> pictures = draw_panels(figure);
   REQUIRE(pictures.size() == 2);
   const std::string second = "rgb(213,  94,   0)";
-  CHECK(contains(pictures[0].svg, "rgb(  0, 114, 178)"));
-  CHECK(contains(pictures[0].svg, second));
-  CHECK(contains(pictures[1].svg, second));
-  CHECK_FALSE(contains(pictures[1].svg, "rgb(  0, 114, 178)"));
-  CHECK_FALSE(contains(pictures[1].svg, ">a<"));
+  CHECK(contains(pictures[0], "rgb(  0, 114, 178)"));
+  CHECK(contains(pictures[0], second));
+  CHECK(contains(pictures[1], second));
+  CHECK_FALSE(contains(pictures[1], "rgb(  0, 114, 178)"));
+  CHECK_FALSE(contains(pictures[1], ">a<"));
 }
 
 TEST_CASE("figure: sizes that do not fit together are a ShapeError") {
@@ -158,6 +183,49 @@ TEST_CASE("figure: a gnuplot that is missing, fails, dies or writes nothing is a
   CHECK(std::filesystem::is_empty(target.path()));
 }
 
+TEST_CASE("figure: a picture without its end is refused, and the former one kept") {
+  const TempDirectory folder, target;
+  const Figure figure{"", {panel({line("a", {1, 2})})}, 1};
+  write_bytes(target / "f.png", "before");
+  const std::string svg = "if ! grep -q pngcairo; then printf '<svg></svg>'; exit; fi; ";
+  const std::string end = "printf '\\000\\000\\000\\000IEND\\256\\102\\140\\202'";
+  const ScopedPath path(fake_gnuplot(folder, "") + ":" + std::getenv("PATH"));
+  for (const std::string& script :
+       {std::string("printf '<svg><path'"), svg + "printf '\\211PNG half'", svg + end + "; printf x"}) {
+    CAPTURE(script);
+    fake_gnuplot(folder, script);
+    CHECK(missing(message_of<Error>([&] { write_figure(figure, target / "f"); }), {"end of its picture"}) ==
+          "");
+    CHECK(read_bytes(target / "f.png") == "before");
+    CHECK_FALSE(std::filesystem::exists(target / "f.svg"));
+  }
+  fake_gnuplot(folder, svg + end);
+  write_figure(figure, target / "f");
+  CHECK(read_bytes(target / "f.png").size() == 12);
+}
+
+TEST_CASE("figure: gnuplot gets no folder of its own and does not speak the user's language") {
+  const TempDirectory folder, temporary;
+  const std::string svg = "env > '" + (folder / "env").string() + "'; ls -A '" + temporary.path().string() +
+                          "' > '" + (folder / "ls").string() + "'; printf '<svg></svg>'";
+  const ScopedPath path(fake_gnuplot(folder, svg) + ":" + std::getenv("PATH"));
+  for (const char* name : {"LANG", "LC_NUMERIC", "LANGUAGE"}) ::setenv(name, "de_DE.UTF-8", 1);
+  ::setenv("TMPDIR", temporary.path().c_str(), 1);
+  CHECK(draw_panels({"", {panel({line("a", {1, 2})})}, 1}).size() == 1);
+  for (const char* name : {"LANG", "LC_NUMERIC", "LANGUAGE", "TMPDIR"}) ::unsetenv(name);
+  const std::string variables = read_bytes(folder / "env");
+  CHECK(contains(variables, "LC_ALL=C.UTF-8\n"));
+  CHECK_FALSE(contains(variables, "de_DE"));
+  CHECK(contains(variables, "PATH="));
+  CHECK(read_bytes(folder / "ls") == "");
+}
+
+TEST_CASE("figure: more than can be drawn is a ConfigError that says so") {
+  Figure figure{"", std::vector<Panel>(60, panel({line("a", {1, 2})})), 1};
+  CHECK(missing(message_of<ConfigError>([&] { draw_figure(figure); }), {"60 panels", "too large", "fewer"}) ==
+        "");
+}
+
 TEST_CASE("figure: a folder that is missing is an error, and nothing is left behind") {
   if (!has_program("gnuplot")) return;
   const TempDirectory folder;
@@ -184,6 +252,8 @@ TEST_CASE("plain text: control characters and broken UTF-8 are replaced, length 
   CHECK(plain_text("a\nb\tc\x7f") == "a b c ");
   CHECK(plain_text("‖r‖² \"x\" \\") == "‖r‖² \"x\" \\");
   CHECK(plain_text("a\xff") == "a\xef\xbf\xbd");
+  // Of UTF-8, but no characters of XML.
+  CHECK(plain_text("a\xef\xbf\xbe\xef\xbf\xbf") == "a\xef\xbf\xbd\xef\xbf\xbd");
   CHECK(text_length("‖r‖²") == 4);
   CHECK(shorten("‖r‖²", 4) == "‖r‖²");
   CHECK(shorten("‖r‖²x", 4) == "‖r‖…");

@@ -1,8 +1,13 @@
 #include "experiment/report.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <cmath>
 #include <cstdlib>
 
+#include "experiment/file_lock.h"
 #include "experiment/html.h"
 #include "experiment/run_summary.h"
 #include "kernels/core/error.h"
@@ -122,13 +127,101 @@ TEST_CASE("report: what is unfinished, damaged or there twice is said") {
   write_bytes(world.folder / "broken/metrics.jsonl", "nonsense\n");
   const std::string page = world.page();
   CHECK(page_check(world.out / "page.html") == "good\n");
-  for (const char* part :
-       {"1 of the runs is not finished", "1 run could not be read", "1 run had the settings and seeds",
-        "not finished, 1 of 2 epochs", "cannot be read: ", "repeats another run", "2 of 3"}) {
+  for (const char* part : {"Of the runs, 1 of 6 not finished.", "1 run could not be read",
+                           "1 run had the settings and seeds", "interrupted after 1 of 2 epochs",
+                           "cannot be read: ", "repeats another run", "1 of 3 not finished"}) {
     CAPTURE(part);
     CHECK(contains(page, part));
   }
   CHECK(contains(page, "50.00 ± 35.36"));  // without the unfinished one
+}
+
+TEST_CASE("report: runs on different images are different groups, and the page says on which") {
+  if (!has_program("gnuplot") || !has_program("python3")) return;
+  const World world;
+  for (const char* hash : {"aa11", "bb22", "cc33"}) {
+    const std::filesystem::path run = world.folder / hash;
+    write_run(run, {{"loss", "mse"}, {"dataset", "folder"}, {"data", "/same"}}, {0.5, 0.5});
+    write_bytes(run / "environment.json",
+                ConfigJson{{"data",
+                            {{"name", "folder"},
+                             {"sha256", hash},
+                             {"content", "images of one's own"},
+                             {"images", {{"train", 123}, {"test", 45}, {"shape", {3, 8, 8}}}}}}}
+                    .dump());
+  }
+  const std::string page = world.page();
+  CHECK(page_check(world.out / "page.html") == "good\n");
+  CHECK(contains(page, "7 training runs in 5 groups"));
+  CHECK_FALSE(contains(page, "settings and seeds of another run"));
+  for (const char* part : {"data aa11", "data bb22", "data cc33", ">123<", ">[3,8,8]<", "/same"}) {
+    CAPTURE(part);
+    CHECK(contains(page, part));
+  }
+}
+
+TEST_CASE("report: what is too much to be looked at is left out, and said") {
+  if (!has_program("gnuplot") || !has_program("python3")) return;
+  const TempDirectory folder;
+  for (int i = 0; i < 2100; ++i)
+    write_run(folder / std::to_string(i), {{"lr", 1e-6 * (i + 1)}}, {0.0001 * i});
+  write_report({.folder = folder.path()});
+  const std::string page = read_bytes(folder / "report.html");
+  CHECK(page_check(folder / "report.html") == "good\n");
+  for (const char* part :
+       {"2100 training runs in 2100 groups", "shows 500 of 2100 groups", "Of 2100 groups of runs the 28 with",
+        "The first 2000 of 2100 runs", "2100 values: "}) {
+    CAPTURE(part);
+    CHECK(contains(page, part));
+  }
+  CHECK(contains(page, "learning rate 0.0021<"));  // the best
+}
+
+TEST_CASE("report: a folder below that cannot be listed is named, and the rest is shown") {
+  if (!has_program("gnuplot") || !has_program("python3")) return;
+  const World world;
+  // So deep that its path is too long for the system: nobody can list it, root neither.
+  const std::string name(250, 'd');
+  int at = ::open(world.folder.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  for (int i = 0; i < 18; ++i) {
+    REQUIRE(::mkdirat(at, name.c_str(), 0700) == 0);
+    const int next = ::openat(at, name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    REQUIRE(next >= 0);
+    ::close(at);
+    at = next;
+  }
+  ::close(at);
+  const std::string page = world.page();
+  CHECK(page_check(world.out / "page.html") == "good\n");
+  CHECK(contains(page, "4 training runs in 2 groups"));
+  CHECK(contains(page, "1 run could not be read"));
+  CHECK(contains(page, "cannot look for runs in it: File name too long"));
+}
+
+TEST_CASE("report: how every run ended is said, beside the means and run by run") {
+  if (!has_program("gnuplot") || !has_program("python3")) return;
+  const World world;
+  const auto ended = [&](const std::string& name, std::uint64_t seed, const RunOutcome& outcome) {
+    write_run(world.folder / name, {{"seed", seed}, {"epochs", 2}}, {0.99}, false);
+    write_outcome(world.folder / name, outcome);
+  };
+  ended("x", 3, {.end = RunEnd::diverged, .epoch = 2, .step = 1204, .layer = "fc1", .reason = "not finite"});
+  ended("y", 4, {.end = RunEnd::failed, .epoch = 2, .step = 15, .reason = "No space left on <device>"});
+  ended("z", 5, {.end = RunEnd::stopped, .epoch = 2, .step = 15});
+  ended("w", 6, {.end = RunEnd::none, .epoch = 2, .step = 15});
+  const FileLock working = FileLock::try_take(world.folder / "w/.lock");
+  const std::string page = world.page();
+  CHECK(page_check(world.out / "page.html") == "good\n");
+  for (const char* part :
+       {"Of the runs, 1 of 8 diverged, 1 of 8 failed, 1 of 8 stopped, 1 of 8 not finished.",
+        "1 of 6 diverged, 1 of 6 failed, 1 of 6 stopped, 1 of 6 not finished<",
+        "diverged in epoch 2, step 1204, at fc1<",
+        "failed after 1 of 2 epochs: No space left on &lt;device&gt;<", "stopped after 1 of 2 epochs<",
+        "going on, 1 of 2 epochs<", ">2 finished<", "Thin lines with a cross"}) {
+    CAPTURE(part);
+    CHECK(contains(page, part));
+  }
+  CHECK(contains(page, "50.00 ± 35.36"));
 }
 
 TEST_CASE("report: a folder without a readable run is a DataError, and no page is written") {
@@ -150,7 +243,7 @@ TEST_CASE("report: runs without an epoch yet have a page without curves") {
     write_report({.folder = folder.path()});
   }
   CHECK(page_check(folder / "report.html") == "good\n");
-  CHECK(contains(read_bytes(folder / "report.html"), "not finished, 0 of 3 epochs"));
+  CHECK(contains(read_bytes(folder / "report.html"), "interrupted after 0 of 3 epochs"));
 }
 
 TEST_CASE("summary: mean and sample standard deviation") {
@@ -168,11 +261,11 @@ TEST_CASE("summary: final is the last epoch, best the highest, unfinished runs a
   write_run(folder / "1", {{"seed", 1}}, {0.5, 0.875, 0.75});
   write_run(folder / "2", {{"seed", 2}}, {0.5, 0.25, 0.25});
   write_run(folder / "3", {{"seed", 3}, {"epochs", 3}}, {0.9, 0.9}, false);
-  const ReportTable table = summary_table(group_runs(find_runs(folder.path())));
+  const ReportTable table = summary_table(group_runs(find_runs(folder.path()).runs));
   REQUIRE(table.rows.size() == 1);
-  CHECK(table.rows[0] == std::vector<std::string>{"QMSE", "2 of 3", "51.00 ± 35.36", "69.75 ± 26.52",
-                                                  "50.00 ± 35.36", "68.75 ± 26.52", "0.5000 ± 0.0000",
-                                                  "0.7500 ± 0.0000"});
+  CHECK(table.rows[0] == std::vector<std::string>{"QMSE", "1 of 3 not finished", "51.00 ± 35.36",
+                                                  "69.75 ± 26.52", "50.00 ± 35.36", "68.75 ± 26.52",
+                                                  "0.5000 ± 0.0000", "0.7500 ± 0.0000"});
 }
 
 TEST_CASE("html: an SVG within a page has ids of its own and colours that can be changed, text untouched") {

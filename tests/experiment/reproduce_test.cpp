@@ -1,8 +1,11 @@
+#include <clocale>
 #include <cmath>
+#include <cstdlib>
 #include <map>
 #include <set>
 
 #include "experiment/reproduce.h"
+#include "experiment/reproduce_figures.h"
 #include "experiment/reproduce_results.h"
 #include "kernels/core/error.h"
 #include "tests/experiment/tiny_run.h"
@@ -88,6 +91,29 @@ TEST_CASE("reproduce: by default both conventions, the scaled rate of each seed,
   CHECK(find("fig1-mse-batch_mean-adam-seed1")["optimizer"] == "adam");
   CHECK(find("fig1-momentum0.9-cross_entropy-batch_mean-seed1")["momentum"] == 0.9);
   CHECK(spec.members.size() == 2 * variants(figure_named("fig1"), false).size());
+}
+
+TEST_CASE("reproduce: a language with decimal commas changes no name and no rate") {
+  const ReproducePlan plan = plan_of("fig1", false, 2);
+  const auto spec = [&] {
+    return to_json(make_spec(plan, [](const PaperFigure&, std::int64_t) { return 1.23456; })).dump();
+  };
+  const std::string before = spec();
+  const TempDirectory folder;
+  const std::string command = "localedef -i de_DE -f UTF-8 '" + (folder / "de_DE.UTF-8").string() + "' 2>&1";
+  if (std::system((command + " >/dev/null").c_str()) != 0) {
+    WARN("[skipped: no localedef, or no description of de_DE]");
+    return;
+  }
+  ::setenv("LOCPATH", folder.path().c_str(), 1);
+  REQUIRE(std::setlocale(LC_ALL, "de_DE.UTF-8") != nullptr);
+  char comma[8];
+  std::snprintf(comma, sizeof(comma), "%.1f", 0.5);
+  const std::string after = spec();
+  std::setlocale(LC_ALL, "C");
+  ::unsetenv("LOCPATH");
+  CHECK(std::string(comma) == "0,5");
+  CHECK(after == before);
 }
 
 TEST_CASE("reproduce: verdicts follow the intervals of the paired differences") {
@@ -230,6 +256,67 @@ TEST_CASE("reproduce: a member whose record is damaged counts as failed, and hid
   }
 }
 
+TEST_CASE("reproduce: figures show the runs that diverged up to where they end, and count them") {
+  const auto accuracy = [](const Variant& variant, std::int64_t seed) {
+    return variant.loss == "qmse" && variant.momentum == 0.9 && seed > 1 ? -1.0 : 0.5;
+  };
+  FigureRuns runs = runs_of("fig2", true, 3, accuracy);
+  for (VariantRuns& row : runs.variants) {
+    for (SeedRun& run : row.runs) {
+      if (!run.diverged) continue;
+      run.epochs.pop_back();
+      run.epochs[0] = {{"train_accuracy_full", 0.25}, {"test_accuracy", nullptr}};
+    }
+  }
+  const Figure figure = paper_figure(runs, plan_of("fig2", true, 3));
+  REQUIRE(figure.panels.size() == 2);
+  CHECK(figure.panels[0].note == "");
+  CHECK(figure.panels[1].note == "QMSE: 2 of 3 diverged");
+  CHECK(missing(figure.caption, {"Mean over 1 to 3 seeds that finished", "Thin lines with a cross"}) == "");
+  const std::vector<Curve>& curves = figure.panels[1].curves;
+  REQUIRE(curves.size() == 4);
+  CHECK(curves[2].label == "QMSE, training");
+  REQUIRE(curves[2].strands.size() == 2);
+  CHECK(curves[2].strands[0].y == std::vector<double>{0.25});
+  CHECK(curves[0].strands.empty());
+  CHECK(missing_text(runs.variants[3]) == "2 of 3 diverged");
+  CHECK(figure_of_all(runs).panels.size() == 6);
+  CHECK(to_json({runs}, plan_of("fig2", true, 3)).dump().find("\"diverged\":true") != std::string::npos);
+}
+
+TEST_CASE("reproduce: a run on other images than most of its figure is not compared with them") {
+  const TempDirectory folder;
+  ReproducePlan plan = plan_of("fig1", true, 1);
+  plan.epochs = 1;
+  SweepSpec spec = make_spec(plan, {});
+  complete(spec, "test");
+  const SweepFolder sweep(folder / "runs", spec);
+  for (std::size_t i = 0; i < spec.members.size(); ++i) {
+    const std::filesystem::path run = sweep.directory(spec.members[i]);
+    std::filesystem::create_directories(run);
+    write_bytes(run / "config.json", R"({"epochs": 1})");
+    write_bytes(run / "environment.json",
+                ConfigJson{{"data", {{"sha256", i == 0 ? "aa" : "bb"}, {"content", "x"}}}}.dump());
+    write_bytes(run / "metrics.jsonl",
+                R"({"epoch":1,"train_residual_sq":0.5,"train_accuracy_full":0.5,"test_accuracy":0.25})"
+                "\n");
+    write_bytes(run / "model.safetensors", "x");
+  }
+  const std::vector<FigureRuns> figures = collect(sweep, plan);
+  std::size_t failed = 0;
+  for (const VariantRuns& row : figures.at(0).variants) {
+    for (const SeedRun& run : row.runs) {
+      if (run.status != MemberStatus::failed) continue;
+      ++failed;
+      CHECK(run.member == spec.members[0].name);
+      CHECK_FALSE(run.diverged);
+      CHECK(missing(run.error, {"other images", "remove members/fig1"}) == "");
+    }
+  }
+  CHECK(failed == 1);
+  CHECK(judge(figures, true)[1].verdict() == "not run");
+}
+
 TEST_CASE("reproduce: tables have mean and deviation, differences with intervals, and every run") {
   const auto accuracy = [](const Variant& variant, std::int64_t seed) {
     if (variant.loss == "cross_entropy") return -1.0;
@@ -239,7 +326,7 @@ TEST_CASE("reproduce: tables have mean and deviation, differences with intervals
   const ReproducePlan plan = plan_of("fig1", false, 2);
   const std::string markdown = to_markdown(sections(runs, plan));
   // MSE 60 % and 70 %: deviation sqrt(50) = 7.07; test half of it.
-  for (const char* part : {"| 65.00 ± 7.07 |", "| 32.50 ± 3.54 |", "| 0.3500 ± 0.0707 |", "0 of 2, 2 failed",
+  for (const char* part : {"| 65.00 ± 7.07 |", "| 32.50 ± 3.54 |", "| 0.3500 ± 0.0707 |", "2 of 2 diverged",
                            "QMSE without noise, batch_mean", "+2.00 (+2.00 to +2.00)", "2 epochs",
                            "both conventions", "qmse reproduce fig1 --epochs 2 --seeds 2"}) {
     CAPTURE(part, markdown);

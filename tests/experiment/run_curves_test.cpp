@@ -12,7 +12,7 @@ using namespace qmse::test;
 namespace {
 
 struct World {
-  std::vector<RunGroup> groups() const { return group_runs(find_runs(folder.path())); }
+  std::vector<RunGroup> groups() const { return group_runs(find_runs(folder.path()).runs); }
   Figure figure(const CurveRequest& request = {}) const { return run_figure(groups(), request); }
 
   TempDirectory folder;
@@ -92,6 +92,49 @@ TEST_CASE("run curves: accuracies of 100 epochs and more have the paper's inset"
   CHECK_FALSE(world.figure().panels[0].inset);
 }
 
+TEST_CASE("run curves: of more groups than there are styles the best of each row are drawn, and it is said") {
+  const World world;
+  for (int i = 0; i < 60; ++i) {
+    const bool momentum = i % 2 == 0;
+    write_run(world.folder / std::to_string(i), {{"lr", 0.001 * (i + 1)}, {"momentum", momentum ? 0.9 : 0.0}},
+              {momentum ? 0.9 - 0.001 * i : 0.01 * i});
+  }
+  const Figure figure = world.figure({.measures = {"test_accuracy"}});
+  REQUIRE(figure.panels.size() == 2);
+  std::size_t curves = 0;
+  for (const Panel& panel : figure.panels) {
+    curves += panel.curves.size();
+    CHECK(panel.curves.size() == 14);
+  }
+  CHECK(curves == kMostStyles);
+  CHECK(contains(figure.caption, "Of 60 groups of runs the 28 with the highest test accuracy"));
+  // The worst of the row whose accuracies are all lower is not there, its best is.
+  const auto has_curve = [&](const std::string& label) {
+    return std::any_of(figure.panels.begin(), figure.panels.end(), [&](const Panel& panel) {
+      return std::any_of(panel.curves.begin(), panel.curves.end(),
+                         [&](const Curve& curve) { return curve.label == label; });
+    });
+  };
+  CHECK(has_curve("learning rate 0.06"));
+  CHECK(has_curve("learning rate 0.001"));
+  CHECK_FALSE(has_curve("learning rate 0.002"));
+  CHECK_FALSE(has_curve("learning rate 0.059"));
+}
+
+TEST_CASE("run curves: runs on different images have panels of their own") {
+  const World world;
+  for (const char* hash : {"aa", "bb"}) {
+    const std::filesystem::path run = world.folder / hash;
+    write_run(run, {{"dataset", "folder"}}, {0.5});
+    write_bytes(run / "environment.json",
+                ConfigJson{{"data", {{"name", "folder"}, {"sha256", std::string(hash) + "00"}}}}.dump());
+  }
+  const Figure figure = world.figure({.measures = {"test_accuracy"}});
+  REQUIRE(figure.panels.size() == 2);
+  CHECK(figure.panels[0].title == "Test accuracy, data aa00");
+  CHECK(figure.panels[1].title == "Test accuracy, data bb00");
+}
+
 TEST_CASE("run curves: over steps and over added seconds") {
   const World world;
   write_run(world.folder / "1", {}, {0.5, 0.5, 0.5});
@@ -99,17 +142,63 @@ TEST_CASE("run curves: over steps and over added seconds") {
   CHECK(world.figure({.x = CurveAxis::seconds}).panels[0].curves[0].x == std::vector<double>{2, 4, 6});
 }
 
-TEST_CASE("run curves: null is a gap, also where other seeds have a value; short runs are mentioned") {
+TEST_CASE("run curves: null is a gap, also where other seeds have a value") {
   const World world;
   write_run(world.folder / "1", {{"seed", 1}}, {0.5, 0.5, 0.5});
-  write_run(world.folder / "2", {{"seed", 2}, {"epochs", 3}}, {0.25, NAN}, false);
+  write_run(world.folder / "2", {{"seed", 2}}, {0.25, NAN, 0.25});
   const Figure figure = world.figure({.measures = {"test_accuracy"}});
   const Curve& curve = figure.panels[0].curves[0];
   REQUIRE(curve.mean.size() == 3);
   CHECK(curve.mean[0] == 37.5);
   CHECK(std::isnan(curve.mean[1]));
-  CHECK(curve.mean[2] == 50);
-  CHECK(contains(figure.caption, "1 run has fewer epochs"));
+  CHECK(curve.mean[2] == 37.5);
+  CHECK(curve.strands.empty());
+  CHECK(figure.panels[0].note == "");
+}
+
+TEST_CASE(
+    "run curves: runs that diverged or stopped are drawn up to where they end, counted, and in no mean") {
+  const World world;
+  const auto ended = [&](const std::string& name, const ConfigJson& changes,
+                         const std::vector<double>& values, RunEnd end) {
+    ConfigJson config = changes;
+    config["epochs"] = 3;
+    write_run(world.folder / name, config, values, end == RunEnd::finished);
+    write_outcome(world.folder / name, {.end = end, .epoch = 3, .step = 25, .layer = "fc1", .reason = "x"});
+  };
+  ended("1", {{"seed", 1}}, {0.5, 0.5, 0.75}, RunEnd::finished);
+  ended("2", {{"seed", 2}}, {0.125, 0.25}, RunEnd::diverged);
+  ended("3", {{"seed", 3}}, {}, RunEnd::diverged);
+  ended("4", {{"seed", 4}}, {0.625}, RunEnd::stopped);
+  ended("m", {{"loss", "mse"}}, {0.0625, 0.25}, RunEnd::diverged);
+  const Figure figure = world.figure({.measures = {"test_accuracy"}});
+  REQUIRE(figure.panels.size() == 1);
+  const std::vector<Curve>& curves = figure.panels[0].curves;
+  REQUIRE(curves.size() == 2);
+  CHECK(curves[0].label == "MSE");
+  CHECK(curves[0].x.empty());
+  REQUIRE(curves[0].strands.size() == 1);
+  CHECK(curves[0].strands[0].y == std::vector<double>{6.25, 25});
+  CHECK(curves[1].mean == std::vector<double>{50, 50, 75});  // the survivor's, and it is said
+  CHECK(curves[1].low.empty());
+  REQUIRE(curves[1].strands.size() == 2);
+  CHECK(curves[1].strands[0].x == std::vector<double>{1, 2});
+  CHECK(curves[1].strands[0].y == std::vector<double>{12.5, 25});
+  CHECK(curves[1].strands[1].y == std::vector<double>{62.5});
+  CHECK(figure.panels[0].note == "MSE: 1 of 1 diverged; QMSE: 2 of 4 diverged, 1 of 4 stopped");
+  CHECK(contains(figure.caption, "Thin lines with a cross"));
+  CHECK(contains(figure.caption, "One seed for each curve"));
+}
+
+TEST_CASE("run curves: of runs that are still going on the longest are the mean") {
+  const World world;
+  write_run(world.folder / "1", {{"seed", 1}, {"epochs", 5}}, {0.5, 0.5}, false);
+  write_run(world.folder / "2", {{"seed", 2}, {"epochs", 5}}, {0.25, 0.25}, false);
+  write_run(world.folder / "3", {{"seed", 3}, {"epochs", 5}}, {0.75}, false);
+  const Figure figure = world.figure({.measures = {"test_accuracy"}});
+  CHECK(figure.panels[0].curves[0].mean == std::vector<double>{37.5, 37.5});
+  CHECK(figure.panels[0].curves[0].strands.size() == 1);
+  CHECK(figure.panels[0].note == "QMSE: 3 of 3 not finished");
 }
 
 TEST_CASE("run curves: the training accuracy after the epoch is taken where all runs have it") {

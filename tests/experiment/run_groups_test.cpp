@@ -1,5 +1,8 @@
 #include "experiment/run_groups.h"
 
+#include <algorithm>
+#include <set>
+
 #include "tests/support/run_folders.h"
 
 using namespace qmse;
@@ -27,6 +30,52 @@ TEST_CASE("run groups: seeds and what does not change results do not part runs")
   CHECK(groups[0].runs.size() == 2);
   CHECK(groups[1].runs.size() == 2);
   CHECK(differing_settings(groups) == Names{"device"});
+}
+
+TEST_CASE("run groups: what was trained on parts runs, whatever the path to it") {
+  const auto on = [](std::uint64_t seed, const ConfigJson& data) {
+    RunRecord record = run({{"seed", seed}, {"dataset", "folder"}, {"data", "/same"}});
+    record.environment["data"] = data;
+    return record;
+  };
+  const ConfigJson red = {{"name", "folder"}, {"sha256", "12" + std::string(62, 'a')}, {"content", "own"}};
+  const ConfigJson grey = {{"name", "folder"}, {"sha256", "34" + std::string(62, 'b')}, {"content", "own"}};
+  RunRecord moved = on(2, red);
+  moved.config["data"] = "/elsewhere";
+  auto groups = group_runs({on(1, red), on(1, grey), moved, on(1, red)});
+  REQUIRE(groups.size() == 2);
+  CHECK(groups[0].runs.size() == 2);
+  CHECK(groups[0].repeats.size() == 1);
+  CHECK(groups[1].runs.size() == 1);
+  CHECK(differing_settings(groups) == Names{"data"});
+  CHECK(describe_settings(groups[0].settings, {"data"}) == "data 12aaaaaaaaaa");
+  CHECK(describe_settings(groups[1].settings, {"data"}) == "data 34bbbbbbbbbb");
+
+  // In a record without a hash: number, shape and classes.
+  const auto images = [](int count, const ConfigJson& shape, const ConfigJson& classes) -> ConfigJson {
+    return {{"name", "folder"},
+            {"content", "own"},
+            {"images", {{"train", count}, {"test", 5}, {"shape", shape}}},
+            {"classes", classes}};
+  };
+  const ConfigJson plain = images(10, {1, 8, 8}, {"a", "b"});
+  groups = group_runs({on(1, plain), on(2, plain), on(1, images(11, {1, 8, 8}, {"a", "b"})),
+                       on(1, images(10, {3, 8, 8}, {"a", "b"})), on(1, images(10, {1, 8, 8}, {"a", "c"})),
+                       on(1, ConfigJson())});
+  CHECK(groups.size() == 5);
+  std::set<std::string> labels;
+  for (const RunGroup& group : groups) labels.insert(describe_settings(group.settings, {"data"}));
+  CHECK(labels.size() == 5);
+  CHECK(labels.contains("data not recorded"));
+
+  // A run that went on with other images is neither one nor the other.
+  RunRecord changed = on(1, red);
+  changed.environment["resumed"] = {{{"data", grey}}};
+  RunRecord resumed = on(2, red);
+  resumed.environment["resumed"] = {{{"data", red}}};
+  groups = group_runs({on(1, red), changed, resumed});
+  REQUIRE(groups.size() == 2);
+  CHECK(std::max(groups[0].runs.size(), groups[1].runs.size()) == 2);
 }
 
 TEST_CASE("run groups: settings that a run does not use do not part it from others") {

@@ -83,6 +83,37 @@ TEST_CASE("sweep: members are the runs that qmse train makes, whatever the numbe
   CHECK(results["members"][4]["best"]["test_accuracy"]["value"] == best);
 }
 
+TEST_CASE("sweep: members that are the same run are trained once, and the table says so") {
+  const TinySweep tiny;
+  std::filesystem::create_directory_symlink(tiny.data.root.path(), tiny.folder / "link");
+  SweepRequest request = tiny.request("out");
+  request.spec.members.clear();
+  for (const char* scope : {"per_sample", "per_batch"}) {
+    for (const std::string& data : {tiny.data.root.path().string(), (tiny.folder / "link").string()})
+      request.spec.members.push_back({std::string(scope) + (data.ends_with("link") ? "-link" : ""),
+                                      {{"loss", "mse"}, {"v_scope", scope}, {"data", data}}});
+  }
+  complete(request.spec, "test");
+  std::vector<std::string> trained, notices;
+  const SweepEvents events = {
+      .notice = [&](const std::string& text) { notices.push_back(text); },
+      .member = [&](const MemberReport& report, const SweepProgress&) { trained.push_back(report.name); }};
+  CHECK(run_sweep(request, events).finished == 1);
+  CHECK(trained == std::vector<std::string>{"per_sample"});
+  CHECK(std::any_of(notices.begin(), notices.end(), [](const std::string& text) {
+    return missing(text, {"3 more", "same run", "per_sample-link is per_sample"}) == "";
+  }));
+  const ConfigJson results = tiny.results("out");
+  CHECK(results["members"].size() == 1);
+  REQUIRE(results["same_runs"].size() == 3);
+  CHECK(results["same_runs"][2]["name"] == "per_batch-link");
+  CHECK(results["same_runs"][2]["settings"]["v_scope"] == "per_batch");
+  CHECK(results["same_runs"][2]["same_run_as"] == "per_sample");
+  trained.clear();
+  CHECK(run_sweep(request, events).finished == 1);  // the folder is its own
+  CHECK(trained.empty());
+}
+
 TEST_CASE("sweep: stopped after any number of questions, and gone on with, it is the undisturbed one") {
   const TinySweep tiny;
   run_sweep(tiny.request("whole"), {});
@@ -121,6 +152,13 @@ TEST_CASE("sweep: a member that fails is told, and the others go on") {
   REQUIRE(outcome.failed.size() == 2);
   CHECK(outcome.failed[0].name == "loss=mse,seed=2");
   CHECK(missing(outcome.failed[0].error, {"not finite"}) == "");
+  CHECK(outcome.failed[0].diverged);
+  CHECK_FALSE(outcome.failed[1].diverged);
+  const ConfigJson diverged = tiny.results("out")["members"][1].value("diverged", ConfigJson());
+  REQUIRE(diverged.is_object());
+  CHECK(diverged["epoch"] == 1);
+  CHECK(diverged["step"].get<int>() >= 1);
+  CHECK_FALSE(tiny.results("out")["members"][2].contains("diverged"));
   CHECK(missing(outcome.failed[1].error, {"70"}) == "");
   CHECK(reported.size() == 6);
   CHECK(tiny.results("out")["failed"] == 2);
@@ -238,10 +276,15 @@ TEST_CASE("sweep: a folder with another sweep, or something else, is refused") {
   CHECK(missing(message_of<ConfigError>([&] { run_sweep(tiny.request("run"), {}); }),
                 {"run' holds a run", "--out"}) == "");
   write_bytes(tiny.folder / "out/sweep.json", "{\"base\":");
-  CHECK(missing(message_of<DataError>([&] { run_sweep(tiny.request("out"), {}); }), {"sweep.json", "JSON"}) ==
-        "");
+  CHECK(missing(message_of<DataError>([&] { run_sweep(tiny.request("out"), {}); }),
+                {"sweep.json", "JSON", "copy the sweep's file there"}) == "");
   write_bytes(tiny.folder / "file", "x");
-  CHECK(missing(message_of<IoError>([&] { run_sweep(tiny.request("file"), {}); }), {"file"}) == "");
+  CHECK(missing(message_of<IoError>([&] { run_sweep(tiny.request("file"), {}); }),
+                {"file", "choose another --out"}) == "");
+  // The record is a sweep's file: the one that was given does for it.
+  SweepRequest request = tiny.request("out");
+  write_bytes(tiny.folder / "out/sweep.json", to_json(request.spec).dump());
+  CHECK(run_sweep(request, {}).finished == 6);
 }
 
 TEST_CASE("sweep: members can be added, and a command with fewer leaves the others alone") {
