@@ -28,9 +28,13 @@ int print_info() {
   if (devices.empty()) line("GPUs", "none: " + why_no_cuda_device());
   for (const CudaDevice& device : devices) {
     char memory[64];
-    std::snprintf(memory, sizeof(memory), "%.1f of %.1f GiB free",
-                  static_cast<double>(device.free_bytes) / (1 << 30),
-                  static_cast<double>(device.total_bytes) / (1 << 30));
+    const double total = static_cast<double>(device.total_bytes) / (1 << 30);
+    if (device.free_bytes) {
+      std::snprintf(memory, sizeof(memory), "%.1f of %.1f GiB free",
+                    static_cast<double>(*device.free_bytes) / (1 << 30), total);
+    } else {
+      std::snprintf(memory, sizeof(memory), "%.1f GiB", total);
+    }
     line(("cuda:" + std::to_string(device.index)).c_str(),
          device.name + ", compute capability " + std::to_string(device.compute_major) + "." +
              std::to_string(device.compute_minor) + ", " + memory);

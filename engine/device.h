@@ -8,7 +8,7 @@ namespace qmse {
 struct Device {
   enum class Kind { automatic, cpu, cuda };
   Kind kind = Kind::automatic;
-  int index = -1;  // of a CUDA device; -1: the one with most free memory
+  int index = -1;  // of a CUDA device; -1: choose_cuda_device() chooses
   bool operator==(const Device&) const = default;
 };
 

@@ -137,7 +137,7 @@ const std::vector<ConfigField>& table() {
        "seed of QMSE's v; otherwise --seed", {.only_with = kQmse}},
 
       {machine, kAll, "device", &Config::device,
-       "auto takes the GPU with most free memory where there is one, and says so", {.free_on_resume = true}},
+       "auto takes a GPU where there is one (of several the one of this process's rank, else that with most free memory), and says so", {.free_on_resume = true}},
       {machine, kAll, "threads", &Config::threads,
        "CPU threads; 0: as many as this process has processors, by its affinity and its container's quota. Results do "
        "not depend on it", {.low = 0, .high = 4096, .free_on_resume = true}},

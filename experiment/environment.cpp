@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "experiment/build_info.h"
+#include "experiment/cuda_math.h"
 #include "experiment/revision.h"
 #include "kernels/core/devices.h"
 #if QMSE_ONEDNN
@@ -117,6 +118,10 @@ ConfigJson environment(Context& context) {
   json["processor"] = processor();
   json["simd"] = simd_level();
   if (CpuContext* cpu = context.cpu()) json["threads"] = cpu->threads().size();
+  if (context.is_cuda()) {
+    for (const auto& [name, value] : cuda_math_variables(process_environment()))
+      json["variables"][name] = value;
+  }
   return json;
 }
 

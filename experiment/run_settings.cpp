@@ -104,8 +104,7 @@ void RunSettings::set_total_steps(std::int64_t steps_per_epoch) {
 std::string describe_machine(Context& context, bool automatic) {
   if (context.is_cuda()) {
     const std::size_t gpus = cuda_devices().size();
-    return automatic && gpus > 1 ? ", the one of " + std::to_string(gpus) + " GPUs with most free memory"
-                                 : "";
+    return automatic && gpus > 1 ? ", one of " + std::to_string(gpus) + " GPUs" : "";
   }
   const int threads = context.cpu()->threads().size();
   const std::string why = why_no_cuda_device();

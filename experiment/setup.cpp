@@ -3,6 +3,8 @@
 #include <optional>
 
 #include "engine/device.h"
+#include "experiment/cuda_math.h"
+#include "experiment/shard.h"
 #include "kernels/core/devices.h"
 #include "kernels/core/error.h"
 #include "losses/cross_entropy.h"
@@ -26,8 +28,10 @@ std::unique_ptr<Context> make_context(const TrainConfig& config) {
     return std::make_unique<Context>(std::make_unique<CpuContext>(static_cast<int>(config.threads)));
   }
   const Device device = parse_device(config.device);
-  const int index = choose_cuda_device(device.index < 0 ? std::nullopt : std::optional<int>(device.index));
+  const int index = choose_cuda_device(device.index < 0 ? std::nullopt : std::optional<int>(device.index),
+                                       local_rank(process_environment()));
 #if QMSE_CUDA
+  check_cuda_math(config.math, process_environment());
   CudaOptions options;
   options.device = index;
   options.math = config.math == "tf32" ? MathMode::tf32 : MathMode::fp32;

@@ -16,7 +16,8 @@ namespace qmse {
 bool takes_cuda(const TrainConfig& config);
 
 // The context for --device, --threads and --math. ConfigError where there is no such device, or no CUDA in
-// this build; "auto" takes the GPU with most free memory, and the CPU where there is none.
+// this build; "auto" takes a GPU as choose_cuda_device() does for this process's local_rank(), and the CPU
+// where there is none.
 std::unique_ptr<Context> make_context(const TrainConfig& config);
 
 // "cpu" or "cuda:N": what --device would have to be to get this context again.

@@ -18,13 +18,14 @@ std::optional<int> whole_number(std::string_view text) {
   return number;
 }
 
-std::optional<int> number(const Environment& environment, const char* name) {
+std::optional<int> number(const Environment& environment, const char* name,
+                          const std::string& remedy = "--shard i/n says by hand which share to take") {
   const std::optional<std::string> text = environment(name);
   if (!text || text->empty()) return std::nullopt;
   const std::optional<int> value = whole_number(*text);
   if (!value) {
     throw ConfigError(std::string("environment variable ") + name + " must be a whole number, not " +
-                      in_quotes(*text) + "; --shard i/n says by hand which share to take");
+                      in_quotes(*text) + "; " + remedy);
   }
   return value;
 }
@@ -73,11 +74,22 @@ std::optional<Shard> shard_of(const Environment& environment) {
                "SLURM_ARRAY_TASK_ID" + (inner.source.empty() ? "" : " and " + inner.source)};
 }
 
-std::optional<Shard> shard_from_environment() {
-  return shard_of([](const char* name) -> std::optional<std::string> {
+std::optional<int> local_rank(const Environment& environment) {
+  for (const char* name : {"OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID", "LOCAL_RANK"}) {
+    if (const std::optional<int> rank =
+            number(environment, name, "--device cuda:N says by hand which GPU to take"))
+      return rank;
+  }
+  return std::nullopt;
+}
+
+Environment process_environment() {
+  return [](const char* name) -> std::optional<std::string> {
     const char* value = std::getenv(name);
     return value == nullptr ? std::nullopt : std::optional<std::string>(value);
-  });
+  };
 }
+
+std::optional<Shard> shard_from_environment() { return shard_of(process_environment()); }
 
 }  // namespace qmse

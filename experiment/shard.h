@@ -27,7 +27,14 @@ using Environment = std::function<std::optional<std::string>(const char* name)>;
 // values that are no numbers.
 std::optional<Shard> shard_of(const Environment& environment);
 
-// shard_of() this process's environment: the only place of experiment/ that reads it.
+// This process's number among those on its machine, as MPI launchers, Slurm and torchrun give it; nothing
+// where none does.
+std::optional<int> local_rank(const Environment& environment);
+
+// This process's environment; nothing else of experiment/ reads it.
+Environment process_environment();
+
+// shard_of() this process's environment.
 std::optional<Shard> shard_from_environment();
 
 }  // namespace qmse

@@ -129,8 +129,14 @@ class TrainingRun::Impl {
     directory_.write_config(config());
     ConfigJson record = environment(*context_);
     record["data"] = describe_data();
-    for (const Tape::Choice& choice : parts_->loop.choices())
+    for (const Tape::Choice& choice : parts_->loop.choices()) {
       record["algorithms"][choice.node] = choice.algorithm;
+      if (choice.slow) {
+        notice(choice.node +
+               " runs on plain loops, several times slower: oneDNN has no fast kernel for it here" +
+               " (environment.json has its answer)");
+      }
+    }
     directory_.record_environment(record, static_cast<std::int64_t>(position_.counter.step));
     metrics_log_ = JsonLines(directory_.metrics_file());
     if (config().log_steps > 0) steps_log_ = JsonLines(directory_.steps_file());
@@ -475,11 +481,13 @@ class TrainingRun::Impl {
     const std::string name = parts_->loop.first_non_finite();
     const std::int64_t step =
         position_.epoch * parts_->loop.steps_per_epoch() + metrics.first_non_finite_step + 1;
-    const std::string message = "the loss is not finite at step " + std::to_string(step) + " (epoch " +
-                                std::to_string(position_.epoch + 1) +
-                                "); the first layer with a non-finite value is " +
-                                (name.empty() ? "the loss itself" : in_quotes(name));
-    not_finite(message, step, name);
+    const bool loss = !std::isfinite(metrics.loss);
+    const std::string where = !name.empty() ? "the first layer with a non-finite value is " + in_quotes(name)
+                              : loss        ? "the first layer with a non-finite value is the loss itself"
+                                            : "all layers' outputs are";
+    not_finite(std::string(loss ? "the loss" : "the gradient") + " is not finite at step " +
+                   std::to_string(step) + " (epoch " + std::to_string(position_.epoch + 1) + "); " + where,
+               step, name);
   }
 
   void not_finite(const std::string& message, std::int64_t step, const std::string& layer) {

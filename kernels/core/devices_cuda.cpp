@@ -1,6 +1,7 @@
 #include <cublasLt.h>
 #include <cuda_runtime_api.h>
 #include <cudnn.h>
+#include <dlfcn.h>
 
 #include "kernels/core/cuda_check.h"
 #include "kernels/core/devices.h"
@@ -44,16 +45,52 @@ std::string dotted(std::size_t major, std::size_t minor, std::size_t patch) {
   return std::to_string(major) + "." + std::to_string(minor) + "." + std::to_string(patch);
 }
 
-// Makes another device current for a while.
-class CurrentDevice {
+// What NVIDIA's management library, which comes with the driver, says of memory; unlike CUDA it needs no
+// context on the device. It is looked for at run time: not every system that builds this has it.
+class Management {
  public:
-  CurrentDevice() { QMSE_CUDA_CHECK(cudaGetDevice(&device_)); }
-  ~CurrentDevice() { cudaSetDevice(device_); }
-  CurrentDevice(const CurrentDevice&) = delete;
-  CurrentDevice& operator=(const CurrentDevice&) = delete;
+  Management() : library_(dlopen("libnvidia-ml.so.1", RTLD_NOW | RTLD_LOCAL)) {
+    if (library_ == nullptr) return;
+    started_ = find(init_, "nvmlInit_v2") && find(shutdown_, "nvmlShutdown") &&
+               find(by_pci_, "nvmlDeviceGetHandleByPciBusId_v2") &&
+               find(memory_, "nvmlDeviceGetMemoryInfo") && init_() == 0;
+  }
+  ~Management() {
+    if (started_) shutdown_();
+    if (library_ != nullptr) dlclose(library_);
+  }
+  Management(const Management&) = delete;
+  Management& operator=(const Management&) = delete;
+
+  std::optional<std::size_t> free_bytes(int index) const {
+    char bus[32] = "";
+    if (!started_ || cudaDeviceGetPCIBusId(bus, sizeof(bus), index) != cudaSuccess) {
+      cudaGetLastError();
+      return std::nullopt;
+    }
+    void* device = nullptr;
+    Memory memory{};
+    if (by_pci_(bus, &device) != 0 || memory_(device, &memory) != 0) return std::nullopt;
+    return static_cast<std::size_t>(memory.free);
+  }
 
  private:
-  int device_ = 0;
+  struct Memory {  // nvmlMemory_t
+    unsigned long long total, free, used;
+  };
+
+  template <class Function>
+  bool find(Function*& function, const char* name) {
+    function = reinterpret_cast<Function*>(dlsym(library_, name));
+    return function != nullptr;
+  }
+
+  void* library_;
+  bool started_ = false;
+  int (*init_)() = nullptr;
+  int (*shutdown_)() = nullptr;
+  int (*by_pci_)(const char*, void**) = nullptr;
+  int (*memory_)(void*, Memory*) = nullptr;
 };
 
 }  // namespace
@@ -63,17 +100,23 @@ std::vector<CudaDevice> cuda_devices() {
   const int count = count_devices(reason);
   std::vector<CudaDevice> devices;
   if (count == 0) return devices;
-  const CurrentDevice restore;
+  const Management management;
   for (int index = 0; index < count; ++index) {
     cudaDeviceProp properties{};
+    int mode = cudaComputeModeDefault;
+    if (cudaGetDeviceProperties(&properties, index) != cudaSuccess ||
+        cudaDeviceGetAttribute(&mode, cudaDevAttrComputeMode, index) != cudaSuccess) {
+      cudaGetLastError();  // this one is out of order; the others may do
+      continue;
+    }
+    if (mode == cudaComputeModeProhibited) continue;
     CudaDevice device;
-    QMSE_CUDA_CHECK(cudaGetDeviceProperties(&properties, index));
-    QMSE_CUDA_CHECK(cudaSetDevice(index));
-    QMSE_CUDA_CHECK(cudaMemGetInfo(&device.free_bytes, &device.total_bytes));
     device.index = index;
     device.name = properties.name;
     device.compute_major = properties.major;
     device.compute_minor = properties.minor;
+    device.total_bytes = properties.totalGlobalMem;
+    device.free_bytes = management.free_bytes(index);
     devices.push_back(device);
   }
   return devices;
@@ -81,11 +124,13 @@ std::vector<CudaDevice> cuda_devices() {
 
 std::string why_no_cuda_device() {
   std::string reason;
-  count_devices(reason);
+  if (count_devices(reason) > 0 && cuda_devices().empty()) {
+    reason = "CUDA sees GPUs, but none that it can use (nvidia-smi may say why)";
+  }
   return reason;
 }
 
-int choose_cuda_device(std::optional<int> index) {
+int choose_cuda_device(std::optional<int> index, std::optional<int> rank) {
   std::string reason;
   const int count = count_devices(reason);
   if (count == 0) throw ConfigError("no GPU to run on: " + reason);
@@ -95,11 +140,15 @@ int choose_cuda_device(std::optional<int> index) {
                       std::to_string(count) + ", counted from 0");
   }
   if (count == 1) return 0;
-  CudaDevice best;
-  for (const CudaDevice& device : cuda_devices()) {
-    if (device.index == 0 || device.free_bytes > best.free_bytes) best = device;
+  std::string refusal = why_no_cuda_device();
+  for (const int candidate : devices_to_try(cuda_devices(), rank)) {
+    const cudaError_t status = cudaSetDevice(candidate);
+    if (status == cudaSuccess) return candidate;
+    cudaGetLastError();
+    refusal = "cuda:" + std::to_string(candidate) + " answers " + cudaGetErrorName(status) + ": " +
+              cudaGetErrorString(status);
   }
-  return best.index;
+  throw ConfigError("no GPU to run on: " + refusal);
 }
 
 std::vector<LibraryVersion> cuda_library_versions() {

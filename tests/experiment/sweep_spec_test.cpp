@@ -218,3 +218,18 @@ TEST_CASE("shard: from the ranks that launchers give") {
   CHECK_THROWS_AS(shard({{"PMI_RANK", "x"}, {"PMI_SIZE", "4"}}), ConfigError);
   CHECK_THROWS_AS(shard({{"PMI_RANK", "4"}, {"PMI_SIZE", "4"}}), ConfigError);
 }
+
+TEST_CASE("shard: a process's number on its machine comes from its launcher") {
+  const auto rank_of = [](const std::string& variable, const std::string& value) {
+    return local_rank([&](const char* name) {
+      return variable == name ? std::optional<std::string>(value) : std::optional<std::string>();
+    });
+  };
+  for (const char* name : {"OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID", "LOCAL_RANK"}) {
+    CAPTURE(name);
+    CHECK(rank_of(name, "3") == 3);
+    CHECK_FALSE(rank_of(name, "").has_value());
+    CHECK(missing(message_of<ConfigError>([&] { rank_of(name, "first"); }), {name, "first"}) == "");
+  }
+  CHECK_FALSE(rank_of("SLURM_PROCID", "3").has_value());
+}

@@ -224,6 +224,13 @@ TEST_CASE("kernels: SGD follows the reference for several steps, and stands stil
         args.halt = halted.data();
         sgd_step(device, hyper, args);
         CHECK(w.values() == before);
+        auto overflowed = gradient;
+        overflowed.back() = INFINITY;
+        const OnDevice<float> overflowed_there(device, overflowed);
+        args.gradients = overflowed_there.data();
+        args.halt = halt.data();
+        sgd_step(device, hyper, args);
+        CHECK(w.values() == before);
       }
       check_close(w.values(), reference.w, 0, 8 * kEpsilon);
       if (hyper.momentum != 0) check_close(m.values(), reference.velocity, 0, 16 * kEpsilon);
@@ -268,6 +275,13 @@ TEST_CASE("kernels: Adam follows the reference for several steps, and stands sti
         const std::vector<float> before = w.values();
         const auto halted = number_on_device<std::int64_t>(device, 0);
         args.halt = halted.data();
+        adam_step(device, hyper, args);
+        CHECK(w.values() == before);
+        auto overflowed = gradient;
+        overflowed.front() = NAN;
+        const OnDevice<float> overflowed_there(device, overflowed);
+        args.gradients = overflowed_there.data();
+        args.halt = halt.data();
         adam_step(device, hyper, args);
         CHECK(w.values() == before);
       }

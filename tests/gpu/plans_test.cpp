@@ -138,6 +138,41 @@ TEST_CASE("plans: convolutions in TF32 agree with f64", "[plans]") { check_convo
 TEST_CASE("plans: fully connected layers agree with f64", "[plans]") { check_linears(false, kF32); }
 TEST_CASE("plans: fully connected layers in TF32 agree with f64", "[plans]") { check_linears(true, kTf32); }
 
+TEST_CASE("plans: a fully connected layer without a bias runs as planned with one", "[plans]") {
+  const auto context = device_context();
+  if (!context) return;
+  Backend& device = backend(*context);
+  for (const LinearShape& s : kLinears) {
+    const auto x = random_values<float>(s.batch * s.in_features, 1),
+               w = random_values<float>(s.out_features * s.in_features, 2);
+    const Numbers no_bias(static_cast<std::size_t>(s.out_features), 0.0);
+    const Numbers no_dy(static_cast<std::size_t>(s.batch * s.out_features), 0.0);
+    const OnDevice<float> x_there(device, x), w_there(device, w);
+    const auto y_there = unwritten<float>(device, s.batch * s.out_features);
+    const auto plan = make_linear<float>(device, s);
+    CAPTURE(s.batch, s.in_features, s.out_features, plan->algorithm());
+    plan->forward(x_there.data(), w_there.data(), nullptr, y_there.data());
+    const std::vector<float> y = y_there.values();
+    check_sums(y, reference_linear(s, to_f64(x), to_f64(w), no_bias, no_dy, y).y,
+               reference_linear(s, magnitudes(x), magnitudes(w), no_bias, no_dy, y).y, kF32);
+  }
+}
+
+TEST_CASE("plans: where memory is short, layers are planned with less workspace", "[plans]") {
+  const auto context = device_context();
+  if (!context) return;
+  Backend& device = backend(*context);
+  const Conv2dShape conv{64, 32, 14, 14, 64, 3, 3, 1, 1};
+  const LinearShape linear{64, 3136, 128, Activation::relu};
+  // What the trials' own buffers need, and 2 MiB for the context and a workspace.
+  const std::int64_t values = input_count(conv) + weight_count(conv) + output_count(conv);
+  device.memory().set_limit(static_cast<std::size_t>(values) * sizeof(float) + (std::size_t{2} << 20));
+  CHECK_NOTHROW(make_conv2d<float>(device, conv));
+  CHECK_NOTHROW(make_linear<float>(device, linear));
+  device.memory().set_limit(1 << 16);  // less than the layer itself
+  if (kOnGpu) CHECK_THROWS_AS(make_conv2d<float>(device, {65, 32, 14, 14, 64, 3, 3, 1, 1}), Error);
+}
+
 TEST_CASE("plans: a NaN passes ReLU, so that it is noticed", "[plans]") {
   const auto context = device_context();
   if (!context) return;

@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "experiment/run_outcome.h"
+#include "kernels/core/build_config.h"
 #include "tests/experiment/tiny_run.h"
 #include "tests/program/run_program.h"
 #include "tests/support/catch.h"
@@ -237,3 +238,22 @@ TEST_CASE("program: data are found by --data and by QMSE_DATA, the option winnin
   CHECK(nowhere.code == 1);
   CHECK(nowhere.error.find("QMSE_DATA") != std::string::npos);
 }
+
+#if QMSE_ONEDNN
+TEST_CASE("train: says before the first epoch that a convolution has no fast kernel, and records why") {
+  const World world;
+  const std::string plain = "runs on plain loops";
+  const Result slow =
+      run_program(world.train("slow", 1), Output::pipe, 120, {"env", "ONEDNN_MAX_CPU_ISA=AVX"});
+  CHECK(slow.code == 0);
+  for (const char* layer : {"conv1", "conv2"}) {
+    const std::size_t said = slow.out.find(std::string(layer) + " " + plain);
+    CAPTURE(slow.out, layer);
+    CHECK(said != std::string::npos);
+    CHECK(said < slow.out.find("epoch 1/1"));
+    const auto record = nlohmann::json::parse(read_bytes(world.folder / "slow" / "environment.json"));
+    CHECK(record["algorithms"][layer].get<std::string>().find("plain (oneDNN: ") == 0);
+  }
+  CHECK(run_program(world.train("fast", 1)).out.find(plain) == std::string::npos);
+}
+#endif
