@@ -4,7 +4,6 @@
 #include <iostream>
 #include <memory>
 #include <numeric>
-#include <optional>
 
 #include "apps/commands.h"
 #include "apps/options.h"
@@ -86,8 +85,8 @@ struct Show {
       throw ConfigError("--split must be train or test, not " + in_quotes(which));
     const std::int64_t wanted =
         count->count() > 0 ? static_cast<std::int64_t>(whole_number(*count, 1, kMostShown)) : 64;
-    const std::optional<std::uint64_t> random =
-        seed->count() > 0 ? std::optional(whole_number(*seed, 0, ~std::uint64_t{0})) : std::nullopt;
+    const bool at_random = seed->count() > 0;
+    const std::uint64_t random_seed = at_random ? whole_number(*seed, 0, ~std::uint64_t{0}) : 0;
     const LabelKind kind = parse_label_kind(text_of(labels, "fine"), dataset);
     if (labels->count() > 0) {
       const ConfigJson given = {{"dataset", dataset}, {"labels", labels->as<std::string>()}};
@@ -99,8 +98,8 @@ struct Show {
     const ImageDataset images = load_dataset(dataset, find_data_directory(dataset, text_of(data, "")),
                                              which == "train" ? Split::train : Split::test, kind);
     std::vector<std::uint32_t> order(static_cast<std::size_t>(images.count));
-    if (random) {
-      shuffled_order(*random, 0, images.count, order.data());
+    if (at_random) {
+      shuffled_order(random_seed, 0, images.count, order.data());
     } else {
       std::iota(order.begin(), order.end(), 0u);
     }

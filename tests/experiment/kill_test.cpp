@@ -64,9 +64,7 @@ struct World {
     CHECK(content(folder / out) == expected);
     const RunRecord run = read_run(folder / out);
     CHECK(run.finished);
-    TrainConfig config;
-    apply_layer(config, data.settings(folder / out, "mlp"));
-    const EvaluationReport report = evaluate(config, folder / out / "model.safetensors", Split::test);
+    const EvaluationReport report = evaluate({.given = ConfigJson::object(), .weights = folder / out});
     CHECK(report.scores.loss == run.epochs.back()["test_loss"].get<double>());
     CHECK(report.scores.accuracy == run.epochs.back()["test_accuracy"].get<double>());
   }
