@@ -1,4 +1,5 @@
 // What `qmse train` shows while it runs: a line that is rewritten on a terminal, JSON for programs.
+#include <array>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -168,7 +169,7 @@ TEST_CASE("program: a dumb terminal and one without a width get no more than the
   CHECK(dumb.code == 0);
   CHECK(dumb.out.find('\033') == std::string::npos);
   CHECK(dumb.out.find("epoch 2/2  train loss") != std::string::npos);
-  for (const unsigned short columns : {0, 1, 2, 7}) {
+  for (const unsigned short columns : std::array<unsigned short, 4>{0, 1, 2, 7}) {
     CAPTURE(columns);
     const World other;
     const Result result = run_program(other.train(), Output::terminal, columns, {"env", "TERM=xterm"});
