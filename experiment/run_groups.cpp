@@ -122,7 +122,18 @@ std::string describe_setting(const std::string& name, const ConfigJson& value) {
 
 ConfigJson result_settings(const RunRecord& run) {
   ConfigJson settings = ConfigJson::object();
-  ConfigJson whole = to_json(TrainConfig{});  // for records that are older than a setting
+  // In the table's order. A record older than a setting has its default; what no table has any more comes
+  // last.
+  TrainConfig defaults;
+  defaults.optimizer = run.config.value("optimizer", defaults.optimizer);
+  resolve_defaults(defaults);
+  ConfigJson whole = ConfigJson::object();
+  for (const ConfigField& field : config_fields()) {
+    if (!field.rule.recorded) continue;
+    const std::string name(field.name);
+    ConfigJson value = run.config.contains(name) ? run.config[name] : get(defaults, field);
+    if (!value.is_null()) whole[name] = std::move(value);
+  }
   whole.update(run.config);
   for (const auto& [name, value] : whole.items()) {
     if (!matters(name, whole)) continue;

@@ -199,7 +199,7 @@ TEST_CASE("atomic_file: a disk that fills up leaves the former file and no tempo
   REQUIRE(::setrlimit(RLIMIT_FSIZE, &former) == 0);
   std::signal(SIGXFSZ, former_handler);
   INFO(message);
-  CHECK(mentions(message, "free some space"));
+  CHECK(mentions(message, "ulimit -f"));
   CHECK(read_bytes(path) == "former");
   CHECK(names_in(folder.path()) == std::vector<std::string>{"file"});
 }

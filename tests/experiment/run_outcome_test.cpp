@@ -1,3 +1,4 @@
+#include "experiment/checkpoint.h"
 #include "experiment/run_outcome.h"
 
 #include "experiment/run_record.h"
@@ -30,7 +31,9 @@ TEST_CASE("run outcome: a run records whether it was stopped and whether it fini
   const RunOutcome stopped = read_run(folder / "run").outcome;
   CHECK(stopped.end == RunEnd::stopped);
   CHECK(stopped.epoch == 2);
-  CHECK(stopped.step == 7);
+  const SafetensorsFile checkpoint(folder / "run/checkpoint.safetensors");
+  CHECK(stopped.step == static_cast<std::int64_t>(read_position(checkpoint).counter.step));
+  CHECK(stopped.step > TinyData::kSteps);
   {
     const TrainingRun run(resumed(given), {});  // going on again
     CHECK(read_run(folder / "run").outcome.end == RunEnd::none);

@@ -109,9 +109,9 @@ TEST_CASE("program: what plot and report cannot do is one line, and leaves no fi
        {Case{{"plot", empty}, 1, "empty"}, Case{{"plot", run, empty}, 1, "empty"},
         Case{{"plot", run + "/none"}, 1, "none"}, Case{{"plot", run, "--y", "nonsense"}, 2, "test_accuracy"},
         Case{{"plot", run, "--out", "."}, 2, "beginning of a file's name"},
-        Case{{"plot", run, "--out", ""}, 2, "beginning of a file's name"},
+        Case{{"plot", run, "--out", ""}, 2, "empty text"},
         Case{{"plot", run, "--out", run + "/"}, 2, "beginning of a file's name"},
-        Case{{"report", run, "--out", ""}, 2, "name of a file"}, Case{{"report", empty}, 1, "no run"},
+        Case{{"report", run, "--out", ""}, 2, "empty text"}, Case{{"report", empty}, 1, "no run"},
         Case{{"report", empty + "/none"}, 1, "none"}}) {
     const Result result = run_program(each.words);
     CAPTURE(each.part, result.error);

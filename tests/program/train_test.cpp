@@ -168,14 +168,6 @@ TEST_CASE("program: a Ctrl-C after another signal ends it at once") {
   CHECK(process.out.find("stopped;") == std::string::npos);
 }
 
-TEST_CASE("program: a loss that is not finite is printed in words") {
-  const World world;
-  const Result result = run_program(world.train("run", 2, {"--on-nan", "continue", "--lr", "1e30"}));
-  CHECK(result.code == 0);
-  CHECK(result.out.find("train loss not finite") != std::string::npos);
-  CHECK(result.out.find("nan,") == std::string::npos);
-}
-
 TEST_CASE("program: kill -9 loses no more than the work since the last checkpoint") {
   const World world;
   for (const char* every : {"0", "2"}) {
