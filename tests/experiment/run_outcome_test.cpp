@@ -1,5 +1,5 @@
-#include "experiment/checkpoint.h"
 #include "experiment/run_outcome.h"
+#include "experiment/checkpoint.h"
 
 #include "experiment/run_record.h"
 #include "tests/experiment/tiny_run.h"
