@@ -33,6 +33,15 @@ find_nvcc() {
   return 1
 }
 
+# Succeeds where cmake/QmseCudaStandIn.cmake finds the headers of the CUDA runtime and of cuBLAS.
+find_cuda_headers() {
+  local folder
+  for folder in "${CUDA_HOME:-/nonexistent}" "${CUDA_PATH:-/nonexistent}" /usr/local/cuda /usr/local /usr; do
+    if [[ -e "$folder/include/cuda_runtime.h" && -e "$folder/include/cublasLt.h" ]]; then return 0; fi
+  done
+  return 1
+}
+
 # Succeeds where cuDNN's header lies in one of the places that cmake/FindCUDNN.cmake looks at.
 find_cudnn() {
   local nvcc_root folder header

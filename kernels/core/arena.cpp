@@ -50,6 +50,7 @@ void Arena::do_release(void* released, std::size_t bytes) noexcept {
       free_.erase(piece);
     }
   }
+  if (block_bytes_ == 0) give_back_unused();
 }
 
 std::size_t Arena::free_bytes() const {

@@ -27,8 +27,10 @@ class BlockSource {
 // memory runs short and at the end.
 class Arena final : public MemoryResource {
  public:
-  // Blocks of `block_bytes`, a multiple of 256, or larger where one request needs it.
-  explicit Arena(std::unique_ptr<BlockSource> source, std::size_t block_bytes = std::size_t{32} << 20);
+  static constexpr std::size_t kBlockBytes = std::size_t{32} << 20;
+  // Blocks of `block_bytes`, a multiple of 256, or larger where one request needs it. 0: every piece is a
+  // block of its own and goes back at once, so that tools see its ends and its life; slow.
+  explicit Arena(std::unique_ptr<BlockSource> source, std::size_t block_bytes = kBlockBytes);
   ~Arena() override;
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;

@@ -3,6 +3,7 @@
 #include <cudnn.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <optional>
 #include <unordered_map>
 
@@ -101,6 +102,12 @@ std::string describe(int index, const cudaDeviceProp& properties) {
          std::to_string(properties.major) + std::to_string(properties.minor) + ")";
 }
 
+// For compute-sanitizer and the like, which cannot see into blocks.
+std::size_t arena_block_bytes() {
+  const char* separate = std::getenv("QMSE_CUDA_SEPARATE_BUFFERS");
+  return separate != nullptr && *separate != '\0' ? 0 : Arena::kBlockBytes;
+}
+
 }  // namespace
 
 // Members are made in this order, the device being current before the first handle, and destroyed in reverse.
@@ -109,7 +116,7 @@ struct CudaContext::Impl {
       : options(o),
         properties(select_device(o.device)),
         name(describe(o.device, properties)),
-        memory(std::make_unique<DeviceBlocks>(name)) {}
+        memory(std::make_unique<DeviceBlocks>(name), arena_block_bytes()) {}
 
   CudaOptions options;
   cudaDeviceProp properties;

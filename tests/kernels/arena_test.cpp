@@ -143,3 +143,14 @@ TEST_CASE("memory: sealed, it refuses every request and says why") {
   }
   CHECK_NOTHROW(Buffer(context.memory(), 8, "buffer"));
 }
+
+TEST_CASE("arena: without blocks every piece is the device's own, and goes back at once") {
+  Device device{std::size_t{1} << 20, {}};
+  Arena arena(std::make_unique<DeviceBlocks>(device), 0);
+  {
+    const Buffer first(arena, 1000, "first"), second(arena, 300, "second");
+    CHECK(device.blocks.at(first.data()) == 1024);
+    CHECK(device.blocks.at(second.data()) == 512);
+  }
+  CHECK(device.blocks.empty());
+}

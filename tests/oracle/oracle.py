@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares qmse with PyTorch: traced steps tensor by tensor, a few optimizer steps, and whole trainings step by step.
 
-    oracle.py QMSE_PROGRAM
+    oracle.py QMSE_PROGRAM [DEVICE]
 
 The order of images and v are calculated here a second time, and must agree bit for bit.
 PyTorch calculates in f64 from the trace's own inputs, weights and v. Against an f64 trace everything must agree to 1e-9; against an f32
@@ -31,6 +31,8 @@ import random_numbers
 import reference
 import safetensors
 
+DEVICE = sys.argv[2] if len(sys.argv) > 2 else "cpu"
+DTYPES = ("f64", "f32") if DEVICE == "cpu" else ("f32",)
 failures = 0
 worst = {}
 
@@ -150,8 +152,8 @@ OTHER_MLPS["linear model"] = ["--model", "mlp", "--mlp-widths", "none"]
 
 
 def traces(program, small, usual):
-    common = ["--dataset", "mnist", "--device", "cpu", "--threads", 2, "--seed", 3]
-    for dtype in ("f64", "f32"):
+    common = ["--dataset", "mnist", "--device", DEVICE, "--threads", 2, "--seed", 3]
+    for dtype in DTYPES:
         data = ["--data", small, "--batch-size", 7, "--dtype", dtype]
         cases = [(name, model, loss) for name, model in MODELS.items() for loss in LOSSES]
         cases += [(name, model, loss) for name, model in OTHER_MLPS.items() for loss in LOSSES[:4]]
@@ -185,7 +187,7 @@ OPTIMIZERS = {
 def optimizer_steps(program, small, count):
     """Three steps over the whole small data set (one batch an epoch, so the order does not matter) with each optimizer; QMSE's v of each step
     comes from a trace. A smooth network, so that no ReLU changes sides between f32 and f64. Weights are compared by how far they moved."""
-    common = ["--dataset", "mnist", "--data", small, "--device", "cpu", "--batch-size", count, "--model", "mlp"]
+    common = ["--dataset", "mnist", "--data", small, "--device", DEVICE, "--batch-size", count, "--model", "mlp"]
     common += ["--mlp-widths", "16,8", "--activation", "tanh"]
     steps = 3
     for loss in (*LOSSES[:4], QMSE_RADEMACHER):
@@ -209,7 +211,7 @@ def optimizer_steps(program, small, count):
 
 def fused_step(program, usual):
     """One plain SGD step of the default network, where training runs fused kernels: how far it moves is lr times the gradient."""
-    common = ["--dataset", "mnist", "--data", usual, "--device", "cpu", "--batch-size", 10]
+    common = ["--dataset", "mnist", "--data", usual, "--device", DEVICE, "--batch-size", 10]
     common += ["--train-limit", 10]  # one batch, whose order in the trace is the training's
     for loss in LOSSES[1:4]:
         tensors, metadata = program.trace(common + loss)
@@ -228,7 +230,7 @@ def fused_step(program, usual):
 
 def rejected_direction(program, small, count):
     """A v whose first draw was too short, which happens to one of 50,000."""
-    options = ["--dataset", "mnist", "--data", small, "--device", "cpu", "--batch-size", count, "--model", "mlp", "--mlp-widths", "none"]
+    options = ["--dataset", "mnist", "--data", small, "--device", DEVICE, "--batch-size", count, "--model", "mlp", "--mlp-widths", "none"]
     blocks, samples, seed = np.arange(3), np.arange(count), 3
 
     def rejected(step):
@@ -258,7 +260,7 @@ def trainings(program, small):
     """Five epochs of ragged batches, in an order and with a v that PyTorch's side calculates by itself: every step's loss and gradient norm,
     and after the first epoch, a resumed second and a resumed fifth how far weights and momenta have moved."""
     for name, (options, training) in TRAININGS.items():
-        common = ["--dataset", "mnist", "--data", small, "--device", "cpu", "--seed", 4, "--seed-data", 2**40 + 5, "--batch-size", 7, *options]
+        common = ["--dataset", "mnist", "--data", small, "--device", DEVICE, "--seed", 4, "--seed-data", 2**40 + 5, "--batch-size", 7, *options]
         traced, _ = program.trace(common)
         weights = {key[len("param.") :]: value for key, value in traced.items() if key.startswith("param.")}
         out = program.fresh("followed")

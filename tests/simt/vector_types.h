@@ -2,6 +2,14 @@
 // a misaligned vector access.
 #pragma once
 
+#if defined(QMSE_CUDA_STAND_IN)  // beside CUDA's own headers (tests/cuda_device)
+
+#include <vector_functions.h>
+
+using uchar = unsigned char;
+
+#else
+
 struct dim3 {
   unsigned x, y, z;
   constexpr dim3(unsigned x_size = 1, unsigned y_size = 1, unsigned z_size = 1)
@@ -30,3 +38,5 @@ QMSE_SIMT_VECTOR_TYPES(uint, uint, 8, 16)
 QMSE_SIMT_VECTOR_TYPES(float, float, 8, 16)
 QMSE_SIMT_VECTOR_TYPES(double, double, 16, 16)
 #undef QMSE_SIMT_VECTOR_TYPES
+
+#endif

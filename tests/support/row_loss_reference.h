@@ -212,7 +212,11 @@ RowReference cross_entropy_reference(const RowProblem<T>& problem, std::int64_t 
     size += y * y + p(i) * p(i);
   }
   RowReference reference;
-  reference.loss = {problem.scale * loss, eps * problem.scale * loss_size};
+  // Of dense targets the sum of exponentials holds its largest term, 1, which small ones are rounded to; with
+  // labels it does not.
+  const Real rounded_sum =
+      problem.labels.empty() ? std::numeric_limits<T>::epsilon() * std::abs(target_sum) : 0;
+  reference.loss = {problem.scale * loss, problem.scale * (eps * loss_size + rounded_sum)};
   // With labels there is no cancellation even where the prediction is nearly perfect.
   reference.residual_sq = {square, eps * (problem.labels.empty() ? size : square)};
   reference.correct = first_largest(problem, row, false) == first_largest(problem, row, true);
