@@ -7,7 +7,8 @@
 #include "kernels/adam/adam_math.h"
 #include "kernels/core/elements.cuh"
 #include "kernels/core/launch.h"
-#include "kernels/reduce/reduce.cuh"
+#include "kernels/reduce/norm.cuh"
+#include "kernels/reduce/reduce_math.h"
 
 namespace qmse {
 

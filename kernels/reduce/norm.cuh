@@ -34,6 +34,18 @@ __device__ __forceinline__ void store_norm_partial(double sum, double* partials)
   if (threadIdx.x == 0) partials[blockIdx.x] = sum;
 }
 
+// The kernels are templates, as others' launches use them: several object files may then hold the same one.
+template <unsigned threads>
+__global__ void __launch_bounds__(threads)
+    sum_of_squares_kernel(std::int64_t n, const float* __restrict__ x, bool aligned, double* partials) {
+  double sum = 0;
+#pragma unroll
+  for (int group = 0; group < kNormGroups; ++group) {
+    sum += sum_of_squares_of(load_group<4>(x, norm_group_begin(group), n, aligned));
+  }
+  store_norm_partial(sum, partials);
+}
+
 template <unsigned threads>
 __global__ void __launch_bounds__(threads)
     norm_total_kernel(std::int64_t count, const double* partials, double* result) {
@@ -49,6 +61,17 @@ template <class Launcher>
 void launch_norm_total(Launcher& launcher, std::int64_t n, const double* partials, double* result) {
   launcher.launch(QMSE_KERNEL(norm_total_kernel<kNormThreads>), LaunchShape{1, kNormThreads},
                   norm_partials(n), partials, result);
+}
+
+// *result = the sum of squares of x[0, n), in the order that n alone decides; partials: norm_partials(n) numbers.
+template <class Launcher>
+void launch_sum_of_squares(Launcher& launcher, std::int64_t n, const float* x, double* partials,
+                           double* result) {
+  if (n > 0) {
+    launcher.launch(QMSE_KERNEL(sum_of_squares_kernel<kNormThreads>),
+                    LaunchShape{grid_blocks(n, kNormChunk), kNormThreads}, n, x, aligned_for<4>(x), partials);
+  }
+  launch_norm_total(launcher, n, partials, result);
 }
 
 }  // namespace qmse

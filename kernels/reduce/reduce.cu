@@ -2,6 +2,7 @@
 
 #include "kernels/core/cuda_context.h"
 #include "kernels/core/cuda_launcher.h"
+#include "kernels/reduce/norm.cuh"
 #include "kernels/reduce/reduce.h"
 
 namespace qmse {

@@ -5,30 +5,10 @@
 
 #include "kernels/core/elements.cuh"
 #include "kernels/core/launch.h"
-#include "kernels/reduce/norm.cuh"
+#include "kernels/reduce/block_reduce.cuh"
 #include "kernels/reduce/reduce_math.h"
 
 namespace qmse {
-
-__global__ void __launch_bounds__(kNormThreads)
-    sum_of_squares_kernel(std::int64_t n, const float* __restrict__ x, bool aligned, double* partials) {
-  double sum = 0;
-#pragma unroll
-  for (int group = 0; group < kNormGroups; ++group) {
-    sum += sum_of_squares_of(load_group<4>(x, norm_group_begin(group), n, aligned));
-  }
-  store_norm_partial(sum, partials);
-}
-
-template <class Launcher>
-void launch_sum_of_squares(Launcher& launcher, std::int64_t n, const float* x, double* partials,
-                           double* result) {
-  if (n > 0) {
-    launcher.launch(QMSE_KERNEL(sum_of_squares_kernel), LaunchShape{grid_blocks(n, kNormChunk), kNormThreads},
-                    n, x, aligned_for<4>(x), partials);
-  }
-  launch_norm_total(launcher, n, partials, result);
-}
 
 __global__ void __launch_bounds__(kElementThreads)
     add_kernel(std::int64_t n, const float* __restrict__ x, float* __restrict__ y, bool aligned) {

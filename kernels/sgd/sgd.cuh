@@ -5,7 +5,8 @@
 
 #include "kernels/core/elements.cuh"
 #include "kernels/core/launch.h"
-#include "kernels/reduce/reduce.cuh"
+#include "kernels/reduce/norm.cuh"
+#include "kernels/reduce/reduce_math.h"
 #include "kernels/sgd/sgd.h"
 #include "kernels/sgd/sgd_math.h"
 

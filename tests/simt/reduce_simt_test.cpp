@@ -2,6 +2,7 @@
 #include <limits>
 #include <vector>
 
+#include "kernels/reduce/norm.cuh"
 #include "kernels/reduce/reduce.cuh"
 #include "tests/simt/executor.h"
 #include "tests/support/catch.h"
