@@ -24,6 +24,12 @@ constexpr std::size_t kPage = 4096;
 constexpr std::size_t kAlignment = 256;
 constexpr std::size_t kSpace = std::size_t{1} << 38;
 constexpr unsigned char kGuard = 0xC7;
+// Below lie numbers; under AddressSanitizer its shadow too, which is mapped as a whole.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr std::uintptr_t kLowestHost = 0x10007fff8000;
+#else
+constexpr std::uintptr_t kLowestHost = std::uintptr_t{1} << 22;
+#endif
 
 struct Allocation {
   char* pages;  // first of its pages; the one before and the one behind them stay closed
@@ -175,8 +181,7 @@ bool is_device_memory(const void* pointer) {
 
 bool is_host_memory(const void* pointer) {
   const auto address = reinterpret_cast<std::uintptr_t>(pointer);
-  if (address < (std::uintptr_t{1} << 22) || address >= (std::uintptr_t{1} << 47) ||
-      is_device_memory(pointer)) {
+  if (address < kLowestHost || address >= (std::uintptr_t{1} << 47) || is_device_memory(pointer)) {
     return false;
   }
   unsigned char resident = 0;

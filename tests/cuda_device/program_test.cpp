@@ -1,8 +1,11 @@
 // `qmse --device cuda` from end to end on the stand-in.
 #include <cmath>
 #include <cstdlib>
-#include <map>
+#include <filesystem>
+#include <memory>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "engine/safetensors.h"
 #include "tests/cuda_device/control.h"
@@ -160,21 +163,58 @@ TEST_CASE("program: a run stopped on the device goes on, on it bit for bit, and 
   }
 }
 
-TEST_CASE("program: a sweep of four members on two devices") {
+TEST_CASE("program: a sweep of four members by two processes takes two devices") {
   const World world;
   write_bytes(
       world.folder / "sweep.json",
       R"({"base": {"dataset": "mnist", "data": ")" + world.data.root.path().string() +
           R"(", "device": "cuda", "epochs": 1, "batch_size": 16, "conv_channels": [4, 6], "fc_width": 8},
                   "grid": {"loss": ["mse", "qmse"], "seed": [1, 2]}})");
-  const Result result =
-      run_on("device=free:1024 device=free:1000",
-             {"sweep", world.path("sweep.json"), "--out", world.path("sweep"), "--jobs", "4"});
-  CAPTURE(result.out, result.error);
-  CHECK(result.code == 0);
+  std::vector<std::unique_ptr<Process>> processes;
+  for (const std::string rank : {"0", "1"}) {
+    processes.push_back(std::make_unique<Process>(
+        Words{"sweep", world.path("sweep.json"), "--out", world.path("sweep"), "--jobs", "2"},
+        world.folder / ("errors-" + rank), Output::pipe, 120,
+        Words{"env", "QMSE_CUDA_STAND_IN=device= device=", "OMPI_COMM_WORLD_SIZE=2",
+              "OMPI_COMM_WORLD_RANK=" + rank, "OMPI_COMM_WORLD_LOCAL_RANK=" + rank}));
+  }
+  for (std::size_t rank = 0; rank < processes.size(); ++rank) {
+    const int code = processes[rank]->finish();
+    CAPTURE(rank, processes[rank]->out, read_bytes(world.folder / ("errors-" + std::to_string(rank))));
+    CHECK(code == 0);
+  }
   int members = 0;
+  std::set<std::string> devices;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(world.folder / "sweep")) {
     members += entry.path().filename() == "model.safetensors" ? 1 : 0;
+    if (entry.path().filename() == "environment.json") {
+      devices.insert(ConfigJson::parse(read_bytes(entry.path())).at("device").get<std::string>());
+    }
+  }
+  CHECK(members == 4);
+  CHECK(devices.size() == 2);
+}
+
+TEST_CASE("program: four members of a sweep at once on one device") {
+  const World world;
+  write_bytes(
+      world.folder / "sweep.json",
+      R"({"base": {"dataset": "mnist", "data": ")" + world.data.root.path().string() +
+          R"(", "device": "cuda", "epochs": 1, "batch_size": 16, "conv_channels": [4, 6], "fc_width": 8},
+                  "grid": {"seed": [1, 2, 3, 4]}})");
+  for (const std::string jobs : {"1", "4"}) {
+    const Result result =
+        run_on("", {"sweep", world.path("sweep.json"), "--out", world.path("jobs-" + jobs), "--jobs", jobs});
+    CAPTURE(jobs, result.out, result.error);
+    CHECK(result.code == 0);
+  }
+  int members = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(world.folder / "jobs-1")) {
+    if (entry.path().filename() != "model.safetensors") continue;
+    ++members;
+    const auto other =
+        world.folder / "jobs-4" / std::filesystem::relative(entry.path(), world.folder / "jobs-1");
+    CHECK(read_bytes(entry.path()) == read_bytes(other));
   }
   CHECK(members == 4);
 }
@@ -184,11 +224,11 @@ TEST_CASE("program: a step that is not finite is named with its layer") {
   const Result result = run_on("", world.train("run", {"--device", "cuda", "--lr", "1e30"}, "mlp"));
   CAPTURE(result.out, result.error);
   CHECK(result.code != 0);
-  CHECK(result.error.find("finite") != std::string::npos);
+  CHECK(result.error.find("the first layer with a non-finite value is 'fc") != std::string::npos);
   CHECK(result.error.find("cuda stand-in") == std::string::npos);
 }
 
-TEST_CASE("program: a device without room says so in one line, and leaves nothing") {
+TEST_CASE("program: a device without room says so in one line") {
   const World world;
   const Result full = run_on("device=free:0", world.train("full", {"--device", "cuda"}));
   CAPTURE(full.out, full.error);
@@ -225,16 +265,36 @@ TEST_CASE("program: whatever call fails, the run ends with one line and no repor
   }
 }
 
-TEST_CASE("program: an evaluation and a trace on the device") {
+TEST_CASE("program: busy devices are passed over, one that is too old for the build says so") {
+  const World world;
+  const Result busy = run_on("device=busy device=free:2000", world.train("busy", {"--device", "cuda"}));
+  CAPTURE(busy.out, busy.error);
+  CHECK(busy.code == 0);
+  CHECK(busy.out.find("cuda:1") != std::string::npos);
+  const Result old = run_on("device=cc:6.1", world.train("old", {"--device", "cuda"}));
+  CAPTURE(old.out, old.error);
+  CHECK(old.code != 0);
+  CHECK(old.error.find("cudaErrorNoKernelImageForDevice") != std::string::npos);
+}
+
+TEST_CASE("program: an evaluation on the device is the CPU's") {
   const World world;
   REQUIRE(run_on("", world.train("run", {"--device", "cuda"})).code == 0);
   const Words evaluate = {"evaluate", "--weights", world.path("run") + "/model.safetensors", "--dataset",
                           "mnist",    "--data",    world.data.root.path().string()};
+  std::set<std::string> answers;
+  double loss = 0;
   for (const char* device : {"cuda", "cpu"}) {
     Words words = evaluate;
     words.insert(words.end(), {"--device", device});
     const Result result = run_on("", words);
     CAPTURE(device, result.out, result.error);
     CHECK(result.code == 0);
+    auto answer = ConfigJson::parse(result.out);
+    CHECK(answer.at("loss").get<double>() ==
+          Approx(answers.empty() ? answer.at("loss").get<double>() : loss).epsilon(1e-6));
+    loss = answer.at("loss");
+    answers.insert(answer.at("confusion_matrix").dump());
   }
+  CHECK(answers.size() == 1);
 }

@@ -208,7 +208,7 @@ TEST_CASE("content: lists of classes count by their lines") {
 }
 
 TEST_CASE(
-    "content: a list of classes that is missing is a difference; its reader says whether it is needed") {
+    "content: a list of classes that is missing is a difference, its reader says whether it is needed") {
   const TempDirectory folder;
   const KnownNames known[] = {{"names.txt", 0}};
   const ContentReport report = examine_content(KnownSet{"tiny", {}, "", known}, folder.path());

@@ -304,7 +304,7 @@ struct Fetching : World {
   FetchPlan plan;
 };
 
-TEST_CASE("fetch: from an archive and file by file; a second time nothing is loaded") {
+TEST_CASE("fetch: from an archive and file by file, a second time nothing is loaded") {
   for (const bool archive : {true, false}) {
     CAPTURE(archive);
     Fetching world(archive);

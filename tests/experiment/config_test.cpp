@@ -321,7 +321,7 @@ TEST_CASE("config: a resumed run may differ in threads, device, graphs, epochs a
   CHECK(conflicts[1] == "--lr is 0.5, was 0.01");
 }
 
-TEST_CASE("config: a file is read as its text; a missing one is an IoError") {
+TEST_CASE("config: a file is read as its text, a missing one is an IoError") {
   const test::TempDirectory folder;
   test::write_bytes(folder / "run.json", R"({"lr": 0.25, "mlp_widths": []})");
   const ConfigJson layer = read_config_file(folder / "run.json");

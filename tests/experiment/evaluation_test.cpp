@@ -43,7 +43,7 @@ struct World {
 
 }  // namespace
 
-TEST_CASE("evaluation: weights say data set, loss and reduction; a run directory its data too") {
+TEST_CASE("evaluation: weights say data set, loss and reduction, a run directory its data too") {
   const World world;
   const auto last = json_lines(world.root / "run/metrics.jsonl").back();
   for (const EvaluationReport& report :

@@ -86,7 +86,7 @@ TEST_CASE("report: hostile names and titles are shown, not obeyed") {
   CHECK_FALSE(contains(page, "<img"));
 }
 
-TEST_CASE("report: sections given come first; a row that does not fit is a ShapeError") {
+TEST_CASE("report: sections given come first, a row that does not fit is a ShapeError") {
   if (!has_program("gnuplot")) return;
   const World world;
   const std::string page =

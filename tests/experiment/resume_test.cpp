@@ -162,7 +162,7 @@ TEST_CASE("resume: a finished run is left alone, even where its data are gone") 
   CHECK(before == after);
 }
 
-TEST_CASE("resume: settings that are not given are the recorded ones; those given must agree") {
+TEST_CASE("resume: settings that are not given are the recorded ones, those given must agree") {
   const TinyData data;
   const TempDirectory folder;
   ConfigJson given = data.settings(folder / "run");

@@ -147,7 +147,7 @@ TEST_CASE("run diff: what cannot be compared is said, and a run that goes furthe
   }
 }
 
-TEST_CASE("run diff: other images are a difference, wherever they lie; damaged records are errors") {
+TEST_CASE("run diff: other images are a difference, wherever they lie, damaged records are errors") {
   const World world;
   const auto a = world.run("a");
   const auto b = world.run("b");

@@ -144,7 +144,7 @@ TEST_CASE("run directory: a path that is a file, or below one, is an IoError") {
   CHECK(missing(message_of<IoError>([&] { RunDirectory(folder / "file/run"); }), {"file/run"}) == "");
 }
 
-TEST_CASE("run directory: the recorded configuration is read back; damage is a DataError") {
+TEST_CASE("run directory: the recorded configuration is read back, damage is a DataError") {
   const TempDirectory folder;
   const RunDirectory directory(folder / "run");
   TrainConfig config;

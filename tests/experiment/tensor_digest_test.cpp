@@ -23,7 +23,7 @@ TEST_CASE("tensor digest: what is hashed is what the header says, by hand") {
   CHECK(tensor_sha256(SafetensorsFile(folder / "t"), "a") == sha256("a u8 [3]\n\x07\x08\x09"));
 }
 
-TEST_CASE("tensor digest: metadata and order do not count; name, type, shape and every bit do") {
+TEST_CASE("tensor digest: metadata and order do not count, name, type, shape and every bit do") {
   const float zeros[] = {0.0F, 0.0F}, negative[] = {0.0F, -0.0F};
   const TempDirectory folder;
   const auto digest = [&](std::vector<TensorToWrite> tensors, const SafetensorsMetadata& metadata = {}) {

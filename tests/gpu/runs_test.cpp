@@ -29,7 +29,7 @@ TrainingOutcome stop_after(ConfigJson given, int asked_times) {
 
 }  // namespace
 
-TEST_CASE("runs: stopped and resumed, a run is bit for bit the one that was not; with and without graphs",
+TEST_CASE("runs: stopped and resumed, a run is bit for bit the one that was not, with and without graphs",
           "[training]") {
   if (!device_context()) return;
   const TinyData data;

@@ -176,7 +176,7 @@ TEST_CASE("losses: qmse_expected is QMSE averaged over v, value and gradient") {
   }
 }
 
-TEST_CASE("losses: evaluation has no randomness; QMSE reports its expectation over v") {
+TEST_CASE("losses: evaluation has no randomness, QMSE reports its expectation over v") {
   Context context = cpu();
   Batch batch;
   batch.gradient.assign(batch.gradient.size(), 99.0);

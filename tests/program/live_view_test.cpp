@@ -146,7 +146,7 @@ TEST_CASE("program: --log-format json writes an object a line, on a terminal too
         json_lines(world.folder / "run/metrics.jsonl")[1]["weights_sha256"]);
 }
 
-TEST_CASE("program: --log-format json ends with what stopped the run; standard error says it too") {
+TEST_CASE("program: --log-format json ends with what stopped the run, standard error says it too") {
   const World world;
   Words words = world.train({"--log-format", "json"});
   *(std::find(words.begin(), words.end(), "2")) = "1000000";
