@@ -5,7 +5,7 @@
 
 #include "apps/options.h"
 #include "engine/in_quotes.h"
-#include "experiment/config_fields.h"
+#include "experiment/run/config_fields.h"
 #include "kernels/core/build_config.h"
 #include "kernels/core/error.h"
 

@@ -12,7 +12,7 @@
 #include "data/registry.h"
 #include "engine/atomic_file.h"
 #include "engine/in_quotes.h"
-#include "experiment/config.h"
+#include "experiment/run/config.h"
 #include "kernels/core/error.h"
 #include "kernels/core/shuffle.h"
 

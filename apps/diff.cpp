@@ -2,7 +2,7 @@
 
 #include "apps/commands.h"
 #include "apps/options.h"
-#include "experiment/run_diff.h"
+#include "experiment/run/run_diff.h"
 #include "kernels/core/error.h"
 
 namespace qmse::app {

@@ -1,4 +1,4 @@
-#include "experiment/evaluation.h"
+#include "experiment/run/evaluation.h"
 
 #include <iostream>
 #include <memory>

@@ -5,8 +5,8 @@
 
 #include "apps/commands.h"
 #include "apps/options.h"
-#include "experiment/config_fields.h"
-#include "experiment/environment.h"
+#include "experiment/run/config_fields.h"
+#include "experiment/run/environment.h"
 #include "kernels/core/devices.h"
 
 namespace qmse::app {

@@ -5,7 +5,7 @@
 #include <exception>
 #include <new>
 
-#include "experiment/config.h"
+#include "experiment/run/config.h"
 
 namespace qmse::app {
 

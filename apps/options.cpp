@@ -4,7 +4,7 @@
 #include <charconv>
 
 #include "engine/in_quotes.h"
-#include "experiment/plain_text.h"
+#include "experiment/run/plain_text.h"
 #include "kernels/core/error.h"
 
 namespace qmse::app {

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "experiment/config_fields.h"
+#include "experiment/run/config_fields.h"
 
 namespace qmse::app {
 

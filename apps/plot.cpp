@@ -5,8 +5,8 @@
 #include "apps/commands.h"
 #include "apps/options.h"
 #include "engine/in_quotes.h"
-#include "experiment/figure.h"
-#include "experiment/run_curves.h"
+#include "experiment/report/figure.h"
+#include "experiment/report/run_curves.h"
 #include "kernels/core/error.h"
 
 namespace qmse::app {

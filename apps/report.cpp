@@ -1,4 +1,4 @@
-#include "experiment/report.h"
+#include "experiment/report/report.h"
 
 #include <iostream>
 #include <memory>

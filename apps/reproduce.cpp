@@ -1,4 +1,4 @@
-#include "experiment/reproduce.h"
+#include "experiment/paper/reproduce.h"
 
 #include <iostream>
 #include <memory>
@@ -8,7 +8,7 @@
 #include "apps/options.h"
 #include "apps/sweep_display.h"
 #include "apps/sweep_options.h"
-#include "experiment/config_fields.h"
+#include "experiment/run/config_fields.h"
 #include "kernels/core/error.h"
 
 namespace qmse::app {

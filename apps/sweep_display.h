@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "experiment/sweep.h"
+#include "experiment/sweep/sweep.h"
 
 namespace qmse::app {
 

@@ -2,7 +2,7 @@
 
 #include "apps/json_events.h"
 #include "apps/options.h"
-#include "experiment/config_fields.h"
+#include "experiment/run/config_fields.h"
 
 namespace qmse::app {
 

@@ -1,4 +1,4 @@
-#include "experiment/trace.h"
+#include "experiment/run/trace.h"
 
 #include <iostream>
 #include <memory>

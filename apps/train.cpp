@@ -6,8 +6,8 @@
 #include "apps/options.h"
 #include "apps/stop_signal.h"
 #include "apps/training_display.h"
-#include "experiment/tensor_digest.h"
-#include "experiment/training_run.h"
+#include "experiment/run/tensor_digest.h"
+#include "experiment/run/training_run.h"
 
 namespace qmse::app {
 namespace {

@@ -4,7 +4,7 @@
 #include <memory>
 #include <string>
 
-#include "experiment/training_run.h"
+#include "experiment/run/training_run.h"
 
 namespace qmse::app {
 

@@ -6,7 +6,7 @@
 
 #include "bench/protocol.h"
 #include "engine/safetensors.h"
-#include "experiment/setup.h"
+#include "experiment/run/setup.h"
 #include "kernels/qmse/qmse.h"
 
 namespace {

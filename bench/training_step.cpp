@@ -12,7 +12,7 @@
 #include "data/resident_dataset.h"
 #include "engine/safetensors.h"
 #include "engine/training_loop.h"
-#include "experiment/setup.h"
+#include "experiment/run/setup.h"
 #include "losses/mse.h"
 #include "losses/qmse.h"
 #include "models/simple_cnn.h"

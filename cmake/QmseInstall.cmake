@@ -11,8 +11,9 @@ target_link_libraries(qmse_qmse INTERFACE ${qmse_libraries})
 
 install(TARGETS qmse_qmse ${qmse_libraries} EXPORT qmseTargets ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}")
 foreach(library IN LISTS qmse_libraries)
-  string(REGEX REPLACE "^qmse_" "" folder "${library}")
-  install(DIRECTORY "${PROJECT_SOURCE_DIR}/${folder}" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/qmse"
+  get_target_property(folder ${library} SOURCE_DIR)
+  cmake_path(RELATIVE_PATH folder BASE_DIRECTORY "${PROJECT_SOURCE_DIR}")
+  install(DIRECTORY "${PROJECT_SOURCE_DIR}/${folder}/" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/qmse/${folder}"
           FILES_MATCHING PATTERN "*.h" PATTERN "*.cuh")
 endforeach()
 install(FILES "${PROJECT_BINARY_DIR}/generated/kernels/core/build_config.h"

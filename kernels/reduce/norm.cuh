@@ -63,7 +63,8 @@ void launch_norm_total(Launcher& launcher, std::int64_t n, const double* partial
                   norm_partials(n), partials, result);
 }
 
-// *result = the sum of squares of x[0, n), in the order that n alone decides; partials: norm_partials(n) numbers.
+// *result = the sum of squares of x[0, n), in the order that n alone decides; partials: norm_partials(n)
+// numbers.
 template <class Launcher>
 void launch_sum_of_squares(Launcher& launcher, std::int64_t n, const float* x, double* partials,
                            double* result) {

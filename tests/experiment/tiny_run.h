@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "experiment/training_run.h"
+#include "experiment/run/training_run.h"
 #include "tests/support/idx_files.h"
 #include "tests/support/temp_directory.h"
 

@@ -2,7 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/safetensors.h"
-#include "experiment/config_fields.h"
+#include "experiment/run/config_fields.h"
 #include "tests/experiment/tiny_run.h"
 #include "tests/program/run_program.h"
 #include "tests/support/catch.h"

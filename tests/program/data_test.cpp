@@ -6,7 +6,7 @@
 
 #include "data/image_file.h"
 #include "engine/name_text.h"
-#include "experiment/config.h"
+#include "experiment/run/config.h"
 #include "kernels/core/build_config.h"
 #include "tests/data/pictures.h"
 #include "tests/data/tiny_cifar.h"

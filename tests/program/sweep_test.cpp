@@ -1,7 +1,7 @@
 // `qmse sweep` and `qmse reproduce` from end to end: stopped, killed among MPI ranks, on a disk that is full.
 #include <sstream>
 
-#include "experiment/tensor_digest.h"
+#include "experiment/run/tensor_digest.h"
 #include "tests/experiment/tiny_run.h"
 #include "tests/program/run_program.h"
 #include "tests/support/catch.h"

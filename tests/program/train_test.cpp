@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "experiment/run_outcome.h"
+#include "experiment/run/run_outcome.h"
 #include "kernels/core/build_config.h"
 #include "tests/experiment/tiny_run.h"
 #include "tests/program/run_program.h"

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "experiment/config.h"
-#include "experiment/run_outcome.h"
+#include "experiment/run/config.h"
+#include "experiment/run/run_outcome.h"
 #include "tests/support/catch.h"
 #include "tests/support/temp_directory.h"
 

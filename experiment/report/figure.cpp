@@ -1,0 +1,496 @@
+#include "experiment/report/figure.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+
+#include "engine/atomic_file.h"
+#include "engine/in_quotes.h"
+#include "experiment/report/gnuplot.h"
+#include "experiment/run/plain_text.h"
+#include "kernels/core/error.h"
+
+namespace qmse {
+namespace {
+
+// Okabe and Ito's colours, which colour-blind readers tell apart; with the dashes, which change at another
+// pace, 28 styles that also differ in black and white print.
+constexpr std::array<const char*, 7> kColours = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
+                                                 "#e69f00", "#56b4e9", "#555555"};
+constexpr std::array<const char*, 4> kDashes = {"solid", "(9,3)", "(3,3)", "(9,3,2,3)"};
+static_assert(kColours.size() * kDashes.size() == kMostStyles);
+constexpr const char* kInk = "#333333";
+constexpr const char* kGrid = "#d4d4d4";
+constexpr const char* kPaper = "#ffffff";
+
+// Lengths in pixels of the SVG.
+constexpr double kPanelWidth = 460, kPanelHeight = 334;
+constexpr double kLeft = 66, kRight = 18, kTop = 34, kBottom = 58;  // within a panel
+constexpr double kEdge = 14;                                        // around everything
+constexpr double kTitleHeight = 30, kTitleRow = 18, kNoteRow = 15, kLegendHeight = 22, kCaptionHeight = 17;
+constexpr double kKeyLength = 34;      // a line in the legend
+constexpr double kMostPixels = 32767;  // cairo's, in each direction
+constexpr double kFont = 13, kTitleFont = 16, kSmallFont = 11;
+constexpr double kLetter = 0.6;         // mean width of a character, in font sizes
+constexpr std::size_t kFewPoints = 24;  // so few are marked one by one
+
+struct Range {
+  double low = INFINITY, high = -INFINITY;
+
+  void add(double value) {
+    if (!std::isfinite(value)) return;
+    low = std::min(low, value);
+    high = std::max(high, value);
+  }
+  double span() const { return high - low; }
+};
+
+std::string number(double value) {
+  std::array<char, 32> text;
+  const auto [end, error] = std::to_chars(text.data(), text.data() + text.size(), value);
+  return {text.data(), end};
+}
+
+std::string pair(double x, double y) { return number(x) + "," + number(y); }
+
+std::string font(double size) { return " font '," + number(size) + "'"; }
+
+// 1, 2 or 5 times a power of ten, the largest that is not above `most`, or that one's next below.
+double round_step(double most) {
+  const double power = std::pow(10.0, std::floor(std::log10(most)));
+  for (const double factor : {5.0, 2.0}) {
+    if (factor * power <= most * 1.001) return factor * power;
+  }
+  return power;
+}
+
+// Room for the curves, also where they are flat or there are none.
+Range padded(Range range) {
+  if (range.span() < 0) return {0, 1};
+  const double size = std::max(std::abs(range.low), std::abs(range.high));
+  const bool flat = range.span() <= std::max(1e-12 * size, 1e-300);
+  const double room = flat ? std::max(0.05 * size, 0.05) : 0.05 * range.span();
+  return {range.low - room, range.high + room};
+}
+
+Range x_range(const Panel& panel) {
+  Range range;
+  for (const Curve& curve : panel.curves) {
+    for (const double x : curve.x) range.add(x);
+    for (const Strand& strand : curve.strands) {
+      for (const double x : strand.x) range.add(x);
+    }
+  }
+  if (range.span() < 0) return {0, 1};
+  return range.span() > 0 ? range : Range{range.low - 1, range.high + 1};
+}
+
+// Of what the curves and bands have at these x. Strands may double it on either side: the last values of a
+// run that diverged must not make all others a flat line.
+Range y_range(const Panel& panel, const Range& x) {
+  Range range;
+  const auto inside = [&](double at) { return at >= x.low && at <= x.high; };
+  for (const Curve& curve : panel.curves) {
+    for (std::size_t i = 0; i < curve.x.size(); ++i) {
+      if (!inside(curve.x[i])) continue;
+      range.add(curve.mean[i]);
+      if (curve.low.empty()) continue;
+      range.add(curve.low[i]);
+      range.add(curve.high[i]);
+    }
+  }
+  const bool any = range.span() >= 0;
+  const Range most = {range.low - padded(range).span(), range.high + padded(range).span()};
+  for (const Curve& curve : panel.curves) {
+    for (const Strand& strand : curve.strands) {
+      for (std::size_t i = 0; i < strand.x.size(); ++i) {
+        if (!inside(strand.x[i]) || !std::isfinite(strand.y[i])) continue;
+        range.add(any ? std::clamp(strand.y[i], most.low, most.high) : strand.y[i]);
+      }
+    }
+  }
+  return padded(range);
+}
+
+// What tics are apart; whole numbers have whole ones.
+double x_step(const Panel& panel, const Range& range) {
+  const bool whole = std::all_of(panel.curves.begin(), panel.curves.end(), [](const Curve& curve) {
+    return std::all_of(curve.x.begin(), curve.x.end(), [](double x) { return x == std::floor(x); });
+  });
+  const double step = round_step(range.span() / 4);
+  return whole ? std::max(step, 1.0) : step;
+}
+
+void check(const Figure& figure) {
+  if (figure.panels.empty() || figure.columns < 1) throw ShapeError("a figure needs panels and columns");
+  for (const Panel& panel : figure.panels) {
+    for (const Curve& curve : panel.curves) {
+      const std::size_t count = curve.x.size();
+      const auto fits = [&](const std::vector<double>& band) { return band.empty() || band.size() == count; };
+      if (curve.mean.size() != count || !fits(curve.low) || !fits(curve.high) ||
+          curve.low.empty() != curve.high.empty()) {
+        throw ShapeError("curve " + in_quotes(curve.label) + " has " + std::to_string(count) + " x, " +
+                         std::to_string(curve.mean.size()) + " values and a band of " +
+                         std::to_string(curve.low.size()) + " and " + std::to_string(curve.high.size()));
+      }
+      for (const Strand& strand : curve.strands) {
+        if (strand.x.size() != strand.y.size())
+          throw ShapeError("a strand of curve " + in_quotes(curve.label) + " has " +
+                           std::to_string(strand.x.size()) + " x and " + std::to_string(strand.y.size()) +
+                           " values");
+      }
+    }
+    if (panel.inset && !(panel.inset->x_low < panel.inset->x_high)) {
+      throw ShapeError("the inset of panel " + in_quotes(panel.title) + " is empty");
+    }
+  }
+}
+
+bool finite(const Strand& strand, std::size_t i) {
+  return std::isfinite(strand.x[i]) && std::isfinite(strand.y[i]);
+}
+
+// Up to its last finite value.
+std::size_t finite_length(const Strand& strand) {
+  std::size_t length = strand.x.size();
+  while (length > 0 && !finite(strand, length - 1)) --length;
+  return length;
+}
+
+std::vector<std::string> labels_of(const Figure& figure) {
+  std::vector<std::string> labels;
+  for (const Panel& panel : figure.panels) {
+    for (const Curve& curve : panel.curves) {
+      if (std::find(labels.begin(), labels.end(), curve.label) == labels.end()) labels.push_back(curve.label);
+    }
+  }
+  return labels;
+}
+
+// A figure as a gnuplot script. Everything is placed by hand, so that both formats look the same.
+class Script {
+ public:
+  // Curves look as they do in `whole`, which `figure` is a part of, and titles take as much room.
+  Script(const Figure& figure, const Figure& whole)
+      : figure_(figure), styles_(labels_of(whole)), labels_(labels_of(figure)) {
+    columns_ = std::min(figure.columns, static_cast<int>(figure.panels.size()));
+    for (const Panel& panel : whole.panels) {
+      title_rows_ = std::max(title_rows_, title_of(panel).size());
+      note_rows_ = std::max(note_rows_, note_of(panel).size());
+    }
+    panel_height_ = kPanelHeight + static_cast<double>(title_rows_ - 1) * kTitleRow +
+                    static_cast<double>(note_rows_) * kNoteRow;
+    const int rows = (static_cast<int>(figure.panels.size()) + columns_ - 1) / columns_;
+    width_ = columns_ * kPanelWidth + 2 * kEdge;
+    place_legend();
+    caption_ = wrap_text(plain_text(figure.caption), letters(width_ - 3 * kEdge, kSmallFont));
+    if (!figure.title.empty()) head_ += kTitleHeight;
+    head_ += kEdge + legend_rows_ * kLegendHeight;
+    const double foot = caption_.empty() ? 0 : static_cast<double>(caption_.size()) * kCaptionHeight + 8;
+    height_ = head_ + rows * panel_height_ + foot + kEdge;
+    if (std::max(2 * width_, 2 * height_) > kMostPixels) {
+      throw ConfigError("a picture of " + std::to_string(figure.panels.size()) + " panels and " +
+                        counted(labels_.size(), "curve") +
+                        " is too large to be drawn: draw fewer measures or runs at a time");
+    }
+  }
+
+  std::string svg() const {
+    return "set encoding utf8\n" + data() + "set terminal svg size " + pair(width_, height_) + look() + "\n" +
+           drawing();
+  }
+  std::string png() const {
+    return "set encoding utf8\n" + data() + "set terminal pngcairo size " + pair(2 * width_, 2 * height_) +
+           look() + " fontscale 1.5 linewidth 2 pointscale 2\n" + drawing();
+  }
+
+ private:
+  static std::size_t letters(double width, double font_size) {
+    return static_cast<std::size_t>(width / (kLetter * font_size));
+  }
+
+  static std::string look() {
+    return " noenhanced font 'sans-serif," + number(kFont) + "' background rgb '" + kPaper + "'";
+  }
+
+  static std::vector<std::string> title_of(const Panel& panel) {
+    return wrap_text(plain_text(panel.title), letters(kPanelWidth - kLeft - kRight, kFont + 1));
+  }
+
+  static std::vector<std::string> note_of(const Panel& panel) {
+    return wrap_text(plain_text(panel.note), letters(kPanelWidth - kLeft - kRight, kSmallFont));
+  }
+
+  // Columns as wide as the longest label needs.
+  void place_legend() {
+    if (labels_.empty() || (labels_.size() == 1 && labels_.front().empty())) return;
+    std::size_t longest = 0;
+    for (const std::string& label : labels_) longest = std::max(longest, text_length(plain_text(label)));
+    const double room = width_ - 4 * kEdge;
+    legend_width_ = std::min(room, kKeyLength + 28 + static_cast<double>(longest) * kLetter * kFont);
+    const auto count = static_cast<double>(labels_.size());
+    legend_columns_ = static_cast<int>(std::min(count, std::floor(room / legend_width_)));
+    legend_rows_ = std::ceil(count / legend_columns_);
+  }
+
+  // Positions as gnuplot has them: shares of the whole, from the lower left.
+  std::string at(double x, double y) const { return pair(x / width_, 1 - y / height_); }
+
+  std::size_t style_index(const std::string& label) const {
+    return static_cast<std::size_t>(std::find(styles_.begin(), styles_.end(), label) - styles_.begin());
+  }
+  std::string style(const std::string& label) const {
+    return std::string(" lc rgb '") + kColours[style_index(label) % kColours.size()] + "'";
+  }
+  std::string dashes(const std::string& label) const {
+    return std::string(" dt ") + kDashes[style_index(label) % kDashes.size()];
+  }
+
+  static std::string block(std::size_t panel, std::size_t curve) {
+    return "$d" + std::to_string(panel) + "_" + std::to_string(curve);
+  }
+
+  static std::string block(std::size_t panel, std::size_t curve, std::size_t strand) {
+    return block(panel, curve) + "_" + std::to_string(strand);
+  }
+
+  // A gap is an empty line: it breaks lines and bands alike.
+  std::string data() const {
+    std::string text;
+    for (std::size_t p = 0; p < figure_.panels.size(); ++p) {
+      const Range y = y_range(figure_.panels[p], x_range(figure_.panels[p]));
+      for (std::size_t c = 0; c < figure_.panels[p].curves.size(); ++c) {
+        const Curve& curve = figure_.panels[p].curves[c];
+        for (std::size_t k = 0; k < curve.strands.size(); ++k) {
+          const Strand& strand = curve.strands[k];
+          text += block(p, c, k) + " << EOD\n";
+          for (std::size_t i = 0; i < strand.x.size(); ++i) {
+            if (finite(strand, i)) text += number(strand.x[i]) + ' ' + number(strand.y[i]);
+            text += '\n';
+          }
+          text += "EOD\n";
+          const std::size_t end = finite_length(strand);
+          text += block(p, c, k) + "e << EOD\n";
+          // Where it has left the picture, at its edge.
+          if (end > 0) {
+            text +=
+                number(strand.x[end - 1]) + ' ' + number(std::clamp(strand.y[end - 1], y.low, y.high)) + '\n';
+          }
+          text += "EOD\n";
+        }
+        text += block(p, c) + " << EOD\n";
+        bool gap = true;
+        for (std::size_t i = 0; i < curve.x.size(); ++i) {
+          const double low = curve.low.empty() ? curve.mean[i] : curve.low[i];
+          const double high = curve.high.empty() ? curve.mean[i] : curve.high[i];
+          if (std::isfinite(curve.x[i]) && std::isfinite(curve.mean[i]) && std::isfinite(low) &&
+              std::isfinite(high)) {
+            text += number(curve.x[i]) + ' ' + number(curve.mean[i]) + ' ' + number(low) + ' ' +
+                    number(high) + '\n';
+            gap = false;
+          } else if (!gap) {
+            text += '\n';
+            gap = true;
+          }
+        }
+        text += "EOD\n";
+      }
+    }
+    return text;
+  }
+
+  std::string drawing() const {
+    std::string text = "set multiplot\n" + page();
+    for (std::size_t p = 0; p < figure_.panels.size(); ++p) text += panel(p);
+    return text + "unset multiplot\nunset output\n";  // which writes the picture's end
+  }
+
+  // Title, legend and caption, with a plot of nothing behind them.
+  std::string page() const {
+    std::string text = "reset\nunset key\nunset border\nunset tics\nset margins 0,0,0,0\n";
+    const std::string ink = std::string(" tc rgb '") + kInk + "'\n";
+    double y = kEdge;
+    if (!figure_.title.empty()) {
+      const std::string title = shorten(plain_text(figure_.title), letters(width_ - 2 * kEdge, kTitleFont));
+      text += "set label " + gnuplot_string(title) + " at screen " + at(width_ / 2, y + 11) + " center" +
+              font(kTitleFont) + ink;
+      y += kTitleHeight;
+    }
+    if (legend_columns_ > 0) {
+      const double left = (width_ - legend_columns_ * legend_width_) / 2 + 10;
+      const std::size_t longest = letters(legend_width_ - kKeyLength - 18, kFont);
+      for (std::size_t i = 0; i < labels_.size(); ++i) {
+        const auto columns = static_cast<std::size_t>(legend_columns_);
+        const double x = left + static_cast<double>(i % columns) * legend_width_;
+        const double middle = y + (static_cast<double>(i / columns) + 0.5) * kLegendHeight;
+        text += "set arrow from screen " + at(x, middle) + " to screen " + at(x + kKeyLength, middle) +
+                " nohead lw 2.2" + style(labels_[i]) + dashes(labels_[i]) + "\nset label " +
+                gnuplot_string(shorten(plain_text(labels_[i]), longest)) + " at screen " +
+                at(x + kKeyLength + 8, middle) + " left" + ink;
+      }
+    }
+    for (std::size_t i = 0; i < caption_.size(); ++i) {
+      const double from_below = static_cast<double>(caption_.size() - i) - 0.5;
+      text += "set label " + gnuplot_string(caption_[i]) + " at screen " +
+              at(2 * kEdge, height_ - kEdge - from_below * kCaptionHeight) + " left" + font(kSmallFont) + ink;
+    }
+    return text + "plot [0:1] [0:1] 2 notitle\n";
+  }
+
+  std::string panel(std::size_t p) const {
+    const Panel& panel = figure_.panels[p];
+    const auto columns = static_cast<std::size_t>(columns_);
+    const double left = kEdge + static_cast<double>(p % columns) * kPanelWidth;
+    const double top = head_ + static_cast<double>(p / columns) * panel_height_;
+    const double x0 = left + kLeft, x1 = left + kPanelWidth - kRight;
+    const double y0 = top + panel_height_ - kBottom, y1 = y0 - (kPanelHeight - kBottom - kTop);
+
+    const Range x = x_range(panel), y = y_range(panel, x);
+    std::string text = frame(x0, y0, x1, y1, kFont - 1);
+    text += "set border 3 lc rgb '" + std::string(kInk) + "' lw 0.8\n";
+    text += axes(x, y, x_step(panel, x), round_step(y.span() / 4));
+    const std::string ink = std::string(" tc rgb '") + kInk + "'\n";
+    const std::vector<std::string> title = title_of(panel);
+    const std::vector<std::string> note = note_of(panel);
+    for (std::size_t i = 0; i < note.size(); ++i) {
+      const double above = 12 + static_cast<double>(note.size() - 1 - i) * kNoteRow;
+      text += "set label " + gnuplot_string(note[i]) + " at screen " + at((x0 + x1) / 2, y1 - above) +
+              " center" + font(kSmallFont) + ink;
+    }
+    const double noted = static_cast<double>(note.size()) * kNoteRow;
+    for (std::size_t i = 0; i < title.size(); ++i) {
+      const double above = 18 + noted + static_cast<double>(title.size() - 1 - i) * kTitleRow;
+      text += "set label " + gnuplot_string(title[i]) + " at screen " + at((x0 + x1) / 2, y1 - above) +
+              " center" + font(kFont + 1) + ink;
+    }
+    text += "set label " + gnuplot_string(plain_text(panel.x_label)) + " at screen " +
+            at((x0 + x1) / 2, y0 + 42) + " center" + ink;
+    text += "set label " + gnuplot_string(plain_text(panel.y_label)) + " at screen " +
+            at(left + 8, (y0 + y1) / 2) + " center rotate by 90" + ink;
+    if (!panel.inset) return text + curves(p, 2.0);
+
+    const Range zoom{panel.inset->x_low, panel.inset->x_high};
+    const Range zoom_y = y_range(panel, zoom);
+    text += "set object 1 rectangle from " + pair(zoom.low, zoom_y.low) + " to " +
+            pair(zoom.high, zoom_y.high) + " front fillstyle empty border lc rgb '" + kInk + "' lw 0.6\n";
+    text += curves(p, 2.0);
+
+    // The corner with fewer of the curves' points in it.
+    const auto points_between = [&](double bottom, double above) {
+      std::size_t count = 0;
+      for (const Curve& curve : panel.curves) {
+        for (std::size_t i = 0; i < curve.x.size(); ++i) {
+          const double across = (curve.x[i] - x.low) / x.span(), up = (curve.mean[i] - y.low) / y.span();
+          count += across > 0.4 && up > bottom && up < above;
+        }
+      }
+      return count;
+    };
+    const double bottom = points_between(0.03, 0.6) <= points_between(0.4, 0.97) ? 0.14 : 0.5;
+    const double w = x1 - x0, h = y0 - y1;
+    text += frame(x0 + 0.53 * w, y0 - bottom * h, x0 + 0.96 * w, y0 - (bottom + 0.4) * h, kSmallFont - 1);
+    text += "set border 15 lc rgb '" + std::string(kInk) + "' lw 0.6\n";
+    text +=
+        "set object 1 rectangle from graph -0.24,-0.22 to graph 1.05,1.07 behind fillstyle solid noborder fc "
+        "rgb '" +
+        std::string(kPaper) + "'\n";
+    text += axes(zoom, zoom_y, round_step(zoom.span() / 2), round_step(zoom_y.span() / 2));
+    return text + curves(p, 1.5);
+  }
+
+  std::string frame(double x0, double y0, double x1, double y1, double font_size) const {
+    return "reset\nunset key\nset lmargin at screen " + number(x0 / width_) + "\nset rmargin at screen " +
+           number(x1 / width_) + "\nset bmargin at screen " + number(1 - y0 / height_) +
+           "\nset tmargin at screen " + number(1 - y1 / height_) + "\nset tics out nomirror scale 0.5" +
+           font(font_size) + " tc rgb '" + kInk + "'\nset grid lc rgb '" + kGrid + "' lw 0.7 dt solid\n";
+  }
+
+  static std::string axes(const Range& x, const Range& y, double step_x, double step_y) {
+    return "set xrange [" + number(x.low) + ":" + number(x.high) + "]\nset yrange [" + number(y.low) + ":" +
+           number(y.high) + "]\nset xtics " + number(step_x) + " format '%g'\nset ytics " + number(step_y) +
+           " format '%g'\n";
+  }
+
+  // Bands first, so that no band covers a line.
+  std::string curves(std::size_t p, double line_width) const {
+    const std::vector<Curve>& curves = figure_.panels[p].curves;
+    std::string bands, lines, crosses;
+    for (std::size_t c = 0; c < curves.size(); ++c) {
+      const Curve& curve = curves[c];
+      const std::string colour = style(curve.label);
+      for (std::size_t k = 0; k < curve.strands.size(); ++k) {
+        const Strand& strand = curve.strands[k];
+        if (finite_length(strand) == 0) continue;
+        lines += block(p, c, k) + " using 1:2 with lines lw " + number(line_width / 2) + colour +
+                 dashes(curve.label) + " notitle, \\\n  ";
+        crosses += block(p, c, k) + "e using 1:2 with points pt 2 ps 1 lw 1.5" + colour + " notitle, \\\n  ";
+      }
+      if (curve.x.empty()) continue;
+      if (!curve.low.empty()) {
+        bands += block(p, c) + " using 1:3:4 with filledcurves" + colour +
+                 " fillstyle transparent solid 0.18 noborder notitle, \\\n  ";
+      }
+      lines += block(p, c) + " using 1:2 with lines lw " + number(line_width) + colour + dashes(curve.label) +
+               " notitle, \\\n  ";
+      if (curve.x.size() <= kFewPoints) {
+        lines += block(p, c) + " using 1:2 with points pt 7 ps 0.4" + colour + " notitle, \\\n  ";
+      }
+    }
+    return "plot " + bands + lines + crosses + "NaN notitle\n";
+  }
+
+  const Figure figure_;
+  std::vector<std::string> styles_, labels_, caption_;
+  int columns_ = 1, legend_columns_ = 0;
+  std::size_t title_rows_ = 1, note_rows_ = 0;  // of the panels
+  double legend_rows_ = 0;
+  double width_ = 0, height_ = 0, panel_height_ = 0, head_ = 0, legend_width_ = 0;
+};
+
+// A picture without its end is not one: gnuplot can fail to write, and say nothing.
+void check_end(const std::string& picture, std::string_view end) {
+  if (!std::string_view(picture).ends_with(end))
+    throw Error("gnuplot has not written the end of its picture; is there memory left?");
+}
+
+std::string draw_svg(const Script& script) {
+  std::string svg = run_gnuplot(script.svg());
+  svg.erase(svg.find_last_not_of(" \r\n") + 1);
+  check_end(svg, "</svg>");
+  // gnuplot leaves a > in text as it is, which XML allows but here.
+  for (std::size_t at = 0; (at = svg.find("]]>", at)) != std::string::npos;) svg.replace(at, 3, "]]&gt;");
+  return svg + "\n";
+}
+
+std::string draw_png(const Script& script) {
+  std::string png = run_gnuplot(script.png());
+  check_end(png, std::string_view("\0\0\0\0IEND\xae\x42\x60\x82", 12));  // an empty chunk, with its CRC
+  return png;
+}
+
+}  // namespace
+
+DrawnFigure draw_figure(const Figure& figure) {
+  check(figure);
+  const Script script(figure, figure);
+  return {draw_svg(script), draw_png(script)};
+}
+
+std::vector<std::string> draw_panels(const Figure& figure) {
+  check(figure);
+  std::vector<std::string> pictures;
+  for (const Panel& panel : figure.panels) pictures.push_back(draw_svg(Script({"", {panel}}, figure)));
+  return pictures;
+}
+
+void write_figure(const Figure& figure, const std::filesystem::path& stem) {
+  const DrawnFigure picture = draw_figure(figure);
+  for (const auto& [ending, bytes] : {std::pair(".svg", &picture.svg), std::pair(".png", &picture.png)}) {
+    std::filesystem::path file = stem;
+    file += ending;
+    write_file_atomically(file, *bytes);
+  }
+}
+
+}  // namespace qmse

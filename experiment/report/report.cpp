@@ -1,0 +1,330 @@
+#include "experiment/report/report.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "engine/atomic_file.h"
+#include "engine/in_quotes.h"
+#include "experiment/report/html.h"
+#include "experiment/report/report_guide.h"
+#include "experiment/report/report_style.h"
+#include "experiment/report/run_curves.h"
+#include "experiment/report/run_groups.h"
+#include "experiment/report/run_summary.h"
+#include "experiment/run/config_fields.h"
+#include "experiment/run/plain_text.h"
+#include "kernels/core/build_config.h"
+#include "kernels/core/error.h"
+
+namespace qmse {
+namespace {
+
+// What a reader can look through, and a browser show: a sweep may have 100,000 members.
+constexpr std::size_t kMostGroups = 500, kMostRuns = 2000, kMostValues = 50, kMostMachines = 20;
+
+RunsFound read_runs(const std::filesystem::path& folder) {
+  RunsFound found = find_runs(folder);
+  if (found.runs.empty()) {
+    throw DataError(
+        in_quotes(folder) + ": holds no run that can be read" +
+        (found.unreadable.empty() ? "" : "; the first that cannot: " + found.unreadable.front().reason));
+  }
+  return found;
+}
+
+// "The first 2000 of 5000 runs"
+std::string first_of(std::size_t shown, std::size_t all, const std::string& what) {
+  return "The first " + std::to_string(shown) + " of " + counted(all, what);
+}
+
+std::string percent(const ConfigJson& epoch, const std::string& key) {
+  const auto value = epoch.find(key);
+  if (value == epoch.end() || !value->is_number()) return "–";
+  std::array<char, 32> text;
+  std::snprintf(text.data(), text.size(), "%.2f", 100 * value->get<double>());
+  return text.data();
+}
+
+// A JSON value as a reader expects it: texts without their quotes.
+std::string shown(const ConfigJson& value) {
+  if (value.is_string()) return value.get<std::string>();
+  return value.dump(-1, ' ', false, ConfigJson::error_handler_t::replace);
+}
+
+class Page {
+ public:
+  explicit Page(const ReportRequest& request)
+      : request_(request), found_(read_runs(request.folder)), groups_(group_runs(found_.runs)) {}
+
+  std::string html() {
+    const std::string title = escape_html(request_.title.empty() ? folder_name() : request_.title);
+    std::string sections;
+    for (const ReportSection& section : request_.sections) sections += this->section(section);
+    if (!request_.own_results) sections += results();
+    sections += "<section>\n" + heading("What these words mean");
+    sections += kReportGuide;
+    sections += "</section>\n";
+    for (const auto part : {&Page::runs, &Page::images, &Page::settings, &Page::environment})
+      sections += (this->*part)();
+    const std::string body =
+        "<header><h1>" + title + "</h1>\n" + summary() + contents() + "</header>\n" + sections + footer();
+    return "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\" />\n"
+           "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\" />\n"
+           "<meta name=\"color-scheme\" content=\"light dark\" />\n"
+           "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
+           "'unsafe-inline'\" />\n<title>" +
+           title + "</title>\n<style>\n" + kReportStyle + "</style>\n</head>\n<body>\n<main>\n" + body +
+           "</main>\n</body>\n</html>\n";
+  }
+
+ private:
+  // Of a section; contents() lists it.
+  std::string heading(const std::string& text) {
+    headings_.push_back(escape_html(text));
+    return "<h2 id=\"s" + std::to_string(headings_.size()) + "\">" + headings_.back() + "</h2>\n";
+  }
+  std::string contents() const {
+    std::string html = "<nav><ul>\n";
+    for (std::size_t i = 0; i < headings_.size(); ++i)
+      html += "<li><a href=\"#s" + std::to_string(i + 1) + "\">" + headings_[i] + "</a></li>\n";
+    return html + "</ul></nav>\n";
+  }
+  static std::string warning(const std::string& text) {
+    return "<p class=\"warning\">" + escape_html(text) + "</p>\n";
+  }
+  static std::string paragraph(const std::string& text) { return "<p>" + escape_html(text) + "</p>\n"; }
+
+  std::string folder_name() const {
+    const std::filesystem::path whole = std::filesystem::weakly_canonical(request_.folder);
+    return "Runs in " + (whole.has_filename() ? whole.filename() : whole).string();
+  }
+
+  std::string relative(const std::filesystem::path& directory) const {
+    return directory.lexically_relative(request_.folder).string();
+  }
+
+  std::string figure(const Figure& figure) {
+    std::string html = "<figure>\n";
+    if (!figure.title.empty()) html += "<p class=\"figure-title\">" + escape_html(figure.title) + "</p>\n";
+    html += "<div class=\"panels\" style=\"--columns: " + std::to_string(figure.columns) + "\">\n";
+    const std::vector<std::string> pictures = draw_panels(figure);
+    for (std::size_t i = 0; i < pictures.size(); ++i) {
+      const Panel& panel = figure.panels[i];
+      html += inline_svg(pictures[i], "f" + std::to_string(++pictures_) + "-",
+                         panel.title + ": " + panel.y_label + " over " + panel.x_label);
+    }
+    html += "</div>\n";
+    if (!figure.caption.empty()) html += "<figcaption>" + escape_html(figure.caption) + "</figcaption>\n";
+    return html + "</figure>\n";
+  }
+
+  std::string section(const ReportSection& section) {
+    std::string html = "<section>\n" + heading(section.title);
+    if (!section.warning.empty()) html += warning(section.warning);
+    for (const std::string& text : section.paragraphs) html += paragraph(text);
+    for (const ReportTable& table : section.tables) html += html_table(table);
+    for (const Figure& each : section.figures) html += figure(each);
+    return html + "</section>\n";
+  }
+
+  // What there is, and first of all what is wrong with it.
+  std::string summary() const {
+    std::size_t repeats = 0;
+    for (const RunGroup& group : groups_) repeats += group.repeats.size();
+    std::string html =
+        paragraph(counted(found_.runs.size(), "training run") +
+                  (request_.own_results ? "."
+                                        : " in " + counted(groups_.size(), "group") +
+                                              "; the runs of a group differ only in their random seeds."));
+    std::string wrong;
+    if (const std::string missing = missing_text(found_.runs); !missing.empty()) {
+      wrong += " Of the runs, " + missing + ". The tables of results count finished runs only" +
+               (request_.own_results ? "." : "; the curves show the others up to where they end.");
+    }
+    if (!found_.unreadable.empty()) {
+      wrong += " " + counted(found_.unreadable.size(), "run") + " could not be read and " +
+               (found_.unreadable.size() == 1 ? "is" : "are") + " only listed.";
+    }
+    if (repeats > 0) {
+      wrong += " " + counted(repeats, "run") + " had the settings and seeds of another run and " +
+               (repeats == 1 ? "counts" : "count") + " once only.";
+    }
+    if (!wrong.empty()) html += warning(wrong.substr(1));
+    return html;
+  }
+
+  std::string results() {
+    std::vector<RunGroup> shown;
+    for (const std::size_t place : leading_groups(groups_, kMostGroups)) shown.push_back(groups_[place]);
+    ReportSection section{.title = "Results", .tables = {summary_table(shown)}};
+    const bool any_epoch = std::any_of(found_.runs.begin(), found_.runs.end(),
+                                       [](const RunRecord& run) { return !run.epochs.empty(); });
+    if (any_epoch) {
+      section.figures = {run_figure(groups_, {}),
+                         run_figure(groups_, {.measures = {"train_residual_sq", "test_residual_sq"}})};
+    }
+    section.paragraphs = {
+        "Mean ± standard deviation over the seeds of finished runs. Final: after the last epoch. Best: the "
+        "highest of any epoch; chosen by looking at the result, it is too good for all, and most for "
+        "those whose curves are noisy."};
+    if (shown.size() < groups_.size()) {
+      section.warning = "The table shows " + std::to_string(shown.size()) + " of " +
+                        counted(groups_.size(), "group") +
+                        ", those with the highest test accuracy at the end, in turn from each data set and "
+                        "momentum; the curves show fewer still. A page about fewer runs, a folder within "
+                        "this one, shows all of them.";
+    }
+    return this->section(section);
+  }
+
+  std::string runs() {
+    ReportTable table{{"run", "group", "seed", "state", "training accuracy, %", "test accuracy, %"}, {}};
+    const std::vector<std::string> names = differing_settings(groups_);
+    const std::string train = train_accuracy_measure(groups_);
+    std::size_t all = 0;
+    for (const UnreadableRun& run : found_.unreadable) {
+      if (++all <= kMostRuns)
+        table.rows.push_back({relative(run.directory), "–", "–", "cannot be read: " + run.reason, "–", "–"});
+    }
+    for (const RunGroup& group : groups_) {
+      std::string label = describe_settings(group.settings, names);
+      if (label.empty()) label = describe_settings(group.settings, {"loss"});
+      const auto add = [&](const RunRecord& run, const std::string& remark) {
+        if (++all > kMostRuns) return;
+        const ConfigJson last = run.epochs.empty() ? ConfigJson::object() : run.epochs.back();
+        table.rows.push_back({relative(run.directory), label, shown(run.config.value("seed", ConfigJson())),
+                              state_text(run) + remark, percent(last, train),
+                              percent(last, "test_accuracy")});
+      };
+      for (const RunRecord& run : group.runs) add(run, "");
+      for (const RunRecord& run : group.repeats) add(run, ", repeats another run");
+    }
+    return "<section>\n" + heading("Every run") +
+           paragraph(
+               "Accuracies after the last epoch there is. A run is repeated, bit for bit on the same "
+               "processor type, by qmse train --config RUN/config.json --out NEW.") +
+           "<details><summary>" +
+           (all > kMostRuns ? first_of(kMostRuns, all, "run") : "All " + counted(all, "run")) +
+           "</summary>\n" + html_table(table) + "</details>\n</section>\n";
+  }
+
+  // What the runs were trained on.
+  std::string images() {
+    struct Images {
+      const RunRecord* first;
+      std::size_t runs;
+    };
+    std::map<std::string, Images> distinct;
+    for (const RunGroup& group : groups_) {
+      for (const auto* runs : {&group.runs, &group.repeats}) {
+        for (const RunRecord& run : *runs)
+          ++distinct.emplace(describe_settings(group.settings, {"data"}), Images{&run, 0}).first->second.runs;
+      }
+    }
+    ReportTable table{{"images", "data set", "training", "test", "shape", "content", "runs", "such as from"},
+                      {}};
+    for (const auto& [label, images] : distinct) {
+      if (table.rows.size() == kMostValues) break;
+      const RunRecord& run = *images.first;
+      const ConfigJson data = run.environment.value("data", ConfigJson::object());
+      const ConfigJson numbers = data.is_object() ? data.value("images", ConfigJson()) : ConfigJson();
+      const auto number = [&](const char* key) {
+        return numbers.is_object() && numbers.contains(key) ? shown(numbers[key]) : "–";
+      };
+      const ConfigJson content = data.is_object() ? data.value("content", ConfigJson("–")) : ConfigJson("–");
+      table.rows.push_back({label, shown(run.config.value("dataset", ConfigJson("–"))), number("train"),
+                            number("test"), number("shape"), shown(content), std::to_string(images.runs),
+                            shown(run.config.value("data", ConfigJson("–")))});
+    }
+    return "<section>\n" + heading("Images") +
+           paragraph(distinct.size() == 1
+                         ? "All runs were trained and tested on the same images. They are named by the "
+                           "beginning of their files' SHA-256, as qmse data verify prints it."
+                         : "Runs on different images are different runs, whatever the path they were given. "
+                           "Images are named by the beginning of their files' SHA-256, as qmse data verify "
+                           "prints it.") +
+           (distinct.size() > kMostValues ? paragraph(first_of(kMostValues, distinct.size(), "set") + ".")
+                                          : "") +
+           html_table(table) + "</section>\n";
+  }
+
+  std::string settings() {
+    const ConfigJson& first = found_.runs.front().config;
+    ReportTable table{{"setting", "value", "meaning"}, {}};
+    for (const auto& [name, value] : first.items()) {
+      std::set<std::string> values;
+      std::string all;
+      for (const RunRecord& run : found_.runs) {
+        const auto [text, fresh] = values.insert(shown(run.config.value(name, ConfigJson())));
+        if (fresh && values.size() <= kMostValues) all += (all.empty() ? "" : "; ") + *text;
+      }
+      if (values.size() > kMostValues) all = std::to_string(values.size()) + " values: " + all + "; ...";
+      const ConfigField* field = find_field(name);
+      table.rows.push_back(
+          {name, shorten(plain_text(all), 200), field == nullptr ? "" : std::string(field->help)});
+    }
+    return "<section>\n" + heading("Settings") +
+           "<details><summary>All settings, with every value they have in these runs</summary>\n" +
+           html_table(table) + "</details>\n</section>\n";
+  }
+
+  std::string environment() {
+    std::vector<std::pair<ConfigJson, std::size_t>> distinct;
+    std::map<std::string, std::size_t> places;
+    for (const RunRecord& run : found_.runs) {
+      ConfigJson environment = run.environment;
+      for (const char* changing : {"resumed", "algorithms", "resumed_at_step", "data"})
+        environment.erase(changing);
+      const auto [place, fresh] = places.emplace(shown(environment), distinct.size());
+      if (fresh) distinct.emplace_back(std::move(environment), 0);
+      ++distinct[place->second].second;
+    }
+    std::string html = "<section>\n" + heading("Environment");
+    if (distinct.size() > kMostMachines) {
+      html += paragraph(first_of(kMostMachines, distinct.size(), "environment") + ".");
+      distinct.resize(kMostMachines);
+    }
+    for (const auto& [environment, count] : distinct) {
+      ReportTable table{{"what", "value"}, {}};
+      for (const auto& [name, value] : environment.items()) {
+        if (name == "libraries" && value.is_object()) {
+          for (const auto& [library, versions] : value.items()) {
+            table.rows.push_back(
+                {library, shown(versions.is_object() ? versions.value("loaded", ConfigJson()) : versions)});
+          }
+          continue;
+        }
+        std::string words = name;
+        std::replace(words.begin(), words.end(), '_', ' ');
+        table.rows.push_back({words, shown(value)});
+      }
+      html += paragraph(counted(count, "run") + (distinct.size() == 1 ? ", all of them:" : ":")) +
+              html_table(table);
+    }
+    return html + "</section>\n";
+  }
+
+  static std::string footer() {
+    return "<footer>Written by qmse " + escape_html(QMSE_VERSION) +
+           ". This page is one file and loads nothing.</footer>\n";
+  }
+
+  const ReportRequest& request_;
+  RunsFound found_;
+  std::vector<RunGroup> groups_;
+  std::vector<std::string> headings_;
+  int pictures_ = 0;
+};
+
+}  // namespace
+
+void write_report(const ReportRequest& request) {
+  const std::filesystem::path out = request.out.empty() ? request.folder / "report.html" : request.out;
+  write_file_atomically(out, Page(request).html());
+}
+
+}  // namespace qmse

@@ -1,0 +1,34 @@
+// Figures of runs: a measure over the epochs, a curve for each group of runs.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "experiment/report/figure.h"
+#include "experiment/report/run_groups.h"
+
+namespace qmse {
+
+enum class CurveAxis { epoch, step, seconds };
+
+struct CurveRequest {
+  CurveAxis x = CurveAxis::epoch;
+  std::vector<std::string> measures = {};  // keys of metrics.jsonl; empty: training and test accuracy
+};
+
+// A column of panels for each measure; a row for each data set, set of images and momentum. Several seeds:
+// the mean, and a band from the lowest to the highest. Runs that ended before the others, or diverged, are
+// not in the mean: each is a strand of its own, and the panel says how many of how many they are. Of more
+// groups than a figure has styles it shows the leading_groups(), and says so. Where all runs have 100 epochs
+// or more, the accuracies have an inset from epoch 80 to 100. The caption says what is shown. Accuracies are
+// in per cent. Throws ConfigError for a measure that no run has, naming those they have; DataError where
+// there is no epoch yet.
+Figure run_figure(const std::vector<RunGroup>& groups, const CurveRequest& request);
+
+// A key of metrics.jsonl for readers: "training accuracy".
+std::string measure_name(const std::string& measure);
+
+// The key of the training accuracy: measured after the epoch where all runs have it, else during it.
+std::string train_accuracy_measure(const std::vector<RunGroup>& groups);
+
+}  // namespace qmse

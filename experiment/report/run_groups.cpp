@@ -1,0 +1,287 @@
+#include "experiment/report/run_groups.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <map>
+#include <numeric>
+#include <string_view>
+#include <utility>
+
+#include "experiment/run/config_fields.h"
+#include "experiment/run/digest.h"
+#include "experiment/run/file_lock.h"
+
+namespace qmse {
+namespace {
+
+using Words = std::vector<std::string_view>;
+
+bool any_of(const Words& words, std::string_view word) {
+  return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+const Words kSeeds = {"seed", "seed_init", "seed_data", "seed_v"};
+const Words kNoMatter = {"data",      "threads",        "checkpoint_every", "snapshot_every",
+                         "log_steps", "evaluate_train", "no_graph"};
+
+// Whether a run uses this setting. Those that a record lacks have their defaults.
+bool has_effect(std::string_view name, const ConfigJson& config) {
+  const ConfigField* field = find_field(name);
+  if (field == nullptr || !field->rule.only_with) return true;
+  const ConfigCondition& condition = *field->rule.only_with;
+  const auto given = config.find(condition.setting);
+  return condition.holds(given != config.end() ? *given : get(TrainConfig{}, *find_field(condition.setting)));
+}
+
+bool matters(const std::string& name, const ConfigJson& config) {
+  return !any_of(kSeeds, name) && !any_of(kNoMatter, name) && has_effect(name, config);
+}
+
+std::string text_of(const ConfigJson& json) {
+  return json.dump(-1, ' ', false, ConfigJson::error_handler_t::replace);
+}
+
+// The seeds that a run draws on.
+ConfigJson seeds(const ConfigJson& config) {
+  ConfigJson all = ConfigJson::object();
+  for (const std::string_view name : kSeeds) {
+    if (name == "seed" || !has_effect(name, config)) continue;
+    all[std::string(name)] = config.value(std::string(name), config.value("seed", ConfigJson()));
+  }
+  return all;
+}
+
+// Whether a comes before b: by the order of the table's choices where the setting has some.
+bool before(const std::string& name, const ConfigJson& a, const ConfigJson& b) {
+  const ConfigField* field = find_field(name);
+  if (field != nullptr && a.is_string() && b.is_string()) {
+    const auto& choices = field->rule.choices;
+    const auto place = [&](const ConfigJson& value) {
+      return std::find(choices.begin(), choices.end(), value.get<std::string>()) - choices.begin();
+    };
+    if (place(a) != place(b)) return place(a) < place(b);
+  }
+  return a < b;
+}
+
+std::string value_text(const ConfigJson& value) {
+  if (value.is_string()) return value.get<std::string>();
+  if (value.is_number_float()) {
+    std::array<char, 32> text;
+    const auto [end, error] = std::to_chars(text.data(), text.data() + text.size(), value.get<double>());
+    return {text.data(), end};
+  }
+  if (!value.is_array()) return value.dump();
+  std::string text;
+  for (const ConfigJson& item : value) text += (text.empty() ? "" : "-") + value_text(item);
+  return text.empty() ? "none" : text;
+}
+
+// Values whose name says what they are.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 14> kProperNames = {{
+    {"mse", "MSE"},
+    {"qmse", "QMSE"},
+    {"qmse_expected", "QMSE without its noise"},
+    {"cross_entropy", "cross-entropy"},
+    {"mnist", "MNIST"},
+    {"fashion-mnist", "Fashion-MNIST"},
+    {"cifar10", "CIFAR-10"},
+    {"cifar100", "CIFAR-100"},
+    {"cnn", "CNN"},
+    {"mlp", "MLP"},
+    {"batch_mean", "batch mean"},
+    {"element_mean", "element mean"},
+    {"sgd", "SGD"},
+    {"adam", "Adam"},
+}};
+
+// The beginning of the hash that tells one set of images from another.
+std::string data_name(const ConfigJson& trained_on) {
+  constexpr std::size_t kDigits = 12;
+  if (trained_on == kNotRecorded) return kNotRecorded;
+  return (trained_on.is_string() ? trained_on.get<std::string>() : short_digest(text_of(trained_on)))
+      .substr(0, kDigits);
+}
+
+std::string describe_setting(const std::string& name, const ConfigJson& value) {
+  std::string words = name == "lr" ? "learning rate" : name;
+  std::replace(words.begin(), words.end(), '_', ' ');
+  if (value.is_boolean()) return (value.get<bool>() ? "" : "no ") + words;
+  const std::string text = value_text(value);
+  if (name == "data") return "data " + data_name(value);
+  if (name == "epochs") return text + (text == "1" ? " epoch" : " epochs");
+  if (name == "train_limit") return (text == "0" ? "all" : text) + " training images";
+  for (const auto& [known, proper] : kProperNames) {
+    if (text == known) return std::string(proper);
+  }
+  return words + " " + text;
+}
+
+}  // namespace
+
+ConfigJson result_settings(const RunRecord& run) {
+  ConfigJson settings = ConfigJson::object();
+  // In the table's order. A record older than a setting has its default; what no table has any more comes
+  // last.
+  TrainConfig defaults;
+  defaults.optimizer = run.config.value("optimizer", defaults.optimizer);
+  resolve_defaults(defaults);
+  ConfigJson whole = ConfigJson::object();
+  for (const ConfigField& field : config_fields()) {
+    if (!field.rule.recorded) continue;
+    const std::string name(field.name);
+    ConfigJson value = run.config.contains(name) ? run.config[name] : get(defaults, field);
+    if (!value.is_null()) whole[name] = std::move(value);
+  }
+  whole.update(run.config);
+  for (const auto& [name, value] : whole.items()) {
+    if (!matters(name, whole)) continue;
+    settings[name] = value;
+    // Which of several equal devices it was does not matter.
+    if (name == "device" && value.is_string()) {
+      const std::string device = value.get<std::string>();
+      settings[name] = device.substr(0, device.find(':'));
+    }
+  }
+  settings["data"] = trained_on(run.environment);
+  return settings;
+}
+
+std::vector<RunGroup> group_runs(std::vector<RunRecord> runs) {
+  std::vector<RunGroup> groups;
+  std::map<std::string, std::size_t> places;       // of a group, by its settings
+  std::map<std::string, std::size_t> seed_places;  // of a run in its group, by both settings and seeds
+  for (RunRecord& run : runs) {
+    const ConfigJson settings = result_settings(run);
+    const std::string key = text_of(settings);
+    const auto [place, fresh] = places.emplace(key, groups.size());
+    if (fresh) groups.push_back(RunGroup{settings, {}, {}});
+    RunGroup& group = groups[place->second];
+    const auto [same, new_seeds] = seed_places.emplace(key + text_of(seeds(run.config)), group.runs.size());
+    if (new_seeds) {
+      group.runs.push_back(std::move(run));
+    } else {
+      RunRecord& counted = group.runs[same->second];
+      if (counted.epochs.size() < run.epochs.size()) std::swap(counted, run);
+      group.repeats.push_back(std::move(run));
+    }
+  }
+  const std::vector<std::string> names = differing_settings(groups);
+  std::stable_sort(groups.begin(), groups.end(), [&](const RunGroup& a, const RunGroup& b) {
+    for (const std::string& name : names) {
+      const ConfigJson left = a.settings.value(name, ConfigJson()),
+                       right = b.settings.value(name, ConfigJson());
+      if (left != right) return before(name, left, right);
+    }
+    return false;
+  });
+  return groups;
+}
+
+std::vector<std::string> differing_settings(const std::vector<RunGroup>& groups) {
+  struct Seen {
+    const ConfigJson* value;
+    bool differs;
+  };
+  std::map<std::string, Seen> seen;
+  std::vector<std::string> order;
+  for (const RunGroup& group : groups) {
+    for (const auto& [name, value] : group.settings.items()) {
+      const auto [entry, fresh] = seen.emplace(name, Seen{&value, false});
+      if (fresh) order.push_back(name);
+      if (!entry->second.differs) entry->second.differs = *entry->second.value != value;
+    }
+  }
+  std::erase_if(order, [&](const std::string& name) { return !seen.at(name).differs; });
+  const auto rank = [](const std::string& name) {
+    return name == "dataset" ? 0 : name == "data" ? 1 : name == "loss" ? 2 : 3;
+  };
+  std::stable_sort(order.begin(), order.end(),
+                   [&](const std::string& a, const std::string& b) { return rank(a) < rank(b); });
+  return order;
+}
+
+std::string missing_text(const std::vector<RunRecord>& runs) {
+  std::string text;
+  for (const RunEnd end : {RunEnd::diverged, RunEnd::failed, RunEnd::stopped, RunEnd::none}) {
+    const auto count = std::count_if(runs.begin(), runs.end(), [&](const RunRecord& run) {
+      return !run.finished &&
+             (run.outcome.end == end || (end == RunEnd::none && run.outcome.end == RunEnd::finished));
+    });
+    if (count == 0) continue;
+    text += (text.empty() ? "" : ", ") + std::to_string(count) + " of " + std::to_string(runs.size()) + " " +
+            (end == RunEnd::none ? "not finished" : std::string(name(end)));
+  }
+  return text;
+}
+
+std::string state_text(const RunRecord& run) {
+  if (run.finished) return "finished";
+  const RunOutcome& outcome = run.outcome;
+  const std::string done =
+      std::to_string(run.epochs.size()) + " of " + run.config["epochs"].dump() + " epochs";
+  switch (outcome.end) {
+    case RunEnd::diverged:
+      return "diverged in epoch " + std::to_string(outcome.epoch) + ", step " + std::to_string(outcome.step) +
+             (outcome.layer.empty() ? "" : ", at " + outcome.layer);
+    case RunEnd::failed:
+      return "failed after " + done + ": " + outcome.reason;
+    case RunEnd::stopped:
+      return "stopped after " + done;
+    case RunEnd::none:
+    case RunEnd::finished:  // and asked for more epochs since
+      break;
+  }
+  return (FileLock::is_held(run.directory / ".lock") ? "going on, " : "interrupted after ") + done;
+}
+
+ConfigJson panel_key(const RunGroup& group) {
+  ConfigJson key = ConfigJson::array();
+  for (const char* name : {"dataset", "data", "momentum"})
+    key.push_back(group.settings.value(name, ConfigJson()));
+  return key;
+}
+
+std::vector<std::size_t> leading_groups(const std::vector<RunGroup>& groups, std::size_t most) {
+  std::vector<std::size_t> chosen;
+  if (groups.size() <= most) {
+    chosen.resize(groups.size());
+    std::iota(chosen.begin(), chosen.end(), std::size_t{0});
+    return chosen;
+  }
+  std::vector<double> scores;
+  std::map<std::string, std::vector<std::size_t>> panels;
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    double sum = 0;
+    for (const RunRecord& run : groups[i].runs) {
+      const ConfigJson last = run.epochs.empty() ? ConfigJson() : run.epochs.back();
+      sum += last.is_object() && last.contains("test_accuracy") && last["test_accuracy"].is_number()
+                 ? last["test_accuracy"].get<double>()
+                 : 0;
+    }
+    scores.push_back(sum / static_cast<double>(groups[i].runs.size()));
+    panels[text_of(panel_key(groups[i]))].push_back(i);
+  }
+  for (auto& [key, places] : panels) {
+    std::stable_sort(places.begin(), places.end(),
+                     [&](std::size_t a, std::size_t b) { return scores[a] > scores[b]; });
+  }
+  for (std::size_t rank = 0; chosen.size() < most; ++rank) {
+    for (const auto& [key, places] : panels) {
+      if (rank < places.size() && chosen.size() < most) chosen.push_back(places[rank]);
+    }
+  }
+  std::sort(chosen.begin(), chosen.end());
+  return chosen;
+}
+
+std::string describe_settings(const ConfigJson& settings, const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) {
+    if (settings.contains(name)) text += (text.empty() ? "" : ", ") + describe_setting(name, settings[name]);
+  }
+  return text;
+}
+
+}  // namespace qmse

@@ -1,0 +1,46 @@
+// Runs that differ in nothing but their seeds, taken together, and named by what tells them apart.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "experiment/run/run_record.h"
+
+namespace qmse {
+
+// Those settings of a run that its results depend on, without its seeds: not the folders, threads or
+// checkpoints, nor what its loss, model, optimizer or schedule does not use. "data" is not the path but what
+// was found there, trained_on().
+ConfigJson result_settings(const RunRecord& run);
+
+struct RunGroup {
+  ConfigJson settings;             // result_settings() of all its runs
+  std::vector<RunRecord> runs;     // one for each choice of seeds, in path order
+  std::vector<RunRecord> repeats;  // runs whose seeds were there already: no further evidence
+};
+
+// What a group's curves share a panel with: its data set, images and momentum.
+ConfigJson panel_key(const RunGroup& group);
+
+// In the order of their settings: losses in the order of --help, numbers by size. Of runs with equal seeds
+// the one with most epochs counts.
+std::vector<RunGroup> group_runs(std::vector<RunRecord> runs);
+
+// The settings, by name, in which these groups differ. One that only some of them use differs where those
+// that use it do.
+std::vector<std::string> differing_settings(const std::vector<RunGroup>& groups);
+
+// The places of at most `most` of these groups, in order: those whose last test accuracy is highest on
+// average, in turn from each data set, set of images and momentum.
+std::vector<std::size_t> leading_groups(const std::vector<RunGroup>& groups, std::size_t most);
+
+// How the runs ended that did not finish: "2 of 3 diverged, 1 of 3 stopped"; empty where all did.
+std::string missing_text(const std::vector<RunRecord>& runs);
+
+// The same of one: "finished", "diverged in epoch 2, step 1204, at fc1", "stopped after 1 of 2 epochs".
+std::string state_text(const RunRecord& run);
+
+// "QMSE, learning rate 0.1": the settings of these names, of those that are there.
+std::string describe_settings(const ConfigJson& settings, const std::vector<std::string>& names);
+
+}  // namespace qmse

@@ -1,0 +1,157 @@
+#include "experiment/run/config.h"
+
+#include "data/registry.h"
+#include "engine/device.h"
+#include "engine/in_quotes.h"
+#include "engine/text_file.h"
+#include "experiment/run/config_fields.h"
+#include "kernels/core/error.h"
+
+namespace qmse {
+namespace {
+
+[[noreturn]] void refuse_key(const std::string& key, const std::string& source) {
+  std::vector<std::string> names;
+  std::string known;
+  for (const ConfigField& field : config_fields()) {
+    names.emplace_back(field.name);
+    known += (known.empty() ? "" : ", ") + names.back();
+  }
+  const std::string near = nearest(key, names);
+  throw ConfigError(source + ": unknown key " + in_quotes(key) +
+                    (near.empty() ? "" : " (did you mean '" + near + "'?)") + "; known keys: " + known);
+}
+
+}  // namespace
+
+ConfigJson parse_given_json(std::string_view text, const std::string& source) {
+  try {
+    return parse_json(text, source);
+  } catch (const DataError& error) {
+    throw ConfigError(error.what());
+  }
+}
+
+void check_layer(const ConfigJson& layer, const std::string& source) {
+  if (!layer.is_object())
+    throw ConfigError(source + ": a configuration is a JSON object, {\"lr\": 0.01, ...}");
+  for (const auto& [key, value] : layer.items()) {
+    const ConfigField* field = find_field(key);
+    if (field == nullptr) refuse_key(key, source);
+    check_value(*field, value, source + ": '" + key + "'");
+  }
+}
+
+ConfigJson parse_config(std::string_view text, const std::string& source) {
+  ConfigJson layer = parse_given_json(text, source);
+  check_layer(layer, source);
+  return layer;
+}
+
+ConfigJson read_config_file(const std::filesystem::path& path) {
+  return parse_config(read_text_file(path), in_quotes(path));
+}
+
+void apply_layer(TrainConfig& config, const ConfigJson& layer) {
+  for (const auto& [key, value] : layer.items()) {
+    const ConfigField* field = find_field(key);
+    if (field == nullptr) refuse_key(key, "configuration");
+    set(config, *field, value);
+  }
+}
+
+ConfigJson overlay(const ConfigJson& below, const ConfigJson& above) {
+  ConfigJson all = below;
+  // Whether `above` makes a choice otherwise that `below` has made too.
+  const auto changes = [&](std::string_view setting) {
+    const auto now = above.find(std::string(setting)), then = below.find(std::string(setting));
+    return now != above.end() && then != below.end() && *now != *then;
+  };
+  for (const auto& [key, value] : below.items()) {
+    const ConfigField* field = find_field(key);
+    const auto& condition = field != nullptr ? field->rule.only_with : std::nullopt;
+    const bool of_choice = condition && changes(condition->setting) &&
+                           condition->holds(below.at(std::string(condition->setting))) &&
+                           !condition->holds(above.at(std::string(condition->setting)));
+    const bool of_optimizer = key == "lr" && changes("optimizer");
+    const bool of_seed = key.starts_with("seed_") && changes("seed") && value == below.at("seed");
+    if (of_choice || of_optimizer || of_seed) all.erase(key);
+  }
+  all.update(above);
+  return all;
+}
+
+ConfigJson without_unused(ConfigJson layer, const TrainConfig& config) {
+  for (const ConfigField& field : config_fields()) {
+    if (!field.applies(config)) layer.erase(std::string(field.name));
+  }
+  return layer;
+}
+
+void check_used(const ConfigJson& given, const TrainConfig& config) {
+  for (const auto& [key, value] : given.items()) {
+    const ConfigField* field = find_field(key);
+    if (field == nullptr || field->applies(config)) continue;
+    const ConfigCondition& condition = *field->rule.only_with;
+    const ConfigField& decides = *find_field(condition.setting);
+    throw ConfigError(field->option() + " has no effect with " + decides.option() + " " +
+                      get(config, decides).get<std::string>() + ": it is for " + condition.text());
+  }
+}
+
+ConfigJson to_json(const TrainConfig& config) {
+  ConfigJson json = ConfigJson::object();
+  for (const ConfigField& field : config_fields()) {
+    ConfigJson value = get(config, field);
+    if (field.rule.recorded && !value.is_null() && field.applies(config))
+      json[std::string(field.name)] = std::move(value);
+  }
+  return json;
+}
+
+void validate(const TrainConfig& config) {
+  for (const ConfigField& field : config_fields()) {
+    const ConfigJson value = get(config, field);
+    if (!value.is_null()) check_value(field, value, field.option());
+  }
+  if (!config.seed) throw ConfigError("--seed is not set");
+  parse_device(config.device);
+  parse_label_kind(config.labels, config.dataset);
+  if (config.kernel_size % 2 == 0) {
+    throw ConfigError("--kernel-size must be odd, not " + std::to_string(config.kernel_size) +
+                      ": the cnn pads its images by half the kernel on every side");
+  }
+  if (config.loss == "cross_entropy" && config.reduction == "element_mean") {
+    throw ConfigError(
+        "--reduction element_mean is for the squared-error losses; cross_entropy takes batch_mean");
+  }
+  if (config.optimizer == "sgd" && config.nesterov && config.momentum == 0) {
+    throw ConfigError("--nesterov needs a --momentum above 0");
+  }
+}
+
+std::string json_text(const ConfigJson& json) {
+  return json.dump(2, ' ', false, ConfigJson::error_handler_t::replace) + "\n";
+}
+
+double default_lr(std::string_view optimizer) { return optimizer == "adam" ? 0.001 : 0.01; }
+
+void resolve_defaults(TrainConfig& config) {
+  for (auto* seed : {&config.seed_init, &config.seed_data, &config.seed_v}) {
+    if (!*seed) *seed = config.seed;
+  }
+  if (!config.lr) config.lr = default_lr(config.optimizer);
+}
+
+std::vector<std::string> resume_conflicts(const TrainConfig& config, const TrainConfig& recorded) {
+  std::vector<std::string> conflicts;
+  for (const ConfigField& field : config_fields()) {
+    if (field.rule.free_on_resume || !field.applies(recorded)) continue;
+    const ConfigJson now = get(config, field);
+    const ConfigJson then = get(recorded, field);
+    if (now != then) conflicts.push_back(field.option() + " is " + now.dump() + ", was " + then.dump());
+  }
+  return conflicts;
+}
+
+}  // namespace qmse

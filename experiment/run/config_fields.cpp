@@ -1,0 +1,450 @@
+#include "experiment/run/config_fields.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <type_traits>
+
+#include "data/registry.h"
+#include "engine/in_quotes.h"
+#include "engine/name_text.h"
+#include "kernels/core/error.h"
+
+namespace qmse {
+namespace {
+
+using Config = TrainConfig;
+using enum ConfigGroup;
+
+constexpr unsigned kAll = kTrain | kTrace | kEvaluate;
+constexpr double kMaxInt = 2147483647.0;
+
+const ConfigCondition kCoarse = {"dataset", {"cifar100"}};
+const ConfigCondition kCnn = {"model", {"cnn"}};
+const ConfigCondition kMlp = {"model", {"mlp"}};
+const ConfigCondition kRandomStart = {"init_from", {""}};
+const ConfigCondition kQmse = {"loss", {"qmse"}};
+const ConfigCondition kSgd = {"optimizer", {"sgd"}};
+const ConfigCondition kAdam = {"optimizer", {"adam"}};
+const ConfigCondition kStepSchedule = {"schedule", {"step"}};
+const ConfigCondition kCosine = {"schedule", {"cosine"}};
+const ConfigCondition kRobbinsMonro = {"schedule", {"robbins_monro"}};
+const ConfigCondition kNoCpu = {"device", {"cpu"}, true};
+
+const std::vector<ConfigField>& table() {
+  static const std::vector<std::string> datasets = dataset_names();
+  static const std::vector<ConfigField> fields = {
+      // One setting, two lines. clang-format would take seven.
+      // clang-format off
+      {data, kAll, "dataset", &Config::dataset,
+       "the images", {.choices = {datasets.begin(), datasets.end()}}},
+      {data, kAll, "data", &Config::data,
+       "folder that holds mnist/, fashion-mnist/, cifar-10-batches-bin/ or cifar-100-binary/ (without it the "
+       "environment variable QMSE_DATA, then ~/.cache/qmse and /usr/share/datasets); for --dataset folder the one "
+       "that holds train/ and test/", {.free_on_resume = true}},
+      {data, kAll, "labels", &Config::labels,
+       "cifar100: the 100 classes or their 20 superclasses", {.choices = {"fine", "coarse"}, .only_with = kCoarse}},
+      {data, kTrain | kTrace, "train_limit", &Config::train_limit,
+       "use the first N training images only; 0: all", {.low = 0, .high = kMaxInt}},
+      {data, kTrain | kTrace, "normalize", &Config::normalize,
+       "standard: mean 0 and deviation 1 per channel over the training images; unit: pixel / 255",
+       {.choices = {"standard", "unit"}}},
+
+      {model, kTrain | kTrace, "model", &Config::model,
+       "cnn: convolutions with max-pooling and two fully connected layers, as in the QMSE paper; mlp: fully connected "
+       "layers", {.choices = {"cnn", "mlp"}}},
+      {model, kTrain | kTrace, "conv_channels", &Config::conv_channels,
+       "channels of the cnn's convolutions, one number each", {.low = 1, .high = 65536, .min_items = 1, .only_with = kCnn}},
+      {model, kTrain | kTrace, "kernel_size", &Config::kernel_size,
+       "side of the cnn's convolution kernels, odd", {.low = 1, .high = 255, .only_with = kCnn}},
+      {model, kTrain | kTrace, "fc_width", &Config::fc_width,
+       "width of the cnn's first fully connected layer", {.low = 1, .high = 1 << 20, .only_with = kCnn}},
+      {model, kTrain | kTrace, "mlp_widths", &Config::mlp_widths,
+       "widths of the mlp's hidden layers; none: no hidden layer", {.low = 1, .high = 1 << 20, .only_with = kMlp}},
+      {model, kTrain | kTrace, "activation", &Config::activation,
+       "activation of the mlp's hidden layers", {.choices = {"relu", "tanh", "sigmoid", "identity"}, .only_with = kMlp}},
+      {model, kTrain | kTrace, "init", &Config::init,
+       "initial weights; pytorch: uniform in +-1/sqrt(fan_in), as PyTorch's layers",
+       {.choices = {"pytorch", "kaiming_normal", "xavier_uniform"}, .only_with = kRandomStart}},
+      {model, kTrain, "init_from", &Config::init_from,
+       "start from the weights in this file instead of random ones"},
+
+      {loss, kAll, "loss", &Config::loss,
+       "what is minimised; qmse_expected: QMSE's expectation over v, that is QMSE without its noise",
+       {.choices = {"mse", "qmse", "qmse_expected", "cross_entropy"}}},
+      {loss, kAll, "reduction", &Config::reduction,
+       "batch_mean: sum over outputs with the 1/2, mean over the batch; element_mean: times 2/c, as "
+       "PyTorch's MSELoss", {.choices = {"batch_mean", "element_mean"}}},
+      {loss, kTrain | kTrace, "v_distribution", &Config::v_distribution,
+       "QMSE's random unit vector v", {.choices = {"sphere", "rademacher"}, .only_with = kQmse}},
+      {loss, kTrain | kTrace, "v_scope", &Config::v_scope,
+       "a v for every sample, or one for the batch", {.choices = {"per_sample", "per_batch"}, .only_with = kQmse}},
+      {loss, kTrain | kTrace, "q_gradient", &Config::q_gradient,
+       "constant: QMSE's matrix Q is not differentiated, as in the paper; full: it is",
+       {.choices = {"constant", "full"}, .only_with = kQmse}},
+
+      {optimizer, kTrain, "optimizer", &Config::optimizer,
+       "update rule, as in PyTorch", {.choices = {"sgd", "adam"}}},
+      {optimizer, kTrain, "lr", &Config::lr,
+       "learning rate", {.low = 0}},
+      {optimizer, kTrain, "momentum", &Config::momentum,
+       "sgd: momentum", {.low = 0, .high = 1, .high_open = true, .only_with = kSgd}},
+      {optimizer, kTrain, "nesterov", &Config::nesterov,
+       "sgd: Nesterov's momentum", {.only_with = kSgd}},
+      {optimizer, kTrain, "weight_decay", &Config::weight_decay,
+       "added to the gradient, times the weight", {.low = 0}},
+      {optimizer, kTrain, "beta1", &Config::beta1,
+       "adam: decay of the mean", {.low = 0, .high = 1, .high_open = true, .only_with = kAdam}},
+      {optimizer, kTrain, "beta2", &Config::beta2,
+       "adam: decay of the mean square", {.low = 0, .high = 1, .high_open = true, .only_with = kAdam}},
+      {optimizer, kTrain, "epsilon", &Config::epsilon,
+       "adam: added to the root mean square", {.low = 0, .low_open = true, .only_with = kAdam}},
+
+      {schedule, kTrain, "schedule", &Config::schedule,
+       "how the learning rate changes from step to step",
+       {.choices = {"constant", "step", "cosine", "robbins_monro"}}},
+      {schedule, kTrain, "schedule_step_size", &Config::schedule_step_size,
+       "step: steps between two reductions", {.low = 1, .high = kMaxInt, .only_with = kStepSchedule}},
+      {schedule, kTrain, "schedule_gamma", &Config::schedule_gamma,
+       "step: factor of each reduction", {.low = 0, .high = 1, .low_open = true, .only_with = kStepSchedule}},
+      {schedule, kTrain, "schedule_total_steps", &Config::schedule_total_steps,
+       "cosine: steps until the last rate is reached; 0: those of the whole run, which then cannot be made longer",
+       {.low = 0, .high = kMaxInt, .only_with = kCosine}},
+      {schedule, kTrain, "schedule_final_fraction", &Config::schedule_final_fraction,
+       "cosine: the last rate, as a share of --lr", {.low = 0, .high = 1, .only_with = kCosine}},
+      {schedule, kTrain, "schedule_tau", &Config::schedule_tau,
+       "robbins_monro: lr / (1 + step / tau)^power", {.low = 0, .low_open = true, .only_with = kRobbinsMonro}},
+      {schedule, kTrain, "schedule_power", &Config::schedule_power,
+       "robbins_monro: the exponent", {.low = 0, .low_open = true, .only_with = kRobbinsMonro}},
+
+      {training, kTrain | kTrace, "batch_size", &Config::batch_size,
+       "images per step", {.low = 1, .high = 1 << 20}},
+      {training, kTrain, "epochs", &Config::epochs,
+       "passes over the training images", {.low = 1, .high = 1000000, .free_on_resume = true}},
+      {training, kTrain, "evaluate_train", &Config::evaluate_train,
+       "measure the accuracy on all training images after each epoch (train_accuracy_full)"},
+      {training, kTrain, "on_nan", &Config::on_nan,
+       "stop, or continue, when the loss is not finite", {.choices = {"stop", "continue"}}},
+
+      {random, kTrain | kTrace, "seed", &Config::seed,
+       "seed of everything random"},
+      {random, kTrain | kTrace, "seed_init", &Config::seed_init,
+       "seed of the initial weights; otherwise --seed", {.only_with = kRandomStart}},
+      {random, kTrain | kTrace, "seed_data", &Config::seed_data,
+       "seed of the order of the images; otherwise --seed"},
+      {random, kTrain | kTrace, "seed_v", &Config::seed_v,
+       "seed of QMSE's v; otherwise --seed", {.only_with = kQmse}},
+
+      {machine, kAll, "device", &Config::device,
+       "auto takes a GPU where there is one (of several the one of this process's rank, else that with most free memory), and says so", {.free_on_resume = true}},
+      {machine, kAll, "threads", &Config::threads,
+       "CPU threads; 0: as many as this process has processors, by its affinity and its container's quota. Results do "
+       "not depend on it", {.low = 0, .high = 4096, .free_on_resume = true}},
+      {machine, kAll, "math", &Config::math,
+       "cuda: f32 arithmetic of matrix products and convolutions", {.choices = {"fp32", "tf32"}}},
+
+      {machine, kAll, "workspace_mib", &Config::workspace_mib,
+       "cuda: MiB of scratch that one convolution or matrix product may take", {.low = 0, .high = 1 << 20, .only_with = kNoCpu}},
+      {machine, kTrain, "no_graph", &Config::no_graph,
+       "cuda: queue each step piece by piece instead of replaying CUDA graphs; the results are the same (for "
+       "debugging)", {.only_with = kNoCpu, .free_on_resume = true}},
+
+      {run, kTrain, "out", &Config::out,
+       "run directory; made where it does not exist", {.free_on_resume = true, .recorded = false}},
+      {run, kTrain, "resume", &Config::resume,
+       "go on with the run in --out, from its checkpoint if there is one; options not given are as "
+       "recorded there, and the images have to be those it was trained on, wherever they lie now",
+       {.free_on_resume = true, .recorded = false}},
+      {run, kTrain, "resume_or_start", &Config::resume_or_start,
+       "--resume where --out holds a run, and otherwise start one (for scripts)",
+       {.free_on_resume = true, .recorded = false}},
+      {run, kTrain, "checkpoint_every", &Config::checkpoint_every,
+       "save a checkpoint every N steps too; 0: after each epoch only",
+       {.low = 0, .high = kMaxInt, .free_on_resume = true}},
+      {run, kTrain, "snapshot_every", &Config::snapshot_every,
+       "keep the weights of every Nth epoch in snapshots/; 0: none", {.low = 0, .high = 1000000}},
+      {run, kTrain, "log_steps", &Config::log_steps,
+       "write every Nth step's loss to steps.jsonl; 0: none", {.low = 0, .high = kMaxInt}},
+      // clang-format on
+  };
+  return fields;
+}
+
+std::string number_text(double value) {
+  if (value == std::trunc(value) && std::abs(value) < 1e15)
+    return std::to_string(static_cast<std::int64_t>(value));
+  std::array<char, 32> text;
+  const auto [end, error] = std::to_chars(text.data(), text.data() + text.size(), value);
+  return {text.data(), end};
+}
+
+std::string join(const std::vector<std::string_view>& words) {
+  std::string all;
+  for (const std::string_view word : words) all += (all.empty() ? "" : ", ") + std::string(word);
+  return all;
+}
+
+// "at least 1", "in [0, 1)"
+std::string range_text(const ConfigField& field) {
+  const bool bounded_below = std::isfinite(field.rule.low);
+  const bool bounded_above = std::isfinite(field.rule.high) && field.rule.high < kMaxInt;
+  if (bounded_below && bounded_above) {
+    return std::string(" in ") + (field.rule.low_open ? "(" : "[") + number_text(field.rule.low) + ", " +
+           number_text(field.rule.high) + (field.rule.high_open ? ")" : "]");
+  }
+  if (bounded_below) return (field.rule.low_open ? " above " : " of at least ") + number_text(field.rule.low);
+  return "";
+}
+
+std::string expectation(const ConfigField& field) {
+  if (!field.rule.choices.empty()) return "one of " + join(field.rule.choices);
+  return std::visit(
+      [&](auto member) -> std::string {
+        using T = std::remove_cvref_t<decltype(Config{}.*member)>;
+        if constexpr (std::is_same_v<T, bool>) return "true or false";
+        if constexpr (std::is_same_v<T, std::int64_t>) return "a whole number" + range_text(field);
+        if constexpr (std::is_same_v<T, double> || std::is_same_v<T, std::optional<double>>)
+          return "a finite number" + range_text(field);
+        if constexpr (std::is_same_v<T, std::string>) return "a text without zero bytes";
+        if constexpr (std::is_same_v<T, std::optional<std::uint64_t>>)
+          return "a whole number from 0 to 2^64 - 1";
+        const std::string items = "whole numbers" + range_text(field);
+        if (field.rule.min_items == field.rule.max_items)
+          return "a list of " + std::to_string(field.rule.min_items) + " " + items;
+        return "a list of at most " + std::to_string(field.rule.max_items) + " " + items;
+      },
+      field.member);
+}
+
+bool in_range(const ConfigField& field, double value) {
+  return std::isfinite(value) && (field.rule.low_open ? value > field.rule.low : value >= field.rule.low) &&
+         (field.rule.high_open ? value < field.rule.high : value <= field.rule.high);
+}
+
+bool is_int64(const ConfigJson& value) {
+  return value.is_number_integer() &&
+         (!value.is_number_unsigned() || value.get<std::uint64_t>() <= std::uint64_t{INT64_MAX});
+}
+
+// Type and range of one value; lists ask for each item.
+template <class T>
+bool fits(const ConfigField& field, const ConfigJson& value) {
+  if constexpr (std::is_same_v<T, bool>) {
+    return value.is_boolean();
+  } else if constexpr (std::is_same_v<T, std::int64_t>) {
+    return is_int64(value) && in_range(field, static_cast<double>(value.get<std::int64_t>()));
+  } else if constexpr (std::is_same_v<T, double> || std::is_same_v<T, std::optional<double>>) {
+    return value.is_number() && in_range(field, value.get<double>());
+  } else if constexpr (std::is_same_v<T, std::string>) {
+    if (!value.is_string()) return false;
+    const auto& text = value.get_ref<const std::string&>();
+    if (unescape_name(text).find('\0') != std::string::npos) return false;  // in no path
+    return field.rule.choices.empty() ||
+           std::find(field.rule.choices.begin(), field.rule.choices.end(), text) != field.rule.choices.end();
+  } else if constexpr (std::is_same_v<T, std::optional<std::uint64_t>>) {
+    return value.is_number_unsigned() || (is_int64(value) && value.get<std::int64_t>() >= 0);
+  } else {
+    return value.is_array() && value.size() >= field.rule.min_items && value.size() <= field.rule.max_items &&
+           std::all_of(value.begin(), value.end(),
+                       [&](const ConfigJson& item) { return fits<std::int64_t>(field, item); });
+  }
+}
+
+// The whole of `text` as a number, or null.
+template <class T>
+ConfigJson number_from(std::string_view text) {
+  T number{};
+  const char* end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, number);
+  return error == std::errc() && rest == end ? ConfigJson(number) : ConfigJson();
+}
+
+}  // namespace
+
+std::string_view heading(ConfigGroup group) {
+  switch (group) {
+    case data:
+      return "Data";
+    case model:
+      return "Model";
+    case loss:
+      return "Loss";
+    case optimizer:
+      return "Optimizer";
+    case schedule:
+      return "Learning-rate schedule";
+    case training:
+      return "Training";
+    case random:
+      return "Random numbers";
+    case machine:
+      return "Machine";
+    case run:
+      return "Run directory";
+  }
+  return "";
+}
+
+std::span<const ConfigField> config_fields() { return table(); }
+
+const ConfigField* find_field(std::string_view name) {
+  for (const ConfigField& field : table()) {
+    if (field.name == name) return &field;
+  }
+  return nullptr;
+}
+
+std::string ConfigField::option() const {
+  std::string option("--");
+  option += name;
+  std::replace(option.begin(), option.end(), '_', '-');
+  return option;
+}
+
+std::string_view ConfigField::placeholder() const {
+  static constexpr std::array<std::string_view, 7> kByType = {"", "N", "X", "TEXT", "N,N,...", "N", "X"};
+  if (name == "data" || name == "out") return "DIR";
+  if (name == "init_from") return "FILE";
+  if (name == "device") return "auto|cpu|cuda[:N]";
+  return kByType[member.index()];
+}
+
+bool ConfigCondition::holds(const ConfigJson& value) const {
+  const bool is_one =
+      value.is_string() && std::any_of(values.begin(), values.end(), [&](auto known) {
+        const auto& text = value.get_ref<const std::string&>();
+        return text == known || (!known.empty() && text.starts_with(std::string(known) + ":"));
+      });
+  return is_one != except;
+}
+
+std::string ConfigCondition::text() const {
+  const std::string option = find_field(setting)->option();
+  if (except) return "any other " + option;
+  return values.front().empty() ? "runs without " + option : option + " " + std::string(values.front());
+}
+
+bool ConfigField::applies(const TrainConfig& config) const {
+  return !rule.only_with || rule.only_with->holds(get(config, *find_field(rule.only_with->setting)));
+}
+
+std::string ConfigField::default_text() const {
+  if (name == "lr") {
+    return number_text(default_lr("sgd")) + ", of adam " + number_text(default_lr("adam"));
+  }
+  const ConfigJson value = get(Config{}, *this);
+  if (value.is_null() || value.is_boolean()) return "";
+  if (value.is_string()) return value.get<std::string>();
+  if (value.is_number_float()) return number_text(value.get<double>());
+  if (!value.is_array()) return value.dump();
+  std::string text;
+  for (const ConfigJson& item : value) text += (text.empty() ? "" : ",") + item.dump();
+  return text;
+}
+
+void check_value(const ConfigField& field, const ConfigJson& value, const std::string& label) {
+  const bool good = std::visit(
+      [&](auto member) { return fits<std::remove_cvref_t<decltype(Config{}.*member)>>(field, value); },
+      field.member);
+  if (good) return;
+  throw ConfigError(label + " must be " + expectation(field) + ", not " +
+                    (value.is_string() ? in_quotes(value.get<std::string>()) : value.dump()));
+}
+
+ConfigJson value_from_text(const ConfigField& field, std::string_view text) {
+  ConfigJson value = std::visit(
+      [&](auto member) -> ConfigJson {
+        using T = std::remove_cvref_t<decltype(Config{}.*member)>;
+        if constexpr (std::is_same_v<T, bool>) {
+          return text == "true" ? ConfigJson(true) : text == "false" ? ConfigJson(false) : ConfigJson();
+        } else if constexpr (std::is_same_v<T, std::string>) {
+          return escape_name(text);
+        } else if constexpr (std::is_same_v<T, std::optional<std::uint64_t>>) {
+          return number_from<std::uint64_t>(text);
+        } else if constexpr (std::is_same_v<T, std::optional<double>>) {
+          return number_from<double>(text);
+        } else if constexpr (std::is_same_v<T, std::vector<std::int64_t>>) {
+          ConfigJson list = ConfigJson::array();
+          if (text == "none") return list;
+          for (std::size_t begin = 0; begin <= text.size();) {
+            const std::size_t end = std::min(text.find(',', begin), text.size());
+            list.push_back(number_from<std::int64_t>(text.substr(begin, end - begin)));
+            if (list.back().is_null()) return ConfigJson();
+            begin = end + 1;
+          }
+          return list;
+        } else {
+          return number_from<T>(text);
+        }
+      },
+      field.member);
+  if (value.is_null()) {
+    throw ConfigError(field.option() + " must be " + expectation(field) + ", not " + in_quotes(text));
+  }
+  // JSON has no infinities: say what was typed.
+  if (value.is_number_float() && !in_range(field, value.get<double>())) {
+    throw ConfigError(field.option() + " must be " + expectation(field) + ", not " + std::string(text));
+  }
+  check_value(field, value, field.option());
+  return value;
+}
+
+ConfigJson get(const TrainConfig& config, const ConfigField& field) {
+  return std::visit(
+      [&](auto member) -> ConfigJson {
+        using T = std::remove_cvref_t<decltype(config.*member)>;
+        if constexpr (requires { (config.*member).has_value(); }) {
+          return config.*member ? ConfigJson(*(config.*member)) : ConfigJson();
+        } else if constexpr (std::is_same_v<T, std::string>) {
+          return escape_name(config.*member);
+        } else {
+          return config.*member;
+        }
+      },
+      field.member);
+}
+
+void set(TrainConfig& config, const ConfigField& field, const ConfigJson& value) {
+  std::visit(
+      [&](auto member) {
+        using T = std::remove_cvref_t<decltype(config.*member)>;
+        if constexpr (requires {
+                        typename T::value_type;
+                        (config.*member).has_value();
+                      }) {
+          config.*member = value.template get<typename T::value_type>();
+        } else if constexpr (std::is_same_v<T, std::string>) {
+          config.*member = unescape_name(value.template get_ref<const std::string&>());
+        } else {
+          config.*member = value.template get<T>();
+        }
+      },
+      field.member);
+}
+
+std::string nearest(std::string_view wrong, std::span<const std::string> names) {
+  std::string best;
+  std::size_t best_distance = 2 + wrong.size() / 4;  // a name this far away is not near
+  for (const std::string& name : names) {
+    // Levenshtein's edit distance, one row at a time.
+    std::vector<std::size_t> row(name.size() + 1);
+    for (std::size_t j = 0; j <= name.size(); ++j) row[j] = j;
+    for (std::size_t i = 1; i <= wrong.size(); ++i) {
+      std::size_t diagonal = row[0];
+      row[0] = i;
+      for (std::size_t j = 1; j <= name.size(); ++j) {
+        const std::size_t substitute = diagonal + (wrong[i - 1] != name[j - 1]);
+        diagonal = row[j];
+        row[j] = std::min({row[j] + 1, row[j - 1] + 1, substitute});
+      }
+    }
+    if (row.back() < best_distance) {
+      best_distance = row.back();
+      best = name;
+    }
+  }
+  return best;
+}
+
+}  // namespace qmse

@@ -1,0 +1,90 @@
+// The table of settings: name, meaning, type, range and use of every member of TrainConfig.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "experiment/run/config.h"
+
+namespace qmse {
+
+enum class ConfigGroup { data, model, loss, optimizer, schedule, training, random, machine, run };
+
+// "Data", "Model", ...: the heading of the group in --help.
+std::string_view heading(ConfigGroup group);
+
+// Which subcommands take a field.
+enum ConfigUse : unsigned { kTrain = 1, kTrace = 2, kEvaluate = 4 };
+
+// Where a setting has an effect: another one, a text, has one of these values (or, `except`, none of them).
+struct ConfigCondition {
+  std::string_view setting;
+  std::vector<std::string_view> values;
+  bool except = false;
+
+  bool holds(const ConfigJson& value) const;  // "cuda:1" is of the value "cuda"
+  std::string text() const;                   // "--optimizer sgd", "any other --device"
+};
+
+// What a value has to be, where the type leaves a choice.
+struct ConfigRule {
+  // Numbers (each element of a list): low <= x <= high, strictly where open.
+  double low = -std::numeric_limits<double>::infinity();
+  double high = std::numeric_limits<double>::infinity();
+  bool low_open = false;
+  bool high_open = false;
+  std::size_t min_items = 0;  // of a list
+  std::size_t max_items = 16;
+  std::vector<std::string_view> choices = {};  // of a text; empty: any
+
+  std::optional<ConfigCondition> only_with = {};  // empty: it always has an effect
+  bool free_on_resume = false;                    // a resumed run may differ here from its record
+  bool recorded = true;                           // written to config.json
+};
+
+struct ConfigField {
+  using Member =
+      std::variant<bool TrainConfig::*, std::int64_t TrainConfig::*, double TrainConfig::*,
+                   std::string TrainConfig::*, std::vector<std::int64_t> TrainConfig::*,
+                   std::optional<std::uint64_t> TrainConfig::*, std::optional<double> TrainConfig::*>;
+
+  ConfigGroup group;
+  unsigned uses;          // of ConfigUse
+  std::string_view name;  // the key in JSON
+  Member member;
+  std::string_view help;
+
+  ConfigRule rule = {};
+
+  std::string option() const;                     // "--batch-size"
+  std::string_view placeholder() const;           // "N", "X", "TEXT", ... or "" for a switch
+  std::string default_text() const;               // "" where there is none
+  bool applies(const TrainConfig& config) const;  // whether it has an effect there
+  bool is_switch() const { return std::holds_alternative<bool TrainConfig::*>(member); }
+};
+
+std::span<const ConfigField> config_fields();
+
+// The field of this JSON key, or nullptr.
+const ConfigField* find_field(std::string_view name);
+
+// The value a command line's text stands for, checked: "64" -> 64, "32,64" -> [32, 64]. Throws ConfigError.
+ConfigJson value_from_text(const ConfigField& field, std::string_view text);
+
+// Throws ConfigError, beginning with `label`, unless `value` has the field's type and range.
+void check_value(const ConfigField& field, const ConfigJson& value, const std::string& label);
+
+// Texts, which may be paths, are escaped (name_text.h) in JSON and as they are in TrainConfig.
+ConfigJson get(const TrainConfig& config, const ConfigField& field);  // null where it is not set
+void set(TrainConfig& config, const ConfigField& field, const ConfigJson& value);
+
+// The name nearest to a misspelt one, or "" where none is near.
+std::string nearest(std::string_view wrong, std::span<const std::string> names);
+
+}  // namespace qmse

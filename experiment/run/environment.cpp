@@ -1,0 +1,128 @@
+#include "experiment/run/environment.h"
+
+#include <zlib.h>
+
+#include <fstream>
+
+#include "experiment/run/build_info.h"
+#include "experiment/run/cuda_math.h"
+#include "experiment/run/revision.h"
+#include "kernels/core/devices.h"
+#if QMSE_ONEDNN
+#include <dnnl.h>
+#endif
+#ifdef __GLIBC__
+#include <gnu/libc-version.h>
+#endif
+
+namespace qmse {
+namespace {
+
+#if QMSE_ONEDNN
+std::string dnnl_text(int major, int minor, int patch) {
+  return std::to_string(major) + "." + std::to_string(minor) + "." + std::to_string(patch);
+}
+
+std::string dnnl_isa() {
+  switch (dnnl_get_effective_cpu_isa()) {
+    case dnnl_cpu_isa_sse41:
+      return "SSE4.1";
+    case dnnl_cpu_isa_avx:
+      return "AVX";
+    case dnnl_cpu_isa_avx2:
+      return "AVX2";
+    case dnnl_cpu_isa_avx512_core:
+      return "AVX-512";
+    case dnnl_cpu_isa_avx512_core_vnni:
+      return "AVX-512 with VNNI";
+    case dnnl_cpu_isa_avx512_core_bf16:
+      return "AVX-512 with bfloat16";
+    case dnnl_cpu_isa_avx512_core_amx:
+      return "AVX-512 with AMX";
+    default:
+      return "an instruction set numbered " + std::to_string(dnnl_get_effective_cpu_isa());
+  }
+}
+#endif
+
+}  // namespace
+
+std::vector<Library> libraries() {
+  std::vector<Library> all;
+#if QMSE_ONEDNN
+  const dnnl_version_t* loaded = dnnl_version();
+  all.push_back({"oneDNN", dnnl_text(DNNL_VERSION_MAJOR, DNNL_VERSION_MINOR, DNNL_VERSION_PATCH),
+                 dnnl_text(loaded->major, loaded->minor, loaded->patch)});
+#endif
+#ifdef __GLIBC__  // whose exp, log, pow, cos and tanh reach the weights of some runs
+  all.push_back(
+      {"glibc", std::to_string(__GLIBC__) + "." + std::to_string(__GLIBC_MINOR__), gnu_get_libc_version()});
+#endif
+  all.push_back({"zlib", ZLIB_VERSION, zlibVersion()});
+  const std::string json = std::to_string(NLOHMANN_JSON_VERSION_MAJOR) + "." +
+                           std::to_string(NLOHMANN_JSON_VERSION_MINOR) + "." +
+                           std::to_string(NLOHMANN_JSON_VERSION_PATCH);
+  all.push_back({"nlohmann-json", json, json});  // header only
+  for (const LibraryVersion& library : cuda_library_versions()) {
+    all.push_back({library.name, library.compiled, library.loaded});
+  }
+  return all;
+}
+
+std::string git_revision() { return QMSE_GIT_REVISION; }
+
+std::string compiler() {
+  std::string text = QMSE_COMPILER ", " QMSE_BUILD_TYPE;
+  if (QMSE_CUDA) text += ", CUDA " QMSE_CUDA_COMPILER_VERSION;
+  return text;
+}
+
+std::string cuda_architectures() { return QMSE_CUDA ? QMSE_CUDA_ARCHITECTURES : ""; }
+
+std::string processor() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("model name")) return line.substr(std::min(line.find(": ") + 2, line.size()));
+  }
+  return "unknown";
+}
+
+std::string onednn_isa() {
+#if QMSE_ONEDNN
+  return dnnl_isa();
+#else
+  return "";
+#endif
+}
+
+std::string simd_level() {
+#if defined(__AVX2__) && defined(__FMA__)
+  std::string level = "x86-64-v3 (AVX2, FMA)";
+#else
+  std::string level = "the compiler's default";
+#endif
+  if (QMSE_ONEDNN) level += "; oneDNN uses " + onednn_isa();
+  return level;
+}
+
+ConfigJson environment(Context& context) {
+  ConfigJson json;
+  json["qmse"] = QMSE_VERSION;
+  json["git_revision"] = git_revision();
+  json["compiler"] = compiler();
+  for (const Library& library : libraries()) {
+    json["libraries"][library.name] = {{"compiled", library.compiled}, {"loaded", library.loaded}};
+  }
+  if (QMSE_CUDA) json["cuda_architectures"] = cuda_architectures();
+  json["device"] = context.device_name();
+  json["processor"] = processor();
+  json["simd"] = simd_level();
+  if (CpuContext* cpu = context.cpu()) json["threads"] = cpu->threads().size();
+  if (context.is_cuda()) {
+    for (const auto& [name, value] : cuda_math_variables(process_environment()))
+      json["variables"][name] = value;
+  }
+  return json;
+}
+
+}  // namespace qmse

@@ -1,0 +1,46 @@
+#include "experiment/run/process_environment.h"
+
+#include <charconv>
+#include <cstdlib>
+
+#include "engine/in_quotes.h"
+#include "kernels/core/error.h"
+
+namespace qmse {
+
+Environment process_environment() {
+  return [](const char* name) -> std::optional<std::string> {
+    const char* value = std::getenv(name);
+    return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+  };
+}
+
+std::optional<int> whole_number(std::string_view text) {
+  int number = 0;
+  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || rest != text.data() + text.size() || number < 0) return std::nullopt;
+  return number;
+}
+
+std::optional<int> environment_number(const Environment& environment, const char* name,
+                                      const std::string& remedy) {
+  const std::optional<std::string> text = environment(name);
+  if (!text || text->empty()) return std::nullopt;
+  const std::optional<int> value = whole_number(*text);
+  if (!value) {
+    throw ConfigError(std::string("environment variable ") + name + " must be a whole number, not " +
+                      in_quotes(*text) + "; " + remedy);
+  }
+  return value;
+}
+
+std::optional<int> local_rank(const Environment& environment) {
+  for (const char* name : {"OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID", "LOCAL_RANK"}) {
+    if (const std::optional<int> rank =
+            environment_number(environment, name, "--device cuda:N says by hand which GPU to take"))
+      return rank;
+  }
+  return std::nullopt;
+}
+
+}  // namespace qmse

@@ -1,0 +1,93 @@
+#include "experiment/run/run_outcome.h"
+
+#include <array>
+#include <optional>
+#include <system_error>
+#include <utility>
+
+#include "engine/atomic_file.h"
+#include "engine/in_quotes.h"
+#include "engine/json.h"
+#include "engine/text_file.h"
+
+namespace qmse {
+namespace {
+
+constexpr std::array kEnds = {RunEnd::none, RunEnd::finished, RunEnd::stopped, RunEnd::diverged,
+                              RunEnd::failed};
+
+std::optional<RunEnd> parse_end(std::string_view text) {
+  for (const RunEnd end : kEnds) {
+    if (text == name(end)) return end;
+  }
+  return std::nullopt;
+}
+
+bool has_final_weights(const std::filesystem::path& run_directory) {
+  std::error_code error;
+  const auto bytes = std::filesystem::file_size(run_directory / "model.safetensors", error);
+  return !error && bytes > 0;
+}
+
+RunOutcome parse_outcome(const ConfigJson& json) {
+  const auto has = [&](const char* key, bool (ConfigJson::*is)() const noexcept) {
+    return json.is_object() && json.contains(key) && (json[key].*is)();
+  };
+  const bool complete = has("end", &ConfigJson::is_string) && has("epoch", &ConfigJson::is_number_integer) &&
+                        has("step", &ConfigJson::is_number_integer) && has("layer", &ConfigJson::is_string) &&
+                        has("reason", &ConfigJson::is_string);
+  const std::optional<RunEnd> end = complete ? parse_end(json["end"].get<std::string>()) : std::nullopt;
+  if (!end) throw DataError("not complete");
+  return {*end, json["epoch"].get<std::int64_t>(), json["step"].get<std::int64_t>(),
+          json["layer"].get<std::string>(), json["reason"].get<std::string>()};
+}
+
+}  // namespace
+
+std::string_view name(RunEnd end) {
+  switch (end) {
+    case RunEnd::none:
+      return "running";
+    case RunEnd::finished:
+      return "finished";
+    case RunEnd::stopped:
+      return "stopped";
+    case RunEnd::diverged:
+      return "diverged";
+    case RunEnd::failed:
+      return "failed";
+  }
+  return "";
+}
+
+RunOutcome read_outcome(const std::filesystem::path& run_directory) {
+  const std::filesystem::path file = run_directory / "outcome.json";
+  std::error_code ignored;
+  RunOutcome outcome;
+  if (std::filesystem::exists(file, ignored)) {
+    try {
+      outcome = parse_outcome(parse_json(read_text_file(file), in_quotes(file)));
+    } catch (const DataError&) {
+      throw DataError(
+          in_quotes(file) +
+          ": not the record of how a run ended; remove it, and qmse train --resume writes it anew");
+    }
+    if (outcome.end == RunEnd::finished && !has_final_weights(run_directory)) outcome.end = RunEnd::none;
+  } else if (has_final_weights(run_directory)) {
+    outcome.end = RunEnd::finished;
+  }
+  return outcome;
+}
+
+void write_outcome(const std::filesystem::path& run_directory, const RunOutcome& outcome) {
+  write_file_atomically(run_directory / "outcome.json", json_text({{"end", name(outcome.end)},
+                                                                   {"epoch", outcome.epoch},
+                                                                   {"step", outcome.step},
+                                                                   {"layer", outcome.layer},
+                                                                   {"reason", outcome.reason}}));
+}
+
+Diverged::Diverged(const std::string& message, std::int64_t epoch, std::int64_t step, std::string layer)
+    : NumericError(message), outcome_{RunEnd::diverged, epoch, step, std::move(layer), message} {}
+
+}  // namespace qmse

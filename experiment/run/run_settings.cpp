@@ -1,0 +1,139 @@
+#include "experiment/run/run_settings.h"
+
+#include <algorithm>
+#include <system_error>
+
+#include "data/registry.h"
+#include "engine/in_quotes.h"
+#include "experiment/run/plain_text.h"
+#include "experiment/run/setup.h"
+#include "experiment/run/tensor_digest.h"
+#include "kernels/core/devices.h"
+#include "kernels/core/error.h"
+
+namespace qmse {
+namespace {
+
+// The same weights under another path do not make another run.
+bool same_weights(const std::filesystem::path& a, const std::filesystem::path& b) {
+  if (a.empty() || b.empty()) return false;
+  try {
+    return tensors_sha256(a) == tensors_sha256(b);
+  } catch (const Error&) {  // one is gone, or no weights
+    return false;
+  }
+}
+
+}  // namespace
+
+void make_absolute(std::string& path) {
+  if (path.empty()) return;
+  std::error_code error;
+  // weakly_canonical() leaves a relative path that begins with nothing that exists relative.
+  std::filesystem::path absolute = std::filesystem::absolute(path, error);
+  if (!error) absolute = std::filesystem::weakly_canonical(absolute, error);
+  if (!error) path = absolute.string();
+}
+
+RunSettings::RunSettings(const ConfigJson& given) : given_(given) {
+  apply_layer(config_, given_);
+  validate(config_);
+  if (config_.out.empty()) throw ConfigError("--out DIR is missing: where the run's files go");
+  if (config_.resume && config_.resume_or_start)
+    throw ConfigError("--resume and --resume-or-start exclude each other: give one of them");
+  if (config_.resume && !RunDirectory::holds_a_run(config_.out)) {
+    throw ConfigError(in_quotes(config_.out) +
+                      " holds no run to go on with: check --out, or start one there by --resume-or-start");
+  }
+}
+
+void RunSettings::settle(const RunDirectory& directory) {
+  resuming_ = (config_.resume || config_.resume_or_start) && directory.holds_a_run();
+  if (!resuming_) {
+    if (directory.holds_a_run()) {
+      throw ConfigError(in_quotes(directory.path()) +
+                        " already holds a run: go on with it by --resume, or choose another --out");
+    }
+    check_used(given_, config_);
+    make_absolute(config_.data);
+    make_absolute(config_.init_from);
+    resolve_defaults(config_);
+    return;
+  }
+  const TrainConfig recorded = directory.recorded_config();
+  TrainConfig merged = recorded;
+  apply_layer(merged, given_);
+  validate(merged);
+  check_used(given_, merged);
+  make_absolute(merged.data);
+  make_absolute(merged.init_from);
+  resolve_defaults(merged);
+  if (given_.contains("init_from") && same_weights(merged.init_from, recorded.init_from))
+    merged.init_from = recorded.init_from;
+  if (merged.schedule_total_steps == 0) merged.schedule_total_steps = recorded.schedule_total_steps;
+  std::string differences;
+  for (const std::string& conflict : resume_conflicts(merged, recorded)) {
+    differences += (differences.empty() ? "" : "; ") + conflict;
+  }
+  if (!differences.empty()) {
+    throw ConfigError("cannot resume " + in_quotes(directory.path()) +
+                      " with other settings: " + differences);
+  }
+  config_ = merged;
+  recorded_epochs_ = recorded.epochs;
+}
+
+void RunSettings::resolve_machine(Context& context) {
+  config_.device = device_option(context);
+  if (CpuContext* cpu = context.cpu()) config_.threads = cpu->threads().size();
+}
+
+void RunSettings::set_total_steps(std::int64_t steps_per_epoch) {
+  if (config_.schedule != "cosine") return;
+  // Behind its end the rate stays at its last value, 0 unless asked otherwise; stretched, the steps so far
+  // would have had other rates.
+  if (recorded_epochs_ > 0 && config_.epochs > recorded_epochs_ &&
+      config_.schedule_total_steps == steps_per_epoch * recorded_epochs_) {
+    throw ConfigError("--epochs " + std::to_string(config_.epochs) +
+                      ": the run's cosine schedule ends with its " + std::to_string(recorded_epochs_) +
+                      " epochs, so it cannot be made longer; start a run of that length in another --out");
+  }
+  if (config_.schedule_total_steps == 0) config_.schedule_total_steps = steps_per_epoch * config_.epochs;
+}
+
+std::string describe_machine(Context& context, bool automatic) {
+  if (context.is_cuda()) {
+    const std::size_t gpus = cuda_devices().size();
+    return automatic && gpus > 1 ? ", one of " + std::to_string(gpus) + " GPUs" : "";
+  }
+  const int threads = context.cpu()->threads().size();
+  const std::string why = why_no_cuda_device();
+  return ", " + counted(threads, "thread") + (why.empty() ? "" : " (" + why + ")");
+}
+
+TrainingImages load_training_images(const TrainConfig& config) {
+  const std::filesystem::path directory = find_data_directory(config.dataset, config.data);
+  TrainingImages images;
+  images.data = data_option(config.dataset, directory);
+  make_absolute(images.data);
+  images.directory = find_data_directory(config.dataset, images.data);
+  // Takes as long as loading, so that beside it it costs little.
+  images.content = std::async(std::launch::async, [name = config.dataset, directory] {
+                     return examine_content(name, directory);
+                   }).share();
+  const LabelKind labels = parse_label_kind(config.labels, config.dataset);
+  images.train = load_dataset(config.dataset, directory, Split::train, labels);
+  images.test = load_dataset(config.dataset, directory, Split::test, labels);
+  const std::int32_t first = *std::min_element(images.train.labels.begin(), images.train.labels.end());
+  if (first > 0) {
+    images.warning = "the training labels begin at " + std::to_string(first) + ": no image is of class " +
+                     in_quotes(images.train.class_names.front()) + "; labels count from 0";
+  }
+  if (config.train_limit > 0) images.train = images.train.first(config.train_limit);
+  images.shape = Shape{images.train.channels, images.train.height, images.train.width};
+  check_same_shape(images.train, images.test, in_quotes(directory));
+  images.normalization = make_normalization(parse_normalization_kind(config.normalize), images.train);
+  return images;
+}
+
+}  // namespace qmse

@@ -1,0 +1,81 @@
+#include "experiment/run/run_warnings.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <limits>
+
+namespace qmse {
+namespace {
+
+constexpr double kGrowth = 10;
+constexpr double kDeviations = 3;  // of a binomial distribution: guesses that are luckier are rare
+
+// With one-hot targets ||r||^2 is 1 where all outputs are zero. QMSE's is its expectation over v.
+double loss_of_zeros(const TrainConfig& config, std::int64_t classes) {
+  const auto c = static_cast<double>(classes);
+  if (config.loss == "cross_entropy") return std::log(c);
+  const double sum = config.loss == "mse" ? 0.5 : 0.5 * (1 + 1 / c);
+  return config.reduction == "element_mean" ? sum * 2 / c : sum;
+}
+
+double largest_share(const ImageDataset& images) {
+  std::vector<std::int64_t> counts(static_cast<std::size_t>(images.classes()), 0);
+  for (const std::int32_t label : images.labels) ++counts[static_cast<std::size_t>(label)];
+  return static_cast<double>(*std::max_element(counts.begin(), counts.end())) /
+         static_cast<double>(images.count);
+}
+
+double luckiest_guess(const ImageDataset& images) {
+  const double share = largest_share(images);
+  return share + kDeviations * std::sqrt(share * (1 - share) / static_cast<double>(images.count));
+}
+
+template <class... Values>
+std::string formatted(const char* format, Values... values) {
+  std::array<char, 256> text;
+  std::snprintf(text.data(), text.size(), format, values...);
+  return text.data();
+}
+
+}  // namespace
+
+RunWarnings::RunWarnings(const TrainConfig& config, const ImageDataset& train, const ImageDataset& test)
+    : zero_loss_(loss_of_zeros(config, train.classes())),
+      guess_(largest_share(test)),
+      train_limit_(luckiest_guess(train)),
+      test_limit_(luckiest_guess(test)),
+      lowest_loss_(std::numeric_limits<double>::infinity()) {}
+
+std::vector<std::string> RunWarnings::after(const EpochRecord& epoch, bool last) {
+  if (!std::isfinite(epoch.train_loss)) return {};  // which has a notice of its own
+  std::vector<std::string> all;
+  if (epoch.train_loss > kGrowth * zero_loss_) {
+    all.push_back(
+        formatted("the loss of epoch %lld is %.3g, where outputs of zero would have %.3g; a lower --lr "
+                  "may help",
+                  static_cast<long long>(epoch.epoch), epoch.train_loss, zero_loss_));
+  } else if (epoch.train_loss > kGrowth * lowest_loss_ && epoch.train_loss > zero_loss_ / kGrowth) {
+    all.push_back(
+        formatted("the loss has grown from %.3g in epoch %lld to %.3g in epoch %lld; a lower --lr may "
+                  "help",
+                  lowest_loss_, static_cast<long long>(lowest_epoch_), epoch.train_loss,
+                  static_cast<long long>(epoch.epoch)));
+  }
+  if (epoch.train_loss < lowest_loss_) {
+    lowest_loss_ = epoch.train_loss;
+    lowest_epoch_ = epoch.epoch;
+  }
+  const bool guesses = epoch.train_accuracy <= train_limit_ && epoch.test_accuracy <= test_limit_;
+  if (guesses && (last || !guesses_)) {
+    all.push_back(
+        formatted("after epoch %lld the accuracy is that of guessing: %.2f %% of the test images, of "
+                  "which the most frequent class has %.2f %%; another --lr may help",
+                  static_cast<long long>(epoch.epoch), 100 * epoch.test_accuracy, 100 * guess_));
+  }
+  guesses_ = guesses;
+  return all;
+}
+
+}  // namespace qmse

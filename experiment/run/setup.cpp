@@ -1,0 +1,98 @@
+#include "experiment/run/setup.h"
+
+#include <optional>
+
+#include "engine/device.h"
+#include "experiment/run/cuda_math.h"
+#include "experiment/run/process_environment.h"
+#include "kernels/core/devices.h"
+#include "kernels/core/error.h"
+#include "losses/cross_entropy.h"
+#include "losses/mse.h"
+#include "losses/qmse.h"
+#include "losses/qmse_expected.h"
+#include "optim/adam.h"
+#include "optim/sgd.h"
+
+namespace qmse {
+
+bool takes_cuda(const TrainConfig& config) {
+  const Device device = parse_device(config.device);
+  return device.kind == Device::Kind::cuda ||
+         (device.kind == Device::Kind::automatic && !cuda_devices().empty());
+}
+
+std::unique_ptr<Context> make_context(const TrainConfig& config) {
+  if (!takes_cuda(config)) {
+    if (config.math == "tf32") throw ConfigError("--math tf32 needs a GPU; the CPU calculates in fp32");
+    return std::make_unique<Context>(std::make_unique<CpuContext>(static_cast<int>(config.threads)));
+  }
+  const Device device = parse_device(config.device);
+  const int index = choose_cuda_device(device.index < 0 ? std::nullopt : std::optional<int>(device.index),
+                                       local_rank(process_environment()));
+#if QMSE_CUDA
+  check_cuda_math(config.math, process_environment());
+  CudaOptions options;
+  options.device = index;
+  options.math = config.math == "tf32" ? MathMode::tf32 : MathMode::fp32;
+  options.workspace_limit = static_cast<std::size_t>(config.workspace_mib) << 20;
+  return std::make_unique<Context>(std::make_unique<CudaContext>(options));
+#else
+  throw ConfigError("cuda:" + std::to_string(index) +
+                    " is in no build without CUDA");  // choose_cuda_device has thrown
+#endif
+}
+
+std::string device_option(Context& context) {
+#if QMSE_CUDA
+  if (context.is_cuda()) return "cuda:" + std::to_string(context.cuda()->options().device);
+#endif
+  return context.is_cuda() ? "cuda" : "cpu";
+}
+
+std::unique_ptr<Loss> make_loss(const TrainConfig& config) {
+  const Reduction reduction =
+      config.reduction == "element_mean" ? Reduction::element_mean : Reduction::batch_mean;
+  if (config.loss == "mse") return std::make_unique<MseLoss>(reduction);
+  if (config.loss == "qmse_expected") return std::make_unique<QmseExpectedLoss>(reduction);
+  if (config.loss == "cross_entropy") return std::make_unique<CrossEntropyLoss>(reduction);
+  if (config.loss != "qmse")
+    throw ConfigError("unknown loss '" + config.loss + "': use mse, qmse, qmse_expected or cross_entropy");
+  QmseOptions options;
+  options.distribution = config.v_distribution == "rademacher" ? Direction::rademacher : Direction::sphere;
+  options.scope = config.v_scope == "per_batch" ? DirectionScope::per_batch : DirectionScope::per_sample;
+  options.q_gradient = config.q_gradient == "full" ? QGradient::full : QGradient::constant;
+  options.seed = config.seed_v.value_or(config.seed.value_or(0));
+  return std::make_unique<QmseLoss>(options, reduction);
+}
+
+std::unique_ptr<Optimizer> make_optimizer(const TrainConfig& config, ParameterStore& store) {
+  if (config.optimizer == "adam") {
+    return std::make_unique<Adam>(store, AdamHyper{.beta1 = config.beta1,
+                                                   .beta2 = config.beta2,
+                                                   .epsilon = config.epsilon,
+                                                   .weight_decay = config.weight_decay});
+  }
+  return std::make_unique<Sgd>(store, SgdHyper{.momentum = config.momentum,
+                                               .weight_decay = config.weight_decay,
+                                               .nesterov = config.nesterov});
+}
+
+Initialization initialization(const TrainConfig& config) {
+  if (config.init == "kaiming_normal") return Initialization::kaiming_normal;
+  if (config.init == "xavier_uniform") return Initialization::xavier_uniform;
+  return Initialization::pytorch;
+}
+
+ScheduleConfig schedule(const TrainConfig& config) {
+  ScheduleConfig schedule;
+  schedule.kind = parse_schedule_kind(config.schedule);
+  schedule.step_size = config.schedule_step_size;
+  schedule.gamma = config.schedule_gamma;
+  schedule.final_fraction = config.schedule_final_fraction;
+  schedule.tau = config.schedule_tau;
+  schedule.power = config.schedule_power;
+  return schedule;
+}
+
+}  // namespace qmse

@@ -1,0 +1,163 @@
+#include "experiment/run/trace.h"
+
+#include <span>
+
+#include "data/resident_dataset.h"
+#include "engine/batch_pass.h"
+#include "engine/in_quotes.h"
+#include "experiment/run/config_fields.h"
+#include "experiment/run/run_settings.h"
+#include "experiment/run/setup.h"
+#include "experiment/run/weights_file.h"
+#include "kernels/core/shuffle.h"
+
+namespace qmse {
+namespace {
+
+std::vector<std::int64_t> sizes(const Shape& shape) { return {shape.sizes().begin(), shape.sizes().end()}; }
+
+// Reads device buffers for the file.
+template <class T>
+class Collector {
+ public:
+  Collector(Context& context, HostTensors& tensors) : context_(&context), tensors_(&tensors) {}
+
+  template <class Element = T>
+  std::vector<Element> read(const Element* device, std::int64_t count) const {
+    std::vector<Element> values(static_cast<std::size_t>(count));
+    device_to_host(*context_, values.data(), device, values.size() * sizeof(Element));
+    return values;
+  }
+  void add(const std::string& name, const Shape& shape, const void* device) {
+    tensors_->add(name, sizes(shape), read(static_cast<const T*>(device), shape.count()));
+  }
+
+ private:
+  Context* context_;
+  HostTensors* tensors_;
+};
+
+// Settings that are not given are those of the weights file, or the usual ones.
+TrainConfig settle_settings(const TraceRequest& request) {
+  TrainConfig config;
+  ConfigJson all = request.given;
+  if (!request.weights.empty()) {
+    for (const char* key : {"init", "seed_init"}) {
+      if (request.given.contains(key))
+        throw ConfigError(find_field(key)->option() + " has no effect with --weights, which are not random");
+    }
+    all = overlay(settings_of(read_card(SafetensorsFile(request.weights))), request.given);
+  }
+  apply_layer(config, all);
+  // Gradient checks run where f64 does.
+  if (request.dtype == DType::f64 && config.device == "auto") config.device = "cpu";
+  validate(config);
+  check_used(request.given, config);
+  if (request.step != 1 && config.loss != "qmse")
+    throw ConfigError("--step has no effect with --loss " + config.loss + ": it is for --loss qmse");
+  resolve_defaults(config);
+  return config;
+}
+
+// That of the weights file, which the settings and the images have to agree with, or else a new one.
+ModelCard settle_card(const TraceRequest& request, const TrainConfig& config, const TrainingImages& images) {
+  const ModelCard card = make_card(config, images.train, images.normalization);
+  if (request.weights.empty()) return card;
+  ModelCard stored = read_card(SafetensorsFile(request.weights));
+  if (card.model != stored.model) {
+    throw ConfigError(in_quotes(request.weights) + " holds " + to_text(stored.model) +
+                      ", the settings and data ask for " + to_text(card.model));
+  }
+  if (config.normalize != name(stored.normalization.kind)) {
+    throw ConfigError(in_quotes(request.weights) + " was trained with --normalize " +
+                      std::string(name(stored.normalization.kind)) + ", not " + config.normalize);
+  }
+  return stored;
+}
+
+template <class T>
+TraceSummary trace(const TraceRequest& request, const TrainConfig& config, Context& context) {
+  const TrainingImages images = load_training_images(config);
+  const ModelCard card = settle_card(request, config, images);
+  const ResidentDataset<T> data(context, images.train, card.normalization);
+  const Sequential model = make_model(card.model);
+  ParameterStore store(context, dtype_of<T>(), model.parameters());
+  if (request.weights.empty()) {
+    store.initialize(initialization(config), *config.seed_init);
+  } else {
+    read_weights(SafetensorsFile(request.weights), store);
+  }
+  const std::unique_ptr<Loss> loss = make_loss(config);
+  const std::int64_t samples = images.train.count;
+  if (config.batch_size > samples) {
+    throw ConfigError("--batch-size is " + std::to_string(config.batch_size) + ", but there are only " +
+                      std::to_string(samples) + " training images");
+  }
+  BatchPass<T> pass(context, [&](Tape& tape, Value input) { return model.record(tape, store, input); },
+                    data.view(), *loss, config.batch_size,
+                    {.gradients = true, .fuse = false, .keep_loss_details = true});
+
+  std::vector<std::uint32_t> order(static_cast<std::size_t>(samples));
+  shuffled_order(*config.seed_data, 0, samples, order.data());
+  const Buffer device_order(context.memory(), order.size() * sizeof(std::uint32_t), "order of the trace");
+  const Buffer counters(context.memory(), 2 * sizeof(std::uint64_t),
+                        "counters of the trace");  // first sample, step
+  const Buffer metrics(context.memory(), sizeof(EpochMetrics), "metrics of the trace");
+  const EpochMetrics none;
+  host_to_device(context, device_order.data(), order.data(), order.size() * sizeof(std::uint32_t));
+  host_to_device(context, metrics.data(), &none, sizeof(none));
+  const std::uint64_t first_and_step[2] = {0, static_cast<std::uint64_t>(request.step - 1)};
+  host_to_device(context, counters.data(), first_and_step, sizeof(first_and_step));
+  pass.train(device_order.as<std::uint32_t>(), counters.as<std::uint64_t>(),
+             counters.as<std::uint64_t>() + 1);
+  pass.accumulate(false, metrics.as<EpochMetrics>());
+  EpochMetrics result;
+  device_to_host(context, &result, metrics.data(), sizeof(result));
+
+  HostTensors tensors;
+  Collector<T> collect(context, tensors);
+  Tape& tape = pass.tape();
+  const Shape outputs = tape.shape(pass.output());
+  const Shape batch{config.batch_size};
+  collect.add("input", tape.shape(pass.input()), tape.data(pass.input()));
+  const std::vector<std::int32_t> labels = collect.read(pass.labels(), config.batch_size);
+  tensors.add("target", sizes(batch), std::vector<std::int64_t>(labels.begin(), labels.end()));
+  collect.add("output", outputs, tape.data(pass.output()));
+  collect.add("residual", outputs, pass.residual());
+  if (loss->draws_direction()) collect.add("v", outputs, pass.v());
+  collect.add("sample_loss", batch, pass.sample_loss());
+  tensors.add("loss", {1}, std::vector<T>{static_cast<T>(result.last_loss)});
+  collect.add("grad.output", outputs, tape.gradient(pass.output()));
+  for (std::size_t index = 0; index < store.size(); ++index) {
+    const ParameterSpec& spec = store.spec(index);
+    collect.add("param." + spec.name, spec.shape, store.weights(index));
+    collect.add("grad." + spec.name, spec.shape, store.gradients(index));
+  }
+  for (int id = 0; id < tape.value_count(); ++id) {
+    const Value value{id};
+    if (!tape.is_leaf(value))
+      collect.add("activation." + tape.name(value), tape.shape(value), tape.data(value));
+  }
+
+  SafetensorsMetadata metadata = to_metadata(card);
+  metadata["qmse.config"] = to_json(config).dump();
+  const std::vector<TensorToWrite> to_write = tensors.to_write();
+  write_safetensors(request.out, to_write, metadata);
+  TraceSummary summary{context.device_name(), {}, result.last_loss};
+  for (const TensorToWrite& tensor : to_write) summary.tensors.push_back(tensor.name);
+  return summary;
+}
+
+}  // namespace
+
+TraceSummary write_trace(const TraceRequest& request) {
+  if (request.step < 1 || request.step > std::int64_t{1} << 32) {
+    throw ConfigError("--step counts a training's steps from 1 to 2^32, not " + std::to_string(request.step));
+  }
+  const TrainConfig config = settle_settings(request);
+  const std::unique_ptr<Context> context = make_context(config);
+  if (request.dtype == DType::f64) return trace<double>(request, config, *context);
+  return trace<float>(request, config, *context);
+}
+
+}  // namespace qmse

@@ -1,0 +1,86 @@
+// One training run in its run directory, from settings to final weights; stopped at any step and resumed, it
+// gives the same bits.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "engine/logger.h"
+#include "experiment/run/config.h"
+#include "experiment/run/image_cache.h"
+#include "kernels/core/memory.h"
+
+namespace qmse {
+
+// One line of metrics.jsonl. Accuracies are fractions; *_residual_sq is the mean of ||r||^2.
+struct EpochRecord {
+  std::int64_t epoch = 0;                                            // 1 after the first
+  std::int64_t step = 0;                                             // steps since training began
+  double lr = 0;                                                     // of the epoch's last step
+  double train_loss = 0, train_residual_sq = 0, train_accuracy = 0;  // added up during the epoch
+  double test_loss = 0, test_residual_sq = 0, test_accuracy = 0;     // QMSE's loss is its expectation
+  double grad_norm = 0;                       // root mean square over the epoch's steps
+  double seconds = 0;                         // of the epoch, evaluation included
+  double images_per_second = 0;               // of the training steps alone
+  std::optional<double> train_accuracy_full;  // --evaluate-train
+  std::string weights_sha256;                 // after the epoch (tensor_digest.h)
+};
+ConfigJson to_json(const EpochRecord& record);
+
+// The epoch so far.
+struct TrainingProgress {
+  std::int64_t epoch = 0, epochs = 0;  // this one (from 1) and how many in all
+  std::int64_t step = 0, steps = 0;    // of the epoch
+  double loss = 0, accuracy = 0;       // means
+  double images_per_second = 0;
+  double seconds_left = 0;  // to the end of the run, estimated
+};
+
+// What a program may want to hear; each may be empty.
+struct TrainingEvents {
+  Logger notice = {};                                          // a choice that was made, one line
+  std::function<void(const TrainingProgress&)> progress = {};  // at most ten times a second
+  std::function<void(const EpochRecord&, std::int64_t epochs)> epoch = {};  // after each
+  std::function<bool()> stop = {};  // asked after each step (on a GPU after each launch of
+                                    // several): whether to write a checkpoint and return
+};
+
+enum class TrainingOutcome {
+  finished,
+  already_finished,  // a finished run was resumed: there was nothing left to do
+  stopped,           // by events.stop, with a checkpoint of the step before
+};
+
+class TrainingRun {
+ public:
+  // `given`: the settings the user gave (parse_config(), value_from_text()); all others have their defaults
+  // or, resuming, their recorded values. Locks the run directory, loads the data and builds everything;
+  // writes nothing yet but config.json, environment.json and outcome.json. Throws ConfigError (settings; a
+  // directory that holds another run, or none where one is to be resumed; resuming with settings that differ
+  // from the record), DataError (resuming on other images, or from damaged files), IoError
+  // (RunDirectoryInUse where another process works there), OutOfMemory.
+  // `images` is where the data come from, and stay for other runs; null: loaded for this run alone.
+  TrainingRun(const ConfigJson& given, TrainingEvents events, ImageCache* images = nullptr);
+  ~TrainingRun();
+  TrainingRun(const TrainingRun&) = delete;
+  TrainingRun& operator=(const TrainingRun&) = delete;
+
+  const TrainConfig& config() const;  // everything resolved
+  // The device's memory: what the run takes, and by how many allocations. Null where there was nothing left
+  // to do.
+  const MemoryResource* memory() const;
+
+  // Trains to the end, and records how it ended (run_outcome.h). Throws Diverged where the loss or, after an
+  // epoch, the weights or the test loss are not finite and on_nan is stop; IoError where a file cannot be
+  // written, or the directory is no longer this run's.
+  TrainingOutcome run();
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace qmse

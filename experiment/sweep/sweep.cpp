@@ -1,0 +1,463 @@
+#include "experiment/sweep/sweep.h"
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <exception>
+#include <map>
+#include <mutex>
+#include <set>
+#include <thread>
+
+#include "engine/in_quotes.h"
+#include "engine/name_text.h"
+#include "experiment/run/image_cache.h"
+#include "experiment/run/plain_text.h"
+#include "experiment/run/setup.h"
+#include "experiment/run/training_run.h"
+#include "kernels/core/error.h"
+#include "kernels/core/thread_pool.h"
+
+namespace qmse {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+constexpr int kJobsOnGpu = 4;
+constexpr auto kLookAgain = std::chrono::milliseconds(300);  // at members that other processes work on
+
+TrainConfig config_of(const ConfigJson& settings) {
+  TrainConfig config;
+  apply_layer(config, settings);
+  return config;
+}
+
+class Sweep {
+ public:
+  Sweep(const SweepRequest& request, const SweepEvents& events)
+      : events_(events),
+        folder_(request.out, request.spec, {[this](const std::string& text) { notice(text); }, events.stop}),
+        shard_(request.shard) {
+    const TrainConfig base = config_of(spec().base);
+    cuda_ = takes_cuda(base);
+    if (cuda_) make_context(base);  // a GPU that is not there is one error, not one a member
+    threads_ = base.threads > 0 ? base.threads : available_processors();
+    find_members();
+    const auto most = static_cast<std::int64_t>(std::max<std::size_t>(order_.size(), 1));
+    jobs_ = std::clamp<std::int64_t>(request.jobs > 0 ? request.jobs
+                                     : cuda_          ? kJobsOnGpu
+                                                      : threads_,
+                                     1, most);
+    say_how();
+  }
+
+  SweepOutcome run() {
+    write_results();
+    {
+      std::vector<std::jthread> workers;
+      for (std::int64_t i = 1; i < jobs_; ++i) workers.emplace_back([this] { work(); });
+      work();
+    }
+    if (error_) std::rethrow_exception(error_);
+    for (std::size_t i = 0; i < members_.size(); ++i) {  // the others' last ones
+      if (members_[i].stage != Stage::finished && members_[i].stage != Stage::failed) look_at(i);
+    }
+    SweepOutcome outcome = outcome_so_far();
+    try {
+      folder_.write_results();
+    } catch (const Error& error) {
+      outcome.results_error = error.what();
+    }
+    return outcome;
+  }
+
+ private:
+  enum class Stage { waiting, here, elsewhere, finished, failed };
+
+  struct Member {
+    Stage stage = Stage::waiting;
+    bool own = false;         // of this process's share
+    std::string old_attempt;  // of a failure that a later process may try again
+    std::string error;
+    bool diverged = false;  // that is why it failed
+    double epochs_done = 0;
+    std::int64_t epochs = 1;
+    std::string kind;  // members of one kind take as long an epoch
+  };
+
+  const SweepSpec& spec() const { return folder_.spec(); }
+  const SweepMember& member_of(std::size_t i) const { return spec().members[i]; }
+
+  // Everything the files tell, and the order in which this process goes through the members: its own share
+  // from the front, then those of the others from the back, where they will arrive last.
+  void find_members() {
+    const auto count = static_cast<std::size_t>(shard_.count);
+    std::vector<std::size_t> others;
+    members_.resize(spec().members.size());
+    for (std::size_t i = 0; i < members_.size(); ++i) {
+      Member& member = members_[i];
+      const TrainConfig config = config_of(spec().settings(member_of(i)));
+      member.epochs = config.epochs;
+      member.kind = ConfigJson{config.dataset, config.train_limit, config.model, config.batch_size,
+                               config.evaluate_train}
+                        .dump();
+      member.own = i % count == static_cast<std::size_t>(shard_.index);
+      (member.own ? order_ : others).push_back(i);
+      const MemberStatus now = folder_.status(member_of(i));
+      if (now == MemberStatus::finished) member.stage = Stage::finished;
+      if (now == MemberStatus::running) member.stage = Stage::elsewhere;
+      if (const auto failure = folder_.failure(member_of(i)); failure && now != MemberStatus::finished) {
+        member.old_attempt = failure->attempt;
+        if (failure->final) settle_failed(member, failure->error, true);
+      }
+      if (member.stage == Stage::waiting) member.epochs_done = epochs_so_far(i);
+    }
+    order_.insert(order_.end(), others.rbegin(), others.rend());
+  }
+
+  double epochs_so_far(std::size_t i) const {
+    try {
+      const std::optional<RunRecord> run = folder_.record(member_of(i));
+      return run ? static_cast<double>(run->epochs.size()) : 0;
+    } catch (const Error&) {  // its run will say what is wrong
+      return 0;
+    }
+  }
+
+  void say_how() {
+    const std::string machine = cuda_ ? std::string("on the GPU") : counted(threads_, "CPU thread");
+    std::int64_t finished = 0;
+    for (const Member& member : members_) finished += member.stage == Stage::finished ? 1 : 0;
+    notice(counted(members_.size(), "member") + " in " + in_quotes(folder_.path()) +
+           (finished > 0 ? ", " + std::to_string(finished) + " of them finished" : "") + "; " +
+           std::to_string(jobs_) + " at a time, " + machine);
+    if (!shard_.source.empty()) {
+      notice("share " + std::to_string(shard_.index) + " of " + std::to_string(shard_.count) + ", by " +
+             shard_.source + "; then what is left of the others'");
+    }
+    if (const std::size_t repeats = spec().repeats.size(); repeats > 0) {
+      const SweepRepeat& first = spec().repeats.front();
+      notice(std::to_string(repeats) + " more " + (repeats == 1 ? "is" : "are") +
+             " the same run as one of these, and not trained again: " + first.member.name + " is " +
+             first.same_as + (repeats == 1 ? "" : ", ...; results.json lists them"));
+    }
+    ConfigJson record = {{"jobs", jobs_}, {"device", cuda_ ? "cuda" : "cpu"}};
+    if (!cuda_) record["threads"] = threads_;
+    record["share"] = {{"index", shard_.index}, {"count", shard_.count}, {"source", shard_.source}};
+    folder_.record_process(std::move(record));
+  }
+
+  bool stop_requested() const { return events_.stop && events_.stop(); }
+
+  // The callers hold no lock.
+  void notice(const std::string& text) {
+    const std::lock_guard guard(events_mutex_);
+    if (events_.notice) events_.notice(text);
+  }
+
+  // At most once a second: short members must not wait for the disk.
+  void write_results() {
+    try {
+      const std::lock_guard guard(results_mutex_);
+      if (seconds_since(results_written_) < 1) return;
+      folder_.write_results();
+      results_written_ = Clock::now();
+    } catch (const Error& error) {  // a full disk, say: the members' own files hold what it would say
+      notice(std::string("results.json is not up to date: ") + error.what());
+    }
+  }
+
+  // One of the threads that train.
+  void work() {
+    try {
+      while (!stop_requested() && work_once()) {
+      }
+    } catch (...) {  // not a member's failure, which train() keeps to itself
+      const std::lock_guard guard(mutex_);
+      error_ = std::current_exception();
+    }
+  }
+
+  // False where there is nothing left to do.
+  bool work_once() {
+    std::unique_lock guard(mutex_);
+    if (error_) return false;
+    if (const std::optional<std::size_t> next = take()) {
+      guard.unlock();
+      train(*next);
+      changed_.notify_all();
+      return true;
+    }
+    if (!anything_elsewhere()) return false;
+    say_waiting(guard);
+    changed_.wait_for(guard, kLookAgain);
+    return true;
+  }
+
+  // The next member for this process, marked as such. With the mutex held.
+  std::optional<std::size_t> take() {
+    for (const bool again : {false, true}) {
+      for (const std::size_t i : order_) {
+        Member& member = members_[i];
+        if (member.stage != (again ? Stage::elsewhere : Stage::waiting)) continue;
+        look_at(i);
+        if (member.stage != Stage::waiting) continue;
+        member.stage = Stage::here;
+        return i;
+      }
+    }
+    return std::nullopt;
+  }
+
+  // What other processes have done with a member since.
+  void look_at(std::size_t i) {
+    Member& member = members_[i];
+    switch (folder_.status(member_of(i))) {
+      case MemberStatus::finished:
+        member.stage = Stage::finished;
+        return;
+      case MemberStatus::running:
+        member.stage = Stage::elsewhere;
+        return;
+      case MemberStatus::pending:
+        member.stage = Stage::waiting;
+        return;
+      case MemberStatus::failed:
+        break;
+    }
+    member.stage = Stage::waiting;
+    const std::optional<MemberFailure> failure = folder_.failure(member_of(i));
+    if (failure && (failure->final || failure->attempt != member.old_attempt))
+      settle_failed(member, failure->error, failure->final);
+  }
+
+  static void settle_failed(Member& member, const std::string& error, bool diverged) {
+    member.stage = Stage::failed;
+    member.error = error;
+    member.diverged = diverged;
+  }
+
+  bool anything_elsewhere() const {
+    return std::any_of(members_.begin(), members_.end(),
+                       [](const Member& member) { return member.stage == Stage::elsewhere; });
+  }
+
+  void say_waiting(std::unique_lock<std::mutex>& guard) {
+    if (said_waiting_ || running() > 0) return;
+    said_waiting_ = true;
+    const std::int64_t count = progress().elsewhere;
+    guard.unlock();
+    notice("waiting for " + counted(count, "member") +
+           " that other processes are working on, to take over what they leave unfinished");
+    guard.lock();
+  }
+
+  std::int64_t running() const {
+    return std::count_if(members_.begin(), members_.end(),
+                         [](const Member& member) { return member.stage == Stage::here; });
+  }
+
+  // Threads of one more member: fewer members than jobs share all of them. Results do not depend on it.
+  std::int64_t threads_for_one() {
+    const std::lock_guard guard(mutex_);
+    const auto busy = std::count_if(members_.begin(), members_.end(), [](const Member& member) {
+      return member.stage == Stage::here || member.stage == Stage::waiting;
+    });
+    return std::max<std::int64_t>(1, threads_ / std::clamp<std::int64_t>(busy, 1, jobs_));
+  }
+
+  void train(std::size_t i) {
+    const SweepMember& member = member_of(i);
+    const Clock::time_point start = Clock::now();
+    MemberReport report{.name = member.name, .number = static_cast<std::int64_t>(i) + 1};
+    std::optional<TrainingRun> run;  // its lock is held until a failure is recorded
+    try {
+      run.emplace(given(i), events_of(i), &images_);
+      write_results();
+      if (run->run() == TrainingOutcome::stopped) return put_back(i, Stage::waiting);
+      if (folder_.failure(member)) folder_.forget_failure(member);
+    } catch (const RunDirectoryInUse&) {
+      return put_back(i, Stage::elsewhere);
+    } catch (const NumericError& error) {  // the same bits would come to the same end
+      report.error = error.what();
+      report.diverged = true;
+    } catch (const std::bad_alloc&) {
+      report.error = "out of memory";
+    } catch (const std::exception& error) {
+      report.error = error.what();
+    }
+    try {
+      if (!report.error.empty()) folder_.record_failure(member, report.error, report.diverged);
+      const std::optional<RunRecord> record = folder_.record(member);
+      if (record && !record->epochs.empty()) report.last = record->epochs.back();
+    } catch (const Error& error) {
+      notice(member.name + ": " + error.what());
+    }
+    run.reset();
+    report.status = report.error.empty() ? MemberStatus::finished : MemberStatus::failed;
+    report.seconds = seconds_since(start);
+    settle(i, report);
+    write_results();
+  }
+
+  ConfigJson given(std::size_t i) {
+    const std::filesystem::path directory = folder_.directory(member_of(i));
+    ConfigJson settings = spec().settings(member_of(i));
+    settings = without_unused(settings, config_of(settings));
+    settings["out"] = escape_name(directory.native());
+    settings["resume_or_start"] = true;
+    if (!cuda_) settings["threads"] = threads_for_one();
+    return settings;
+  }
+
+  void put_back(std::size_t i, Stage stage) {
+    const std::lock_guard guard(mutex_);
+    members_[i].stage = stage;
+  }
+
+  void settle(std::size_t i, const MemberReport& report) {
+    SweepProgress now;
+    {
+      const std::lock_guard guard(mutex_);
+      Member& member = members_[i];
+      member.stage = Stage::finished;
+      if (!report.error.empty()) settle_failed(member, report.error, report.diverged);
+      now = progress();
+    }
+    const std::lock_guard guard(events_mutex_);
+    if (events_.member) events_.member(report, now);
+  }
+
+  TrainingEvents events_of(std::size_t i) {
+    TrainingEvents events;
+    events.notice = [this](const std::string& text) {
+      const std::lock_guard guard(events_mutex_);  // what is the same for all members is said once
+      if (events_.notice && said_.insert(text).second) events_.notice(text);
+    };
+    if (events_.progress)
+      events.progress = [this, i](const TrainingProgress& at) {
+        keep_progress(i, static_cast<double>(at.epoch - 1) +
+                             static_cast<double>(at.step) / static_cast<double>(at.steps));
+      };
+    events.epoch = [this, i](const EpochRecord& record, std::int64_t) {
+      const std::lock_guard guard(mutex_);
+      Measured& measured = measured_[members_[i].kind];
+      measured.seconds += record.seconds;
+      measured.epochs += 1;
+      members_[i].epochs_done = static_cast<double>(record.epoch);
+    };
+    events.stop = events_.stop;
+    return events;
+  }
+
+  void keep_progress(std::size_t i, double epochs_done) {
+    SweepProgress now;
+    {
+      const std::lock_guard guard(mutex_);
+      members_[i].epochs_done = epochs_done;
+      if (!events_.progress || seconds_since(shown_) < 0.1) return;
+      shown_ = Clock::now();
+      now = progress();
+    }
+    const std::lock_guard guard(events_mutex_);
+    events_.progress(now);
+  }
+
+  // With the mutex held.
+  SweepProgress progress() const {
+    SweepProgress now;
+    now.members = static_cast<std::int64_t>(members_.size());
+    const bool share_left = std::any_of(members_.begin(), members_.end(), [](const Member& member) {
+      return member.own && (member.stage == Stage::waiting || member.stage == Stage::here);
+    });
+    double left = 0;
+    for (const Member& member : members_) {
+      now.finished += member.stage == Stage::finished ? 1 : 0;
+      now.failed += member.stage == Stage::failed ? 1 : 0;
+      now.elsewhere += member.stage == Stage::elsewhere ? 1 : 0;
+      const bool here = member.stage == Stage::here;
+      if (here) {
+        ++now.running;
+        now.epochs_done += member.epochs_done;
+      }
+      // The others' members are others' work, until the own are done; then some of them are.
+      const double ours = here || (member.stage == Stage::waiting && member.own) ? 1.0
+                          : member.stage == Stage::waiting && !share_left        ? 1.0 / shard_.count
+                                                                                 : 0.0;
+      left +=
+          ours * (static_cast<double>(member.epochs) - member.epochs_done) * seconds_an_epoch(member.kind);
+    }
+    if (!measured_.empty()) now.seconds_left = left / static_cast<double>(jobs_);
+    return now;
+  }
+
+  // Of this kind, or of all where there was none yet.
+  double seconds_an_epoch(const std::string& kind) const {
+    if (const auto known = measured_.find(kind); known != measured_.end())
+      return known->second.seconds / known->second.epochs;
+    Measured all;
+    for (const auto& [other, measured] : measured_) {
+      all.seconds += measured.seconds;
+      all.epochs += measured.epochs;
+    }
+    return all.epochs > 0 ? all.seconds / all.epochs : 0;
+  }
+
+  SweepOutcome outcome_so_far() const {
+    SweepOutcome outcome;
+    outcome.members = static_cast<std::int64_t>(members_.size());
+    for (std::size_t i = 0; i < members_.size(); ++i) {
+      if (members_[i].stage == Stage::finished) ++outcome.finished;
+      if (members_[i].stage == Stage::failed)
+        outcome.failed.push_back({member_of(i).name, members_[i].error, members_[i].diverged});
+    }
+    outcome.stopped = outcome.finished + static_cast<std::int64_t>(outcome.failed.size()) < outcome.members;
+    return outcome;
+  }
+
+  struct Measured {
+    double seconds = 0, epochs = 0;
+  };
+
+  const SweepEvents& events_;
+  std::mutex events_mutex_, results_mutex_;
+  SweepFolder folder_;  // calls notice()
+  Shard shard_;
+  bool cuda_ = false;
+  std::int64_t threads_ = 1, jobs_ = 1;
+  ImageCache images_;
+
+  std::mutex mutex_;  // of the members and what is measured; never held while an event is called
+  std::condition_variable changed_;
+  std::vector<Member> members_;
+  std::vector<std::size_t> order_;
+  std::map<std::string, Measured> measured_;
+  Clock::time_point shown_;
+  bool said_waiting_ = false;
+
+  std::exception_ptr error_;
+
+  Clock::time_point results_written_;
+  std::set<std::string> said_;
+};
+
+}  // namespace
+
+SweepOutcome run_sweep(const SweepRequest& request, const SweepEvents& events) {
+  std::optional<Sweep> sweep;
+  try {
+    sweep.emplace(request, events);
+  } catch (const Stopped&) {  // before it began
+    SweepOutcome outcome;
+    outcome.members = static_cast<std::int64_t>(request.spec.members.size());
+    outcome.stopped = true;
+    return outcome;
+  }
+  return sweep->run();
+}
+
+}  // namespace qmse

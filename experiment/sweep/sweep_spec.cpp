@@ -1,0 +1,284 @@
+#include "experiment/sweep/sweep_spec.h"
+
+#include <algorithm>
+#include <cctype>
+#include <map>
+
+#include "engine/in_quotes.h"
+#include "experiment/run/config_fields.h"
+#include "experiment/run/digest.h"
+#include "experiment/run/run_settings.h"
+#include "kernels/core/error.h"
+
+namespace qmse {
+namespace {
+
+constexpr std::size_t kLongestName = 120;
+constexpr std::size_t kMostMembers = 100000;
+
+// What the sweep decides for its members.
+constexpr std::string_view kOwnKeys[] = {"out", "resume", "resume_or_start"};
+
+void check_keys(const ConfigJson& object, const std::string& source) {
+  const std::vector<std::string> known = {"base", "grid", "members"};
+  for (const auto& [key, value] : object.items()) {
+    if (std::find(known.begin(), known.end(), key) != known.end()) continue;
+    const std::string near = nearest(key, known);
+    throw ConfigError(source + ": unknown key " + in_quotes(key) +
+                      (near.empty() ? "" : " (did you mean '" + near + "'?)") +
+                      "; known keys: base, grid, members");
+  }
+}
+
+void check_settings(const ConfigJson& layer, const std::string& source) {
+  check_layer(layer, source);
+  for (const std::string_view key : kOwnKeys) {
+    if (layer.contains(key)) {
+      throw ConfigError(source + ": '" + std::string(key) +
+                        "' is no setting of a member: the sweep gives each a run directory of its own");
+    }
+  }
+}
+
+// Every combination of the grid's values.
+std::vector<ConfigJson> product(const ConfigJson& grid, const std::string& source) {
+  if (!grid.is_object())
+    throw ConfigError(source + ": 'grid' must be an object of lists, {\"lr\": [0.1, 0.01], ...}");
+  if (grid.empty()) throw ConfigError(source + ": 'grid' is empty: give it lists of values, or leave it out");
+  std::vector<ConfigJson> all = {ConfigJson::object()};
+  for (const auto& [key, values] : grid.items()) {
+    const std::string label = source + ": 'grid'";
+    if (find_field(key) == nullptr) check_settings({{key, values}}, label);  // throws
+    if (!values.is_array() || values.empty())
+      throw ConfigError(label + ": '" + key + "' must be a list of values, not " + values.dump());
+    if (values.size() > kMostMembers / all.size()) {
+      throw ConfigError(source + ": 'grid' has more than " + std::to_string(kMostMembers) + " combinations");
+    }
+    for (const ConfigJson& value : values) check_settings({{key, value}}, label);
+    std::vector<ConfigJson> longer;
+    for (const ConfigJson& layer : all) {
+      for (const ConfigJson& value : values) {
+        longer.push_back(layer);
+        longer.back()[key] = value;
+      }
+    }
+    all = std::move(longer);
+  }
+  return all;
+}
+
+// "0.01", "mse", "32-64": without what folder names had better not contain.
+std::string readable(const ConfigJson& value) {
+  std::string text;
+  if (value.is_array()) {
+    for (const ConfigJson& item : value) text += (text.empty() ? "" : "-") + item.dump();
+    if (text.empty()) text = "none";
+  } else {
+    text = value.is_string() ? value.get<std::string>() : value.dump();
+  }
+  for (char& c : text) {
+    if (std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '.' && c != '-' && c != '_' && c != '+')
+      c = '_';
+  }
+  return text;
+}
+
+bool usable(const std::string& name) {
+  return !name.empty() && name.size() <= kLongestName && name.front() != '.' &&
+         std::all_of(name.begin(), name.end(), [](unsigned char c) {
+           return std::isalnum(c) != 0 ||
+                  std::string_view("._-+=,~").find(static_cast<char>(c)) != std::string_view::npos;
+         });
+}
+
+// What a file system that does not tell capital from small letters makes of a name.
+std::string without_case(std::string name) {
+  for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return name;
+}
+
+// "loss=qmse,lr=0.01,seed=1". Those that are too long, or alike, end in a digest of their settings, which is
+// the same whatever other members there are.
+void give_names(std::vector<SweepMember>& members, const std::string& source) {
+  std::map<std::string, std::string> taken;  // name without case, name
+  const auto take = [&](const std::string& name) {
+    const auto [other, fresh] = taken.emplace(without_case(name), name);
+    if (fresh) return;
+    throw ConfigError(source + ": two members have the name " + in_quotes(name) +
+                      (other->second == name ? std::string()
+                                             : " but for capital letters (" + in_quotes(other->second) +
+                                                   "), which not every file system tells apart") +
+                      "; give one of them another");
+  };
+  for (const SweepMember& member : members) {
+    if (member.name.empty()) continue;
+    if (!usable(member.name)) {
+      throw ConfigError(source + ": member name " + in_quotes(member.name) +
+                        " must be 1 to 120 letters, digits and . _ - + = , ~ and not begin with a dot");
+    }
+    take(member.name);
+  }
+  for (SweepMember& member : members) {
+    if (!member.name.empty()) continue;
+    std::string name;
+    for (const auto& [key, value] : member.settings.items())
+      name += (name.empty() ? "" : ",") + key + "=" + readable(value);
+    if (name.empty()) name = "base";
+    const std::string ending = "~" + short_digest(member.settings.dump());
+    if (name.size() > kLongestName || taken.count(without_case(name)) != 0)
+      name = name.substr(0, kLongestName - ending.size()) + ending;
+    take(name);
+    member.name = name;
+  }
+}
+
+// Two spellings of a path are one path, whoever compares them and from where.
+void make_paths_absolute(ConfigJson& layer) {
+  for (const char* key : {"data", "init_from"}) {
+    if (!layer.contains(key)) continue;
+    auto path = layer[key].get<std::string>();
+    make_absolute(path);
+    layer[key] = path;
+  }
+}
+
+// The settings that are the process's choice and not the sweep's: results do not depend on them.
+ConfigJson without_machine(ConfigJson layer) {
+  layer.erase("device");
+  layer.erase("threads");
+  return layer;
+}
+
+// What tells one run from another. The seed itself is only what the others are made of.
+ConfigJson used_settings(const TrainConfig& config) {
+  ConfigJson used = without_machine(to_json(config));
+  used.erase("seed");
+  return used;
+}
+
+}  // namespace
+
+ConfigJson SweepSpec::settings(const SweepMember& member) const {
+  ConfigJson all = base;
+  all.update(member.settings);
+  return all;
+}
+
+SweepSpec parse_sweep(std::string_view text, const std::string& source) {
+  const ConfigJson json = parse_given_json(text, source);
+  if (!json.is_object()) {
+    throw ConfigError(source + R"(: a sweep is a JSON object, {"base": {...}, "grid": {"lr": [0.1, 0.01]}})");
+  }
+  check_keys(json, source);
+  SweepSpec spec;
+  if (json.contains("base")) {
+    check_settings(json["base"], source + ": 'base'");
+    spec.base = json["base"];
+  }
+  if (json.contains("grid")) {
+    for (ConfigJson& settings : product(json["grid"], source))
+      spec.members.push_back({"", std::move(settings)});
+  }
+  if (json.contains("members")) {
+    if (!json["members"].is_array()) throw ConfigError(source + ": 'members' must be a list of settings");
+    for (ConfigJson settings : json["members"]) {
+      SweepMember member;
+      if (settings.is_object() && settings.contains("name")) {
+        if (!settings["name"].is_string())
+          throw ConfigError(source + ": 'members': 'name' must be a text, not " + settings["name"].dump());
+        member.name = settings["name"].get<std::string>();
+        settings.erase("name");
+      }
+      member.settings = std::move(settings);
+      spec.members.push_back(std::move(member));
+    }
+  }
+  complete(spec, source);
+  return spec;
+}
+
+void complete(SweepSpec& spec, const std::string& source) {
+  if (spec.members.empty()) {
+    throw ConfigError(source + ": no members: give 'grid' lists of values, or 'members' a list of settings");
+  }
+  check_settings(spec.base, source + ": 'base'");
+  for (std::size_t i = 0; i < spec.members.size(); ++i) {
+    check_settings(
+        spec.members[i].settings,
+        source + ": member " +
+            (spec.members[i].name.empty() ? std::to_string(i + 1) : in_quotes(spec.members[i].name)));
+  }
+  std::vector<SweepMember> all = std::move(spec.members);
+  for (SweepRepeat& repeat : spec.repeats) all.push_back(std::move(repeat.member));
+  spec.members.clear();
+  spec.repeats.clear();
+  give_names(all, source);
+  make_paths_absolute(spec.base);
+  std::map<std::string, std::string> seen;  // everything that the run uses, member
+  for (SweepMember& member : all) {
+    make_paths_absolute(member.settings);
+    TrainConfig config;
+    try {
+      apply_layer(config, spec.settings(member));
+      validate(config);
+    } catch (const ConfigError& error) {
+      throw ConfigError(source + ": member " + in_quotes(member.name) + ": " + error.what());
+    }
+    resolve_defaults(config);
+    const auto [same, fresh] = seen.emplace(used_settings(config).dump(), member.name);
+    if (fresh) {
+      spec.members.push_back(std::move(member));
+    } else {
+      spec.repeats.push_back({std::move(member), same->second});
+    }
+  }
+}
+
+ConfigJson to_json(const SweepSpec& spec) {
+  ConfigJson json;
+  json["base"] = without_machine(spec.base);
+  json["members"] = ConfigJson::array();
+  const auto add = [&](const SweepMember& member) {
+    ConfigJson entry = {{"name", member.name}};
+    entry.update(without_machine(member.settings));
+    json["members"].push_back(std::move(entry));
+  };
+  for (const SweepMember& member : spec.members) add(member);
+  for (const SweepRepeat& repeat : spec.repeats) add(repeat.member);
+  return json;
+}
+
+std::string difference(const SweepSpec& spec, const SweepSpec& recorded) {
+  const auto compare = [](const ConfigJson& now, const ConfigJson& then,
+                          const std::string& where) -> std::string {
+    for (const ConfigField& field : config_fields()) {
+      const std::string key(field.name);
+      const ConfigJson a = now.value(key, ConfigJson()), b = then.value(key, ConfigJson());
+      if (a != b) {
+        return where + "'" + key + "' is " + (a.is_null() ? "not given" : a.dump()) + ", was " +
+               (b.is_null() ? "not given" : b.dump());
+      }
+    }
+    return "";
+  };
+  std::string text = compare(without_machine(spec.base), without_machine(recorded.base), "");
+  if (!text.empty()) return text;
+  std::map<std::string_view, const SweepMember*> known;
+  for (const SweepMember& then : recorded.members) known[then.name] = &then;
+  const SweepMember* added = nullptr;
+  for (const SweepMember& now : spec.members) {
+    const auto then = known.find(now.name);
+    if (then == known.end()) {
+      added = &now;
+      continue;
+    }
+    text = compare(without_machine(now.settings), without_machine(then->second->settings),
+                   "member " + in_quotes(now.name) + ": ");
+    if (!text.empty()) return text;
+    known.erase(then);
+  }
+  if (added == nullptr || known.empty()) return "";
+  return "it adds the member " + in_quotes(added->name) + " and lacks " + in_quotes(known.begin()->first);
+}
+
+}  // namespace qmse

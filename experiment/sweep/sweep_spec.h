@@ -1,0 +1,50 @@
+// What a sweep consists of: its members, each the settings of one training run.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "experiment/run/config.h"
+
+namespace qmse {
+
+struct SweepMember {
+  std::string name;     // unique, and the name of its run directory
+  ConfigJson settings;  // what it has of its own, on top of the base
+};
+
+// A combination of settings whose run another member makes: they differ in nothing that this run uses.
+struct SweepRepeat {
+  SweepMember member;
+  std::string same_as;  // that member's name
+};
+
+struct SweepSpec {
+  ConfigJson base = ConfigJson::object();  // settings of all members
+  std::vector<SweepMember> members;        // no two of them are the same run
+  std::vector<SweepRepeat> repeats;        // are not trained again
+
+  // Base and own settings: what the member's run is given, but for `out`, `resume` and the machine.
+  ConfigJson settings(const SweepMember& member) const;
+};
+
+// {"base": {settings}, "grid": {"loss": ["mse", "qmse"], "seed": [1, 2]}, "members": [{settings}, ...]}:
+// every combination of the grid's values (the last key changes fastest), then the members named one by one,
+// which may have a "name". All three are optional. Throws ConfigError, beginning with `source` (a file
+// name): unknown keys (with the nearest known one), wrong types and ranges, keys given twice, settings that
+// do not go together, names that cannot be used, no member at all.
+SweepSpec parse_sweep(std::string_view text, const std::string& source);
+
+// Checks a spec as parse_sweep() does, makes its paths absolute, gives names to members that have none and
+// finds those that are the same run as an earlier one.
+void complete(SweepSpec& spec, const std::string& source);
+
+// {"base": {...}, "members": [{"name": ..., ...}, ...]}, repeats last: parse_sweep() reads it back.
+ConfigJson to_json(const SweepSpec& spec);
+
+// Why `spec` does not continue `recorded`, for a message; empty where it does: the base is the same, and so
+// are the members, but that one of the two may have more.
+std::string difference(const SweepSpec& spec, const SweepSpec& recorded);
+
+}  // namespace qmse

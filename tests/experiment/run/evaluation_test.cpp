@@ -1,0 +1,128 @@
+// What weights are evaluated on and with, where the user does not say, and what outputs that are no numbers
+// count as.
+#include "experiment/run/evaluation.h"
+
+#include <limits>
+
+#include "engine/safetensors.h"
+#include "experiment/run/weights_file.h"
+#include "tests/experiment/tiny_run.h"
+#include "tests/support/catch.h"
+#include "tests/support/error_message.h"
+
+using namespace qmse;
+using namespace qmse::test;
+
+namespace {
+
+// A run of one epoch on a data set with MNIST's format, in `folder`/run.
+struct World {
+  World() {
+    write_mnist(root.path(), 40, 20);
+    std::filesystem::rename(root / "mnist", root / "fashion-mnist");
+    write_mnist(root.path(), 30, 10);
+    ConfigJson given = {{"dataset", "fashion-mnist"},
+                        {"data", root.path().string()},
+                        {"out", (root / "run").string()},
+                        {"model", "mlp"},
+                        {"mlp_widths", {3}},
+                        {"epochs", 1},
+                        {"loss", "mse"},
+                        {"reduction", "element_mean"},
+                        {"device", "cpu"},
+                        {"threads", 1}};
+    train(given);
+  }
+  EvaluationReport report(const ConfigJson& given, const std::string& weights = "run") const {
+    return evaluate({.given = given, .weights = root / weights});
+  }
+  ConfigJson data() const { return {{"data", root.path().string()}, {"device", "cpu"}}; }
+
+  TempDirectory root;
+};
+
+}  // namespace
+
+TEST_CASE("evaluation: weights say data set, loss and reduction, a run directory its data too") {
+  const World world;
+  const auto last = json_lines(world.root / "run/metrics.jsonl").back();
+  for (const EvaluationReport& report :
+       {world.report({{"device", "cpu"}}), world.report(world.data(), "run/model.safetensors")}) {
+    CHECK(report.dataset == "fashion-mnist");
+    CHECK(report.trained_on == "fashion-mnist");
+    CHECK(report.loss == "mse");
+    CHECK(report.reduction == "element_mean");
+    CHECK(report.samples == 20);
+    CHECK(report.scores.loss == last["test_loss"].get<double>());
+  }
+  ConfigJson other = world.data();
+  other["loss"] = "cross_entropy";
+  CHECK(world.report(other).loss == "cross_entropy");
+  CHECK(world.report(other).reduction == "batch_mean");
+}
+
+TEST_CASE("evaluation: another data set has to be asked for, and classes of other names are said") {
+  const World world;
+  ConfigJson other = world.data();
+  other["dataset"] = "mnist";
+  const EvaluationReport report = world.report(other);
+  CHECK(report.dataset == "mnist");
+  CHECK(report.trained_on == "fashion-mnist");
+  CHECK(report.samples == 10);
+  CHECK(missing(report.difference, {"trained on fashion-mnist", "class 0", "'0' in mnist"}) == "");
+}
+
+TEST_CASE("evaluation: what cannot be known is asked for") {
+  const World world;
+  // A file of an earlier version does not say its loss.
+  const SafetensorsFile file(world.root / "run/model.safetensors");
+  SafetensorsMetadata metadata = file.metadata();
+  for (const char* key : {"qmse.loss", "qmse.reduction", "qmse.labels"}) metadata.erase(key);
+  std::vector<std::vector<float>> values;
+  std::vector<TensorToWrite> tensors;
+  for (const std::string& name : file.names()) values.push_back(file.read<float>(name));
+  for (std::size_t i = 0; i < values.size(); ++i)
+    tensors.push_back({file.names()[i], DType::f32, file.info(file.names()[i]).shape, values[i].data()});
+  write_safetensors(world.root / "old", tensors, metadata);
+  CHECK(missing(message_of<ConfigError>([&] { world.report(world.data(), "old"); }), {"old", "--loss"}) ==
+        "");
+  ConfigJson told = world.data();
+  told["loss"] = "mse";
+  CHECK(world.report(told, "old").samples == 20);
+  metadata["qmse.loss"] = "l2";
+  write_safetensors(world.root / "wrong", tensors, metadata);
+  CHECK(missing(message_of<DataError>([&] { world.report(world.data(), "wrong"); }),
+                {"wrong", "qmse.loss", "l2"}) == "");
+
+  std::filesystem::remove(world.root / "run/model.safetensors");
+  CHECK(missing(message_of<DataError>([&] { world.report(world.data()); }),
+                {"run'", "not finished", "run/checkpoint.safetensors"}) == "");
+  CHECK(missing(message_of<DataError>([&] { world.report(world.data(), "mnist"); }),
+                {"mnist'", "no model.safetensors"}) == "");
+  ConfigJson unused = told;
+  unused["labels"] = "fine";
+  CHECK(missing(message_of<ConfigError>([&] { world.report(unused, "old"); }), {"--labels", "cifar100"}) ==
+        "");
+}
+
+TEST_CASE("evaluation: outputs that are no numbers are no prediction of any class") {
+  const World world;
+  const SafetensorsFile file(world.root / "run/model.safetensors");
+  std::vector<std::vector<float>> values;
+  std::vector<TensorToWrite> tensors;
+  const std::vector<std::string> names = file.names();
+  for (const std::string& name : names) values.push_back(file.read<float>(name));
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (names[i] == "fc2.bias") values[i][3] = std::numeric_limits<float>::quiet_NaN();
+    tensors.push_back({names[i], DType::f32, file.info(names[i]).shape, values[i].data()});
+  }
+  write_safetensors(world.root / "nan", tensors, file.metadata());
+  const EvaluationReport report = world.report(world.data(), "nan");
+  CHECK(report.no_prediction == 20);
+  CHECK(report.scores.accuracy == 0);
+  for (const auto& row : report.confusion) {
+    for (const std::int64_t count : row) CHECK(count == 0);
+  }
+  for (const double accuracy : report.per_class_accuracy) CHECK(accuracy == 0);
+  CHECK(to_json(report)["no_prediction"] == 20);
+}
