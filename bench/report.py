@@ -74,6 +74,7 @@ def collect(folder):
         "kernels": read_json(folder, "kernels.json"),
         "loss": read_json(folder, "loss.json"),
         "step": read_json(folder, "step.json"),
+        "timelines": [read_json(folder, name) for name in sorted(os.listdir(folder)) if re.fullmatch(r"timeline-.*\.json", name)],
     }
 
 
@@ -155,6 +156,31 @@ def kernel_lines(record):
     return lines + table(("operation", "shape", "bytes", "L2", "µs: median (min–max)", "n", "GB/s", "% of the copy"), rows, 4)
 
 
+def timeline_lines(record):
+    if not record["timelines"]:
+        return ["Not recorded."]
+    lines = ["By CUPTI, the medians of the steps recorded; `before` is how long the GPU did nothing before the kernel began (recording "
+             "adds to it)."]
+    for step in record["timelines"]:
+        lines += ["", f"{step['shape']}, batch {step['batch']}, {step['loss']}, {step['math']}: {len(step['kernels'])} kernels, "
+                      f"{number(step['busy_seconds'] * 1e6)} µs in all, over {step['steps']} steps.", ""]
+        rows = [
+            (f"`{short_name(kernel['name'])}`", "×".join(map(str, kernel["grid"])), "×".join(map(str, kernel["block"])),
+             str(kernel["registers"]), number(kernel["wait_seconds"] * 1e6),
+             f"{number(kernel['seconds'] * 1e6)} ({number(kernel['min_seconds'] * 1e6)}–{number(kernel['max_seconds'] * 1e6)})")
+            for kernel in step["kernels"]
+        ]
+        lines += table(("kernel", "grid", "block", "registers", "before, µs", "µs: median (min–max)"), rows, 3)
+    return lines
+
+
+def short_name(name):
+    """Without what it returns and takes; long template arguments cut."""
+    name = re.sub(r"^void ", "", name)
+    name = re.sub(r"\(.*$", "", name) or name
+    return name if len(name) <= 90 else name[:87] + "..."
+
+
 def footnotes(result):
     """What was left out, and why."""
     reasons = {why for case in result["results"] for why in case["skipped"].values()}
@@ -217,6 +243,7 @@ def markdown(record):
         ("## Parts", part_lines(record)),
         ("## Training", training_lines(record)),
         ("## Kernels", kernel_lines(record)),
+        ("## One captured step, kernel by kernel", timeline_lines(record)),
         ("## The QMSE loss against PyTorch", loss_lines(record)),
         ("## The training step against PyTorch and JAX", step_lines(record)),
     ]

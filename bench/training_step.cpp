@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "bench/protocol.h"
+#include "bench/synthetic_images.h"
 #include "data/resident_dataset.h"
 #include "engine/safetensors.h"
 #include "engine/training_loop.h"
@@ -32,25 +33,6 @@ struct Arguments {
 };
 
 constexpr double kLearningRate = 0.01;
-
-ImageDataset make_dataset(const std::string& shape, std::int64_t samples) {
-  ImageDataset dataset;
-  dataset.name = shape;
-  dataset.count = samples;
-  dataset.channels = shape == "mnist" ? 1 : 3;
-  dataset.height = dataset.width = shape == "mnist" ? 28 : 32;
-  for (int i = 0; i < (shape == "cifar100" ? 100 : 10); ++i) dataset.class_names.push_back(std::to_string(i));
-  dataset.images.resize(
-      static_cast<std::size_t>(samples * dataset.channels * dataset.height * dataset.width));
-  PhiloxBlock block{};
-  for (std::size_t i = 0; i < dataset.images.size(); ++i) {
-    if (i % 16 == 0) block = random_bits(1, RandomPurpose::test, 0, 0, 0, static_cast<std::uint32_t>(i / 16));
-    dataset.images[i] = static_cast<std::uint8_t>((block.x[i / 4 % 4] >> (i % 4 * 8)) & 255U);
-  }
-  for (std::int64_t i = 0; i < samples; ++i)
-    dataset.labels.push_back(static_cast<std::int32_t>(i % dataset.classes()));
-  return dataset;
-}
 
 void export_state(const std::string& path, const ImageDataset& dataset, const ParameterStore& store) {
   std::vector<TensorToWrite> tensors{{"images",
@@ -118,7 +100,7 @@ class Training {
 
 int measure(const Arguments& arguments) {
   const std::unique_ptr<Context> context = make_context(arguments.config);
-  const ImageDataset dataset = make_dataset(arguments.shape, arguments.samples);
+  const ImageDataset dataset = bench::synthetic_images(arguments.shape, arguments.samples);
   const ResidentDataset<float> resident(*context, dataset,
                                         make_normalization(NormalizationKind::unit, dataset));
   const Sequential model =

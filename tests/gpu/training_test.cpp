@@ -62,6 +62,16 @@ struct Training {
     return all;
   }
 
+  // The same without what lies between the parameters, which differs between f32 and f64.
+  std::vector<double> values() const {
+    std::vector<double> all;
+    for (std::size_t p = 0; p < store.size(); ++p) {
+      const std::vector<T> some = store.template read<T>(store.weights(), p);
+      all.insert(all.end(), some.begin(), some.end());
+    }
+    return all;
+  }
+
   // Two epochs, `at_once` steps a call.
   std::vector<T> run(std::int64_t at_once) {
     for (std::uint64_t epoch = 0; epoch < 2; ++epoch) {
@@ -126,6 +136,31 @@ double gradient_error(Context& device, const Sequential& model) {
     worst = std::max(worst, difference / largest);
   }
   return worst;
+}
+
+// The largest difference of what the last of so many steps, each queued alone, changed in the weights,
+// relative to the largest change.
+double update_error(Context& device, std::int64_t steps) {
+  const auto update = [steps](auto&& training) {
+    training.loop.begin_epoch(training.order, training.rates, 0);
+    training.loop.step(steps - 1);
+    std::vector<double> change = training.values();
+    for (double& value : change) value = -value;
+    training.loop.step();
+    const std::vector<double> after = training.values();
+    for (std::size_t i = 0; i < after.size(); ++i) change[i] += after[i];
+    return change;
+  };
+  Context host = cpu(1);
+  const std::vector<double> expected = update(Training<double>(host, small_cnn(), 40, {.rate = 0.5})),
+                            actual = update(Training<float>(device, small_cnn(), 40, {.rate = 0.5}));
+  double largest = 0, worst = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    largest = std::max(largest, std::abs(expected[i]));
+    const double difference = std::abs(actual[i] - expected[i]);
+    worst = std::isnan(difference) ? INFINITY : std::max(worst, difference);
+  }
+  return largest == 0 ? INFINITY : worst / largest;
 }
 
 // The batch losses of so many steps.
@@ -214,6 +249,17 @@ TEST_CASE("training: an epoch resumed in the middle gives the same bits", "[trai
   resumed.loop.step(1000);
   CHECK(resumed.weights() == whole.weights());
   CHECK(same(resumed.loop.metrics(), whole.loop.metrics()));
+}
+
+// scripts/gpu-check runs these two before everything else, so that a first failure on a GPU says where.
+TEST_CASE("training: one step queued piece by piece is the CPU's in f64", "[training][first-eager]") {
+  const auto device = device_context();
+  if (device) CHECK(update_error(*device, 1) < 2e-3);
+}
+
+TEST_CASE("training: one step replayed from a graph is the CPU's in f64", "[training][first-captured]") {
+  const auto device = device_context();
+  if (device) CHECK(update_error(*device, 2) < 2e-3);  // the first step is never replayed
 }
 
 TEST_CASE("training: 200 steps follow the CPU's loss curve", "[training]") {
