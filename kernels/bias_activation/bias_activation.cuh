@@ -109,25 +109,35 @@ __global__ void __launch_bounds__(kBiasGradientThreads)
   if (threadIdx.x == 0) db[blockIdx.x] = static_cast<float>(sum);
 }
 
-// Where a plane is one element: one block for each 32 channels, each warp adds up every 16th row of them.
+inline constexpr unsigned kColumnThreads = 1024;
+inline constexpr unsigned kBlockColumns = 8;  // f32: one sector of memory of each row
+
+// Where a plane is one element: one block for each kBlockColumns channels, each thread adds up every 128th
+// row of one.
 template <unsigned threads>
 __global__ void __launch_bounds__(threads)
     bias_gradient_columns_kernel(std::int64_t batch, std::int64_t channels, const float* __restrict__ dy,
                                  float* __restrict__ db) {
-  constexpr unsigned kWarps = threads / kWarpSize;
-  __shared__ SharedArray<float[kWarpSize], kWarps> partial;
-  const unsigned lane = threadIdx.x % kWarpSize, warp = threadIdx.x / kWarpSize;
-  const std::int64_t channel = static_cast<std::int64_t>(blockIdx.x) * kWarpSize + lane;
+  constexpr unsigned kWarps = threads / kWarpSize, kRows = threads / kBlockColumns;
+  __shared__ SharedArray<double[kBlockColumns], kWarps> partial;
+  const unsigned column = threadIdx.x % kBlockColumns, warp = threadIdx.x / kWarpSize;
+  const std::int64_t channel = static_cast<std::int64_t>(blockIdx.x) * kBlockColumns + column;
   float sum = 0;
   if (channel < channels) {
-#pragma unroll 4
-    for (std::int64_t item = warp; item < batch; item += kWarps) sum += dy[item * channels + channel];
+#pragma unroll 8
+    for (std::int64_t item = threadIdx.x / kBlockColumns; item < batch; item += kRows) {
+      sum += dy[item * channels + channel];
+    }
   }
-  partial[warp][lane] = sum;
+  double total = sum;
+#pragma unroll
+  for (unsigned distance = kBlockColumns; distance < kWarpSize; distance *= 2) {
+    total += __shfl_xor_sync(0xFFFFFFFFu, total, static_cast<int>(distance));
+  }
+  if (threadIdx.x % kWarpSize < kBlockColumns) partial[warp][column] = total;
   __syncthreads();
-  if (warp != 0 || channel >= channels) return;
-  double total = 0;
-  for (unsigned row = 0; row < kWarps; ++row) total += static_cast<double>(partial[row][lane]);
+  if (threadIdx.x >= kBlockColumns || channel >= channels) return;
+  for (unsigned row = 1; row < kWarps; ++row) total += partial[row][column];
   db[channel] = static_cast<float>(total);
 }
 
@@ -135,8 +145,8 @@ template <class Launcher>
 void launch_bias_gradient(Launcher& launcher, const BiasShape& shape, const float* dy, float* db) {
   if (shape.channels == 0) return;
   if (shape.inner == 1) {
-    launcher.launch(QMSE_KERNEL(bias_gradient_columns_kernel<kBiasGradientThreads>),
-                    LaunchShape{grid_blocks(shape.channels, kWarpSize), kBiasGradientThreads}, shape.batch,
+    launcher.launch(QMSE_KERNEL(bias_gradient_columns_kernel<kColumnThreads>),
+                    LaunchShape{grid_blocks(shape.channels, kBlockColumns), kColumnThreads}, shape.batch,
                     shape.channels, dy, db);
     return;
   }

@@ -1,9 +1,10 @@
 // Convolution, bias, ReLU and max-pool as one operation: y = max_pool(relu(conv(x, w) + b)).
 //
 // On the CPU the batch is worked through in chunks small enough for the cache, so the convolution's output
-// never reaches memory; on CUDA cuDNN's convolution is followed by the bias_relu_max_pool kernel. Same
-// values, bit for bit, as conv2d, bias_activation and max_pool2d one after the other on the same backend; on
-// CUDA the bias gradient alone is summed in another order.
+// never reaches memory: same values, bit for bit, as conv2d, bias_activation and max_pool2d one after the
+// other. On CUDA kernels of our own do only what the pooling lets through (kernels/pooled_conv), where they
+// take the shape; else cuDNN's convolution is followed by the bias_relu_max_pool kernel, with the same values
+// too and the bias gradient alone summed in another order.
 #pragma once
 
 #include <cstdint>

@@ -25,9 +25,16 @@ enum class MathMode {
   tf32,  // tensor cores may round the factors to TF32 (10 bits of fraction); sums stay in f32
 };
 
+// By which kernels a convolution with bias, ReLU and max-pool is calculated.
+enum class ConvKernels {
+  automatic,  // our own where there are such (kernels/pooled_conv/pooled_conv_shape.h), cuDNN's elsewhere
+  cudnn,      // cuDNN's alone
+};
+
 struct CudaOptions {
   int device = 0;  // index, as choose_cuda_device() gives it
   MathMode math = MathMode::fp32;
+  ConvKernels conv = ConvKernels::automatic;
   std::size_t workspace_limit = std::size_t{1} << 30;  // bytes one planned operation may take for scratch
 };
 

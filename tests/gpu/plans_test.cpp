@@ -205,7 +205,7 @@ TEST_CASE("plans: a gradient that was not planned is refused", "[plans]") {
 }
 
 TEST_CASE("plans: the fused block is convolution, bias, ReLU and max-pool one after the other", "[plans]") {
-  const auto context = device_context();
+  const auto context = device_context(false, true);
   if (!context) return;
   Backend& device = backend(*context);
   for (const ConvBlockShape& s :
