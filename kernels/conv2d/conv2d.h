@@ -38,8 +38,8 @@ class Conv2d {
   virtual void forward(const T* x, const T* w, const T* bias /* may be null */, T* y) = 0;
   virtual void backward_data(const T* w, const T* dy, T* dx) = 0;
   virtual void backward_weights(const T* x, const T* dy, T* dw, T* db /* may be null */) = 0;
-  // What was chosen, for the record: "plain", "oneDNN jit:avx512_core", "cuDNN forward IMPLICIT_PRECOMP_GEMM
-  // ...".
+  // What was chosen, for the record: "plain", "oneDNN: forward jit:avx2, sparse gradients", "cuDNN
+  // forward IMPLICIT_PRECOMP_GEMM ...".
   virtual const char* algorithm() const = 0;
   // Whether this runs on plain loops for want of a fast kernel; algorithm() says why.
   virtual bool slow() const { return false; }

@@ -3,6 +3,7 @@
 
 #include "kernels/conv2d/conv2d.h"
 #include "kernels/conv2d/conv_chunks_onednn.h"
+#include "kernels/conv2d/sparse_gradients.h"
 #include "kernels/core/blocked_layout.h"
 
 namespace qmse {
@@ -16,7 +17,9 @@ class OneDnnConv2d final : public Conv2d<float> {
         shape_(shape),
         pixels_(shape.out_height() * shape.out_width()),
         image_(shape.out_channels * pixels_),
-        chunks_(std::move(chunks)) {}
+        chunks_(std::move(chunks)),
+        gradients_(context, shape, Layout::plain, chunks_->block()),
+        algorithm_(chunks_->algorithm() + ", sparse gradients") {}
 
   void forward(const float* x, const float* w, const float* bias, float* y) override {
     chunks_->begin_forward(w);
@@ -34,42 +37,26 @@ class OneDnnConv2d final : public Conv2d<float> {
   }
 
   void backward_data(const float* w, const float* dy, float* dx) override {
-    chunks_->begin_backward_data(w);
-    context_.threads().run(chunks_->chunks(), [&](std::int64_t chunk, int worker) {
-      load(chunk, worker, dy);
-      chunks_->backward_data(chunk, worker, dx);
-    });
+    gradients_.backward_data(w, dy, dx);
   }
 
   void backward_weights(const float* x, const float* dy, float* dw, float* db) override {
-    context_.threads().run(chunks_->groups(), [&](std::int64_t group, int worker) {
-      for (std::int64_t chunk = chunks_->first_chunk(group); chunk < chunks_->first_chunk(group + 1);
-           ++chunk) {
-        load(chunk, worker, dy);
-        chunks_->backward_weights(group, chunk, worker, x);
-      }
-    });
-    chunks_->end_backward_weights(dw, db);
+    gradients_.backward_weights(x, dy, dw, db);
   }
 
-  const char* algorithm() const override { return chunks_->algorithm().c_str(); }
+  const char* algorithm() const override { return algorithm_.c_str(); }
 
  private:
   float* scratch(int worker, std::int64_t n) const {
     return chunks_->output(worker) + n * chunks_->output_blocks() * chunks_->block() * pixels_;
   }
 
-  void load(std::int64_t chunk, int worker, const float* dy) const {
-    for (std::int64_t n = 0; n < chunks_->images(chunk); ++n) {
-      plain_to_blocked(shape_.out_channels, pixels_, chunks_->block(),
-                       dy + (chunks_->first_image(chunk) + n) * image_, scratch(worker, n));
-    }
-  }
-
   CpuContext& context_;
   Conv2dShape shape_;
   std::int64_t pixels_, image_;
   std::unique_ptr<ConvChunks> chunks_;
+  SparseGradients gradients_;
+  std::string algorithm_;
 };
 
 }  // namespace

@@ -1,18 +1,15 @@
 // A convolution worked through in chunks of the batch, each on one thread with oneDNN: what conv2d and
-// conv_block share, so that the two give the same bits.
+// conv_block share of the forward pass, so that the two give the same bits.
 //
 // Inside, images lie in oneDNN's blocked layout (nChw8c or nChw16c, channels padded with zeros to whole
-// blocks). The cut into chunks, and of chunks into groups whose weight gradients are summed one after the
-// other, follows from the shape alone, and so do all bits.
+// blocks). The cut into chunks follows from the shape alone, and so do all bits.
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "kernels/conv2d/conv2d.h"
-#include "kernels/conv2d/few_channels_gradient.h"
 #include "kernels/core/layout.h"
 #include "kernels/core/onednn.h"
 
@@ -20,10 +17,10 @@ namespace qmse {
 
 class ConvChunks {
  public:
-  // `input` is the layout of x and dx; with Layout::blocked the input channels must fill whole blocks.
+  // `input` is the layout of x; with Layout::blocked the input channels must fill whole blocks.
   ConvChunks(CpuContext& context, const Conv2dShape& shape, Layout input);
 
-  // Whether oneDNN has a fast kernel for every part; if not, the plain convolution is faster by far.
+  // Whether oneDNN has a fast kernel; if not, the plain convolution is faster by far.
   bool optimised() const { return algorithm_.find("ref") == std::string::npos; }
   const std::string& algorithm() const { return algorithm_; }
 
@@ -32,41 +29,30 @@ class ConvChunks {
   std::int64_t chunks() const { return chunks_; }
   std::int64_t first_image(std::int64_t chunk) const { return shape_.batch * chunk / chunks_; }
   std::int64_t images(std::int64_t chunk) const { return first_image(chunk + 1) - first_image(chunk); }
-  std::int64_t groups() const { return groups_; }
-  std::int64_t first_chunk(std::int64_t group) const { return chunks_ * group / groups_; }
 
-  // The worker's scratch for one chunk of y or dy, [images, output_blocks, OH, OW, block].
+  // The worker's scratch for one chunk of y, [images, output_blocks, OH, OW, block].
   float* output(int worker) const { return lanes_[static_cast<std::size_t>(worker)].output; }
 
   // Forward: begin_forward() once, then forward() for every chunk, which leaves conv(x, w) in output().
   void begin_forward(const float* w);
   void forward(std::int64_t chunk, int worker, const float* x);
 
-  // Backward, with a chunk's dy in output(). A group's chunks go through backward_weights() in order on one
-  // worker.
-  void begin_backward_data(const float* w);
-  void backward_data(std::int64_t chunk, int worker, float* dx);
-  void backward_weights(std::int64_t group, std::int64_t chunk, int worker, const float* x);
-  void end_backward_weights(float* dw, float* db /* may be null */);
-
  private:
-  // Chunks have one of two numbers of images, differing by one: one set of primitives for each.
-  struct Primitives {
+  // Chunks have one of two numbers of images, differing by one: a primitive for each.
+  struct Primitive {
     std::int64_t images = 0;
-    dnnl::memory::desc src, diff_src, dst;
-    dnnl::primitive forward, backward_data, backward_weights;
+    dnnl::memory::desc src, dst;
+    dnnl::primitive forward;
   };
-  // A worker's memory objects for one number of images, and the calls' arguments.
+  // A worker's memory objects for one number of images, and the call's arguments.
   struct Arguments {
-    dnnl::memory src, diff_src, dst, weights, backward_weights, diff_weights, scratchpad;
-    dnnl_exec_arg_t forward_call[4], backward_data_call[4], backward_weights_call[4];
+    dnnl::memory src, weights, dst, scratchpad;
+    dnnl_exec_arg_t call[4];
   };
   struct Lane {
     dnnl::stream stream;
-    float* input = nullptr;         // a chunk of x or dx in blocked layout, where the caller's is plain
-    float* output = nullptr;        // a chunk of y or dy
-    float* diff_weights = nullptr;  // of one chunk
-    float* padded = nullptr;        // one image for few_channels_
+    float* input = nullptr;   // a chunk of x in blocked layout, where the caller's is plain
+    float* output = nullptr;  // a chunk of y
     Arguments arguments[2];
   };
   struct WeightReorder {
@@ -83,24 +69,22 @@ class ConvChunks {
   void make_lanes(std::size_t scratchpad_bytes);
   int size_index(std::int64_t chunk) const { return images(chunk) == sizes_[0].images ? 0 : 1; }
   void load_input(std::int64_t chunk, Lane& lane, Arguments& arguments, const float* x) const;
-  void add_bias_gradient(const float* dy, std::int64_t images, bool first, float* sums) const;
 
   CpuContext& context_;
   Conv2dShape shape_;
   Layout input_layout_;
-  std::optional<FewChannelsGradient> few_channels_;  // if set, oneDNN reads the plain x
+  bool few_channels_ = false;  // oneDNN reads the plain x
   std::int64_t block_ = 0, input_blocks_ = 0, output_blocks_ = 0;
   std::int64_t filled_in_ = 0, filled_out_ = 0;  // channels as oneDNN sees them: whole blocks
   std::int64_t input_pixels_ = 0, output_pixels_ = 0;
-  std::int64_t chunks_ = 0, groups_ = 0;
-  std::int64_t gradient_elements_ = 0;  // of one partial weight gradient
+  std::int64_t chunks_ = 0;
   std::string algorithm_;
-  dnnl::memory::desc weights_, weights_forward_, weights_backward_, weights_gradient_;
-  Primitives sizes_[2];
+  dnnl::memory::desc weights_, weights_forward_;
+  Primitive sizes_[2];
   std::vector<Lane> lanes_;
-  Buffer lane_memory_, forward_weights_, backward_weights_, partials_;
-  Buffer filled_weights_, filled_gradient_;  // where blocks are filled up
-  WeightReorder to_forward_, to_backward_, from_gradient_;
+  Buffer lane_memory_, forward_weights_;
+  Buffer filled_weights_;  // where blocks are filled up
+  WeightReorder to_forward_;
 };
 
 }  // namespace qmse

@@ -1,10 +1,11 @@
 // The f32 block on oneDNN: a chunk's convolution stays in cache-sized scratch, from which bias, ReLU and
-// max-pool are written out in the same pass; the way back unpools into the same scratch.
+// max-pool are written out in the same pass. The way back is SparseGradients.
 #include <algorithm>
 #include <utility>
 
 #include "kernels/bias_relu_max_pool/bias_relu_max_pool.h"
 #include "kernels/conv2d/conv_chunks_onednn.h"
+#include "kernels/conv2d/sparse_gradients.h"
 #include "kernels/conv_block/conv_block.h"
 #include "kernels/conv_block/conv_block_plain.h"
 #include "kernels/core/blocked_layout.h"
@@ -25,9 +26,13 @@ class OneDnnConvBlock final : public ConvBlock<float> {
         pooled_pixels_(pool_.out_height() * pool_.out_width()),
         chunks_(std::move(chunks)),
         channels_(chunks_->output_blocks() * chunks_->block()),
+        gradient_channels_((pool_.channels + kLanes - 1) / kLanes * kLanes),
+        gradients_(context, shape.conv, shape.input_layout, chunks_->block()),
+        algorithm_(chunks_->algorithm() + ", sparse gradients"),
         bias_(context.memory(), sizeof(float) * channels_, "conv block bias"),
         choice_(context.memory(), pool_.batch * channels_ * pooled_pixels_, "conv block pooling choice"),
-        tiles_(context.memory(), sizeof(float) * context.threads().size() * pooled_pixels_ * kLanes,
+        tiles_(context.memory(),
+               sizeof(float) * context.threads().size() * pooled_pixels_ * gradient_channels_,
                "conv block tiles") {
     std::fill_n(bias_.as<float>(), channels_, 0.0f);
   }
@@ -44,21 +49,20 @@ class OneDnnConvBlock final : public ConvBlock<float> {
   }
 
   void backward(const float* x, const float* w, const float* dy, float* dx, float* dw, float* db) override {
-    if (dx != nullptr) chunks_->begin_backward_data(w);
-    context_.threads().run(chunks_->groups(), [&](std::int64_t group, int worker) {
-      for (std::int64_t chunk = chunks_->first_chunk(group); chunk < chunks_->first_chunk(group + 1);
-           ++chunk) {
-        for (std::int64_t n = 0; n < chunks_->images(chunk); ++n) {
-          for (std::int64_t c = 0; c < channels_; c += kLanes) unpool(chunk, n, c, worker, dy);
-        }
-        chunks_->backward_weights(group, chunk, worker, x);
-        if (dx != nullptr) chunks_->backward_data(chunk, worker, dx);
+    if (dx != nullptr) gradients_.begin_data(w);
+    const SparseGradients::Wanted wanted{.weights = true, .data = dx != nullptr};
+    context_.threads().run(gradients_.groups(), [&](std::int64_t group, int worker) {
+      for (std::int64_t image = gradients_.first_image(group); image < gradients_.first_image(group + 1);
+           ++image) {
+        list(image, worker, wanted, dy);
+        gradients_.add_weights(image, group, worker, x);
+        if (dx != nullptr) gradients_.write_data(image, worker, dx);
       }
     });
-    chunks_->end_backward_weights(dw, db);
+    gradients_.end_weights(dw, db);
   }
 
-  const char* algorithm() const override { return chunks_->algorithm().c_str(); }
+  const char* algorithm() const override { return algorithm_.c_str(); }
 
  private:
   bool blocked() const { return shape_.output_layout == Layout::blocked; }
@@ -74,7 +78,7 @@ class OneDnnConvBlock final : public ConvBlock<float> {
   std::uint8_t* choices(std::int64_t image, std::int64_t c) const {
     return choice_.as<std::uint8_t>() + (image * channels_ + c) * pooled_pixels_;
   }
-  float* tile(int worker) const { return tiles_.as<float>() + worker * pooled_pixels_ * kLanes; }
+  float* tile(int worker) const { return tiles_.as<float>() + worker * pooled_pixels_ * gradient_channels_; }
   std::int64_t in_plain(std::int64_t image, std::int64_t c) const {
     return (image * pool_.channels + c) * pooled_pixels_;
   }
@@ -124,59 +128,36 @@ class OneDnnConvBlock final : public ConvBlock<float> {
     }
   }
 
-  void unpool(std::int64_t chunk, std::int64_t n, std::int64_t c, int worker, const float* dy) const {
-    const std::int64_t image = chunks_->first_image(chunk) + n;
-    float* to = scratch(n, c, worker);
-    if (!blocked() && c >= pool_.channels) {  // the padding of the last block
-      for (std::int64_t p = 0; p < pool_.in_height * pool_.in_width; ++p)
-        simd_store(to + p * chunks_->block(), Simd<float>{});
-      return;
-    }
-    const float* from = nullptr;
-    std::int64_t from_stride = chunks_->block();
-    if (blocked()) {
-      from = dy + in_blocks(image, c, pooled_pixels_);
-    } else {
-      plain_to_blocked(std::min(kLanes, pool_.channels - c), pooled_pixels_, kLanes, dy + in_plain(image, c),
-                       tile(worker));
+  void list(std::int64_t image, int worker, SparseGradients::Wanted wanted, const float* dy) {
+    const float* from = dy + in_blocks(image, 0, pooled_pixels_);
+    std::int64_t block = chunks_->block();
+    if (!blocked()) {
+      plain_to_blocked(pool_.channels, pooled_pixels_, kLanes, dy + in_plain(image, 0), tile(worker));
       from = tile(worker);
-      from_stride = kLanes;
+      block = kLanes;
     }
-    if (pool_.window == 2) {
-      unpool_windows<2>(from, from_stride, choices(image, c), to);
-    } else {
-      unpool_windows<0>(from, from_stride, choices(image, c), to);
+    if (pool_.window == 2) return gradients_.list_windows(worker, wanted, from, block, choices(image, 0));
+    for (std::int64_t c = 0; c < gradient_channels_; c += kLanes) {
+      unpool(from + c / block * block * pooled_pixels_ + c % block, block, choices(image, c),
+             gradients_.dense(worker) + c * pool_.in_height * pool_.in_width);
     }
+    gradients_.list(worker, wanted);
   }
 
-  template <int fixed_window>
-  void unpool_windows(const float* dy, std::int64_t dy_stride, const std::uint8_t* choice, float* to) const {
-    const std::int64_t window = fixed_window > 0 ? fixed_window : pool_.window;
-    const std::int64_t block = chunks_->block(), row = pool_.in_width * block;
-    const std::int64_t height = pool_.out_height(), width = pool_.out_width();
-    for (std::int64_t oh = 0; oh < height; ++oh) {
-      for (std::int64_t ow = 0; ow < width; ++ow) {
-        float* corner = to + oh * window * row + ow * window * block;
-        const Simd<float> gradient = simd_load(dy);
-        dy += dy_stride;
-        const SimdInt chosen = simd_load_bytes(choice);
-        choice += kLanes;
-        for (std::int64_t kh = 0; kh < window; ++kh) {
-          for (std::int64_t kw = 0; kw < window; ++kw) {
-            const SimdInt here = chosen == static_cast<std::int32_t>(kh * window + kw);
-            simd_store(corner + kh * row + kw * block, here ? gradient : Simd<float>{});
-          }
+  // dy [pixels, kLanes] from that of the windows, `stride` floats from one to the next.
+  void unpool(const float* from, std::int64_t stride, const std::uint8_t* choice, float* dy) const {
+    const std::int64_t window = pool_.window, row = pool_.in_width * kLanes;
+    std::fill_n(dy, pool_.in_height * row, 0.0f);
+    for (std::int64_t oh = 0; oh < pool_.out_height(); ++oh) {
+      for (std::int64_t ow = 0; ow < pool_.out_width(); ++ow, from += stride, choice += kLanes) {
+        float* corner = dy + oh * window * row + ow * window * kLanes;
+        for (std::int64_t lane = 0; lane < kLanes; ++lane) {
+          const std::int64_t place = choice[lane];
+          if (place != kNothingPassed)
+            corner[place / window * row + place % window * kLanes + lane] = from[lane];
         }
       }
-      for (std::int64_t h = oh * window; h < (oh + 1) * window; ++h) clear(to, h, pool_.out_width() * window);
     }
-    for (std::int64_t h = height * window; h < pool_.in_height; ++h) clear(to, h, 0);
-  }
-
-  // Zeros from column `first` of row h: no window covers it.
-  void clear(float* to, std::int64_t h, std::int64_t first) const {
-    for (std::int64_t w = first; w < pool_.in_width; ++w)
-      simd_store(to + (h * pool_.in_width + w) * chunks_->block(), Simd<float>{});
   }
 
   CpuContext& context_;
@@ -184,7 +165,10 @@ class OneDnnConvBlock final : public ConvBlock<float> {
   MaxPool2dShape pool_;
   std::int64_t pooled_pixels_;
   std::unique_ptr<ConvChunks> chunks_;
-  std::int64_t channels_;  // padded to whole blocks
+  std::int64_t channels_;           // padded to whole blocks
+  std::int64_t gradient_channels_;  // padded to kLanes
+  SparseGradients gradients_;
+  std::string algorithm_;
   Buffer bias_, choice_, tiles_;
 };
 

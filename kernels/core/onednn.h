@@ -61,34 +61,6 @@ inline dnnl::convolution_forward::primitive_desc convolution_forward(const Convo
 #endif
 }
 
-inline dnnl::convolution_backward_data::primitive_desc convolution_backward_data(
-    const ConvolutionShape& s, const dnnl::convolution_forward::primitive_desc& forward) {
-  const auto algorithm = dnnl::algorithm::convolution_direct;
-#if DNNL_VERSION_MAJOR >= 3
-  return {cpu_engine(), algorithm, s.src,     s.weights, s.dst,
-          s.strides,    s.padding, s.padding, forward,   detail::user_scratchpad()};
-#else
-  return {{algorithm, s.src, s.weights, s.dst, s.strides, s.padding, s.padding},
-          detail::user_scratchpad(),
-          cpu_engine(),
-          forward};
-#endif
-}
-
-inline dnnl::convolution_backward_weights::primitive_desc convolution_backward_weights(
-    const ConvolutionShape& s, const dnnl::convolution_forward::primitive_desc& forward) {
-  const auto algorithm = dnnl::algorithm::convolution_direct;
-#if DNNL_VERSION_MAJOR >= 3
-  return {cpu_engine(), algorithm, s.src,     s.weights, s.dst,
-          s.strides,    s.padding, s.padding, forward,   detail::user_scratchpad()};
-#else
-  return {{algorithm, s.src, s.weights, s.dst, s.strides, s.padding, s.padding},
-          detail::user_scratchpad(),
-          cpu_engine(),
-          forward};
-#endif
-}
-
 inline dnnl::reorder::primitive_desc reorder(const dnnl::memory::desc& from, const dnnl::memory::desc& to) {
   return {cpu_engine(), from, cpu_engine(), to, detail::user_scratchpad()};
 }

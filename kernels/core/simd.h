@@ -76,6 +76,49 @@ inline void simd_store_bytes(std::uint8_t* to, SimdInt value) {
 #endif
 }
 
+// One bit for each lane that is below zero, the first lane's lowest.
+inline unsigned simd_signs(SimdInt value) {
+#if defined(__AVX2__)
+  return static_cast<unsigned>(_mm256_movemask_ps(reinterpret_cast<__m256>(value)));
+#else
+  unsigned bits = 0;
+  for (int lane = 0; lane < 8; ++lane) bits |= (value[lane] < 0 ? 1u : 0u) << lane;
+  return bits;
+#endif
+}
+
+// For each set of lanes their numbers, in order; what follows them is 0.
+struct SimdLaneNumbers {
+  std::uint8_t of[256][8] = {};
+  constexpr SimdLaneNumbers() {
+    for (unsigned set = 0; set < 256; ++set) {
+      int count = 0;
+      for (int lane = 0; lane < 8; ++lane) {
+        if ((set >> lane & 1) != 0) of[set][count++] = static_cast<std::uint8_t>(lane);
+      }
+    }
+  }
+};
+inline constexpr SimdLaneNumbers kSimdLaneNumbers;
+
+// Stores the lanes of `values` and `places` that are in the set one after the other, and something behind
+// them: always eight numbers. Returns how many are in the set.
+inline int simd_store_lanes(unsigned set, Simd<float> values, SimdInt places, float* to_values,
+                            std::int32_t* to_places) {
+#if defined(__AVX2__)
+  const __m256i lanes = _mm256_cvtepu8_epi32(_mm_loadu_si64(kSimdLaneNumbers.of[set]));
+  _mm256_storeu_ps(to_values, _mm256_permutevar8x32_ps(values, lanes));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to_places),
+                      _mm256_permutevar8x32_epi32(reinterpret_cast<__m256i>(places), lanes));
+#else
+  for (int k = 0; k < 8; ++k) {
+    to_values[k] = values[kSimdLaneNumbers.of[set][k]];
+    to_places[k] = places[kSimdLaneNumbers.of[set][k]];
+  }
+#endif
+  return __builtin_popcount(set);
+}
+
 // rows[i][j] becomes rows[j][i].
 inline void simd_transpose(Simd<float> (&rows)[8]) {
   Simd<float> pairs[8], quads[8];

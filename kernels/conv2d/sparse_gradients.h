@@ -1,0 +1,105 @@
+// The gradients of a convolution from the places where dy is not zero. Behind ReLU and a 2x2 max-pool these
+// are at most a quarter, and a sixth or so in training, so most of the dense products would add zeros.
+//
+// An image's dy becomes lists: for each output channel its places for dw, for each pixel its output channels
+// for dx. A list is walked with a kernel's taps of eight input channels (or of eight columns, where there are
+// few channels) as sums in registers.
+//
+// Bits follow from the values and the shape alone: not from the layouts, nor from the number of threads or
+// the processor. A sum has no terms from places where dy is zero, so a NaN or an infinity in x or w reaches
+// only gradients of places where dy is not; any in dy reaches what it would in the dense product.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/conv2d/conv2d.h"
+#include "kernels/core/layout.h"
+#include "kernels/core/memory.h"
+#include "kernels/core/simd.h"
+
+namespace qmse {
+
+class SparseGradients {
+ public:
+  static constexpr std::int64_t kLanes = kSimdLanes<float>;
+
+  // x and dx are plain, or blocked by `block` channels, a multiple of kLanes.
+  SparseGradients(CpuContext& context, const Conv2dShape& shape, Layout layout, std::int64_t block);
+
+  // The whole of either gradient; dy [N, O, OH, OW].
+  void backward_weights(const float* x, const float* dy, float* dw, float* db /* may be null */);
+  void backward_data(const float* w, const float* dy, float* dx);
+
+  // The same image by image, for a caller that has dy in another form. Images of a group go, in order and by
+  // one worker, through a list function and then add_weights(), write_data() or both.
+  std::int64_t groups() const { return groups_; }
+  std::int64_t first_image(std::int64_t group) const { return shape_.batch * group / groups_; }
+  void begin_data(const float* w);
+  void add_weights(std::int64_t image, std::int64_t group, int worker, const float* x);
+  void write_data(std::int64_t image, int worker, float* dx);
+  void end_weights(float* dw, float* db /* may be null */);
+
+  struct Wanted {
+    bool weights = true, data = true;
+  };
+  // From the worker's dense(), [O / kLanes, OH * OW, kLanes], which the caller fills, with zeros for the
+  // channels that are missing in the last block.
+  float* dense(int worker) const { return workers_[static_cast<std::size_t>(worker)].dense; }
+  void list(int worker, Wanted wanted);
+  // From the gradient of 2x2 windows, [O / block, windows, block], and the place in its window, [O / kLanes,
+  // windows, kLanes], that each goes to (kNothingPassed: to none).
+  void list_windows(int worker, Wanted wanted, const float* gradient, std::int64_t block,
+                    const std::uint8_t* choice);
+
+ private:
+  struct Worker {
+    float* dense;
+    float *x, *dx;  // one slice of the image with its padding
+    // Lists of places, list_size_ for every output channel: dy, and where in `x` the taps start.
+    float* values;
+    std::int32_t* places;
+    std::int64_t* counts;
+    float* sums;  // of the lists' values
+    // Lists of channels, one pixel after the other: dy, and where in a slice of packed_weights_ the taps are.
+    float* channel_values;
+    std::int32_t* channel_weights;
+    std::int64_t* first;  // of a pixel, and of the end
+  };
+
+  void make_workers();
+  Worker& worker(int index) { return workers_[static_cast<std::size_t>(index)]; }
+  template <class Source>
+  void list_from(Worker& worker, Wanted wanted, const Source& source) const;
+  template <class Source>
+  void list_places(Worker& worker, const Source& source) const;
+  template <class Source>
+  void list_channels(Worker& worker, const Source& source) const;
+  std::int64_t image_elements() const { return shape_.in_channels * shape_.in_height * shape_.in_width; }
+  std::int64_t channels(std::int64_t slice) const;  // that are not missing
+  std::int64_t weights_of(std::int64_t taps) const { return shape_.out_channels * taps * kLanes; }
+  std::int64_t group_elements() const { return slices_ * weights_of(taps()) + filled_outputs_; }
+  std::int64_t taps() const { return static_cast<std::int64_t>(taps_.size()); }
+  std::int64_t data_taps() const { return static_cast<std::int64_t>(data_taps_.size()); }
+  void load_slice(const float* x, std::int64_t slice, float* padded) const;
+  void store_slice(const float* padded, std::int64_t slice, float* dx) const;
+  void store_weights(const float* sum, std::int64_t slice, std::int64_t output, float* dw) const;
+
+  CpuContext& context_;
+  Conv2dShape shape_;
+  Layout layout_;
+  std::int64_t block_;
+  bool few_channels_;  // dw's lanes are columns of the kernel, and there is one slice
+  std::int64_t filled_outputs_, pixels_, rows_, columns_;
+  std::int64_t slices_, data_slices_;           // blocks of kLanes input channels
+  std::vector<std::int64_t> taps_, data_taps_;  // places of a kernel's vectors in `x` and `dx`
+  std::int64_t groups_, list_size_;
+  std::vector<std::int32_t> order_;    // pixels as lists of places have them: 2x2 tile by 2x2 tile
+  std::vector<std::int32_t> places_;   // in `x`, of order_'s pixels
+  std::vector<std::int32_t> corners_;  // in `x`, of the first pixels of whole tiles
+  std::vector<std::int32_t> weights_;  // in a slice of packed_weights_, of output channels
+  std::vector<Worker> workers_;
+  Buffer worker_memory_, partials_, packed_weights_;
+};
+
+}  // namespace qmse
