@@ -154,7 +154,8 @@ void run(const Arguments& arguments) {
   const Timing copy = time_copy(context, arguments.repetitions);
   const double bandwidth = copy_bandwidth(copy);
   nlohmann::json cases = nlohmann::json::array();
-  for (const auto& list : {bench::network_cases(), bench::conv_cases(), bench::loss_cases(), bench::other_cases()}) {
+  for (const auto& list :
+       {bench::network_cases(), bench::conv_cases(), bench::loss_cases(), bench::other_cases()}) {
     for (const KernelCase& kernel_case : list) {
       if (kernel_case.operation.find(arguments.only) == std::string::npos) continue;
       cases.push_back(measure(context, kernel_case, cache_bytes, flush, arguments.repetitions, bandwidth));

@@ -18,7 +18,7 @@ class CudaConvBlock final : public ConvBlock<float> {
   CudaConvBlock(CudaContext& context, const ConvBlockShape& shape, BackwardNeeds needs)
       : context_(context), needs_(needs), pool_(shape.pool()) {
     const Conv2dShape& conv = shape.conv;
-    if (context.options().conv == ConvKernels::automatic) {
+    if (context.options().kernels == KernelChoice::automatic) {
       own_forward_ = has_pooled_conv_forward(conv, shape.window);
       own_weights_ = needs.weights && has_pooled_conv_weights(conv, shape.window);
       own_data_ = needs.data && has_pooled_conv_data(conv, shape.window);

@@ -25,16 +25,17 @@ enum class MathMode {
   tf32,  // tensor cores may round the factors to TF32 (10 bits of fraction); sums stay in f32
 };
 
-// By which kernels a convolution with bias, ReLU and max-pool is calculated.
-enum class ConvKernels {
-  automatic,  // our own where there are such (kernels/pooled_conv/pooled_conv_shape.h), cuDNN's elsewhere
-  cudnn,      // cuDNN's alone
+// By which kernels the network's convolutions and matrix products are calculated.
+enum class KernelChoice {
+  automatic,  // our own where there are such (kernels/pooled_conv, kernels/narrow_linear), the libraries'
+              // elsewhere
+  library,    // cuDNN's and cuBLASLt's alone
 };
 
 struct CudaOptions {
   int device = 0;  // index, as choose_cuda_device() gives it
   MathMode math = MathMode::fp32;
-  ConvKernels conv = ConvKernels::automatic;
+  KernelChoice kernels = KernelChoice::automatic;
   std::size_t workspace_limit = std::size_t{1} << 30;  // bytes one planned operation may take for scratch
 };
 

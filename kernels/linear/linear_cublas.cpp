@@ -17,6 +17,7 @@
 #include "kernels/core/cuda_library_check.h"
 #include "kernels/core/error.h"
 #include "kernels/linear/linear.h"
+#include "kernels/narrow_linear/narrow_linear.h"
 
 namespace qmse {
 namespace {
@@ -368,11 +369,37 @@ class CublasLinear final : public Linear<float> {
   std::string algorithm_;
 };
 
+// Few outputs and a batch that is not large: kernels of our own.
+class NarrowLinear final : public Linear<float> {
+ public:
+  NarrowLinear(CudaContext& context, const NarrowLinearShape& shape, BackwardNeeds needs)
+      : context_(context), shape_(shape), needs_(needs) {}
+  void forward(const float* x, const float* w, const float* bias, float* y) override {
+    narrow_linear_forward(context_, shape_, x, w, bias, y);
+  }
+  void backward(const float* x, const float* w, const float* y, const float* dy, float* dx, float* dw,
+                float* db) override {
+    if (dx != nullptr && !needs_.data) throw Error("linear: planned without the gradient of its input");
+    if (!needs_.weights) throw Error("linear: planned without the gradient of its weights");
+    narrow_linear_backward(context_, shape_, x, w, y, dy, dx, dw, db);
+  }
+  const char* algorithm() const override { return "own fp32"; }
+
+ private:
+  CudaContext& context_;
+  NarrowLinearShape shape_;
+  BackwardNeeds needs_;
+};
+
 }  // namespace
 
 template <class T>
 std::unique_ptr<Linear<T>> make_linear(CudaContext& context, const LinearShape& shape, BackwardNeeds needs) {
   check(shape);
+  const NarrowLinearShape narrow{shape.batch, shape.in_features, shape.out_features, shape.activation};
+  if (context.options().kernels == KernelChoice::automatic && has_narrow_linear(narrow)) {
+    return std::make_unique<NarrowLinear>(context, narrow, needs);
+  }
   return std::make_unique<CublasLinear>(context, shape, needs);
 }
 template std::unique_ptr<Linear<float>> make_linear(CudaContext&, const LinearShape&, BackwardNeeds);

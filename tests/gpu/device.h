@@ -27,7 +27,7 @@ inline Backend& backend(Context& context) { return *context.cpu(); }
 
 // Null, after a line that says that the test is skipped, where this build is for a GPU and there is none.
 inline std::unique_ptr<Context> device_context([[maybe_unused]] bool tf32 = false,
-                                               [[maybe_unused]] bool cudnn_alone = false) {
+                                               [[maybe_unused]] bool library = false) {
 #if QMSE_CUDA
   if (cuda_devices().empty()) {
     std::cout << "[skipped: " << why_no_cuda_device() << "]\n";
@@ -35,7 +35,7 @@ inline std::unique_ptr<Context> device_context([[maybe_unused]] bool tf32 = fals
   }
   CudaOptions options;
   options.math = tf32 ? MathMode::tf32 : MathMode::fp32;
-  options.conv = cudnn_alone ? ConvKernels::cudnn : ConvKernels::automatic;
+  options.kernels = library ? KernelChoice::library : KernelChoice::automatic;
   return std::make_unique<Context>(std::make_unique<CudaContext>(options));
 #else
   return std::make_unique<Context>(std::make_unique<CpuContext>(2));

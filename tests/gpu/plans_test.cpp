@@ -10,6 +10,7 @@
 #include "kernels/linear/linear.h"
 #include "tests/gpu/device.h"
 #include "tests/support/conv_references.h"
+#include "tests/support/linear_reference.h"
 #include "tests/support/numbers.h"
 #include "tests/support/small_op_references.h"
 
@@ -72,35 +73,8 @@ void check_convolutions(bool tf32, double tolerance) {
   }
 }
 
-struct LinearReference {
-  Numbers y, dx, dw, db;
-};
-
-// `mask`: where ReLU passed, from the y under test, so that a value next to zero cannot be on two sides.
-LinearReference reference_linear(const LinearShape& s, const Numbers& x, const Numbers& w,
-                                 const Numbers& bias, const Numbers& dy, const std::vector<float>& mask) {
-  const auto n = static_cast<std::size_t>(s.batch), in = static_cast<std::size_t>(s.in_features),
-             out = static_cast<std::size_t>(s.out_features);
-  const bool relu = s.activation == Activation::relu;
-  LinearReference r{Numbers(n * out), Numbers(n * in), Numbers(out * in), Numbers(out)};
-  for (std::size_t row = 0; row < n; ++row) {
-    for (std::size_t o = 0; o < out; ++o) {
-      double y = bias[o];
-      for (std::size_t i = 0; i < in; ++i) y += x[row * in + i] * w[o * in + i];
-      r.y[row * out + o] = relu ? std::max(y, 0.0) : y;
-      const double g = relu && !(mask[row * out + o] > 0) ? 0.0 : dy[row * out + o];
-      r.db[o] += g;
-      for (std::size_t i = 0; i < in; ++i) {
-        r.dx[row * in + i] += g * w[o * in + i];
-        r.dw[o * in + i] += g * x[row * in + i];
-      }
-    }
-  }
-  return r;
-}
-
-void check_linears(bool tf32, double tolerance) {
-  const auto context = device_context(tf32);
+void check_linears(bool tf32, bool library, double tolerance) {
+  const auto context = device_context(tf32, library);
   if (!context) return;
   Backend& device = backend(*context);
   for (const LinearShape& s : kLinears) {
@@ -135,8 +109,13 @@ void check_linears(bool tf32, double tolerance) {
 
 TEST_CASE("plans: convolutions agree with f64", "[plans]") { check_convolutions(false, kF32); }
 TEST_CASE("plans: convolutions in TF32 agree with f64", "[plans]") { check_convolutions(true, kTf32); }
-TEST_CASE("plans: fully connected layers agree with f64", "[plans]") { check_linears(false, kF32); }
-TEST_CASE("plans: fully connected layers in TF32 agree with f64", "[plans]") { check_linears(true, kTf32); }
+TEST_CASE("plans: fully connected layers agree with f64", "[plans]") { check_linears(false, false, kF32); }
+TEST_CASE("plans: fully connected layers by the library agree with f64", "[plans]") {
+  check_linears(false, true, kF32);
+}
+TEST_CASE("plans: fully connected layers in TF32 agree with f64", "[plans]") {
+  check_linears(true, true, kTf32);
+}
 
 TEST_CASE("plans: a fully connected layer without a bias runs as planned with one", "[plans]") {
   const auto context = device_context();
@@ -175,8 +154,10 @@ TEST_CASE("plans: where memory is short, layers are planned with less workspace"
 }
 
 TEST_CASE("plans: a NaN passes ReLU, so that it is noticed", "[plans]") {
-  const auto context = device_context();
+  const bool library = GENERATE(false, true);
+  const auto context = device_context(false, library);
   if (!context) return;
+  CAPTURE(library);
   Backend& device = backend(*context);
   const LinearShape s{4, 8, 8, Activation::relu};
   auto x = random_values<float>(32, 1);
