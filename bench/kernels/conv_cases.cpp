@@ -64,9 +64,11 @@ void add_block_cases(std::vector<KernelCase>& cases, const Conv2dShape& c, bool 
                        return work(context, make_block(context, arrays, c));
                      }});
   };
-  add("conv block forward, own", [](CudaContext& context, const Block& b) -> Work {
-    return [=, &context] { pooled_conv_forward(context, b.pooled, b.x, b.w, b.bias, b.y, b.choice); };
-  });
+  if (first) {
+    add("conv block forward, own", [](CudaContext& context, const Block& b) -> Work {
+      return [=, &context] { pooled_conv_forward(context, b.pooled, b.x, b.w, b.bias, b.y, b.choice); };
+    });
+  }
   add("conv block forward, cuDNN", [](CudaContext& context, const Block& b) -> Work {
     return [=, &context] {
       b.library->forward(b.x, b.w, nullptr, b.convolved);

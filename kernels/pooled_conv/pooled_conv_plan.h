@@ -86,18 +86,6 @@ inline DataPlan plan_data(const PooledConvShape& s) {
   return {rows, pooled_ceil(s.out_height(), rows), pooled_ceil(data_band_windows(s, rows), kDataWarps)};
 }
 
-// Forward, many channels.
-inline constexpr std::int64_t kManyOutputs = 32;      // output channels of a block
-inline constexpr std::int64_t kStagedChannels = 16;   // input channels that are staged at a time
-inline constexpr std::int64_t kMostManyWindows = 64;  // of an image
-// Even, so that pairs of places are aligned.
-QMSE_HOST_DEVICE inline int many_tile_width(const PooledConvShape& s) {
-  return static_cast<int>(s.width + 2 + s.width % 2);
-}
-inline std::int64_t many_forward_bytes(const PooledConvShape& s) {
-  return kStagedChannels * (kManyOutputs * 12 + (s.height + 2) * many_tile_width(s)) * 4;
-}
-
 inline std::int64_t few_tile_floats(const PooledConvShape& s) {
   return s.in_channels * (s.height + 2) * (s.width + 2);
 }

@@ -24,10 +24,7 @@ bool few_fits(const PooledConvShape& s) {
 }  // namespace
 
 bool has_pooled_conv_forward(const Conv2dShape& conv, std::int64_t window) {
-  const PooledConvShape s = shape_of(conv);
-  if (!right_kind(conv, window)) return false;
-  if (few_channels(s)) return few_fits(s);
-  return s.out_height() * s.out_width() <= kMostManyWindows && many_forward_bytes(s) <= kSharedBytes;
+  return right_kind(conv, window) && few_fits(shape_of(conv));
 }
 
 bool has_pooled_conv_weights(const Conv2dShape& conv, std::int64_t window) {

@@ -76,12 +76,8 @@ __global__ void __launch_bounds__(threads)
     for (int band = 0; band < static_cast<int>(plan.bands); ++band) {
       const int first_row = band * band_rows, last_row = min(first_row + band_rows, out_height);
       const int end = last_row * out_width;
-      // A group of windows is on its way while the one before is worked on.
-      LaneWindow next = load_window(dy, choice, window_base + first_row * out_width + lane,
-                                    has_channel && first_row * out_width + lane < end);
       __syncthreads();                                 // the band before has been read
       const int offset = (2 * first_row - 1) * width;  // of the tile's first element in the image
-#pragma unroll 4
       for (int e = lane; e < elements; e += static_cast<int>(kWarpSize)) {
         const unsigned place = places[static_cast<unsigned>(e)];
         const bool inside = offset + e >= 0 && offset + e < plane;
@@ -95,9 +91,8 @@ __global__ void __launch_bounds__(threads)
       __syncthreads();
       if (!has_channel) continue;
       for (int begin = first_row * out_width; begin < end; begin += static_cast<int>(kWarpSize)) {
-        const LaneWindow window = next;
-        const int p = begin + lane, after = p + static_cast<int>(kWarpSize);
-        next = load_window(dy, choice, window_base + after, after < end);
+        const int p = begin + lane;
+        const LaneWindow window = load_window(dy, choice, window_base + p, p < end);
         const bool passes = window.place != kNothingPassed;
         const int row = p / out_width, column = p % out_width;
         const int corner = (2 * (row - first_row) + window.place / 2) * row_stride +
