@@ -50,12 +50,13 @@ def training(folder):
 
 
 def tests(text):
-    match = re.search(r"(\d+)% tests passed, (\d+) tests? failed out of (\d+)", text or "")
+    # CTest 4 leaves out a count of none.
+    match = re.search(r"\d+% tests passed(?:, (\d+) tests? failed)? out of (\d+)", text or "")
     if not match:
         return None
     return {
-        "total": int(match.group(3)),
-        "failed": int(match.group(2)),
+        "total": int(match.group(2)),
+        "failed": int(match.group(1) or 0),
         "skipped": re.findall(r"^\s*\d+ - (.*) \(Skipped\)$", text, re.MULTILINE),
     }
 
