@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "kernels/core/elements.cuh"
+#include "kernels/core/launch.h"
 #include "tests/support/catch.h"
 
 using namespace qmse;
@@ -30,4 +31,21 @@ TEST_CASE("elements: a walk passes channel after channel and begins again") {
       walk.advance();
     }
   }
+}
+
+// Arrays of more than 2^32 elements fit no test, their indices do.
+TEST_CASE("elements: channels and grids of arrays with more than 2^32 elements") {
+  const std::int64_t large = (std::int64_t{1} << 33) + 4, inner = (std::int64_t{1} << 32) + 3;
+  ChannelWalk walk(large, 3, 5);
+  for (std::int64_t i = large; i < large + 20; ++i) {
+    CHECK(walk.channel() == i / 5 % 3);
+    walk.advance();
+  }
+  ChannelWalk across(2 * inner - 1, 3, inner);
+  CHECK(across.channel() == 1);
+  across.advance();
+  CHECK(across.channel() == 2);
+  CHECK(grid_blocks(large, 1024) == (large + 1023) / 1024);
+  CHECK(grid_blocks(std::int64_t{0x7FFFFFFF} * 256, 256) == 0x7FFFFFFF);
+  CHECK_THROWS_AS(grid_blocks(std::int64_t{0x7FFFFFFF} * 256 + 1, 256), ShapeError);
 }
