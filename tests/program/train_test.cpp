@@ -236,16 +236,14 @@ TEST_CASE("train: says before the first epoch that a convolution has no fast ker
   const World world;
   const std::string plain = "runs on plain loops";
   const Result slow =
-      run_program(world.train("slow", 1), Output::pipe, 120, {"env", "ONEDNN_MAX_CPU_ISA=AVX"});
+      run_program(world.train("slow", 1), Output::pipe, 120, {"env", "ONEDNN_MAX_CPU_ISA=SSE41"});
   CHECK(slow.code == 0);
-  for (const char* layer : {"conv1", "conv2"}) {
-    const std::size_t said = slow.out.find(std::string(layer) + " " + plain);
-    CAPTURE(slow.out, layer);
-    CHECK(said != std::string::npos);
-    CHECK(said < slow.out.find("epoch 1/1"));
-    const auto record = nlohmann::json::parse(read_bytes(world.folder / "slow" / "environment.json"));
-    CHECK(record["algorithms"][layer].get<std::string>().find("plain (oneDNN: ") == 0);
-  }
+  const std::size_t said = slow.out.find("conv1 " + plain);
+  CAPTURE(slow.out);
+  CHECK(said != std::string::npos);
+  CHECK(said < slow.out.find("epoch 1/1"));
+  const auto record = nlohmann::json::parse(read_bytes(world.folder / "slow" / "environment.json"));
+  CHECK(record["algorithms"]["conv1"].get<std::string>().find("plain (oneDNN: ") == 0);
   CHECK(run_program(world.train("fast", 1)).out.find(plain) == std::string::npos);
 }
 #endif

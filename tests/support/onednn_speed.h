@@ -8,10 +8,11 @@
 
 namespace qmse::test {
 
-// Whether oneDNN has fast convolutions in blocked layouts here; ONEDNN_MAX_CPU_ISA can forbid them.
+// Whether oneDNN has fast convolutions for every number of input channels here, one and two included;
+// ONEDNN_MAX_CPU_ISA can forbid them.
 inline bool onednn_is_fast() {
 #if QMSE_ONEDNN
-  return dnnl::get_effective_cpu_isa() >= dnnl::cpu_isa::avx2;
+  return dnnl::get_effective_cpu_isa() >= dnnl::cpu_isa::avx;
 #else
   return false;
 #endif
