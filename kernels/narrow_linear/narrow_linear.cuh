@@ -46,7 +46,7 @@ __global__ void __launch_bounds__(kNarrowForwardThreads)
 }
 
 template <Activation activation>
-__global__ void __launch_bounds__(kNarrowBackwardThreads)
+__global__ void __launch_bounds__(kNarrowBackwardThreads, 1)
     narrow_linear_backward_kernel(NarrowLinearShape s, std::int64_t data_blocks, const float* __restrict__ x,
                                   const float* __restrict__ w, const float* __restrict__ y,
                                   const float* __restrict__ dy, float* __restrict__ dx,
@@ -76,7 +76,7 @@ __global__ void __launch_bounds__(kNarrowBackwardThreads)
   const bool exists = input < s.in_features;
   float sums[kNarrow] = {};
   float bias_sum = 0;
-#pragma unroll 4
+#pragma unroll 2
   for (std::int64_t row = warp; row < s.batch; row += kWarps) {
     const float value = exists ? x[row * s.in_features + input] : 0.0f;
 #pragma unroll

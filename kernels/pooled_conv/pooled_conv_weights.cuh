@@ -132,11 +132,11 @@ __global__ void __launch_bounds__(threads)
 
 // Lanes are windows. A block: kGroupChannels output channels, the images of a split.
 template <int channels>
-__global__ void __launch_bounds__(kElementThreads)
+__global__ void __launch_bounds__(kElementThreads, channels == 1 ? 4 : 3)
     pooled_conv_few_weights_kernel(PooledConvShape s, WeightsPlan plan, const float* __restrict__ x,
                                    const float* __restrict__ dy, const std::uint8_t* __restrict__ choice,
                                    float* __restrict__ partials) {
-  constexpr int kTaps = 9 * channels, kInFlight = 4;
+  constexpr int kTaps = 9 * channels, kInFlight = channels < 4 ? 4 : 2;
   float* tile = dynamic_shared<float>();
   const int lane = static_cast<int>(threadIdx.x % kWarpSize);
   const int out_width = static_cast<int>(s.out_width()),
