@@ -48,9 +48,14 @@ ConvChunks::ConvChunks(CpuContext& context, const Conv2dShape& shape, Layout inp
       std::clamp<std::int64_t>(kChunkBytes / image_bytes, 1, quotient_up(shape.batch, kThreads));
   chunks_ = quotient_up(shape.batch, images);
 
+  if (!few_channels_ && WinogradForward::fits(shape)) {
+    winograd_.emplace(context, shape, block_);
+    algorithm_ = "forward Winograd F(2x2, 3x3)";
+    make_lanes(0);
+    return;
+  }
   const onednn::OneThread one_thread;
-  const std::size_t scratchpad_bytes = make_primitives();
-  make_lanes(scratchpad_bytes);
+  make_lanes(make_primitives());
 }
 
 std::size_t ConvChunks::make_primitives() {
@@ -76,6 +81,12 @@ std::size_t ConvChunks::make_primitives() {
     scratchpad_bytes = std::max(scratchpad_bytes, forward.scratchpad_desc().get_size());
     if (size == 0 || optimised()) algorithm_ = std::string("oneDNN: forward ") + forward.impl_info_str();
   }
+  forward_weights_ = Buffer(context_.memory(), weights_forward_.get_size(), "convolution weights");
+  if (filled_in_ != shape_.in_channels || filled_out_ != shape_.out_channels) {
+    filled_weights_ = Buffer(context_.memory(), weights_.get_size(), "convolution weights");
+    std::fill_n(filled_weights_.as<float>(), weights_.get_size() / sizeof(float), 0.0f);
+  }
+  to_forward_.prepare(context_, weights_, weights_forward_);
   return scratchpad_bytes;
 }
 
@@ -88,36 +99,32 @@ void ConvChunks::make_lanes(std::size_t scratchpad_bytes) {
   const std::size_t output_bytes = aligned(sizeof(float) * most * output_blocks_ * block_ * output_pixels_);
   const std::size_t lane_bytes = input_bytes + output_bytes + aligned(scratchpad_bytes);
   lane_memory_ = Buffer(context_.memory(), lane_bytes * context_.threads().size(), "convolution chunks");
-  forward_weights_ = Buffer(context_.memory(), weights_forward_.get_size(), "convolution weights");
-  if (filled_in_ != shape_.in_channels || filled_out_ != shape_.out_channels) {
-    filled_weights_ = Buffer(context_.memory(), weights_.get_size(), "convolution weights");
-    std::fill_n(filled_weights_.as<float>(), weights_.get_size() / sizeof(float), 0.0f);
-  }
-  to_forward_.prepare(context_, weights_, weights_forward_);
-
-  const dnnl::engine& engine = onednn::cpu_engine();
   lanes_.resize(static_cast<std::size_t>(context_.threads().size()));
   for (std::size_t worker = 0; worker < lanes_.size(); ++worker) {
     Lane& lane = lanes_[worker];
-    lane.stream = dnnl::stream(engine);
     char* const start = lane_memory_.as<char>() + worker * lane_bytes;
     lane.input = input_bytes > 0 ? reinterpret_cast<float*>(start) : nullptr;
     lane.output = reinterpret_cast<float*>(start + input_bytes);
-    char* const scratchpad = start + input_bytes + output_bytes;
-    for (int size = 0; size < 2; ++size) {
-      const Primitive& p = sizes_[size];
-      if (p.images < 1 || p.images > most) continue;
-      Arguments& a = lane.arguments[size];
-      a.src = memory(p.src, engine, few_channels_ ? nullptr : lane.input);
-      a.weights = memory(weights_forward_, engine, forward_weights_.data());
-      a.dst = memory(p.dst, engine, lane.output);
-      const auto bytes = static_cast<memory::dim>(scratchpad_bytes);
-      a.scratchpad = memory({{bytes}, memory::data_type::u8, Tag::a}, engine, scratchpad);
-      a.call[0] = {DNNL_ARG_SRC, a.src.get()};
-      a.call[1] = {DNNL_ARG_WEIGHTS, a.weights.get()};
-      a.call[2] = {DNNL_ARG_DST, a.dst.get()};
-      a.call[3] = {DNNL_ARG_SCRATCHPAD, a.scratchpad.get()};
-    }
+    if (!winograd_) make_arguments(lane, scratchpad_bytes, start + input_bytes + output_bytes);
+  }
+}
+
+void ConvChunks::make_arguments(Lane& lane, std::size_t scratchpad_bytes, char* scratchpad) {
+  const dnnl::engine& engine = onednn::cpu_engine();
+  lane.stream = dnnl::stream(engine);
+  for (int size = 0; size < 2; ++size) {
+    const Primitive& p = sizes_[size];
+    if (p.images < 1 || p.images > images(chunks_ - 1)) continue;
+    Arguments& a = lane.arguments[size];
+    a.src = memory(p.src, engine, nullptr);
+    a.weights = memory(weights_forward_, engine, forward_weights_.data());
+    a.dst = memory(p.dst, engine, lane.output);
+    const auto bytes = static_cast<memory::dim>(scratchpad_bytes);
+    a.scratchpad = memory({{bytes}, memory::data_type::u8, Tag::a}, engine, scratchpad);
+    a.call[0] = {DNNL_ARG_SRC, a.src.get()};
+    a.call[1] = {DNNL_ARG_WEIGHTS, a.weights.get()};
+    a.call[2] = {DNNL_ARG_DST, a.dst.get()};
+    a.call[3] = {DNNL_ARG_SCRATCHPAD, a.scratchpad.get()};
   }
 }
 
@@ -154,29 +161,30 @@ const float* ConvChunks::filled(const float* w) {
 }
 
 void ConvChunks::begin_forward(const float* w) {
+  if (winograd_) return winograd_->begin(w);
   to_forward_.run(lanes_[0].stream, filled(w), forward_weights_.as<float>());
 }
 
 void ConvChunks::forward(std::int64_t chunk, int worker, const float* x) {
-  const onednn::OneThread one_thread;
   Lane& lane = lanes_[static_cast<std::size_t>(worker)];
+  const float* input = load_input(chunk, lane, x);
+  if (winograd_) return winograd_->run(images(chunk), worker, input, lane.output);
+  const onednn::OneThread one_thread;
   Arguments& a = lane.arguments[size_index(chunk)];
-  load_input(chunk, lane, a, x);
+  a.src.set_data_handle(const_cast<float*>(input));
   onednn::execute(sizes_[size_index(chunk)].forward, lane.stream, a.call);
 }
 
-// Puts the chunk's images where `a.src` sees them.
-void ConvChunks::load_input(std::int64_t chunk, Lane& lane, Arguments& a, const float* x) const {
+// The chunk's images: the caller's where they lie as they should, else laid out anew.
+const float* ConvChunks::load_input(std::int64_t chunk, const Lane& lane, const float* x) const {
   const std::int64_t image = shape_.in_channels * input_pixels_;
   const float* from = x + first_image(chunk) * image;
-  if (few_channels_ || input_layout_ == Layout::blocked) {
-    a.src.set_data_handle(const_cast<float*>(from));
-    return;
-  }
+  if (few_channels_ || input_layout_ == Layout::blocked) return from;
   for (std::int64_t n = 0; n < images(chunk); ++n) {
     plain_to_blocked(shape_.in_channels, input_pixels_, block_, from + n * image,
                      lane.input + n * input_blocks_ * block_ * input_pixels_);
   }
+  return lane.input;
 }
 
 }  // namespace qmse

@@ -1,15 +1,18 @@
-// A convolution worked through in chunks of the batch, each on one thread with oneDNN: what conv2d and
-// conv_block share of the forward pass, so that the two give the same bits.
+// A convolution worked through in chunks of the batch, each on one thread: by WinogradForward where it fits
+// and there are channels enough, else with oneDNN. What conv2d and conv_block share of the forward pass, so
+// that the two give the same bits.
 //
 // Inside, images lie in oneDNN's blocked layout (nChw8c or nChw16c, channels padded with zeros to whole
 // blocks). The cut into chunks follows from the shape alone, and so do all bits.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "kernels/conv2d/conv2d.h"
+#include "kernels/conv2d/winograd_forward.h"
 #include "kernels/core/layout.h"
 #include "kernels/core/onednn.h"
 
@@ -20,7 +23,7 @@ class ConvChunks {
   // `input` is the layout of x; with Layout::blocked the input channels must fill whole blocks.
   ConvChunks(CpuContext& context, const Conv2dShape& shape, Layout input);
 
-  // Whether oneDNN has a fast kernel; if not, the plain convolution is faster by far.
+  // Whether there is a fast kernel; if not, the plain convolution is faster by far.
   bool optimised() const { return algorithm_.find("ref") == std::string::npos; }
   const std::string& algorithm() const { return algorithm_; }
 
@@ -67,8 +70,9 @@ class ConvChunks {
   const float* filled(const float* w);
   std::size_t make_primitives();  // returns the bytes of scratchpad they need
   void make_lanes(std::size_t scratchpad_bytes);
+  void make_arguments(Lane& lane, std::size_t scratchpad_bytes, char* scratchpad);
   int size_index(std::int64_t chunk) const { return images(chunk) == sizes_[0].images ? 0 : 1; }
-  void load_input(std::int64_t chunk, Lane& lane, Arguments& arguments, const float* x) const;
+  const float* load_input(std::int64_t chunk, const Lane& lane, const float* x) const;
 
   CpuContext& context_;
   Conv2dShape shape_;
@@ -79,6 +83,7 @@ class ConvChunks {
   std::int64_t input_pixels_ = 0, output_pixels_ = 0;
   std::int64_t chunks_ = 0;
   std::string algorithm_;
+  std::optional<WinogradForward> winograd_;  // if set, there is nothing of oneDNN
   dnnl::memory::desc weights_, weights_forward_;
   Primitive sizes_[2];
   std::vector<Lane> lanes_;
