@@ -178,6 +178,8 @@ def timeline_lines(record):
 def short_name(name):
     """Without what it returns and takes; long template arguments cut."""
     name = re.sub(r"^void ", "", name)
+    name = name.replace("(anonymous namespace)", "anonymous")
+    name = re.sub(r"\([\w:]+\)(?=\w)", "", name)  # (Activation)1 and the like among template arguments
     name = re.sub(r"\(.*$", "", name) or name
     return name if len(name) <= 90 else name[:87] + "..."
 

@@ -1,4 +1,4 @@
-// Kernel by kernel, one captured training step: what runs in the graph, in which order, for how long, and how
+// Kernel by kernel, one captured training step: which kernels run, in which order, for how long, and how
 // long the GPU waits before it. Through CUPTI's activity records; JSON out.
 //
 // Recording adds to what lies between kernels, so the sum of the kernels' times is measured here and the time

@@ -18,7 +18,7 @@ class CudaConvBlock final : public ConvBlock<float> {
   CudaConvBlock(CudaContext& context, const ConvBlockShape& shape, BackwardNeeds needs)
       : context_(context), needs_(needs), pool_(shape.pool()) {
     const Conv2dShape& conv = shape.conv;
-    if (context.options().kernels == KernelChoice::automatic) {
+    if (takes_own_kernels(context.options())) {
       own_forward_ = has_pooled_conv_forward(conv, shape.window);
       own_weights_ = needs.weights && has_pooled_conv_weights(conv, shape.window);
       own_data_ = needs.data && has_pooled_conv_data(conv, shape.window);
@@ -26,13 +26,16 @@ class CudaConvBlock final : public ConvBlock<float> {
     if (own_forward_ || own_weights_ || own_data_) pooled_ = pooled_conv_shape(conv, shape.window);
     const BackwardNeeds left{needs.data && !own_data_, needs.weights && !own_weights_};
     library_gradient_ = left.data || left.weights;
+    // A gradient of the library's needs its convolution and its output's memory: then the forward pass is its
+    // too.
+    own_forward_ = own_forward_ && !library_gradient_;
     const auto bytes = [](std::int64_t count, std::size_t size) {
       return static_cast<std::size_t>(count) * size;
     };
     const std::int64_t planes = pool_.batch * pool_.channels;
     choice_ = Buffer(context.memory(), bytes(planes * pool_.out_height() * pool_.out_width(), 1),
                      "conv_block max-pool choice");
-    if (!own_forward_ || library_gradient_) {
+    if (!own_forward_) {
       convolution_ = make_conv2d<float>(context, conv, left);
       convolved_ = Buffer(context.memory(), bytes(planes * pool_.in_height * pool_.in_width, sizeof(float)),
                           "conv_block convolution output");
@@ -64,7 +67,8 @@ class CudaConvBlock final : public ConvBlock<float> {
     const auto* choice = choice_.as<std::uint8_t>();
     // Only the choice is needed of the forward pass, so the convolution's output makes room for its gradient.
     auto* gradient = convolved_.as<float>();
-    if (library_gradient_) {
+    // The gradient of the convolution's output, where the library reads it.
+    if (!own_weights_ || (dx != nullptr && !own_data_)) {
       bias_relu_max_pool_backward(context_, pool_, dy, choice, gradient, own_weights_ ? nullptr : db,
                                   pool_partials_.as<double>());
     }

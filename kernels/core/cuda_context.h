@@ -39,6 +39,11 @@ struct CudaOptions {
   std::size_t workspace_limit = std::size_t{1} << 30;  // bytes one planned operation may take for scratch
 };
 
+// Our own calculate in fp32, so with TF32 the libraries' are taken.
+inline bool takes_own_kernels(const CudaOptions& options) {
+  return options.kernels == KernelChoice::automatic && options.math == MathMode::fp32;
+}
+
 // Belongs to the thread that made it: CUDA's current device is set per thread, and each call on the context
 // relies on it. Everything made with a context must be destroyed before it.
 class CudaContext {

@@ -397,7 +397,7 @@ template <class T>
 std::unique_ptr<Linear<T>> make_linear(CudaContext& context, const LinearShape& shape, BackwardNeeds needs) {
   check(shape);
   const NarrowLinearShape narrow{shape.batch, shape.in_features, shape.out_features, shape.activation};
-  if (context.options().kernels == KernelChoice::automatic && has_narrow_linear(narrow)) {
+  if (takes_own_kernels(context.options()) && has_narrow_linear(narrow)) {
     return std::make_unique<NarrowLinear>(context, narrow, needs);
   }
   return std::make_unique<CublasLinear>(context, shape, needs);

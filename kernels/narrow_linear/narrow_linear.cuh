@@ -99,9 +99,14 @@ __global__ void __launch_bounds__(kNarrowBackwardThreads, 1)
   db[warp] = total;
 }
 
+inline void check_narrow_linear(const NarrowLinearShape& s) {
+  if (!has_narrow_linear(s)) throw ShapeError("narrow_linear: too many outputs, inputs or rows");
+}
+
 template <class Launcher>
 void launch_narrow_linear_forward(Launcher& launcher, const NarrowLinearShape& s, const float* x,
                                   const float* w, const float* bias, float* y) {
+  check_narrow_linear(s);
   with_activation(s.activation, [&](auto activation) {
     launcher.launch(
         QMSE_KERNEL(narrow_linear_forward_kernel<decltype(activation)::value>),
@@ -115,7 +120,7 @@ void launch_narrow_linear_backward(Launcher& launcher, const NarrowLinearShape& 
                                    const float* w, const float* y, const float* dy, float* dx, float* dw,
                                    float* db) {
   static_assert(kNarrowBackwardThreads / kWarpSize >= kMostNarrowOutputs, "a warp adds up one output's sums");
-  if (!has_narrow_linear(s)) throw ShapeError("narrow_linear: too many outputs or rows");
+  check_narrow_linear(s);
   const std::int64_t data_blocks =
       dx == nullptr ? 0 : grid_blocks(s.batch * s.in_features, kNarrowBackwardThreads);
   const std::int64_t weight_blocks =

@@ -19,8 +19,10 @@ struct NarrowLinearShape {
 inline constexpr std::int64_t kMostNarrowOutputs = 16;
 inline constexpr std::int64_t kMostNarrowBatch =
     512;  // the gradient of weights goes through it within one block
+inline constexpr std::int64_t kMostNarrowInputs = 4096;  // a warp goes through a row's alone
 inline bool has_narrow_linear(const NarrowLinearShape& s) {
-  return s.out_features <= kMostNarrowOutputs && s.batch <= kMostNarrowBatch;
+  return s.out_features <= kMostNarrowOutputs && s.batch <= kMostNarrowBatch &&
+         s.in_features <= kMostNarrowInputs;
 }
 
 // x [N, I], w [O, I], bias [O] or null -> y [N, O].

@@ -1,8 +1,9 @@
 // Convolution 3x3, bias, ReLU and 2x2 max-pool by kernels of our own on the GPU, which do only what the
 // pooling lets through: of the four places of a window the gradient is zero at three, and at all four where
 // nothing passed, so 13 to 17 % of the dense multiplications of both gradients remain in training. Nothing is
-// approximated; against the dense product, sums differ in their order alone, and a NaN or infinity in x or w
-// meets no gradient where none passed (the dense product would multiply it by zero).
+// approximated: finite sums differ from the dense product's in their order alone. A NaN or infinity in x or w
+// meets no gradient where none passed (the dense product would multiply it by zero); an infinite gradient
+// meets the zeros around the image, and gives a NaN.
 //
 // Places: choice [N, O, OH, OW] as bias_relu_max_pool_forward writes it (row * 2 + column, or
 // kNothingPassed). Every order of summation is fixed by the shape.

@@ -8,7 +8,8 @@ namespace {
 
 bool right_kind(const Conv2dShape& c, std::int64_t window) {
   return window == 2 && c.kernel_height == 3 && c.kernel_width == 3 && c.padding == 1 && c.stride == 1 &&
-         c.in_height >= 2 && c.in_width >= 2;
+         c.in_height >= 2 && c.in_width >= 2 &&
+         c.in_height * c.in_width <= std::int64_t{1} << 24;  // offsets in an image's planes are 32-bit
 }
 
 PooledConvShape shape_of(const Conv2dShape& c) {

@@ -3,15 +3,19 @@
 
 #if QMSE_CUDA
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <vector>
 
 #include "kernels/conv_block/conv_block.h"
 #include "kernels/core/error.h"
+#include "kernels/narrow_linear/narrow_linear.h"
 #include "kernels/pooled_conv/pooled_conv_plan.h"
 #include "kernels/pooled_conv/pooled_conv_shape.h"
 #include "tests/gpu/device.h"
+#include "tests/support/linear_reference.h"
 #include "tests/support/pooled_conv_cases.h"
 
 using namespace qmse;
@@ -63,6 +67,7 @@ TEST_CASE("pooled convolution: all passes agree with f64, with the same bits twi
     test.check_weights(results.dw, results.db);
     test.check_data(results.dx);
     CHECK(results.y == again.y);
+    CHECK(results.choice == again.choice);
     CHECK(results.dw == again.dw);
     CHECK(results.db == again.db);
     CHECK(results.dx == again.dx);
@@ -84,6 +89,86 @@ TEST_CASE("plans: blocks take their own kernels where there are such, and cuDNN'
   CHECK(algorithm(*library, first, {.data = false}).find("cuDNN") == 0);
   const auto evaluating = make_conv_block<float>(backend(*own), first, {.data = false, .weights = false});
   CHECK_THROWS_AS(evaluating->backward(nullptr, nullptr, nullptr, nullptr, nullptr, nullptr), Error);
+}
+
+TEST_CASE("plans: blocks of our own kernels, of the library's and of both agree", "[plans]") {
+  const auto own = device_context(), library = device_context(false, true);
+  if (!own || !library) return;
+  // All by our own; weights by our own; weights by our own, few input channels; all by the library.
+  for (const Conv2dShape& conv :
+       {Conv2dShape{3, 1, 12, 12, 9, 3, 3, 1, 1}, Conv2dShape{2, 8, 8, 64, 8, 3, 3, 1, 1},
+        Conv2dShape{2, 3, 8, 56, 8, 3, 3, 1, 1}, Conv2dShape{2, 6, 4, 100, 3, 3, 3, 1, 1}}) {
+    const PooledConvCase test(conv);
+    CAPTURE(test.text());
+    std::vector<std::vector<float>> results[2];
+    for (const bool ours : {false, true}) {
+      CudaContext& device = backend(ours ? *own : *library);
+      const OnDevice<float> x(device, test.x), w(device, test.w), bias(device, test.bias),
+          dy(device, test.dy);
+      const auto y = unwritten<float>(device, static_cast<std::int64_t>(test.dy.size())),
+                 dw = unwritten<float>(device, static_cast<std::int64_t>(test.w.size())),
+                 db = unwritten<float>(device, conv.out_channels),
+                 dx = unwritten<float>(device, static_cast<std::int64_t>(test.x.size()));
+      const auto block = make_conv_block<float>(device, ConvBlockShape{conv, 2});
+      block->forward(x.data(), w.data(), bias.data(), y.data());
+      block->backward(x.data(), w.data(), dy.data(), dx.data(), dw.data(), db.data());
+      results[ours ? 1 : 0] = {y.values(), dx.values(), dw.values(), db.values()};
+      // Without the input's gradient the others are the same.
+      const auto dw2 = unwritten<float>(device, static_cast<std::int64_t>(test.w.size())),
+                 db2 = unwritten<float>(device, conv.out_channels);
+      block->backward(x.data(), w.data(), dy.data(), nullptr, dw2.data(), db2.data());
+      CHECK(dw2.values() == dw.values());
+      CHECK(db2.values() == db.values());
+    }
+    for (std::size_t part = 0; part < 4; ++part) {
+      CAPTURE(part);
+      double largest = 0, worst = 0;
+      for (std::size_t i = 0; i < results[0][part].size(); ++i) {
+        const double a = results[0][part][i], b = results[1][part][i];
+        largest = std::max(largest, std::abs(a));
+        worst = std::isnan(a - b) ? INFINITY : std::max(worst, std::abs(a - b));
+      }
+      CHECK(worst <= 1e-5 * largest);  // f32 sums of up to some thousand terms in other orders
+    }
+  }
+}
+
+TEST_CASE("narrow linear: agrees with f64, with the same bits twice", "[kernels]") {
+  const auto context = device_context();
+  if (!context) return;
+  Backend& device = backend(*context);
+  for (const LinearShape& s :
+       {LinearShape{64, 128, 10, Activation::identity}, LinearShape{33, 70, 16, Activation::relu},
+        LinearShape{1, 1, 1, Activation::relu}}) {
+    CAPTURE(s.batch, s.in_features, s.out_features);
+    const NarrowLinearShape narrow{s.batch, s.in_features, s.out_features, s.activation};
+    const auto x = random_values<float>(s.batch * s.in_features, 1),
+               w = random_values<float>(s.out_features * s.in_features, 2),
+               bias = random_values<float>(s.out_features, 3),
+               dy = random_values<float>(s.batch * s.out_features, 4);
+    const OnDevice<float> x_there(device, x), w_there(device, w), bias_there(device, bias),
+        dy_there(device, dy);
+    std::vector<std::vector<float>> results[2];
+    for (auto& result : results) {
+      const auto y = unwritten<float>(device, s.batch * s.out_features),
+                 dx = unwritten<float>(device, s.batch * s.in_features),
+                 dw = unwritten<float>(device, s.out_features * s.in_features),
+                 db = unwritten<float>(device, s.out_features);
+      narrow_linear_forward(device, narrow, x_there.data(), w_there.data(), bias_there.data(), y.data());
+      narrow_linear_backward(device, narrow, x_there.data(), w_there.data(), y.data(), dy_there.data(),
+                             dx.data(), dw.data(), db.data());
+      result = {y.values(), dx.values(), dw.values(), db.values()};
+    }
+    CHECK(results[0] == results[1]);
+    const std::vector<float>& y = results[0][0];
+    const LinearReference expected = reference_linear(s, to_f64(x), to_f64(w), to_f64(bias), to_f64(dy), y);
+    const LinearReference size =
+        reference_linear(s, magnitudes(x), magnitudes(w), magnitudes(bias), magnitudes(dy), y);
+    check_sums(y, expected.y, size.y, 64 * 0x1p-24);
+    check_sums(results[0][1], expected.dx, size.dx, 64 * 0x1p-24);
+    check_sums(results[0][2], expected.dw, size.dw, 64 * 0x1p-24);
+    check_sums(results[0][3], expected.db, size.db, 64 * 0x1p-24);
+  }
 }
 
 #endif

@@ -93,4 +93,12 @@ TEST_CASE("narrow_linear: a large batch or many outputs are refused") {
   CHECK(has_narrow_linear({512, 1000, 16}));
   CHECK_FALSE(has_narrow_linear({513, 1000, 16}));
   CHECK_FALSE(has_narrow_linear({512, 1000, 17}));
+  CHECK_FALSE(has_narrow_linear({512, 5000, 16}));
+  simt::Launcher launcher(1);
+  const NarrowLinearShape wide{1, 1, 17};
+  float value = 0;
+  CHECK_THROWS_AS(launch_narrow_linear_forward(launcher, wide, &value, &value, &value, &value), ShapeError);
+  CHECK_THROWS_AS(
+      launch_narrow_linear_backward(launcher, wide, &value, &value, &value, &value, &value, &value, &value),
+      ShapeError);
 }
