@@ -25,6 +25,7 @@ Command make_command(const std::string& path, const std::string& summary);
 Command train_command();
 Command sweep_command();
 Command reproduce_command();
+Command landscape_command();
 Command evaluate_command();
 Command trace_command();
 Command plot_command();

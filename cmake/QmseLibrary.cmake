@@ -33,3 +33,13 @@ function(qmse_add_library name)
   endforeach()
   set_property(GLOBAL APPEND PROPERTY QMSE_LIBRARIES qmse_${name})
 endfunction()
+
+# qmse_embed(FILE CONSTANT): the text of a file of this folder as `inline constexpr const char* CONSTANT`, in a header of the
+# folder's and the file's name, which is made when CMake runs.
+function(qmse_embed file constant)
+  file(READ "${file}" content)
+  cmake_path(GET file STEM stem)
+  cmake_path(RELATIVE_PATH CMAKE_CURRENT_SOURCE_DIR BASE_DIRECTORY "${PROJECT_SOURCE_DIR}" OUTPUT_VARIABLE folder)
+  configure_file("${PROJECT_SOURCE_DIR}/cmake/embedded_text.h.in" "${PROJECT_BINARY_DIR}/generated/${folder}/${stem}.h" @ONLY)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${file}")
+endfunction()

@@ -65,6 +65,9 @@ double round_step(double most) {
   return power;
 }
 
+// The factor between the tics of a logarithmic axis.
+double log_step(const Range& places) { return std::pow(10.0, std::max(1.0, std::round(places.span() / 5))); }
+
 // Room for the curves, also where they are flat or there are none.
 Range padded(Range range) {
   if (range.span() < 0) return {0, 1};
@@ -74,12 +77,19 @@ Range padded(Range range) {
   return {range.low - room, range.high + room};
 }
 
+// A place on an axis: what is drawn at equal distances.
+double placed(double value, bool logarithmic) {
+  if (!logarithmic) return value;
+  return value > 0 ? std::log10(value) : NAN;
+}
+
+// In places on the axis, as y_range().
 Range x_range(const Panel& panel) {
   Range range;
   for (const Curve& curve : panel.curves) {
-    for (const double x : curve.x) range.add(x);
+    for (const double x : curve.x) range.add(placed(x, panel.log_x));
     for (const Strand& strand : curve.strands) {
-      for (const double x : strand.x) range.add(x);
+      for (const double x : strand.x) range.add(placed(x, panel.log_x));
     }
   }
   if (range.span() < 0) return {0, 1};
@@ -90,14 +100,18 @@ Range x_range(const Panel& panel) {
 // run that diverged must not make all others a flat line.
 Range y_range(const Panel& panel, const Range& x) {
   Range range;
-  const auto inside = [&](double at) { return at >= x.low && at <= x.high; };
+  const auto inside = [&](double value) {
+    const double at = placed(value, panel.log_x);
+    return at >= x.low && at <= x.high;
+  };
+  const auto place = [&](double value) { return placed(value, panel.log_y); };
   for (const Curve& curve : panel.curves) {
     for (std::size_t i = 0; i < curve.x.size(); ++i) {
       if (!inside(curve.x[i])) continue;
-      range.add(curve.mean[i]);
+      range.add(place(curve.mean[i]));
       if (curve.low.empty()) continue;
-      range.add(curve.low[i]);
-      range.add(curve.high[i]);
+      range.add(place(curve.low[i]));
+      range.add(place(curve.high[i]));
     }
   }
   const bool any = range.span() >= 0;
@@ -105,16 +119,23 @@ Range y_range(const Panel& panel, const Range& x) {
   for (const Curve& curve : panel.curves) {
     for (const Strand& strand : curve.strands) {
       for (std::size_t i = 0; i < strand.x.size(); ++i) {
-        if (!inside(strand.x[i]) || !std::isfinite(strand.y[i])) continue;
-        range.add(any ? std::clamp(strand.y[i], most.low, most.high) : strand.y[i]);
+        const double y = place(strand.y[i]);
+        if (!inside(strand.x[i]) || !std::isfinite(y)) continue;
+        range.add(any ? std::clamp(y, most.low, most.high) : y);
       }
     }
   }
   return padded(range);
 }
 
+// The range in the axis' own numbers.
+Range unplaced(const Range& range, bool logarithmic) {
+  return logarithmic ? Range{std::pow(10.0, range.low), std::pow(10.0, range.high)} : range;
+}
+
 // What tics are apart; whole numbers have whole ones.
 double x_step(const Panel& panel, const Range& range) {
+  if (panel.log_x) return log_step(range);
   const bool whole = std::all_of(panel.curves.begin(), panel.curves.end(), [](const Curve& curve) {
     return std::all_of(curve.x.begin(), curve.x.end(), [](double x) { return x == std::floor(x); });
   });
@@ -141,6 +162,7 @@ void check(const Figure& figure) {
                            " values");
       }
     }
+    if (panel.inset && (panel.log_x || panel.log_y)) throw ShapeError("an inset needs linear axes");
     if (panel.inset && !(panel.inset->x_low < panel.inset->x_high)) {
       throw ShapeError("the inset of panel " + in_quotes(panel.title) + " is empty");
     }
@@ -259,9 +281,10 @@ class Script {
   std::string data() const {
     std::string text;
     for (std::size_t p = 0; p < figure_.panels.size(); ++p) {
-      const Range y = y_range(figure_.panels[p], x_range(figure_.panels[p]));
-      for (std::size_t c = 0; c < figure_.panels[p].curves.size(); ++c) {
-        const Curve& curve = figure_.panels[p].curves[c];
+      const Panel& panel = figure_.panels[p];
+      const Range y = unplaced(y_range(panel, x_range(panel)), panel.log_y);
+      for (std::size_t c = 0; c < panel.curves.size(); ++c) {
+        const Curve& curve = panel.curves[c];
         for (std::size_t k = 0; k < curve.strands.size(); ++k) {
           const Strand& strand = curve.strands[k];
           text += block(p, c, k) + " << EOD\n";
@@ -284,7 +307,8 @@ class Script {
         for (std::size_t i = 0; i < curve.x.size(); ++i) {
           const double low = curve.low.empty() ? curve.mean[i] : curve.low[i];
           const double high = curve.high.empty() ? curve.mean[i] : curve.high[i];
-          if (std::isfinite(curve.x[i]) && std::isfinite(curve.mean[i]) && std::isfinite(low) &&
+          if (std::isfinite(placed(curve.x[i], panel.log_x)) &&
+              std::isfinite(placed(curve.mean[i], panel.log_y)) && std::isfinite(placed(low, panel.log_y)) &&
               std::isfinite(high)) {
             text += number(curve.x[i]) + ' ' + number(curve.mean[i]) + ' ' + number(low) + ' ' +
                     number(high) + '\n';
@@ -349,7 +373,10 @@ class Script {
     const Range x = x_range(panel), y = y_range(panel, x);
     std::string text = frame(x0, y0, x1, y1, kFont - 1);
     text += "set border 3 lc rgb '" + std::string(kInk) + "' lw 0.8\n";
-    text += axes(x, y, x_step(panel, x), round_step(y.span() / 4));
+    text += axes(unplaced(x, panel.log_x), unplaced(y, panel.log_y), x_step(panel, x),
+                 panel.log_y ? log_step(y) : round_step(y.span() / 4));
+    if (panel.log_x) text += "set logscale x 10\n";
+    if (panel.log_y) text += "set logscale y 10\n";
     const std::string ink = std::string(" tc rgb '") + kInk + "'\n";
     const std::vector<std::string> title = title_of(panel);
     const std::vector<std::string> note = note_of(panel);
@@ -430,6 +457,10 @@ class Script {
       if (!curve.low.empty()) {
         bands += block(p, c) + " using 1:3:4 with filledcurves" + colour +
                  " fillstyle transparent solid 0.18 noborder notitle, \\\n  ";
+      }
+      if (curve.cloud) {
+        lines += block(p, c) + " using 1:2 with points pt 7 ps 0.25" + colour + " notitle, \\\n  ";
+        continue;
       }
       lines += block(p, c) + " using 1:2 with lines lw " + number(line_width) + colour + dashes(curve.label) +
                " notitle, \\\n  ";

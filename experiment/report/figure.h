@@ -20,6 +20,7 @@ struct Curve {
   std::vector<double> x, mean;
   std::vector<double> low = {}, high = {};  // a band around the mean; empty: none
   std::vector<Strand> strands = {};
+  bool cloud = false;  // points that no line joins
 };
 
 // So many curves look different from each other.
@@ -34,7 +35,8 @@ struct Panel {
   std::string title, x_label, y_label;
   std::vector<Curve> curves;
   std::optional<Inset> inset = {};
-  std::string note = {};  // below the title: what a reader must know of these curves
+  std::string note = {};              // below the title: what a reader must know of these curves
+  bool log_x = false, log_y = false;  // logarithmic axes, on which values of 0 and below are gaps
 };
 
 struct Figure {

@@ -10,14 +10,13 @@
 #include "engine/atomic_file.h"
 #include "engine/in_quotes.h"
 #include "experiment/report/html.h"
+#include "experiment/report/html_page.h"
 #include "experiment/report/report_guide.h"
-#include "experiment/report/report_style.h"
 #include "experiment/report/run_curves.h"
 #include "experiment/report/run_groups.h"
 #include "experiment/report/run_summary.h"
 #include "experiment/run/config_fields.h"
 #include "experiment/run/plain_text.h"
-#include "kernels/core/build_config.h"
 #include "kernels/core/error.h"
 
 namespace qmse {
@@ -61,42 +60,19 @@ class Page {
       : request_(request), found_(read_runs(request.folder)), groups_(group_runs(found_.runs)) {}
 
   std::string html() {
-    const std::string title = escape_html(request_.title.empty() ? folder_name() : request_.title);
     std::string sections;
-    for (const ReportSection& section : request_.sections) sections += this->section(section);
+    for (const ReportSection& section : request_.sections) sections += page_.section(section);
     if (!request_.own_results) sections += results();
-    sections += "<section>\n" + heading("What these words mean");
+    sections += "<section>\n" + page_.heading("What these words mean");
     sections += kReportGuide;
     sections += "</section>\n";
     for (const auto part : {&Page::runs, &Page::images, &Page::settings, &Page::environment})
       sections += (this->*part)();
-    const std::string body =
-        "<header><h1>" + title + "</h1>\n" + summary() + contents() + "</header>\n" + sections + footer();
-    return "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\" />\n"
-           "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\" />\n"
-           "<meta name=\"color-scheme\" content=\"light dark\" />\n"
-           "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
-           "'unsafe-inline'\" />\n<title>" +
-           title + "</title>\n<style>\n" + kReportStyle + "</style>\n</head>\n<body>\n<main>\n" + body +
-           "</main>\n</body>\n</html>\n";
+    return page_.html(title(), summary(), sections);
   }
 
  private:
-  // Of a section; contents() lists it.
-  std::string heading(const std::string& text) {
-    headings_.push_back(escape_html(text));
-    return "<h2 id=\"s" + std::to_string(headings_.size()) + "\">" + headings_.back() + "</h2>\n";
-  }
-  std::string contents() const {
-    std::string html = "<nav><ul>\n";
-    for (std::size_t i = 0; i < headings_.size(); ++i)
-      html += "<li><a href=\"#s" + std::to_string(i + 1) + "\">" + headings_[i] + "</a></li>\n";
-    return html + "</ul></nav>\n";
-  }
-  static std::string warning(const std::string& text) {
-    return "<p class=\"warning\">" + escape_html(text) + "</p>\n";
-  }
-  static std::string paragraph(const std::string& text) { return "<p>" + escape_html(text) + "</p>\n"; }
+  std::string title() const { return request_.title.empty() ? folder_name() : request_.title; }
 
   std::string folder_name() const {
     const std::filesystem::path whole = std::filesystem::weakly_canonical(request_.folder);
@@ -107,39 +83,15 @@ class Page {
     return directory.lexically_relative(request_.folder).string();
   }
 
-  std::string figure(const Figure& figure) {
-    std::string html = "<figure>\n";
-    if (!figure.title.empty()) html += "<p class=\"figure-title\">" + escape_html(figure.title) + "</p>\n";
-    html += "<div class=\"panels\" style=\"--columns: " + std::to_string(figure.columns) + "\">\n";
-    const std::vector<std::string> pictures = draw_panels(figure);
-    for (std::size_t i = 0; i < pictures.size(); ++i) {
-      const Panel& panel = figure.panels[i];
-      html += inline_svg(pictures[i], "f" + std::to_string(++pictures_) + "-",
-                         panel.title + ": " + panel.y_label + " over " + panel.x_label);
-    }
-    html += "</div>\n";
-    if (!figure.caption.empty()) html += "<figcaption>" + escape_html(figure.caption) + "</figcaption>\n";
-    return html + "</figure>\n";
-  }
-
-  std::string section(const ReportSection& section) {
-    std::string html = "<section>\n" + heading(section.title);
-    if (!section.warning.empty()) html += warning(section.warning);
-    for (const std::string& text : section.paragraphs) html += paragraph(text);
-    for (const ReportTable& table : section.tables) html += html_table(table);
-    for (const Figure& each : section.figures) html += figure(each);
-    return html + "</section>\n";
-  }
-
   // What there is, and first of all what is wrong with it.
   std::string summary() const {
     std::size_t repeats = 0;
     for (const RunGroup& group : groups_) repeats += group.repeats.size();
-    std::string html =
-        paragraph(counted(found_.runs.size(), "training run") +
-                  (request_.own_results ? "."
-                                        : " in " + counted(groups_.size(), "group") +
-                                              "; the runs of a group differ only in their random seeds."));
+    std::string html = HtmlPage::paragraph(
+        counted(found_.runs.size(), "training run") +
+        (request_.own_results ? "."
+                              : " in " + counted(groups_.size(), "group") +
+                                    "; the runs of a group differ only in their random seeds."));
     std::string wrong;
     if (const std::string missing = missing_text(found_.runs); !missing.empty()) {
       wrong += " Of the runs, " + missing + ". The tables of results count finished runs only" +
@@ -153,7 +105,7 @@ class Page {
       wrong += " " + counted(repeats, "run") + " had the settings and seeds of another run and " +
                (repeats == 1 ? "counts" : "count") + " once only.";
     }
-    if (!wrong.empty()) html += warning(wrong.substr(1));
+    if (!wrong.empty()) html += HtmlPage::warning(wrong.substr(1));
     return html;
   }
 
@@ -178,7 +130,7 @@ class Page {
                         "momentum; the curves show fewer still. A page about fewer runs, a folder within "
                         "this one, shows all of them.";
     }
-    return this->section(section);
+    return page_.section(section);
   }
 
   std::string runs() {
@@ -203,8 +155,8 @@ class Page {
       for (const RunRecord& run : group.runs) add(run, "");
       for (const RunRecord& run : group.repeats) add(run, ", repeats another run");
     }
-    return "<section>\n" + heading("Every run") +
-           paragraph(
+    return "<section>\n" + page_.heading("Every run") +
+           HtmlPage::paragraph(
                "Accuracies after the last epoch there is. A run is repeated, bit for bit on the same "
                "processor type, by qmse train --config RUN/config.json --out NEW.") +
            "<details><summary>" +
@@ -240,15 +192,17 @@ class Page {
                             number("test"), number("shape"), shown(content), std::to_string(images.runs),
                             shown(run.config.value("data", ConfigJson("–")))});
     }
-    return "<section>\n" + heading("Images") +
-           paragraph(distinct.size() == 1
-                         ? "All runs were trained and tested on the same images. They are named by the "
-                           "beginning of their files' SHA-256, as qmse data verify prints it."
-                         : "Runs on different images are different runs, whatever the path they were given. "
-                           "Images are named by the beginning of their files' SHA-256, as qmse data verify "
-                           "prints it.") +
-           (distinct.size() > kMostValues ? paragraph(first_of(kMostValues, distinct.size(), "set") + ".")
-                                          : "") +
+    return "<section>\n" + page_.heading("Images") +
+           HtmlPage::paragraph(
+               distinct.size() == 1
+                   ? "All runs were trained and tested on the same images. They are named by the "
+                     "beginning of their files' SHA-256, as qmse data verify prints it."
+                   : "Runs on different images are different runs, whatever the path they were given. "
+                     "Images are named by the beginning of their files' SHA-256, as qmse data verify "
+                     "prints it.") +
+           (distinct.size() > kMostValues
+                ? HtmlPage::paragraph(first_of(kMostValues, distinct.size(), "set") + ".")
+                : "") +
            html_table(table) + "</section>\n";
   }
 
@@ -267,7 +221,7 @@ class Page {
       table.rows.push_back(
           {name, shorten(plain_text(all), 200), field == nullptr ? "" : std::string(field->help)});
     }
-    return "<section>\n" + heading("Settings") +
+    return "<section>\n" + page_.heading("Settings") +
            "<details><summary>All settings, with every value they have in these runs</summary>\n" +
            html_table(table) + "</details>\n</section>\n";
   }
@@ -283,9 +237,9 @@ class Page {
       if (fresh) distinct.emplace_back(std::move(environment), 0);
       ++distinct[place->second].second;
     }
-    std::string html = "<section>\n" + heading("Environment");
+    std::string html = "<section>\n" + page_.heading("Environment");
     if (distinct.size() > kMostMachines) {
-      html += paragraph(first_of(kMostMachines, distinct.size(), "environment") + ".");
+      html += HtmlPage::paragraph(first_of(kMostMachines, distinct.size(), "environment") + ".");
       distinct.resize(kMostMachines);
     }
     for (const auto& [environment, count] : distinct) {
@@ -302,22 +256,16 @@ class Page {
         std::replace(words.begin(), words.end(), '_', ' ');
         table.rows.push_back({words, shown(value)});
       }
-      html += paragraph(counted(count, "run") + (distinct.size() == 1 ? ", all of them:" : ":")) +
+      html += HtmlPage::paragraph(counted(count, "run") + (distinct.size() == 1 ? ", all of them:" : ":")) +
               html_table(table);
     }
     return html + "</section>\n";
   }
 
-  static std::string footer() {
-    return "<footer>Written by qmse " + escape_html(QMSE_VERSION) +
-           ". This page is one file and loads nothing.</footer>\n";
-  }
-
   const ReportRequest& request_;
   RunsFound found_;
   std::vector<RunGroup> groups_;
-  std::vector<std::string> headings_;
-  int pictures_ = 0;
+  HtmlPage page_;
 };
 
 }  // namespace

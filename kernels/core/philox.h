@@ -14,7 +14,17 @@ struct PhiloxBlock {
 
 // What a stream of random numbers is for. The values are part of the file format: recorded runs depend on
 // them.
-enum class RandomPurpose : std::uint32_t { initial_weights = 1, data_order = 2, direction = 3, test = 255 };
+enum class RandomPurpose : std::uint32_t {
+  initial_weights = 1,
+  data_order = 2,
+  direction = 3,
+  problem = 4,     // choice of samples, random labels
+  start = 5,       // where a search begins
+  step_noise = 6,  // noise that is added to steps
+  resampling = 7,  // bootstrap
+  probe = 8,       // random directions of a test
+  test = 255
+};
 
 QMSE_HOST_DEVICE inline void philox_multiply(std::uint32_t a, std::uint32_t b, std::uint32_t& high,
                                              std::uint32_t& low) {

@@ -32,3 +32,54 @@ TEST_CASE("statistics: one value has no deviation and no interval, none has no m
   CHECK(same.low == 0.5);
   CHECK(same.high == 0.5);
 }
+
+TEST_CASE("statistics: quantiles interpolate between order statistics") {
+  const std::vector<double> values = {4, 1, 3, 2};
+  CHECK(median(values) == 2.5);
+  CHECK(quantile(values, 0) == 1);
+  CHECK(quantile(values, 1) == 4);
+  CHECK(quantile(values, 0.25) == 1.75);
+  CHECK_THROWS_AS(median({}), ShapeError);
+}
+
+TEST_CASE("statistics: Clopper and Pearson's interval of known examples") {
+  // 0 of n: the upper end is 1 - 0.025^(1/n).
+  CHECK(clopper_pearson(0, 50).low == 0);
+  CHECK(clopper_pearson(0, 50).high == Approx(1 - std::pow(0.025, 1.0 / 50)).epsilon(1e-10));
+  CHECK(clopper_pearson(50, 50).low == Approx(std::pow(0.025, 1.0 / 50)).epsilon(1e-10));
+  CHECK(clopper_pearson(50, 50).high == 1);
+  // From printed tables: 5 of 10, (0.1871, 0.8129).
+  CHECK(clopper_pearson(5, 10).low == Approx(0.1871).epsilon(1e-3));
+  CHECK(clopper_pearson(5, 10).high == Approx(0.8129).epsilon(1e-3));
+  CHECK_THROWS_AS(clopper_pearson(0, 0), ShapeError);
+}
+
+TEST_CASE("statistics: the bootstrap's interval of a mean is as wide as the normal one, and repeats") {
+  std::vector<double> values;
+  for (int i = 0; i < 200; ++i) values.push_back(std::sin(12.9898 * i) * 3 + 1);
+  const auto of_mean = [&](std::span<const std::int64_t> chosen) {
+    double sum = 0;
+    for (const std::int64_t i : chosen) sum += values[static_cast<std::size_t>(i)];
+    return sum / static_cast<double>(chosen.size());
+  };
+  const Interval interval = *bootstrap_interval(200, of_mean);
+  const double reach = 1.96 * *standard_deviation(values) / std::sqrt(200.0);
+  CHECK((interval.high - interval.low) / 2 == Approx(reach).epsilon(0.1));  // 2,000 resamples: a few per cent
+  CHECK((interval.high + interval.low) / 2 == Approx(mean(values)).margin(0.1 * reach));
+  CHECK(bootstrap_interval(200, of_mean)->low == interval.low);
+  CHECK(bootstrap_interval(200, of_mean, 1)->low != interval.low);
+  CHECK_FALSE(bootstrap_interval(1, of_mean).has_value());
+  CHECK_FALSE(bootstrap_interval(5, [](auto) { return NAN; }).has_value());
+}
+
+TEST_CASE("statistics: slope and rank correlation of known examples") {
+  const std::vector<double> x = {1, 2, 3, 4}, y = {2.1, 3.9, 6.2, 7.8};
+  CHECK(least_squares_slope(x, y) == Approx(1.94).epsilon(1e-12));
+  CHECK_THROWS_AS(least_squares_slope(std::vector<double>{1, 1}, std::vector<double>{1, 2}), ShapeError);
+  CHECK(*rank_correlation(x, y) == 1);
+  CHECK(*rank_correlation(x, std::vector<double>{9, 1, 0, -5}) == -1);
+  // Ties have their mean rank: ranks 0, 1.5, 1.5, 3 against 0, 1, 2, 3.
+  CHECK(*rank_correlation(std::vector<double>{1, 2, 2, 5}, x) ==
+        Approx(4.5 / std::sqrt(4.5 * 5)).epsilon(1e-12));
+  CHECK_FALSE(rank_correlation(x, std::vector<double>{1, 1, 1, 1}).has_value());
+}

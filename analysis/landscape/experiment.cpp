@@ -1,0 +1,53 @@
+#include "analysis/landscape/experiment.h"
+
+#include <algorithm>
+
+#include "engine/in_quotes.h"
+#include "kernels/core/error.h"
+
+namespace qmse {
+
+std::string_view name(Finding finding) {
+  switch (finding) {
+    case Finding::exact:
+      return "exact";
+    case Finding::holds:
+      return "holds";
+    case Finding::does_not_hold:
+      return "does not hold";
+    case Finding::depends:
+      return "depends";
+    case Finding::not_shown:
+      return "not shown";
+    case Finding::not_run:
+      return "not run";
+  }
+  return "not run";
+}
+
+Json describe_network(const MlpShape& shape, const MlpObjective& objective) {
+  return {{"widths", shape.widths},
+          {"activation", std::string(name(shape.activation))},
+          {"leak", shape.leak},
+          {"biases", shape.biases},
+          {"loss", std::string(name(objective.loss))},
+          {"weight_decay", objective.weight_decay},
+          {"slope_factors", objective.slope_factors.empty() ? "no" : "yes"}};
+}
+
+const std::vector<LandscapeExperiment>& landscape_experiments() {
+  static const std::vector<LandscapeExperiment> all = {width_experiment()};
+  return all;
+}
+
+const LandscapeExperiment& landscape_experiment(const std::string& name) {
+  const std::vector<LandscapeExperiment>& all = landscape_experiments();
+  const auto found =
+      std::find_if(all.begin(), all.end(), [&](const auto& each) { return each.name == name; });
+  if (found != all.end()) return *found;
+  std::string names;
+  for (const LandscapeExperiment& each : all) names += (names.empty() ? "" : ", ") + each.name;
+  throw ConfigError("there is no landscape experiment " + in_quotes(name) + ": there is " + names);
+}
+
+}  // namespace qmse

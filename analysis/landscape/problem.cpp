@@ -1,0 +1,356 @@
+#include "analysis/landscape/problem.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <numeric>
+#include <optional>
+
+#include "analysis/circles_train.h"
+#include "analysis/critical/dense.h"
+#include "analysis/mlp/products.h"
+#include "analysis/mlp/random_stream.h"
+#include "data/registry.h"
+#include "data/sha256.h"
+#include "engine/in_quotes.h"
+#include "engine/text_file.h"
+#include "kernels/core/error.h"
+
+namespace qmse {
+namespace {
+
+constexpr std::int64_t kMaxSamples = 20000;
+
+// Inputs sample by sample, and the class of each.
+struct Classified {
+  std::int64_t count = 0, inputs = 0, classes = 0;
+  std::vector<double> x;
+  std::vector<std::int32_t> labels;
+};
+
+std::optional<std::int64_t> number_after(const std::string& text, const std::string& prefix) {
+  if (!text.starts_with(prefix)) return std::nullopt;
+  std::int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data() + prefix.size(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value < 1)
+    throw ConfigError("--labels " + in_quotes(text) + ": " + prefix + "K takes a whole number from 1");
+  return value;
+}
+
+std::vector<std::int64_t> choose(std::vector<std::int64_t> from, std::int64_t count, std::uint64_t seed) {
+  RandomStream random(seed, RandomPurpose::problem);
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::int64_t other = i + random.below(static_cast<std::int64_t>(from.size()) - i);
+    std::swap(from[static_cast<std::size_t>(i)], from[static_cast<std::size_t>(other)]);
+  }
+  from.resize(static_cast<std::size_t>(count));
+  return from;
+}
+
+Classified principal_components(const ImageDataset& images, const std::vector<std::int64_t>& chosen,
+                                std::int64_t inputs, bool whiten) {
+  const auto count = static_cast<std::int64_t>(chosen.size());
+  const std::int64_t pixels = images.channels * images.height * images.width;
+  if (inputs > std::min(count - 1, pixels)) {
+    throw ConfigError("--inputs " + std::to_string(inputs) + " is more than " + std::to_string(count) +
+                      " samples of " + std::to_string(pixels) + " pixels have: at most " +
+                      std::to_string(std::min(count - 1, pixels)));
+  }
+  const auto at = [](std::int64_t index) { return static_cast<std::size_t>(index); };
+  std::vector<double> x(at(count * pixels));
+  for (std::int64_t p = 0; p < pixels; ++p) {
+    double mean = 0;
+    for (std::int64_t n = 0; n < count; ++n) {
+      x[at(n * pixels + p)] = static_cast<double>(images.images[at(chosen[at(n)] * pixels + p)]) / 255;
+      mean += x[at(n * pixels + p)];
+    }
+    mean /= static_cast<double>(count);
+    for (std::int64_t n = 0; n < count; ++n) x[at(n * pixels + p)] -= mean;
+  }
+  // The smaller of X^T X and X X^T.
+  const bool by_samples = count < pixels;
+  const std::int64_t size = by_samples ? count : pixels, other = by_samples ? pixels : count;
+  const std::int64_t row = by_samples ? pixels : 1, column = by_samples ? 1 : pixels;
+  std::vector<double> transposed(at(size * other)), moments(at(size * size));
+  for (std::int64_t i = 0; i < size; ++i) {
+    for (std::int64_t k = 0; k < other; ++k) transposed[at(i * other + k)] = x[at(i * row + k * column)];
+  }
+  add_outer_sums(size, size, other / 4 * 4, {transposed.data(), other}, {transposed.data(), other},
+                 moments.data());
+  for (std::int64_t i = 0; i < size; ++i) {
+    for (std::int64_t j = 0; j < size; ++j) {
+      for (std::int64_t k = other / 4 * 4; k < other; ++k)
+        moments[at(i * size + j)] += transposed[at(i * other + k)] * transposed[at(j * other + k)];
+      moments[at(i * size + j)] /= static_cast<double>(count);
+    }
+  }
+  const SymmetricEigen eigen = symmetric_eigen(moments, size);
+  Classified result{.count = count, .inputs = inputs, .classes = images.classes(), .x = {}, .labels = {}};
+  result.x.resize(at(count * inputs));
+  for (std::int64_t j = 0; j < inputs; ++j) {
+    const double variance = eigen.values[at(size - 1 - j)];
+    if (!(variance > 1e-10 * eigen.values.back())) {
+      throw ConfigError("--inputs " + std::to_string(inputs) +
+                        " is more than these samples have directions: at most " + std::to_string(j));
+    }
+    const double* vector = eigen.vectors.data() + (size - 1 - j) * size;
+    std::vector<double> direction(vector, vector + size);
+    if (by_samples) {
+      direction.assign(at(pixels), 0.0);
+      for (std::int64_t n = 0; n < count; ++n) {
+        for (std::int64_t p = 0; p < pixels; ++p) direction[at(p)] += vector[n] * x[at(n * pixels + p)];
+      }
+      double squares = 0;
+      for (const double value : direction) squares += value * value;
+      for (double& value : direction) value /= std::sqrt(squares);
+    }
+    const double largest = *std::max_element(direction.begin(), direction.end(),
+                                             [](double a, double b) { return std::abs(a) < std::abs(b); });
+    const double scale = (largest < 0 ? -1.0 : 1.0) / (whiten ? std::sqrt(variance) : 1.0);
+    for (std::int64_t n = 0; n < count; ++n) {
+      double score = 0;
+      for (std::int64_t p = 0; p < pixels; ++p) score += direction[at(p)] * x[at(n * pixels + p)];
+      result.x[at(n * inputs + j)] = scale * score;
+    }
+  }
+  for (const std::int64_t n : chosen) result.labels.push_back(images.labels[at(n)]);
+  return result;
+}
+
+Classified from_images(const std::string& name, const Json& settings, const std::string& data,
+                       std::optional<std::int64_t> classes) {
+  const std::int64_t count = whole(settings, "samples");
+  const ImageDataset images = load_dataset(name, find_data_directory(name, data), Split::train);
+  if (classes.value_or(1) > images.classes()) {
+    throw ConfigError("--labels " + text(settings, "labels") + ": " + name + " has " +
+                      std::to_string(images.classes()) + " classes");
+  }
+  std::vector<std::int64_t> eligible;
+  for (std::int64_t n = 0; n < images.count; ++n) {
+    if (!classes || images.labels[static_cast<std::size_t>(n)] < *classes) eligible.push_back(n);
+  }
+  if (count > static_cast<std::int64_t>(eligible.size())) {
+    throw ConfigError("--samples " + std::to_string(count) + " is more than " + name +
+                      " has: " + std::to_string(eligible.size()));
+  }
+  const auto chosen =
+      choose(std::move(eligible), count, static_cast<std::uint64_t>(whole(settings, "data_seed")));
+  return principal_components(images, chosen, whole(settings, "inputs"), text(settings, "whiten") == "yes");
+}
+
+Classified gaussian(const Json& settings, std::optional<std::int64_t> classes) {
+  const auto seed = static_cast<std::uint64_t>(whole(settings, "data_seed"));
+  Classified result{.count = whole(settings, "samples"),
+                    .inputs = whole(settings, "inputs"),
+                    .classes = classes.value_or(10),
+                    .x = {},
+                    .labels = {}};
+  RandomStream random(seed, RandomPurpose::problem), teacher(seed, RandomPurpose::problem, 1);
+  std::vector<double> functions;
+  for (std::int64_t i = 0; i < result.classes * result.inputs; ++i) functions.push_back(teacher.normal());
+  for (std::int64_t n = 0; n < result.count; ++n) {
+    for (std::int64_t k = 0; k < result.inputs; ++k) result.x.push_back(random.normal());
+    double most = -INFINITY;
+    std::int32_t label = 0;
+    for (std::int64_t c = 0; c < result.classes; ++c) {
+      double value = 0;
+      for (std::int64_t k = 0; k < result.inputs; ++k) {
+        value += functions[static_cast<std::size_t>(c * result.inputs + k)] *
+                 result.x[static_cast<std::size_t>(n * result.inputs + k)];
+      }
+      if (value > most) {
+        most = value;
+        label = static_cast<std::int32_t>(c);
+      }
+    }
+    result.labels.push_back(label);
+  }
+  return result;
+}
+
+// Targets [count][outputs] for the classes.
+std::vector<double> targets(const Classified& data, const std::string& labels, std::uint64_t seed,
+                            std::int64_t& outputs) {
+  std::vector<double> y;
+  RandomStream random(seed, RandomPurpose::problem, 2);
+  outputs = 1;
+  if (labels == "random") {
+    for (std::int64_t n = 0; n < data.count; ++n) y.push_back(2 * n < data.count ? 1.0 : -1.0);
+    for (std::int64_t n = data.count - 1; n > 0; --n)
+      std::swap(y[static_cast<std::size_t>(n)], y[static_cast<std::size_t>(random.below(n + 1))]);
+  } else if (labels == "parity") {
+    for (const std::int32_t label : data.labels) y.push_back(label % 2 == 0 ? -1.0 : 1.0);
+  } else if (const auto projected = number_after(labels, "projection:")) {
+    outputs = *projected;
+    std::vector<double> share(static_cast<std::size_t>(data.classes)), matrix;
+    for (const std::int32_t label : data.labels)
+      share[static_cast<std::size_t>(label)] += 1 / static_cast<double>(data.count);
+    for (std::int64_t i = 0; i < outputs * data.classes; ++i) matrix.push_back(random.normal());
+    for (const std::int32_t label : data.labels) {
+      for (std::int64_t o = 0; o < outputs; ++o) {
+        double sum = 0;
+        for (std::int64_t c = 0; c < data.classes; ++c)
+          sum += matrix[static_cast<std::size_t>(o * data.classes + c)] *
+                 ((c == label ? 1.0 : 0.0) - share[static_cast<std::size_t>(c)]);
+        y.push_back(sum);
+      }
+    }
+  } else {
+    outputs = number_after(labels, "classes:").value_or(labels == "class" ? data.classes : 0);
+    if (outputs == 0) {
+      throw ConfigError("--labels " + in_quotes(labels) +
+                        " is not known here: it is random, parity, class, classes:K or projection:K");
+    }
+    for (const std::int32_t label : data.labels) {
+      for (std::int64_t o = 0; o < outputs; ++o) y.push_back(o == label ? 1.0 : 0.0);
+    }
+  }
+  return y;
+}
+
+// A table of numbers: inputs, then the target.
+Samples from_table(const std::string& content, const std::string& source) {
+  std::vector<std::vector<double>> rows;
+  std::int64_t line = 0;
+  for (std::size_t at = 0; at < content.size();) {
+    const std::size_t end = std::min(content.find('\n', at), content.size());
+    std::string_view rest(content.data() + at, end - at);
+    at = end + 1;
+    ++line;
+    if (!rest.empty() && rest.back() == '\r') rest.remove_suffix(1);
+    if (rest.empty()) continue;
+    std::vector<double> row;
+    bool numeric = true;
+    while (true) {
+      const std::size_t comma = std::min(rest.find(','), rest.size());
+      double value = 0;
+      const auto [stop, error] = std::from_chars(rest.data(), rest.data() + comma, value);
+      numeric = numeric && error == std::errc() && stop == rest.data() + comma && std::isfinite(value);
+      row.push_back(value);
+      if (comma == rest.size()) break;
+      rest.remove_prefix(comma + 1);
+    }
+    if (!numeric && line == 1) continue;  // names
+    const std::string where = source + ", line " + std::to_string(line) + ": ";
+    if (!numeric) throw DataError(where + "not all of it is numbers with commas between them");
+    if (row.size() < 2) throw DataError(where + "a row needs an input and a target");
+    if (!rows.empty() && row.size() != rows.front().size()) {
+      throw DataError(where + "has " + std::to_string(row.size()) + " columns, the first row " +
+                      std::to_string(rows.front().size()));
+    }
+    rows.push_back(std::move(row));
+    if (static_cast<std::int64_t>(rows.size()) > kMaxSamples)
+      throw DataError(source + ": more than " + std::to_string(kMaxSamples) + " samples");
+  }
+  if (rows.empty()) throw DataError(source + ": no sample in it");
+  const auto inputs = static_cast<std::int64_t>(rows.front().size()) - 1;
+  Samples samples = make_samples(static_cast<std::int64_t>(rows.size()), inputs, 1);
+  for (std::int64_t n = 0; n < samples.count; ++n) {
+    const std::vector<double>& row = rows[static_cast<std::size_t>(n)];
+    for (std::int64_t k = 0; k < inputs; ++k) samples.input(n, k) = row[static_cast<std::size_t>(k)];
+    samples.target(n, 0) = row.back();
+  }
+  return samples;
+}
+
+Samples exclusive_or() {
+  Samples samples = make_samples(4, 2, 2);
+  for (std::int64_t n = 0; n < 4; ++n) {
+    samples.input(n, 0) = static_cast<double>(n / 2);
+    samples.input(n, 1) = static_cast<double>(n % 2);
+    samples.target(n, (n / 2) ^ (n % 2)) = 1;
+  }
+  return samples;
+}
+
+std::string digest(const std::vector<double>& values) {
+  Sha256 hash;
+  hash.update(values.data(), values.size() * sizeof(double));
+  return hash.finish();
+}
+
+}  // namespace
+
+std::vector<LandscapeOption> problem_options(const std::string& data_set, std::int64_t samples,
+                                             std::int64_t inputs, const std::string& labels,
+                                             const std::string& whiten) {
+  return {{.name = "data_set",
+           .help = "mnist-pca (or another data set of images), gaussian, circles, xor or csv:FILE",
+           .usual = data_set},
+          {.name = "samples",
+           .help = "how many, of images or gaussian",
+           .usual = samples,
+           .low = 2,
+           .high = kMaxSamples},
+          {.name = "inputs",
+           .help = "how many: principal components of images, or gaussian",
+           .usual = inputs,
+           .low = 1,
+           .high = 3072},
+          {.name = "labels",
+           .help = "targets: random, parity, class, classes:K, projection:K; circles, xor, csv: given",
+           .usual = labels},
+          {.name = "whiten",
+           .help = "scale principal components to variance 1",
+           .usual = whiten,
+           .choices = {"yes", "no"}},
+          {.name = "data_seed",
+           .help = "which samples and labels are drawn",
+           .usual = 0,
+           .low = 0,
+           .high = 4294967295.0}};
+}
+
+Problem make_problem(const Json& settings, const std::string& data) {
+  const std::string name = text(settings, "data_set"), labels = text(settings, "labels");
+  Problem problem;
+  const bool table = name.starts_with("csv:");
+  if (name == "circles" || name == "xor" || table) {
+    problem.samples = name == "xor" ? exclusive_or()
+                      : name == "circles"
+                          ? from_table(kCirclesTrain, "circles")
+                          : from_table(read_text_file(name.substr(4)), in_quotes(name.substr(4)));
+    problem.text = name + ", " + std::to_string(problem.samples.count) + " samples of " +
+                   std::to_string(problem.samples.inputs) + " inputs";
+  } else {
+    const auto classes = number_after(labels, "classes:");
+    Classified classified;
+    if (name == "gaussian") {
+      classified = gaussian(settings, classes);
+    } else if (name.ends_with("-pca")) {
+      classified = from_images(name.substr(0, name.size() - 4), settings, data, classes);
+    } else {
+      throw ConfigError(
+          "--data-set " + in_quotes(name) +
+          " is not known: it is gaussian, circles, xor, csv:FILE or NAME-pca, such as mnist-pca");
+    }
+    std::int64_t outputs = 1;
+    const std::vector<double> y =
+        targets(classified, labels, static_cast<std::uint64_t>(whole(settings, "data_seed")), outputs);
+    problem.samples = make_samples(classified.count, classified.inputs, outputs);
+    for (std::int64_t n = 0; n < classified.count; ++n) {
+      for (std::int64_t k = 0; k < classified.inputs; ++k)
+        problem.samples.input(n, k) = classified.x[static_cast<std::size_t>(n * classified.inputs + k)];
+      for (std::int64_t o = 0; o < outputs; ++o)
+        problem.samples.target(n, o) = y[static_cast<std::size_t>(n * outputs + o)];
+    }
+    problem.text = name + ", " + std::to_string(classified.count) + " samples of " +
+                   std::to_string(classified.inputs) + " inputs, labels " + labels;
+  }
+  const Samples& samples = problem.samples;
+  bool equal = true;
+  for (std::int64_t o = 0; o < samples.outputs; ++o) {
+    for (std::int64_t n = 1; n < samples.count; ++n)
+      equal = equal && samples.target(n, o) == samples.target(0, o);
+  }
+  if (equal) throw ConfigError("all targets of " + problem.text + " are equal: there is nothing to learn");
+  problem.description = {{"data_set", name},
+                         {"samples", samples.count},
+                         {"inputs", samples.inputs},
+                         {"outputs", samples.outputs},
+                         {"inputs_sha256", digest(samples.x)},
+                         {"targets_sha256", digest(samples.y)}};
+  return problem;
+}
+
+}  // namespace qmse

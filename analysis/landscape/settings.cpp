@@ -1,0 +1,136 @@
+#include "analysis/landscape/settings.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+#include "engine/in_quotes.h"
+#include "kernels/core/error.h"
+
+namespace qmse {
+namespace {
+
+std::string flag(const LandscapeOption& option) {
+  std::string name = "--" + option.name;
+  std::replace(name.begin(), name.end(), '_', '-');
+  return name;
+}
+
+const Json& sample_of(const LandscapeOption& option) {
+  return option.usual.is_array() ? option.usual.front() : option.usual;
+}
+
+std::string number_words(double value) {
+  std::array<char, 32> text;
+  return {text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr};
+}
+
+std::string wanted(const LandscapeOption& option) {
+  if (!option.choices.empty()) {
+    std::string all;
+    for (const std::string& choice : option.choices) all += (all.empty() ? "one of " : ", ") + choice;
+    return all;
+  }
+  const Json& sample = sample_of(option);
+  if (sample.is_string()) return "a text";
+  std::string range;
+  if (option.low > -1e300) range = " from " + number_words(option.low);
+  if (option.high < 1e300) range += " to " + number_words(option.high);
+  const std::string kind = sample.is_number_integer() ? "whole number" : "number";
+  return option.usual.is_array() ? kind + "s" + range + ", with commas between them" : "a " + kind + range;
+}
+
+[[noreturn]] void refuse(const LandscapeOption& option, const std::string& given) {
+  throw ConfigError(flag(option) + " takes " + wanted(option) + ", not " + in_quotes(given));
+}
+
+bool fits(const LandscapeOption& option, const Json& value) {
+  const Json& sample = sample_of(option);
+  if (sample.is_string()) {
+    return value.is_string() &&
+           (option.choices.empty() || std::find(option.choices.begin(), option.choices.end(),
+                                                value.get<std::string>()) != option.choices.end());
+  }
+  if (sample.is_number_integer() ? !value.is_number_integer() : !value.is_number()) return false;
+  const double number = value.get<double>();
+  return number >= option.low && number <= option.high;  // false for a NaN
+}
+
+void check(const LandscapeOption& option, const Json& value) {
+  const bool good =
+      option.usual.is_array()
+          ? value.is_array() && !value.empty() &&
+                std::all_of(value.begin(), value.end(), [&](const Json& each) { return fits(option, each); })
+          : fits(option, value);
+  if (!good) refuse(option, value.dump());
+}
+
+Json scalar_from_text(const LandscapeOption& option, std::string_view text, const std::string& whole_text) {
+  const Json& sample = sample_of(option);
+  if (sample.is_string()) return std::string(text);
+  const auto parse = [&]<class T>(T value) -> Json {
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || end != text.data() + text.size()) refuse(option, whole_text);
+    return value;
+  };
+  return sample.is_number_integer() ? parse(std::int64_t{0}) : parse(0.0);
+}
+
+}  // namespace
+
+Json setting_from_text(const LandscapeOption& option, const std::string& text) {
+  Json value;
+  if (option.usual.is_array()) {
+    value = Json::array();
+    std::string_view rest = text;
+    while (true) {
+      const std::size_t comma = rest.find(',');
+      value.push_back(scalar_from_text(option, rest.substr(0, comma), text));
+      if (comma == std::string_view::npos) break;
+      rest.remove_prefix(comma + 1);
+    }
+  } else {
+    value = scalar_from_text(option, text, text);
+  }
+  check(option, value);
+  return value;
+}
+
+Json complete_settings(const std::vector<LandscapeOption>& options,
+                       const std::vector<LandscapePreset>& presets, const std::string& preset, bool quick,
+                       const Json& given) {
+  Json settings = Json::object();
+  for (const LandscapeOption& option : options)
+    settings[option.name] = quick && !option.quick.is_null() ? option.quick : option.usual;
+  if (!preset.empty()) {
+    const auto found = std::find_if(presets.begin(), presets.end(),
+                                    [&](const LandscapePreset& each) { return each.name == preset; });
+    if (found == presets.end()) {
+      std::string names;
+      for (const LandscapePreset& each : presets) names += (names.empty() ? "" : ", ") + each.name;
+      throw ConfigError("--preset " + in_quotes(preset) + " is not known: there is " +
+                        (names.empty() ? "none" : names));
+    }
+    settings.update(found->settings);
+  }
+  for (const auto& [name, value] : given.items()) {
+    const auto option = std::find_if(options.begin(), options.end(),
+                                     [&](const LandscapeOption& each) { return each.name == name; });
+    if (option == options.end()) throw ConfigError("this experiment has no setting " + in_quotes(name));
+    check(*option, value);
+    settings[name] = value;
+  }
+  return settings;
+}
+
+std::int64_t whole(const Json& settings, const char* name) { return settings.at(name).get<std::int64_t>(); }
+double number(const Json& settings, const char* name) { return settings.at(name).get<double>(); }
+std::string text(const Json& settings, const char* name) { return settings.at(name).get<std::string>(); }
+std::vector<std::int64_t> wholes(const Json& settings, const char* name) {
+  return settings.at(name).get<std::vector<std::int64_t>>();
+}
+std::vector<double> numbers(const Json& settings, const char* name) {
+  return settings.at(name).get<std::vector<double>>();
+}
+
+}  // namespace qmse

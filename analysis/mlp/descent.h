@@ -1,0 +1,62 @@
+// Training of one small network, step by step: gradient descent with momentum, on all samples or on batches
+// drawn with replacement, with any loss of Mlp (QMSE draws its directions), and with noise on the steps.
+// Networks that are trained beside each other know nothing of each other, so a network has the bits it has
+// alone.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "analysis/mlp/mlp.h"
+#include "analysis/mlp/random_stream.h"
+
+namespace qmse {
+
+// What is added to the gradient before each step, times noise_scale:
+//   sphere     uniform on the unit sphere of the parameters (Ge et al. 2015, algorithm 1)
+//   gaussian   independent standard normals
+enum class StepNoise { none, sphere, gaussian };
+
+struct DescentRule {
+  double momentum = 0;     // v <- momentum v + g, w <- w - lr v
+  std::int64_t batch = 0;  // samples a step, drawn with replacement; 0: all
+  StepNoise noise = StepNoise::none;
+  double noise_scale = 0;
+};
+
+class Descent {
+ public:
+  // `network` is used as scratch memory by each step and must outlive this.
+  Descent(Mlp& network, std::vector<double> weights, DescentRule rule, std::uint64_t seed);
+
+  // One step of this length. Does nothing once done().
+  void step(double lr);
+
+  const std::vector<double>& weights() const { return weights_; }
+  const std::vector<double>& gradient() const { return gradient_; }  // of the last step, noise included
+  double loss() const { return loss_; }                              // of the last step's batch, before it
+  std::int64_t steps() const { return steps_; }
+  // Nothing more will happen: the loss or the gradient was not finite (the weights then are those before that
+  // step), or, on all samples and without noise, the gradient was 0 or the loss below 1e-28, where subnormal
+  // numbers would only cost time.
+  bool done() const { return done_; }
+  bool finite() const { return finite_; }
+
+ private:
+  void draw_batch();
+  void draw_directions();
+  void add_noise();
+
+  Mlp& network_;
+  std::vector<double> weights_, gradient_, velocity_, noise_;
+  DescentRule rule_;
+  std::uint64_t seed_;
+  RandomStream order_, step_noise_;
+  std::vector<std::int32_t> batch_;
+  std::vector<float> directions_;
+  double loss_ = 0;
+  std::int64_t steps_ = 0;
+  bool done_ = false, finite_ = true;
+};
+
+}  // namespace qmse

@@ -1,0 +1,368 @@
+#include "analysis/mlp/mlp.h"
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <utility>
+
+#include "analysis/mlp/elementary.h"
+#include "engine/in_quotes.h"
+#include "kernels/core/error.h"
+
+namespace qmse {
+namespace {
+
+constexpr std::int64_t kChunk = 128;  // samples: a layer of 100 units and its gradient fit into the cache
+
+constexpr std::array<std::pair<const char*, HiddenActivation>, 5> kActivations = {{
+    {"identity", HiddenActivation::identity},
+    {"relu", HiddenActivation::relu},
+    {"leaky_relu", HiddenActivation::leaky_relu},
+    {"tanh", HiddenActivation::tanh},
+    {"sigmoid", HiddenActivation::sigmoid},
+}};
+constexpr std::array<std::pair<const char*, MlpLoss>, 4> kLosses = {{
+    {"mse", MlpLoss::mse},
+    {"bce", MlpLoss::bce},
+    {"expected_qmse", MlpLoss::expected_qmse},
+    {"qmse", MlpLoss::qmse},
+}};
+
+template <class Table>
+auto parse(const Table& table, std::string_view text, const char* what) {
+  std::string names;
+  for (const auto& [name, value] : table) {
+    if (text == name) return value;
+    names += (names.empty() ? "" : ", ") + std::string(name);
+  }
+  throw ConfigError(std::string(what) + " " + in_quotes(text) + " is not known: it is one of " + names);
+}
+
+template <class Table, class Value>
+std::string_view name_in(const Table& table, Value value) {
+  return std::find_if(table.begin(), table.end(), [&](const auto& entry) { return entry.second == value; })
+      ->first;
+}
+
+std::int64_t rounded_up(std::int64_t count) { return (count + 3) / 4 * 4; }
+
+// value = factor * a(u), and its first and second derivative.
+template <class Function>
+void for_each_lane(std::int64_t units, std::int64_t lanes, const Function& function) {
+  for (std::int64_t i = 0; i < units; ++i) {
+    for (std::int64_t n = 0; n < lanes; n += kSimdLanes<double>) function(i, n);
+  }
+}
+
+struct Point {
+  Double4 value, slope, bend;
+};
+
+template <HiddenActivation kActivation>
+inline Point activation_at(Double4 u, double leak) {
+  const Double4 zero{}, one = simd_set(1.0);
+  if constexpr (kActivation == HiddenActivation::identity) return {u, one, zero};
+  if constexpr (kActivation == HiddenActivation::relu)
+    return {u > 0.0 ? u : zero * u, u > 0.0 ? one : zero, zero};  // a NaN stays one
+  if constexpr (kActivation == HiddenActivation::leaky_relu)
+    return {u > 0.0 ? u : u * leak, u > 0.0 ? one : simd_set(leak), zero};
+  if constexpr (kActivation == HiddenActivation::tanh) {
+    const Double4 t = hyperbolic_tangent(u), slope = one - t * t;
+    return {t, slope, -2.0 * t * slope};
+  }
+  const Double4 s = logistic(u), slope = s * (one - s);
+  return {s, slope, slope * (one - 2.0 * s)};
+}
+
+}  // namespace
+
+HiddenActivation parse_hidden_activation(std::string_view text) {
+  return parse(kActivations, text, "activation");
+}
+std::string_view name(HiddenActivation activation) { return name_in(kActivations, activation); }
+bool is_piecewise_linear(HiddenActivation activation) {
+  return activation != HiddenActivation::tanh && activation != HiddenActivation::sigmoid;
+}
+MlpLoss parse_mlp_loss(std::string_view text) { return parse(kLosses, text, "loss"); }
+std::string_view name(MlpLoss loss) { return name_in(kLosses, loss); }
+
+std::int64_t MlpShape::hidden_units() const {
+  std::int64_t units = 0;
+  for (std::int64_t layer = 1; layer < layers(); ++layer) units += widths[static_cast<std::size_t>(layer)];
+  return units;
+}
+
+std::int64_t MlpShape::weight_offset(std::int64_t layer) const {
+  std::int64_t offset = 0;
+  for (std::int64_t l = 1; l < layer; ++l) {
+    const std::int64_t in = widths[static_cast<std::size_t>(l - 1)],
+                       out = widths[static_cast<std::size_t>(l)];
+    offset += in * out + (biases ? out : 0);
+  }
+  return offset;
+}
+
+std::int64_t MlpShape::bias_offset(std::int64_t layer) const {
+  return weight_offset(layer) +
+         widths[static_cast<std::size_t>(layer - 1)] * widths[static_cast<std::size_t>(layer)];
+}
+
+std::int64_t MlpShape::parameters() const { return weight_offset(layers() + 1); }
+
+Mlp::Mlp(MlpShape shape, MlpObjective objective, const Samples& samples)
+    : shape_(std::move(shape)), objective_(std::move(objective)), samples_(&samples) {
+  if (shape_.layers() < 1 ||
+      std::any_of(shape_.widths.begin(), shape_.widths.end(), [](auto w) { return w < 1; }))
+    throw ShapeError("a network needs inputs, outputs and layers of at least one unit");
+  if (shape_.inputs() != samples.inputs || shape_.outputs() != samples.outputs) {
+    throw ShapeError("a network of " + std::to_string(shape_.inputs()) + " inputs and " +
+                     std::to_string(shape_.outputs()) + " outputs does not fit samples of " +
+                     std::to_string(samples.inputs) + " and " + std::to_string(samples.outputs));
+  }
+  if (!objective_.slope_factors.empty() &&
+      objective_.slope_factors.size() != static_cast<std::size_t>(shape_.hidden_units() * samples.stride))
+    throw ShapeError("slope factors need one number for each hidden unit and sample");
+  room_ = std::min(kChunk, samples.stride);
+  layers_.resize(static_cast<std::size_t>(shape_.layers() + 1));
+  for (std::int64_t l = 1; l <= shape_.layers(); ++l) {
+    Layer& layer = layers_[static_cast<std::size_t>(l)];
+    for (Rows Layer::*of : {&Layer::pre, &Layer::value, &Layer::slope, &Layer::back, &Layer::delta,
+                            &Layer::bend, &Layer::pre_dot, &Layer::value_dot, &Layer::delta_dot})
+      (layer.*of).resize(static_cast<std::size_t>(width(l) * room_));
+  }
+  batch_x_.resize(static_cast<std::size_t>(samples.inputs * room_));
+  batch_y_.resize(static_cast<std::size_t>(samples.outputs * room_));
+  if (!objective_.slope_factors.empty())
+    batch_factors_.resize(static_cast<std::size_t>(shape_.hidden_units() * room_));
+  sample_losses_.resize(static_cast<std::size_t>(room_));
+}
+
+void Mlp::check(std::span<const double> w) const {
+  if (w.size() != parameters()) {
+    throw ShapeError("a network with " + std::to_string(parameters()) + " parameters was given " +
+                     std::to_string(w.size()));
+  }
+}
+
+WeightView Mlp::weights(std::span<const double> w, std::int64_t layer, bool transposed) const {
+  const double* at = w.data() + shape_.weight_offset(layer);
+  return transposed ? WeightView{at, 1, width(layer - 1)} : WeightView{at, width(layer - 1), 1};
+}
+
+const double* Mlp::bias(std::span<const double> w, std::int64_t layer) const {
+  return shape_.biases ? w.data() + shape_.bias_offset(layer) : nullptr;
+}
+
+MutableSampleRows Mlp::rows(std::int64_t layer, Rows Layer::*of) {
+  return {(layers_[static_cast<std::size_t>(layer)].*of).data(), room_};
+}
+
+SampleRows Mlp::values(const Chunk& chunk, std::int64_t layer) {
+  return layer == 0 ? chunk.x : SampleRows(rows(layer, &Layer::value));
+}
+
+std::int64_t Mlp::count(const MlpBatch& batch) const {
+  return batch.samples.empty() ? samples_->count : static_cast<std::int64_t>(batch.samples.size());
+}
+
+Mlp::Chunk Mlp::chunk_at(const MlpBatch& batch, std::int64_t begin) {
+  const std::int64_t number = std::min(room_, count(batch) - begin), stride = samples_->stride;
+  Chunk chunk{.begin = begin, .count = number, .padded = rounded_up(number), .x = {}, .y = {}, .factors = {}};
+  if (batch.samples.empty()) {
+    chunk.x = {samples_->x.data() + begin, stride};
+    chunk.y = {samples_->y.data() + begin, stride};
+    if (!objective_.slope_factors.empty()) chunk.factors = {objective_.slope_factors.data() + begin, stride};
+    return chunk;
+  }
+  const auto gather = [&](std::int64_t rows, const double* from, Rows& to) {
+    for (std::int64_t row = 0; row < rows; ++row) {
+      for (std::int64_t n = 0; n < chunk.padded; ++n) {
+        const std::int32_t sample = n < number ? batch.samples[static_cast<std::size_t>(begin + n)] : 0;
+        to[static_cast<std::size_t>(row * room_ + n)] = n < number ? from[row * stride + sample] : 0.0;
+      }
+    }
+    return SampleRows{to.data(), room_};
+  };
+  chunk.x = gather(samples_->inputs, samples_->x.data(), batch_x_);
+  chunk.y = gather(samples_->outputs, samples_->y.data(), batch_y_);
+  if (!objective_.slope_factors.empty())
+    chunk.factors = gather(shape_.hidden_units(), objective_.slope_factors.data(), batch_factors_);
+  return chunk;
+}
+
+namespace {
+
+template <HiddenActivation kActivation>
+void activate(std::int64_t units, std::int64_t lanes, double leak, SampleRows factors, SampleRows pre,
+              MutableSampleRows value, MutableSampleRows slope, MutableSampleRows bend) {
+  for_each_lane(units, lanes, [&](std::int64_t i, std::int64_t n) {
+    Point point = activation_at<kActivation>(simd_load(pre.at + i * pre.stride + n), leak);
+    if (factors.at != nullptr) {
+      const Double4 factor = simd_load(factors.at + i * factors.stride + n);
+      point = {factor * point.value, factor * point.slope, factor * point.bend};
+    }
+    simd_store(value.at + i * value.stride + n, point.value);
+    simd_store(slope.at + i * slope.stride + n, point.slope);
+    if (bend.at != nullptr) simd_store(bend.at + i * bend.stride + n, point.bend);
+  });
+}
+
+}  // namespace
+
+void Mlp::forward(std::span<const double> w, const Chunk& chunk, bool with_bend) {
+  std::int64_t unit = 0;
+  for (std::int64_t l = 1; l <= shape_.layers(); ++l) {
+    const bool last = l == shape_.layers();
+    const MutableSampleRows pre = rows(l, last ? &Layer::value : &Layer::pre);
+    layer_product(width(l), width(l - 1), chunk.padded, weights(w, l), values(chunk, l - 1), bias(w, l), pre);
+    if (last) return;
+    SampleRows factors = chunk.factors;
+    if (factors.at != nullptr) factors.at += unit * factors.stride;
+    unit += width(l);
+    const MutableSampleRows bend = with_bend ? rows(l, &Layer::bend) : MutableSampleRows{};
+    const auto run = [&]<HiddenActivation kActivation>() {
+      activate<kActivation>(width(l), chunk.padded, shape_.leak, factors, pre, rows(l, &Layer::value),
+                            rows(l, &Layer::slope), bend);
+    };
+    switch (shape_.activation) {
+      case HiddenActivation::identity:
+        run.operator()<HiddenActivation::identity>();
+        break;
+      case HiddenActivation::relu:
+        run.operator()<HiddenActivation::relu>();
+        break;
+      case HiddenActivation::leaky_relu:
+        run.operator()<HiddenActivation::leaky_relu>();
+        break;
+      case HiddenActivation::tanh:
+        run.operator()<HiddenActivation::tanh>();
+        break;
+      case HiddenActivation::sigmoid:
+        run.operator()<HiddenActivation::sigmoid>();
+        break;
+    }
+  }
+}
+
+double Mlp::losses(const Chunk& chunk, const MlpBatch& batch, bool with_delta) {
+  const std::int64_t c = shape_.outputs();
+  const MutableSampleRows f = rows(shape_.layers(), &Layer::value),
+                          delta = rows(shape_.layers(), &Layer::delta);
+  std::array<double, 4> v{};
+  for (std::int64_t n = 0; n < chunk.padded; n += kSimdLanes<double>) {
+    const auto error = [&](std::int64_t o) {
+      return simd_load(f.at + o * f.stride + n) - simd_load(chunk.y.at + o * chunk.y.stride + n);
+    };
+    const auto store = [&](std::int64_t o, Double4 value) {
+      if (with_delta) simd_store(delta.at + o * delta.stride + n, value);
+    };
+    // Minus the direction's component, since the error is -r.
+    const auto direction = [&](std::int64_t o) {
+      for (std::int64_t lane = 0; lane < 4; ++lane) {
+        const std::int64_t place = (chunk.begin + n + lane) * c + o;
+        v[static_cast<std::size_t>(lane)] =
+            n + lane < chunk.count ? -static_cast<double>(batch.directions[static_cast<std::size_t>(place)])
+                                   : 0.0;
+      }
+      return simd_load(v.data());
+    };
+    Double4 loss{}, squares{}, along{};
+    if (objective_.loss == MlpLoss::bce) {
+      for (std::int64_t o = 0; o < c; ++o) {
+        const Double4 logit = simd_load(f.at + o * f.stride + n);
+        const Double4 y = simd_load(chunk.y.at + o * chunk.y.stride + n);
+        loss += softplus(logit) - y * logit;
+        store(o, logistic(logit) - y);
+      }
+    } else {
+      for (std::int64_t o = 0; o < c; ++o) {
+        const Double4 e = error(o);
+        squares = simd_fma(e, e, squares);
+        if (objective_.loss == MlpLoss::qmse) along = simd_fma(direction(o), e, along);
+      }
+      if (objective_.loss == MlpLoss::mse) {
+        loss = 0.5 * squares;
+        for (std::int64_t o = 0; o < c; ++o) store(o, error(o));
+      } else if (objective_.loss == MlpLoss::expected_qmse) {
+        const double each = 1.0 / static_cast<double>(c);
+        loss = 0.25 * squares * squares + 0.5 * each * squares;
+        for (std::int64_t o = 0; o < c; ++o) store(o, (squares + each) * error(o));
+      } else {
+        const Double4 a = squares + along;
+        loss = 0.5 * a * a;
+        for (std::int64_t o = 0; o < c; ++o) store(o, a * (error(o) + direction(o)));
+      }
+    }
+    simd_store(sample_losses_.data() + n, loss);
+  }
+  for (std::int64_t n = chunk.count; n < chunk.padded; ++n) {  // padding counts for nothing
+    sample_losses_[static_cast<std::size_t>(n)] = 0;
+    for (std::int64_t o = 0; with_delta && o < c; ++o) delta.at[o * delta.stride + n] = 0;
+  }
+  return simd_sum(sample_losses_.data(), chunk.padded);
+}
+
+void Mlp::backward(std::span<const double> w, const Chunk& chunk) {
+  for (std::int64_t l = shape_.layers() - 1; l >= 1; --l) {
+    const MutableSampleRows back = rows(l, &Layer::back), delta = rows(l, &Layer::delta),
+                            slope = rows(l, &Layer::slope);
+    layer_product(width(l), width(l + 1), chunk.padded, weights(w, l + 1, true), rows(l + 1, &Layer::delta),
+                  nullptr, back);
+    for_each_lane(width(l), chunk.padded, [&](std::int64_t i, std::int64_t n) {
+      const std::int64_t at = i * room_ + n;
+      simd_store(delta.at + at, simd_load(back.at + at) * simd_load(slope.at + at));
+    });
+  }
+}
+
+void Mlp::add_gradient(const Chunk& chunk, double* gradient) {
+  for (std::int64_t l = 1; l <= shape_.layers(); ++l) {
+    const MutableSampleRows delta = rows(l, &Layer::delta);
+    add_outer_sums(width(l), width(l - 1), chunk.padded, delta, values(chunk, l - 1),
+                   gradient + shape_.weight_offset(l));
+    if (shape_.biases) add_row_sums(width(l), chunk.padded, delta, gradient + shape_.bias_offset(l));
+  }
+}
+
+double Mlp::loss(std::span<const double> w, const MlpBatch& batch) {
+  check(w);
+  double sum = 0, squares = 0;
+  for (std::int64_t begin = 0; begin < count(batch); begin += room_) {
+    const Chunk chunk = chunk_at(batch, begin);
+    forward(w, chunk);
+    sum += losses(chunk, batch, false);
+  }
+  if (objective_.weight_decay != 0) {
+    for (const double value : w) squares += value * value;
+  }
+  return sum / static_cast<double>(count(batch)) + 0.5 * objective_.weight_decay * squares;
+}
+
+double Mlp::gradient(std::span<const double> w, std::span<double> gradient, const MlpBatch& batch) {
+  check(w);
+  check(gradient);
+  if (objective_.loss == MlpLoss::qmse &&
+      batch.directions.size() != static_cast<std::size_t>(count(batch) * shape_.outputs()))
+    throw ShapeError("the loss qmse needs a direction for every sample");
+  std::fill(gradient.begin(), gradient.end(), 0.0);
+  double sum = 0, squares = 0;
+  for (std::int64_t begin = 0; begin < count(batch); begin += room_) {
+    const Chunk chunk = chunk_at(batch, begin);
+    forward(w, chunk);
+    sum += losses(chunk, batch, true);
+    backward(w, chunk);
+    add_gradient(chunk, gradient.data());
+  }
+  const auto number = static_cast<double>(count(batch));
+  const double decay = objective_.weight_decay;
+  for (std::size_t i = 0; i < gradient.size(); ++i) gradient[i] /= number;
+  if (decay != 0) {
+    for (std::size_t i = 0; i < gradient.size(); ++i) {
+      gradient[i] += decay * w[i];
+      squares += w[i] * w[i];
+    }
+  }
+  return sum / number + 0.5 * decay * squares;
+}
+
+}  // namespace qmse
