@@ -20,7 +20,7 @@ std::string placeholder(const ConfigField& field) {
 
 std::string help_text(const ConfigField& field) {
   const std::string usual = field.default_text();
-  return wrap_help(std::string(field.help) + (usual.empty() ? "" : " [" + usual + "]"));
+  return wrap_help(field.help + (usual.empty() ? "" : " [" + usual + "]"));
 }
 
 // CLI11 keeps every value; check_command_line() finds those given twice, in our words.

@@ -25,7 +25,7 @@
 #include "losses/mse.h"
 #include "losses/qmse.h"
 #include "models/simple_cnn.h"
-#include "optim/sgd.h"
+#include "optim/optimizers.h"
 
 namespace {
 

@@ -1,9 +1,8 @@
 #include "bench/kernels/cases.h"
-#include "kernels/adam/adam.h"
 #include "kernels/bias_relu_max_pool/bias_relu_max_pool.h"
 #include "kernels/epoch_metrics/epoch_metrics.h"
 #include "kernels/gather_normalize/gather_normalize.h"
-#include "kernels/sgd/sgd.h"
+#include "kernels/optimizer_step/rules.h"
 #include "kernels/step_counter/step_counter.h"
 
 namespace qmse::bench {
@@ -76,34 +75,34 @@ void add_pool_cases(std::vector<KernelCase>& cases, const MaxPool2dShape& shape)
 
 KernelCase sgd_case(const Images& images) {
   const std::int64_t n = images.parameters;
-  return {"sgd momentum", std::to_string(n), "20 n", 20 * n,
-          [=](CudaContext& context, Arrays& arrays) -> Work {
-            SgdArgs<float> args;
-            args.n = n;
-            args.weights = arrays.floats(n);
-            args.gradients = arrays.floats(n);
-            args.momenta = arrays.zeros<float>(n);
-            args.learning_rate = arrays.number(1e-6);
-            args.gradient_norm_sq = arrays.number(0);
-            args.partials = arrays.zeros<double>(norm_partials(n));
-            return [&context, args] { sgd_step(context, SgdHyper{.momentum = 0.9}, args); };
-          }};
+  return {
+      "sgd momentum", std::to_string(n), "20 n", 20 * n, [=](CudaContext& context, Arrays& arrays) -> Work {
+        OptimizerArgs<float> args;
+        args.n = n;
+        args.weights = arrays.floats(n);
+        args.gradients = arrays.floats(n);
+        args.states[0] = arrays.zeros<float>(n);
+        args.learning_rate = arrays.number(1e-6);
+        args.gradient_norm_sq = arrays.number(0);
+        args.partials = arrays.zeros<double>(norm_partials(n));
+        return [&context, args] { optimizer_step<SgdRule>(context, SgdRule::Hyper{.momentum = 0.9}, args); };
+      }};
 }
 
 KernelCase adam_case(const Images& images) {
   const std::int64_t n = images.parameters;
   return {"adam", std::to_string(n), "28 n", 28 * n, [=](CudaContext& context, Arrays& arrays) -> Work {
-            AdamArgs<float> args;
+            OptimizerArgs<float> args;
             args.n = n;
             args.weights = arrays.floats(n);
             args.gradients = arrays.floats(n);
-            args.first_moments = arrays.zeros<float>(n);
-            args.second_moments = arrays.zeros<float>(n);
+            args.states[0] = arrays.zeros<float>(n);
+            args.states[1] = arrays.zeros<float>(n);
             args.step = arrays.zeros<std::uint64_t>(1);
             args.learning_rate = arrays.number(1e-6);
             args.gradient_norm_sq = arrays.number(0);
             args.partials = arrays.zeros<double>(norm_partials(n));
-            return [&context, args] { adam_step(context, AdamHyper{}, args); };
+            return [&context, args] { optimizer_step<AdamRule>(context, AdamRule::Hyper{}, args); };
           }};
 }
 

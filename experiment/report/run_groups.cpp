@@ -11,6 +11,7 @@
 #include "experiment/run/config_fields.h"
 #include "experiment/run/digest.h"
 #include "experiment/run/file_lock.h"
+#include "optim/optimizers.h"
 
 namespace qmse {
 namespace {
@@ -79,7 +80,7 @@ std::string value_text(const ConfigJson& value) {
 }
 
 // Values whose name says what they are.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 14> kProperNames = {{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 12> kProperNames = {{
     {"mse", "MSE"},
     {"qmse", "QMSE"},
     {"qmse_expected", "QMSE without its noise"},
@@ -92,8 +93,6 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 14> kProperN
     {"mlp", "MLP"},
     {"batch_mean", "batch mean"},
     {"element_mean", "element mean"},
-    {"sgd", "SGD"},
-    {"adam", "Adam"},
 }};
 
 // The beginning of the hash that tells one set of images from another.
@@ -112,6 +111,9 @@ std::string describe_setting(const std::string& name, const ConfigJson& value) {
   if (name == "data") return "data " + data_name(value);
   if (name == "epochs") return text + (text == "1" ? " epoch" : " epochs");
   if (name == "train_limit") return (text == "0" ? "all" : text) + " training images";
+  if (name == "optimizer") {
+    if (const OptimizerKind* kind = find_optimizer(text)) return std::string(kind->label);
+  }
   for (const auto& [known, proper] : kProperNames) {
     if (text == known) return std::string(proper);
   }

@@ -6,6 +6,7 @@
 #include "engine/text_file.h"
 #include "experiment/run/config_fields.h"
 #include "kernels/core/error.h"
+#include "optim/optimizers.h"
 
 namespace qmse {
 namespace {
@@ -125,7 +126,7 @@ void validate(const TrainConfig& config) {
     throw ConfigError(
         "--reduction element_mean is for the squared-error losses; cross_entropy takes batch_mean");
   }
-  if (config.optimizer == "sgd" && config.nesterov && config.momentum == 0) {
+  if (config.nesterov && find_field("nesterov")->applies(config) && config.momentum == 0) {
     throw ConfigError("--nesterov needs a --momentum above 0");
   }
 }
@@ -134,13 +135,12 @@ std::string json_text(const ConfigJson& json) {
   return json.dump(2, ' ', false, ConfigJson::error_handler_t::replace) + "\n";
 }
 
-double default_lr(std::string_view optimizer) { return optimizer == "adam" ? 0.001 : 0.01; }
-
 void resolve_defaults(TrainConfig& config) {
   for (auto* seed : {&config.seed_init, &config.seed_data, &config.seed_v}) {
     if (!*seed) *seed = config.seed;
   }
-  if (!config.lr) config.lr = default_lr(config.optimizer);
+  const OptimizerKind* optimizer = find_optimizer(config.optimizer);  // validate() refuses what is none
+  if (!config.lr && optimizer != nullptr) config.lr = optimizer->usual_rate;
 }
 
 std::vector<std::string> resume_conflicts(const TrainConfig& config, const TrainConfig& recorded) {

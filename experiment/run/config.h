@@ -46,13 +46,16 @@ struct TrainConfig {
 
   // optimizer and schedule
   std::string optimizer = "sgd";
-  std::optional<double> lr;  // not given: default_lr(optimizer)
+  std::optional<double> lr;  // not given: the optimizer's usual rate
   double momentum = 0.9;
   bool nesterov = false;
   double weight_decay = 0.0;
   double beta1 = 0.9;
   double beta2 = 0.999;
   double epsilon = 1e-8;
+  double rmsprop_alpha = 0.99;
+  double rmsprop_momentum = 0.0;
+  bool rmsprop_centered = false;
   std::string schedule = "constant";
   std::int64_t schedule_step_size = 1000;
   double schedule_gamma = 0.1;
@@ -127,9 +130,6 @@ ConfigJson to_json(const TrainConfig& config);
 
 // Checks every field, and the fields against each other. Throws ConfigError naming option and remedy.
 void validate(const TrainConfig& config);
-
-// The usual learning rate of an optimizer.
-double default_lr(std::string_view optimizer);
 
 // Gives what was not set its value: the seeds that of `seed`, the learning rate the optimizer's usual one.
 void resolve_defaults(TrainConfig& config);

@@ -10,6 +10,7 @@
 #include "engine/in_quotes.h"
 #include "engine/name_text.h"
 #include "kernels/core/error.h"
+#include "optim/optimizers.h"
 
 namespace qmse {
 namespace {
@@ -25,12 +26,41 @@ const ConfigCondition kCnn = {"model", {"cnn"}};
 const ConfigCondition kMlp = {"model", {"mlp"}};
 const ConfigCondition kRandomStart = {"init_from", {""}};
 const ConfigCondition kQmse = {"loss", {"qmse"}};
-const ConfigCondition kSgd = {"optimizer", {"sgd"}};
-const ConfigCondition kAdam = {"optimizer", {"adam"}};
 const ConfigCondition kStepSchedule = {"schedule", {"step"}};
 const ConfigCondition kCosine = {"schedule", {"cosine"}};
 const ConfigCondition kRobbinsMonro = {"schedule", {"robbins_monro"}};
 const ConfigCondition kNoCpu = {"device", {"cpu"}, true};
+
+std::string join(const std::vector<std::string_view>& words, std::string_view between) {
+  std::string all;
+  for (const std::string_view word : words) {
+    if (!all.empty()) all += between;
+    all += word;
+  }
+  return all;
+}
+
+// The optimizers that have this number.
+std::vector<std::string_view> optimizers_with(std::string_view option) {
+  std::vector<std::string_view> names;
+  for (const OptimizerKind& kind : optimizers()) {
+    if (std::find(kind.options.begin(), kind.options.end(), option) != kind.options.end())
+      names.push_back(kind.name);
+  }
+  return names;
+}
+
+// The condition that one of them is chosen; none where all have it.
+std::optional<ConfigCondition> with_optimizers_of(std::string_view option) {
+  const std::vector<std::string_view> names = optimizers_with(option);
+  if (names.size() == optimizers().size()) return std::nullopt;
+  return ConfigCondition{"optimizer", names};
+}
+
+// "sgd: momentum": the help of an optimizer's number.
+std::string of_optimizers(std::string_view option, const char* text) {
+  return (with_optimizers_of(option) ? join(optimizers_with(option), ", ") + ": " : "") + text;
+}
 
 const std::vector<ConfigField>& table() {
   static const std::vector<std::string> datasets = dataset_names();
@@ -85,21 +115,35 @@ const std::vector<ConfigField>& table() {
        {.choices = {"constant", "full"}, .only_with = kQmse}},
 
       {optimizer, kTrain, "optimizer", &Config::optimizer,
-       "update rule, as in PyTorch", {.choices = {"sgd", "adam"}}},
+       "update rule, as in PyTorch", {.choices = optimizer_names()}},
       {optimizer, kTrain, "lr", &Config::lr,
        "learning rate", {.low = 0}},
       {optimizer, kTrain, "momentum", &Config::momentum,
-       "sgd: momentum", {.low = 0, .high = 1, .high_open = true, .only_with = kSgd}},
+       of_optimizers("momentum", "momentum"),
+       {.low = 0, .high = 1, .high_open = true, .only_with = with_optimizers_of("momentum")}},
       {optimizer, kTrain, "nesterov", &Config::nesterov,
-       "sgd: Nesterov's momentum", {.only_with = kSgd}},
+       of_optimizers("nesterov", "Nesterov's momentum"), {.only_with = with_optimizers_of("nesterov")}},
       {optimizer, kTrain, "weight_decay", &Config::weight_decay,
-       "added to the gradient, times the weight", {.low = 0}},
+       of_optimizers("weight_decay", "added to the gradient, times the weight"),
+       {.low = 0, .only_with = with_optimizers_of("weight_decay")}},
       {optimizer, kTrain, "beta1", &Config::beta1,
-       "adam: decay of the mean", {.low = 0, .high = 1, .high_open = true, .only_with = kAdam}},
+       of_optimizers("beta1", "decay of the mean"),
+       {.low = 0, .high = 1, .high_open = true, .only_with = with_optimizers_of("beta1")}},
       {optimizer, kTrain, "beta2", &Config::beta2,
-       "adam: decay of the mean square", {.low = 0, .high = 1, .high_open = true, .only_with = kAdam}},
+       of_optimizers("beta2", "decay of the mean square"),
+       {.low = 0, .high = 1, .high_open = true, .only_with = with_optimizers_of("beta2")}},
       {optimizer, kTrain, "epsilon", &Config::epsilon,
-       "adam: added to the root mean square", {.low = 0, .low_open = true, .only_with = kAdam}},
+       of_optimizers("epsilon", "added to the root mean square"),
+       {.low = 0, .low_open = true, .only_with = with_optimizers_of("epsilon")}},
+      {optimizer, kTrain, "rmsprop_alpha", &Config::rmsprop_alpha,
+       of_optimizers("rmsprop_alpha", "decay of the mean square"),
+       {.low = 0, .high = 1, .high_open = true, .only_with = with_optimizers_of("rmsprop_alpha")}},
+      {optimizer, kTrain, "rmsprop_momentum", &Config::rmsprop_momentum,
+       of_optimizers("rmsprop_momentum", "momentum of the steps"),
+       {.low = 0, .high = 1, .high_open = true, .only_with = with_optimizers_of("rmsprop_momentum")}},
+      {optimizer, kTrain, "rmsprop_centered", &Config::rmsprop_centered,
+       of_optimizers("rmsprop_centered", "divide by the deviation instead of the root mean square"),
+       {.only_with = with_optimizers_of("rmsprop_centered")}},
 
       {schedule, kTrain, "schedule", &Config::schedule,
        "how the learning rate changes from step to step",
@@ -179,12 +223,6 @@ std::string number_text(double value) {
   return {text.data(), end};
 }
 
-std::string join(const std::vector<std::string_view>& words) {
-  std::string all;
-  for (const std::string_view word : words) all += (all.empty() ? "" : ", ") + std::string(word);
-  return all;
-}
-
 // "at least 1", "in [0, 1)"
 std::string range_text(const ConfigField& field) {
   const bool bounded_below = std::isfinite(field.rule.low);
@@ -198,7 +236,7 @@ std::string range_text(const ConfigField& field) {
 }
 
 std::string expectation(const ConfigField& field) {
-  if (!field.rule.choices.empty()) return "one of " + join(field.rule.choices);
+  if (!field.rule.choices.empty()) return "one of " + join(field.rule.choices, ", ");
   return std::visit(
       [&](auto member) -> std::string {
         using T = std::remove_cvref_t<decltype(Config{}.*member)>;
@@ -322,7 +360,7 @@ bool ConfigCondition::holds(const ConfigJson& value) const {
 std::string ConfigCondition::text() const {
   const std::string option = find_field(setting)->option();
   if (except) return "any other " + option;
-  return values.front().empty() ? "runs without " + option : option + " " + std::string(values.front());
+  return values.front().empty() ? "runs without " + option : option + " " + join(values, " or ");
 }
 
 bool ConfigField::applies(const TrainConfig& config) const {
@@ -331,7 +369,13 @@ bool ConfigField::applies(const TrainConfig& config) const {
 
 std::string ConfigField::default_text() const {
   if (name == "lr") {
-    return number_text(default_lr("sgd")) + ", of adam " + number_text(default_lr("adam"));
+    const double usual = find_optimizer(Config{}.optimizer)->usual_rate;
+    std::string text = number_text(usual);
+    for (const OptimizerKind& kind : optimizers()) {
+      if (kind.usual_rate != usual)
+        text += ", of " + std::string(kind.name) + " " + number_text(kind.usual_rate);
+    }
+    return text;
   }
   const ConfigJson value = get(Config{}, *this);
   if (value.is_null() || value.is_boolean()) return "";

@@ -29,7 +29,7 @@ struct ConfigCondition {
   bool except = false;
 
   bool holds(const ConfigJson& value) const;  // "cuda:1" is of the value "cuda"
-  std::string text() const;                   // "--optimizer sgd", "any other --device"
+  std::string text() const;                   // "--optimizer adam or rmsprop", "any other --device"
 };
 
 // What a value has to be, where the type leaves a choice.
@@ -58,7 +58,7 @@ struct ConfigField {
   unsigned uses;          // of ConfigUse
   std::string_view name;  // the key in JSON
   Member member;
-  std::string_view help;
+  std::string help;
 
   ConfigRule rule = {};
 

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "engine/device.h"
+#include "experiment/run/config_fields.h"
 #include "experiment/run/cuda_math.h"
 #include "experiment/run/process_environment.h"
 #include "kernels/core/devices.h"
@@ -11,8 +12,7 @@
 #include "losses/mse.h"
 #include "losses/qmse.h"
 #include "losses/qmse_expected.h"
-#include "optim/adam.h"
-#include "optim/sgd.h"
+#include "optim/optimizers.h"
 
 namespace qmse {
 
@@ -66,16 +66,25 @@ std::unique_ptr<Loss> make_loss(const TrainConfig& config) {
   return std::make_unique<QmseLoss>(options, reduction);
 }
 
+namespace {
+
+template <class Rule>
+std::unique_ptr<Optimizer> make(const TrainConfig& config, ParameterStore& store) {
+  typename Rule::Hyper hyper;
+  Rule::options(hyper, [&](std::string_view setting, auto& number) {
+    get(config, *find_field(setting)).get_to(number);
+  });
+  return std::make_unique<RuleOptimizer<Rule>>(store, hyper);
+}
+
+}  // namespace
+
 std::unique_ptr<Optimizer> make_optimizer(const TrainConfig& config, ParameterStore& store) {
-  if (config.optimizer == "adam") {
-    return std::make_unique<Adam>(store, AdamHyper{.beta1 = config.beta1,
-                                                   .beta2 = config.beta2,
-                                                   .epsilon = config.epsilon,
-                                                   .weight_decay = config.weight_decay});
-  }
-  return std::make_unique<Sgd>(store, SgdHyper{.momentum = config.momentum,
-                                               .weight_decay = config.weight_decay,
-                                               .nesterov = config.nesterov});
+#define QMSE_MAKE(Rule) \
+  if (config.optimizer == Rule::kName) return make<Rule>(config, store);
+  QMSE_OPTIMIZER_RULES(QMSE_MAKE)
+#undef QMSE_MAKE
+  throw ConfigError("unknown optimizer '" + config.optimizer + "'");
 }
 
 Initialization initialization(const TrainConfig& config) {

@@ -13,7 +13,7 @@
 #include "losses/qmse.h"
 #include "models/layers.h"
 #include "models/sequential.h"
-#include "optim/sgd.h"
+#include "optim/optimizers.h"
 #include "scale_layer.h"
 
 namespace {

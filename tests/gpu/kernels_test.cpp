@@ -5,14 +5,13 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/adam/adam.h"
 #include "kernels/bias_activation/bias_activation.h"
 #include "kernels/epoch_metrics/epoch_metrics.h"
 #include "kernels/fill/fill.h"
 #include "kernels/gather_normalize/gather_normalize.h"
 #include "kernels/max_pool2d/max_pool2d.h"
+#include "kernels/optimizer_step/rules.h"
 #include "kernels/reduce/reduce.h"
-#include "kernels/sgd/sgd.h"
 #include "kernels/softmax/softmax.h"
 #include "kernels/step_counter/step_counter.h"
 #include "tests/gpu/device.h"
@@ -193,8 +192,8 @@ TEST_CASE("kernels: SGD follows the reference for several steps, and stands stil
   const auto context = device_context();
   if (!context) return;
   Backend& device = backend(*context);
-  for (const SgdHyper& hyper : {SgdHyper{0, 0, false}, SgdHyper{0, 0.01, false}, SgdHyper{0.9, 0.01, false},
-                                SgdHyper{0.9, 0.01, true}}) {
+  for (const SgdRule::Hyper& hyper : {SgdRule::Hyper{0, 0, false}, SgdRule::Hyper{0, 0.01, false},
+                                      SgdRule::Hyper{0.9, 0.01, false}, SgdRule::Hyper{0.9, 0.01, true}}) {
     for (const std::int64_t n : {1, 4103, 100001}) {
       CAPTURE(hyper.momentum, hyper.weight_decay, hyper.nesterov, n);
       const auto start = random_values<float>(n, 1);
@@ -202,7 +201,9 @@ TEST_CASE("kernels: SGD follows the reference for several steps, and stands stil
       const auto partials = unwritten<double>(device, norm_partials(n));
       const auto norm_sq = number_on_device(device, -1.0);
       ReferenceSgd reference{hyper.momentum, hyper.weight_decay, hyper.nesterov, to_f64(start)};
-      SgdArgs<float> args;
+      const auto steps_taken = number_on_device<std::uint64_t>(device, 0);
+      OptimizerArgs<float> args;
+      args.step = steps_taken.data();
       for (int step = 0; step < 3; ++step) {
         const auto gradient = random_values<float>(n, 10 + static_cast<std::uint64_t>(step));
         const OnDevice<float> gradient_there(device, gradient);
@@ -211,25 +212,25 @@ TEST_CASE("kernels: SGD follows the reference for several steps, and stands stil
         args.n = n;
         args.weights = w.data();
         args.gradients = gradient_there.data();
-        args.momenta = hyper.momentum != 0 ? m.data() : nullptr;
+        args.states[0] = hyper.momentum != 0 ? m.data() : nullptr;
         args.learning_rate = rate.data();
         args.halt = halt.data();
         args.gradient_norm_sq = norm_sq.data();
         args.partials = partials.data();
-        sgd_step(device, hyper, args);
+        optimizer_step<SgdRule>(device, hyper, args);
         reference.step(to_f64(gradient), 0.1 / (1 + step));
         check_close(norm_sq.values(), {reference_sum_of_squares(to_f64(gradient))}, 1e-13);
         const std::vector<float> before = w.values();
         const auto halted = number_on_device<std::int64_t>(device, 0);
         args.halt = halted.data();
-        sgd_step(device, hyper, args);
+        optimizer_step<SgdRule>(device, hyper, args);
         CHECK(w.values() == before);
         auto overflowed = gradient;
         overflowed.back() = INFINITY;
         const OnDevice<float> overflowed_there(device, overflowed);
         args.gradients = overflowed_there.data();
         args.halt = halt.data();
-        sgd_step(device, hyper, args);
+        optimizer_step<SgdRule>(device, hyper, args);
         CHECK(w.values() == before);
       }
       check_close(w.values(), reference.w, 0, 8 * kEpsilon);
@@ -243,7 +244,7 @@ TEST_CASE("kernels: Adam follows the reference for several steps, and stands sti
   const auto context = device_context();
   if (!context) return;
   Backend& device = backend(*context);
-  for (const AdamHyper& hyper : {AdamHyper{}, AdamHyper{0.8, 0.95, 1e-3, 0.05}}) {
+  for (const AdamRule::Hyper& hyper : {AdamRule::Hyper{}, AdamRule::Hyper{0.8, 0.95, 1e-3, 0.05}}) {
     for (const std::int64_t n : {1, 4103, 100001}) {
       CAPTURE(hyper.beta1, n);
       const auto start = random_values<float>(n, 1);
@@ -252,7 +253,7 @@ TEST_CASE("kernels: Adam follows the reference for several steps, and stands sti
       const auto partials = unwritten<double>(device, norm_partials(n));
       const auto norm_sq = number_on_device(device, -1.0);
       ReferenceAdam reference{hyper.beta1, hyper.beta2, hyper.epsilon, hyper.weight_decay, to_f64(start)};
-      AdamArgs<float> args;
+      OptimizerArgs<float> args;
       for (std::uint64_t step = 0; step < 3; ++step) {
         const auto gradient = random_values<float>(n, 10 + step);
         const double rate = 0.01 / static_cast<double>(1 + step);
@@ -263,31 +264,89 @@ TEST_CASE("kernels: Adam follows the reference for several steps, and stands sti
         args.n = n;
         args.weights = w.data();
         args.gradients = gradient_there.data();
-        args.first_moments = m.data();
-        args.second_moments = s.data();
+        args.states[0] = m.data();
+        args.states[1] = s.data();
         args.step = step_there.data();
         args.learning_rate = rate_there.data();
         args.halt = halt.data();
         args.gradient_norm_sq = norm_sq.data();
         args.partials = partials.data();
-        adam_step(device, hyper, args);
+        optimizer_step<AdamRule>(device, hyper, args);
         reference.step(to_f64(gradient), rate);
         const std::vector<float> before = w.values();
         const auto halted = number_on_device<std::int64_t>(device, 0);
         args.halt = halted.data();
-        adam_step(device, hyper, args);
+        optimizer_step<AdamRule>(device, hyper, args);
         CHECK(w.values() == before);
         auto overflowed = gradient;
         overflowed.front() = NAN;
         const OnDevice<float> overflowed_there(device, overflowed);
         args.gradients = overflowed_there.data();
         args.halt = halt.data();
-        adam_step(device, hyper, args);
+        optimizer_step<AdamRule>(device, hyper, args);
         CHECK(w.values() == before);
       }
       check_close(w.values(), reference.w, 0, 4 * kEpsilon);
       check_close(m.values(), reference.m, 0, 4 * kEpsilon);
       check_close(s.values(), reference.v, 16 * kEpsilon);
+    }
+  }
+}
+
+TEST_CASE("kernels: RMSprop follows the reference for several steps, and stands still when halted",
+          "[kernels]") {
+  const auto context = device_context();
+  if (!context) return;
+  Backend& device = backend(*context);
+  using Hyper = RmspropRule::Hyper;
+  for (const Hyper& hyper : {Hyper{}, Hyper{0.9, 1e-3, 0, 0.8, false}, Hyper{0.6, 1e-2, 0.05, 0, true},
+                             Hyper{0.6, 1e-2, 0.05, 0.8, true}}) {
+    for (const std::int64_t n : {1, 4103, 100001}) {
+      CAPTURE(hyper.momentum, hyper.centered, n);
+      const auto start = random_values<float>(n, 1);
+      const std::vector<float> zeros(static_cast<std::size_t>(n));
+      const OnDevice<float> w(device, start), s(device, zeros), buffer(device, zeros), average(device, zeros);
+      const auto partials = unwritten<double>(device, norm_partials(n));
+      const auto norm_sq = number_on_device(device, -1.0);
+      ReferenceRmsprop reference{hyper.alpha,    hyper.epsilon,  hyper.weight_decay,
+                                 hyper.momentum, hyper.centered, to_f64(start)};
+      const auto steps_taken = number_on_device<std::uint64_t>(device, 0);
+      OptimizerArgs<float> args;
+      args.n = n;
+      args.step = steps_taken.data();
+      args.weights = w.data();
+      args.states[0] = s.data();
+      args.states[1] = hyper.momentum != 0 ? buffer.data() : nullptr;
+      args.states[2] = hyper.centered ? average.data() : nullptr;
+      args.gradient_norm_sq = norm_sq.data();
+      args.partials = partials.data();
+      for (int step = 0; step < 3; ++step) {
+        const auto gradient = random_values<float>(n, 10 + static_cast<std::uint64_t>(step));
+        const OnDevice<float> gradient_there(device, gradient);
+        const double rate = 0.001 / (1 + step);
+        const auto rate_there = number_on_device(device, rate);
+        const auto halt = number_on_device<std::int64_t>(device, -1);
+        args.gradients = gradient_there.data();
+        args.learning_rate = rate_there.data();
+        args.halt = halt.data();
+        optimizer_step<RmspropRule>(device, hyper, args);
+        reference.step(to_f64(gradient), rate);
+        const std::vector<float> before = w.values();
+        const auto halted = number_on_device<std::int64_t>(device, 0);
+        args.halt = halted.data();
+        optimizer_step<RmspropRule>(device, hyper, args);
+        CHECK(w.values() == before);
+        auto overflowed = gradient;
+        overflowed.back() = -INFINITY;
+        const OnDevice<float> overflowed_there(device, overflowed);
+        args.gradients = overflowed_there.data();
+        args.halt = halt.data();
+        optimizer_step<RmspropRule>(device, hyper, args);
+        CHECK(w.values() == before);
+      }
+      check_close(w.values(), reference.w, 0, 16 * kEpsilon);
+      check_close(s.values(), reference.v, 16 * kEpsilon);
+      if (hyper.centered) check_close(average.values(), reference.average, 0, 8 * kEpsilon);
     }
   }
 }

@@ -1,4 +1,4 @@
-#include "kernels/adam/adam.h"
+#include "kernels/optimizer_step/adam.h"
 
 #include <cmath>
 #include <limits>
@@ -15,28 +15,28 @@ namespace {
 
 template <class T>
 struct Adam {
-  AdamHyper hyper;
+  AdamRule::Hyper hyper;
   std::vector<T> w, m, s;
   std::uint64_t steps_taken = 0;
   double norm_sq = -1;
 
-  Adam(const AdamHyper& settings, std::vector<T> weights)
+  Adam(const AdamRule::Hyper& settings, std::vector<T> weights)
       : hyper(settings), w(std::move(weights)), m(w.size(), T(0)), s(w.size(), T(0)) {}
 
   void step(CpuContext& context, const std::vector<T>& gradient, double rate) {
     const auto n = static_cast<std::int64_t>(w.size());
     std::vector<double> partials(static_cast<std::size_t>(norm_partials(n)));
-    AdamArgs<T> args;
+    OptimizerArgs<T> args;
     args.n = n;
     args.weights = w.data();
     args.gradients = gradient.data();
-    args.first_moments = m.data();
-    args.second_moments = s.data();
+    args.states[0] = m.data();
+    args.states[1] = s.data();
     args.step = &steps_taken;
     args.learning_rate = &rate;
     args.gradient_norm_sq = &norm_sq;
     args.partials = partials.data();
-    adam_step(context, hyper, args);
+    optimizer_step<AdamRule>(context, hyper, args);
     ++steps_taken;
   }
 };
@@ -44,7 +44,7 @@ struct Adam {
 template <class T>
 void check_against_reference() {
   CpuContext context(2);
-  for (const AdamHyper& hyper : {AdamHyper{}, AdamHyper{0.8, 0.95, 1e-3, 0.05}}) {
+  for (const AdamRule::Hyper& hyper : {AdamRule::Hyper{}, AdamRule::Hyper{0.8, 0.95, 1e-3, 0.05}}) {
     for (const std::int64_t n : {1, 7, 4097, 40000}) {
       CAPTURE(hyper.beta1, hyper.weight_decay, n);
       Adam<T> adam(hyper, random_values<T>(n, 1));

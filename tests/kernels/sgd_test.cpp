@@ -1,4 +1,4 @@
-#include "kernels/sgd/sgd.h"
+#include "kernels/optimizer_step/sgd.h"
 
 #include <cmath>
 #include <limits>
@@ -15,35 +15,37 @@ namespace {
 
 template <class T>
 struct Sgd {
-  SgdHyper hyper;
+  SgdRule::Hyper hyper;
   std::vector<T> w, m;
+  const std::uint64_t steps_taken = 0;  // neither rule looks at it
   double norm_sq = -1;
 
-  Sgd(const SgdHyper& settings, std::vector<T> weights)
+  Sgd(const SgdRule::Hyper& settings, std::vector<T> weights)
       : hyper(settings), w(std::move(weights)), m(settings.momentum != 0 ? w.size() : 0, T(0)) {}
 
   void step(CpuContext& context, const std::vector<T>& gradient, double rate) {
     const auto n = static_cast<std::int64_t>(w.size());
     std::vector<double> partials(static_cast<std::size_t>(norm_partials(n)));
-    SgdArgs<T> args;
+    OptimizerArgs<T> args;
     args.n = n;
     args.weights = w.data();
     args.gradients = gradient.data();
-    args.momenta = m.empty() ? nullptr : m.data();
+    args.states[0] = m.empty() ? nullptr : m.data();
+    args.step = &steps_taken;
     args.learning_rate = &rate;
     args.gradient_norm_sq = &norm_sq;
     args.partials = partials.data();
-    sgd_step(context, hyper, args);
+    optimizer_step<SgdRule>(context, hyper, args);
   }
 };
 
-const SgdHyper kHypers[] = {{0, 0, false},      {0, 0.01, false},  {0.9, 0, false},
-                            {0.9, 0.01, false}, {0.9, 0.01, true}, {0.5, 0, true}};
+const SgdRule::Hyper kHypers[] = {{0, 0, false},      {0, 0.01, false},  {0.9, 0, false},
+                                  {0.9, 0.01, false}, {0.9, 0.01, true}, {0.5, 0, true}};
 
 template <class T>
 void check_against_reference() {
   CpuContext context(2);
-  for (const SgdHyper& hyper : kHypers) {
+  for (const SgdRule::Hyper& hyper : kHypers) {
     for (const std::int64_t n : {1, 7, 4097, 40000}) {
       CAPTURE(hyper.momentum, hyper.weight_decay, hyper.nesterov, n);
       Sgd<T> sgd(hyper, random_values<T>(n, 1));

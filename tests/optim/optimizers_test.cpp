@@ -1,8 +1,7 @@
 #include <cmath>
 #include <limits>
 
-#include "optim/adam.h"
-#include "optim/sgd.h"
+#include "optim/optimizers.h"
 #include "tests/support/catch.h"
 #include "tests/support/cpu.h"
 
@@ -86,6 +85,31 @@ TEST_CASE("optimizers: Adam follows PyTorch's rule over several steps") {
   }
 }
 
+TEST_CASE("optimizers: RMSprop follows PyTorch's rule over several steps") {
+  for (const bool centered : {false, true}) {
+    for (const double momentum : {0.0, 0.7}) {
+      CAPTURE(centered, momentum);
+      Setup setup;
+      Rmsprop rmsprop(
+          setup.store,
+          {.alpha = 0.8, .epsilon = 1e-3, .weight_decay = 0.1, .momentum = momentum, .centered = centered});
+      std::vector<double> s(kSize), a(kSize), b(kSize);
+      for (int t = 0; t < 4; ++t) {
+        for (std::size_t i = 0; i < kSize; ++i) {
+          const double g = Setup::gradient(i, t) + 0.1 * setup.w[i];
+          s[i] = 0.8 * s[i] + 0.2 * g * g;
+          a[i] = 0.8 * a[i] + 0.2 * g;
+          const double square = centered ? s[i] - a[i] * a[i] : s[i];
+          b[i] = momentum * b[i] + g / (std::sqrt(square) + 1e-3);
+          setup.w[i] -= 0.01 * b[i];
+        }
+        setup.step(rmsprop, t, 0.01);
+        setup.check_weights();
+      }
+    }
+  }
+}
+
 TEST_CASE("optimizers: state is what a checkpoint has to keep") {
   Setup setup;
   CHECK(Sgd(setup.store, {}).state().empty());
@@ -98,14 +122,25 @@ TEST_CASE("optimizers: state is what a checkpoint has to keep") {
   REQUIRE(adam.state().size() == 2);
   CHECK(adam.state()[0].name == "first_moment");
   CHECK(adam.state()[1].name == "second_moment");
+  const auto names = [&](const RmspropHyper& hyper) {
+    std::string all;
+    for (const Optimizer::State& state : Rmsprop(setup.store, hyper).state()) all += state.name + " ";
+    return all;
+  };
+  CHECK(names({}) == "square_average ");
+  CHECK(names({.momentum = 0.9}) == "square_average momentum ");
+  CHECK(names({.centered = true}) == "square_average gradient_average ");
+  CHECK(names({.momentum = 0.9, .centered = true}) == "square_average momentum gradient_average ");
 }
 
 TEST_CASE("optimizers: padding between parameters stays zero") {
   Setup setup;
   Sgd sgd(setup.store, {.momentum = 0.9, .weight_decay = 0.1});
   Adam adam(setup.store, {.weight_decay = 0.1});
+  Rmsprop rmsprop(setup.store, {.weight_decay = 0.1, .momentum = 0.9, .centered = true});
   for (int t = 0; t < 3; ++t) {
     setup.step(sgd, t, 0.1);
+    setup.step(rmsprop, t, 0.1);
     setup.step(adam, t, 0.1);
   }
   const auto* flat = static_cast<const double*>(setup.store.weights());
@@ -123,6 +158,12 @@ TEST_CASE("optimizers: settings out of range are refused") {
     CHECK_THROWS_AS(Adam(setup.store, {.weight_decay = decay}), ConfigError);
   }
   CHECK_THROWS_WITH(Sgd(setup.store, {.nesterov = true}), Catch::Contains("nesterov"));
+  for (const double fraction : {-0.1, 1.0, nan}) {
+    CHECK_THROWS_AS(Rmsprop(setup.store, {.alpha = fraction}), ConfigError);
+    CHECK_THROWS_AS(Rmsprop(setup.store, {.momentum = fraction}), ConfigError);
+  }
+  CHECK_THROWS_AS(Rmsprop(setup.store, {.epsilon = 0}), ConfigError);
+  CHECK_THROWS_AS(Rmsprop(setup.store, {.weight_decay = -1}), ConfigError);
   for (const double beta : {-0.1, 1.0, nan}) {
     CHECK_THROWS_AS(Adam(setup.store, {.beta1 = beta}), ConfigError);
     CHECK_THROWS_AS(Adam(setup.store, {.beta2 = beta}), ConfigError);

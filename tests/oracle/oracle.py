@@ -176,6 +176,19 @@ OPTIMIZERS = {
         ["--momentum", 0.8, "--nesterov", "--weight-decay", 0.1],
         lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.8, nesterov=True, weight_decay=0.1),
     ),
+    "rmsprop": (["--optimizer", "rmsprop"], lambda p: torch.optim.RMSprop(p, lr=0.05)),
+    "rmsprop momentum decay": (
+        ["--optimizer", "rmsprop", "--rmsprop-alpha", 0.9, "--epsilon", 1e-4, "--rmsprop-momentum", 0.8, "--weight-decay", 0.1],
+        lambda p: torch.optim.RMSprop(p, lr=0.05, alpha=0.9, eps=1e-4, momentum=0.8, weight_decay=0.1),
+    ),
+    "rmsprop centered": (
+        ["--optimizer", "rmsprop", "--rmsprop-alpha", 0.7, "--rmsprop-centered", "--epsilon", 1e-2],
+        lambda p: torch.optim.RMSprop(p, lr=0.05, alpha=0.7, centered=True, eps=1e-2),
+    ),
+    "rmsprop centered momentum": (
+        ["--optimizer", "rmsprop", "--rmsprop-alpha", 0.7, "--rmsprop-centered", "--epsilon", 1e-2, "--rmsprop-momentum", 0.5],
+        lambda p: torch.optim.RMSprop(p, lr=0.05, alpha=0.7, centered=True, eps=1e-2, momentum=0.5),
+    ),
     "adam": (["--optimizer", "adam"], lambda p: torch.optim.Adam(p, lr=0.05)),
     "adam decay": (
         ["--optimizer", "adam", "--beta1", 0.7, "--beta2", 0.9, "--epsilon", 1e-4, "--weight-decay", 0.1],

@@ -1,7 +1,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "kernels/adam/adam.cuh"
+#include "kernels/optimizer_step/optimizer_step.cuh"
 #include "tests/simt/executor.h"
 #include "tests/support/catch.h"
 #include "tests/support/numbers.h"
@@ -18,7 +18,7 @@ constexpr double kEpsilon = 1.2e-7;  // of f32
 
 TEST_CASE("adam: the kernel follows the reference for several steps") {
   for (const std::uint64_t seed : simt::seeds()) {
-    for (const AdamHyper& hyper : {AdamHyper{}, AdamHyper{0.8, 0.95, 1e-3, 0.05}}) {
+    for (const AdamRule::Hyper& hyper : {AdamRule::Hyper{}, AdamRule::Hyper{0.8, 0.95, 1e-3, 0.05}}) {
       for (const std::int64_t n : {0, 1, 4103}) {
         for (const std::size_t offset : {0u, 1u}) {
           CAPTURE(seed, hyper.beta1, n, offset);
@@ -32,17 +32,17 @@ TEST_CASE("adam: the kernel follows the reference for several steps") {
             Placed gradient(random_values<float>(n, 10 + step), offset);
             const double rate = 0.01 / static_cast<double>(1 + step);
             double norm_sq = -1;
-            AdamArgs<float> args;
+            OptimizerArgs<float> args;
             args.n = n;
             args.weights = w.data();
             args.gradients = gradient.data();
-            args.first_moments = m.data();
-            args.second_moments = s.data();
+            args.states[0] = m.data();
+            args.states[1] = s.data();
             args.step = &step;
             args.learning_rate = &rate;
             args.gradient_norm_sq = &norm_sq;
             args.partials = partials.data();
-            launch_adam(launcher, hyper, args);
+            launch_optimizer_step<AdamRule>(launcher, hyper, args);
             reference.step(to_f64(gradient.values()), rate);
             check_close(std::vector<double>{norm_sq}, {reference_sum_of_squares(to_f64(gradient.values()))},
                         1e-14);

@@ -1,7 +1,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "kernels/sgd/sgd.cuh"
+#include "kernels/optimizer_step/optimizer_step.cuh"
 #include "tests/simt/executor.h"
 #include "tests/support/catch.h"
 #include "tests/support/numbers.h"
@@ -18,8 +18,8 @@ constexpr double kEpsilon = 1.2e-7;  // of f32
 
 TEST_CASE("sgd: the kernels follow the reference for several steps") {
   for (const std::uint64_t seed : simt::seeds()) {
-    for (const SgdHyper& hyper : {SgdHyper{0, 0, false}, SgdHyper{0, 0.01, false}, SgdHyper{0.9, 0.01, false},
-                                  SgdHyper{0.9, 0.01, true}}) {
+    for (const SgdRule::Hyper& hyper : {SgdRule::Hyper{0, 0, false}, SgdRule::Hyper{0, 0.01, false},
+                                        SgdRule::Hyper{0.9, 0.01, false}, SgdRule::Hyper{0.9, 0.01, true}}) {
       for (const std::int64_t n : {0, 1, 4103}) {
         for (const std::size_t offset : {0u, 1u}) {
           CAPTURE(seed, hyper.momentum, hyper.weight_decay, hyper.nesterov, n, offset);
@@ -32,15 +32,17 @@ TEST_CASE("sgd: the kernels follow the reference for several steps") {
             Placed gradient(random_values<float>(n, 10 + static_cast<std::uint64_t>(step)), offset);
             const double rate = 0.1 / (1 + step);
             double norm_sq = -1;
-            SgdArgs<float> args;
+            const std::uint64_t steps_taken = 0;
+            OptimizerArgs<float> args;
             args.n = n;
             args.weights = w.data();
             args.gradients = gradient.data();
-            args.momenta = hyper.momentum != 0 ? m.data() : nullptr;
+            args.states[0] = hyper.momentum != 0 ? m.data() : nullptr;
+            args.step = &steps_taken;
             args.learning_rate = &rate;
             args.gradient_norm_sq = &norm_sq;
             args.partials = partials.data();
-            launch_sgd(launcher, hyper, args);
+            launch_optimizer_step<SgdRule>(launcher, hyper, args);
             reference.step(to_f64(gradient.values()), rate);
             check_close(std::vector<double>{norm_sq}, {reference_sum_of_squares(to_f64(gradient.values()))},
                         1e-14);

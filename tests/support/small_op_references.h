@@ -203,6 +203,33 @@ struct ReferenceAdam {
   }
 };
 
+// torch.optim.RMSprop's rule as its documentation writes it.
+struct ReferenceRmsprop {
+  double alpha = 0.99, epsilon = 1e-8, weight_decay = 0, momentum = 0;
+  bool centered = false;
+  Numbers w, v = {}, buffer = {}, average = {};
+
+  void step(const Numbers& gradient, double rate) {
+    if (v.empty()) v.assign(w.size(), 0.0), buffer = average = v;
+    for (std::size_t i = 0; i < w.size(); ++i) {
+      const double g = gradient[i] + weight_decay * w[i];
+      v[i] = alpha * v[i] + (1 - alpha) * g * g;
+      double v_tilde = v[i];
+      if (centered) {
+        average[i] = alpha * average[i] + (1 - alpha) * g;
+        v_tilde -= average[i] * average[i];
+      }
+      const double direction = g / (std::sqrt(v_tilde) + epsilon);
+      if (momentum > 0) {
+        buffer[i] = momentum * buffer[i] + direction;
+        w[i] -= rate * buffer[i];
+      } else {
+        w[i] -= rate * direction;
+      }
+    }
+  }
+};
+
 inline double reference_sum_of_squares(const Numbers& x) {
   long double sum = 0;
   for (const double value : x) sum += static_cast<long double>(value) * value;

@@ -1,16 +1,21 @@
 #include "experiment/run/config.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <set>
 
 #include "experiment/run/config_fields.h"
+#include "experiment/run/setup.h"
 #include "kernels/core/error.h"
+#include "optim/optimizers.h"
 #include "tests/support/catch.h"
+#include "tests/support/cpu.h"
 #include "tests/support/error_message.h"
 #include "tests/support/temp_directory.h"
 
 using namespace qmse;
+using qmse::test::cpu;
 using qmse::test::message_of;
 using qmse::test::missing;
 
@@ -114,6 +119,9 @@ TEST_CASE("config: values out of range are refused with the option and the range
       {"beta1", "1", "in [0, 1)"},
       {"beta2", "-1", "in [0, 1)"},
       {"epsilon", "0", "above 0"},
+      {"rmsprop_alpha", "1", "in [0, 1)"},
+      {"rmsprop_momentum", "-0.5", "in [0, 1)"},
+      {"optimizer", "adagrad", "one of sgd, adam, rmsprop, not 'adagrad'"},
       {"weight_decay", "-1", "at least 0"},
       {"batch_size", "0", "--batch-size must be a whole number"},
       {"batch_size", "1.5", "whole number"},
@@ -276,6 +284,7 @@ TEST_CASE("config: each optimizer has its field's usual learning rate") {
   for (const auto& [json, lr] : {std::pair{R"({})", 0.01},
                                  {R"({"optimizer": "sgd"})", 0.01},
                                  {R"({"optimizer": "adam"})", 0.001},
+                                 {R"({"optimizer": "rmsprop"})", 0.01},
                                  {R"({"optimizer": "adam", "lr": 0.01})", 0.01}}) {
     CAPTURE(json);
     TrainConfig config = with(json);
@@ -283,6 +292,45 @@ TEST_CASE("config: each optimizer has its field's usual learning rate") {
     CHECK(config.lr == lr);
   }
   CHECK(missing(field("lr").default_text(), {"0.01", "adam 0.001"}) == "");
+}
+
+TEST_CASE(
+    "config: every number of an optimizer is a setting that has an effect with the optimizers that have it") {
+  for (const OptimizerKind& kind : optimizers()) {
+    TrainConfig config;
+    config.optimizer = kind.name;
+    for (const std::string_view option : kind.options) {
+      CAPTURE(kind.name, option);
+      REQUIRE(find_field(option) != nullptr);
+      CHECK(find_field(option)->group == ConfigGroup::optimizer);
+      CHECK(find_field(option)->applies(config));
+    }
+    for (const ConfigField& field : config_fields()) {
+      if (field.group != ConfigGroup::optimizer || field.name == "optimizer" || field.name == "lr") continue;
+      CAPTURE(kind.name, field.name);
+      CHECK(field.applies(config) ==
+            (std::find(kind.options.begin(), kind.options.end(), field.name) != kind.options.end()));
+    }
+  }
+  CHECK(field("epsilon").help.starts_with("adam, rmsprop: "));
+  CHECK(field("weight_decay").help.starts_with("added"));
+}
+
+TEST_CASE("config: an optimizer is made with the settings' numbers") {
+  Context context = cpu();
+  ParameterStore store(context, DType::f32, {{"w", {3}}});
+  const auto states = [&](const char* json) {
+    std::string names;
+    for (const Optimizer::State& state : make_optimizer(with(json), store)->state())
+      names += state.name + " ";
+    return names;
+  };
+  CHECK(states(R"({})") == "momentum ");
+  CHECK(states(R"({"momentum": 0})").empty());
+  CHECK(states(R"({"optimizer": "rmsprop", "rmsprop_momentum": 0.5, "rmsprop_centered": true})") ==
+        "square_average momentum gradient_average ");
+  CHECK(message_of<ConfigError>([&] { states(R"({"optimizer": "adam", "epsilon": 1e-60})"); }) ==
+        "epsilon must be finite, above 0 and not too small for the weights' type, not 1e-60");
 }
 
 TEST_CASE("config: seeds that are not given are --seed") {

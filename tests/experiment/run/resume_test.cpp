@@ -42,11 +42,13 @@ ConfigJson resumed(ConfigJson given) {
 
 TEST_CASE("resume: after a stop at any step, for every optimizer and model") {
   const TinyData data;
-  for (const char* optimizer : {"sgd", "adam"}) {
+  for (const char* optimizer : {"sgd", "adam", "rmsprop"}) {
     const std::string model = std::string(optimizer) == "sgd" ? "cnn" : "mlp";
     const TempDirectory folder;
     ConfigJson given = logged(data.settings(folder / "whole", model));
     given["optimizer"] = optimizer;
+    if (std::string(optimizer) == "rmsprop")
+      given.update({{"rmsprop_momentum", 0.5}, {"rmsprop_centered", true}});
     given["schedule"] = "cosine";
     train(given);
     const auto expected = content(folder / "whole");

@@ -10,6 +10,7 @@
 #include "experiment/run/run_outcome.h"
 #include "experiment/run/tensor_digest.h"
 #include "kernels/core/error.h"
+#include "optim/optimizers.h"
 #include "tests/experiment/system_faults.h"
 #include "tests/experiment/tiny_run.h"
 #include "tests/support/catch.h"
@@ -74,13 +75,13 @@ TEST_CASE("training run: the files of a run, and the fields of its metrics") {
 TEST_CASE("training run: it learns, with every loss and optimizer") {
   const TinyData data;
   for (const char* loss : {"mse", "qmse", "qmse_expected", "cross_entropy"}) {
-    for (const char* optimizer : {"sgd", "adam"}) {
+    for (const std::string_view optimizer : optimizer_names()) {
       CAPTURE(loss, optimizer);
       const TempDirectory folder;
       ConfigJson given = data.settings(folder / "run");
       given["loss"] = loss;
       given["optimizer"] = optimizer;
-      given["lr"] = std::string(optimizer) == "sgd" ? 0.05 : 0.01;
+      given["lr"] = optimizer == "sgd" ? 0.05 : 0.01;
       given["epochs"] = 12;
       CHECK(train(given) == TrainingOutcome::finished);
       const auto lines = json_lines(folder / "run/metrics.jsonl");

@@ -6,8 +6,7 @@
 
 #include "experiment/run/checkpoint.h"
 #include "kernels/core/error.h"
-#include "optim/adam.h"
-#include "optim/sgd.h"
+#include "optim/optimizers.h"
 #include "tests/support/catch.h"
 #include "tests/support/error_message.h"
 #include "tests/support/temp_directory.h"
@@ -160,10 +159,13 @@ TEST_CASE("weights file: foreign and unfitting files are refused with the file a
 
 TEST_CASE("checkpoint: position, weights and optimizer state are read back bit for bit") {
   const TempDirectory folder;
-  for (const bool adam : {false, true}) {
+  for (const std::string_view name : optimizer_names()) {
+    CAPTURE(name);
     Fixture saved(small_card()), loaded(small_card());
     const auto optimizer = [&](ParameterStore& store) -> std::unique_ptr<Optimizer> {
-      if (adam) return std::make_unique<Adam>(store, AdamHyper{});
+      if (name == "adam") return std::make_unique<Adam>(store, AdamHyper{});
+      if (name == "rmsprop")
+        return std::make_unique<Rmsprop>(store, RmspropHyper{.momentum = 0.9, .centered = true});
       return std::make_unique<Sgd>(store, SgdHyper{.momentum = 0.9});
     };
     const auto from = optimizer(saved.store), to = optimizer(loaded.store);
@@ -218,7 +220,7 @@ TEST_CASE("checkpoint: position, weights and optimizer state are read back bit f
               saved.store.read<float>(from->state()[s].flat, i));
       }
     }
-    CHECK(from->state().size() == (adam ? 2 : 1));
+    CHECK(from->state().size() == (name == "sgd" ? 1 : name == "adam" ? 2 : 3));
 
     // A weights file is no checkpoint; a checkpoint of another optimizer is not this one's.
     write_weights(folder / "w", saved.store, saved.card, 17);

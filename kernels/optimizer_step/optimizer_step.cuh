@@ -1,0 +1,85 @@
+// An optimizer on the GPU: the gradient's norm, then the update, one block for each chunk of kNormChunk
+// elements.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/core/elements.cuh"
+#include "kernels/core/launch.h"
+#include "kernels/optimizer_step/rules.h"
+#include "kernels/reduce/norm.cuh"
+#include "kernels/reduce/reduce_math.h"
+
+namespace qmse {
+
+template <class Rule, unsigned kept>
+__global__ void __launch_bounds__(kNormThreads)
+    optimizer_step_kernel(typename Rule::Hyper hyper, OptimizerArgs<float> args, bool aligned) {
+  if (halted(args.halt, *args.gradient_norm_sq)) return;
+  // A step's numbers may take powers in f64: one thread makes them while the others' loads are under way.
+  using Step = typename Rule::template Step<float>;
+  __shared__ SharedArray<Step, 1> shared_step;
+  if (threadIdx.x == 0) shared_step[0] = Step(hyper, *args.learning_rate, *args.step);
+  // Every load is on its way before the first result is stored: the compiler does not know the buffers apart.
+  Group<float, 4> g[kNormGroups], w[kNormGroups], s[kMaxOptimizerStates][kNormGroups];
+#pragma unroll
+  for (int group = 0; group < kNormGroups; ++group) {
+    const std::int64_t i = norm_group_begin(group);
+    g[group] = load_group<4>(args.gradients, i, args.n, aligned);
+    w[group] = load_group<4>(static_cast<const float*>(args.weights), i, args.n, aligned);
+#pragma unroll
+    for (int k = 0; k < kMaxOptimizerStates; ++k) {
+      if ((kept >> k & 1) != 0) {
+        s[k][group] = load_group<4>(static_cast<const float*>(args.states[k]), i, args.n, aligned);
+      } else {
+        s[k][group] = {};
+      }
+    }
+  }
+  __syncthreads();
+  const Step step = shared_step[0];
+#pragma unroll
+  for (int group = 0; group < kNormGroups; ++group) {
+    const std::int64_t i = norm_group_begin(group);
+#pragma unroll
+    for (int element = 0; element < 4; ++element) {
+      float states[kMaxOptimizerStates];
+#pragma unroll
+      for (int k = 0; k < kMaxOptimizerStates; ++k) states[k] = s[k][group].v[element];
+      step.template update<kept>(g[group].v[element], w[group].v[element], states);
+#pragma unroll
+      for (int k = 0; k < kMaxOptimizerStates; ++k) s[k][group].v[element] = states[k];
+    }
+    store_group(args.weights, i, args.n, aligned, w[group]);
+#pragma unroll
+    for (int k = 0; k < kMaxOptimizerStates; ++k) {
+      if ((kept >> k & 1) != 0) store_group(args.states[k], i, args.n, aligned, s[k][group]);
+    }
+  }
+}
+
+template <class Rule, unsigned kept, class Launcher>
+void launch_update(Launcher& launcher, const typename Rule::Hyper& hyper, const OptimizerArgs<float>& args) {
+  bool aligned = aligned_for<4>(args.weights, args.gradients);
+  for (int k = 0; k < kMaxOptimizerStates; ++k) {
+    if ((kept >> k & 1) != 0) aligned = aligned && aligned_for<4>(args.states[k]);
+  }
+  launcher.launch(QMSE_KERNEL(optimizer_step_kernel<Rule, kept>),
+                  LaunchShape{grid_blocks(args.n, kNormChunk), kNormThreads}, hyper, args, aligned);
+}
+
+template <class Rule, class Launcher, unsigned... sets>
+void launch_one_update(Launcher& launcher, const typename Rule::Hyper& hyper,
+                       const OptimizerArgs<float>& args, KeptStates<sets...>) {
+  const unsigned kept = Rule::kept(hyper);
+  ((kept == sets ? launch_update<Rule, sets>(launcher, hyper, args) : void()), ...);
+}
+
+template <class Rule, class Launcher>
+void launch_optimizer_step(Launcher& launcher, const typename Rule::Hyper& hyper,
+                           const OptimizerArgs<float>& args) {
+  launch_sum_of_squares(launcher, args.n, args.gradients, args.partials, args.gradient_norm_sq);
+  if (args.n > 0) launch_one_update<Rule>(launcher, hyper, args, typename Rule::Kept());
+}
+
+}  // namespace qmse

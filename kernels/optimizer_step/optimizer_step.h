@@ -1,0 +1,64 @@
+// One step of an optimizer over a flat buffer, whatever its rule. A rule (sgd.h is the shortest) is a struct:
+//
+//   struct SgdRule {
+//     static constexpr const char* kName = "sgd";             // of --optimizer
+//     static constexpr const char* kLabel = "SGD";            // for people
+//     static constexpr double kUsualRate = 0.01;              // the learning rate where none is given
+//     static constexpr const char* kStates[] = {"momentum"};  // buffers it may keep: names in checkpoints
+//
+//     struct Hyper { double momentum = 0.0; };                // its numbers
+//     template <class Numbers, class Visit>                   // Hyper, const or not: its numbers' settings
+//     static void options(Numbers& hyper, Visit&& visit) { visit("momentum", hyper.momentum); }
+//     template <class T>                                      // T: float or double
+//     static void validate(const Hyper&);                     // throws ConfigError
+//
+//     using Kept = KeptStates<0, 1>;                          // sets of buffers that it may keep, a bit each
+//     static unsigned kept(const Hyper& hyper);               // the set that it keeps with these numbers
+//
+//     template <class T> struct Step {                        // the numbers of one step, in the buffers'
+//     type
+//       Step() = default;                                     // uninitialised: may lie in shared memory
+//       QMSE_HOST_DEVICE Step(const Hyper&, double learning_rate, std::uint64_t steps_taken);
+//       template <unsigned kept>                              // one element; states[k] where bit k is set
+//       QMSE_HOST_DEVICE void update(T gradient, T& w, T (&states)[kMaxOptimizerStates]) const;
+//     };
+//   };
+//
+// rules.h lists the rules. States start at zero. C++17: included by device code.
+#pragma once
+
+#include <cstdint>
+#include <utility>
+
+#include "kernels/core/context.h"
+#include "kernels/reduce/reduce.h"
+
+namespace qmse {
+
+inline constexpr int kMaxOptimizerStates = 3;
+
+template <unsigned... sets>
+using KeptStates = std::integer_sequence<unsigned, sets...>;
+
+// Every pointer is to device memory.
+template <class T>
+struct OptimizerArgs {
+  std::int64_t n = 0;
+  T* weights = nullptr;                   // [n]
+  const T* gradients = nullptr;           // [n]
+  T* states[kMaxOptimizerStates] = {};    // [n] each; those that the rule does not keep may be null
+  const std::uint64_t* step = nullptr;    // one number: the steps taken so far
+  const double* learning_rate = nullptr;  // one number
+  // One number, written: the sum of gradient^2 (before weight decay), in f64 and a fixed order.
+  double* gradient_norm_sq = nullptr;
+  // One number: from 0 up, or with a gradient whose norm is not finite, nothing is updated; null: always is.
+  const std::int64_t* halt = nullptr;
+  double* partials = nullptr;  // scratch of norm_partials(n) doubles
+};
+
+template <class Rule, class T>  // float or double
+void optimizer_step(CpuContext&, const typename Rule::Hyper&, const OptimizerArgs<T>&);
+template <class Rule>
+void optimizer_step(CudaContext&, const typename Rule::Hyper&, const OptimizerArgs<float>&);
+
+}  // namespace qmse

@@ -1,0 +1,91 @@
+#include "optim/optimizers.h"
+
+#include <iterator>
+#include <string>
+
+namespace qmse {
+
+template <class Rule>
+RuleOptimizer<Rule>::RuleOptimizer(ParameterStore& store, const Hyper& hyper)
+    : store_(&store), hyper_(hyper) {
+  static_assert(std::size(Rule::kStates) <= kMaxOptimizerStates);
+  store.dtype() == DType::f64 ? Rule::template validate<double>(hyper)
+                              : Rule::template validate<float>(hyper);
+  MemoryResource& memory = store.context().memory();
+  const std::size_t bytes = static_cast<std::size_t>(store.flat_size()) * size_of(store.dtype());
+  for (unsigned k = 0; k < std::size(Rule::kStates); ++k) {
+    if ((Rule::kept(hyper) >> k & 1) == 0) continue;
+    states_[k] = Buffer(memory, bytes, std::string(Rule::kName) + "'s " + Rule::kStates[k]);
+    fill_zero(store.context(), states_[k].data(), bytes);
+  }
+  partials_ = Buffer(memory, static_cast<std::size_t>(norm_partials(store.flat_size())) * sizeof(double),
+                     "partial gradient norms");
+}
+
+template <class Rule>
+template <class T>
+void RuleOptimizer<Rule>::step_as(const OptimizerInputs& inputs) {
+  OptimizerArgs<T> args;
+  args.n = store_->flat_size();
+  args.weights = static_cast<T*>(store_->weights());
+  args.gradients = static_cast<const T*>(store_->gradients());
+  for (std::size_t k = 0; k < states_.size(); ++k) args.states[k] = states_[k].template as<T>();
+  args.step = inputs.step;
+  args.learning_rate = inputs.learning_rate;
+  args.halt = inputs.halt;
+  args.gradient_norm_sq = inputs.gradient_norm_sq;
+  args.partials = partials_.template as<double>();
+  with_context<T>(store_->context(), [&](auto& backend) { optimizer_step<Rule>(backend, hyper_, args); });
+}
+
+template <class Rule>
+void RuleOptimizer<Rule>::step(const OptimizerInputs& inputs) {
+  store_->dtype() == DType::f64 ? step_as<double>(inputs) : step_as<float>(inputs);
+}
+
+template <class Rule>
+std::vector<Optimizer::State> RuleOptimizer<Rule>::state() const {
+  std::vector<State> kept;
+  for (std::size_t k = 0; k < std::size(Rule::kStates); ++k) {
+    if (states_[k].data() != nullptr) kept.push_back({Rule::kStates[k], states_[k].data()});
+  }
+  return kept;
+}
+
+namespace {
+
+template <class Rule>
+OptimizerKind kind_of() {
+  OptimizerKind kind{Rule::kName, Rule::kLabel, Rule::kUsualRate, {}};
+  const typename Rule::Hyper hyper;
+  Rule::options(hyper, [&](std::string_view option, auto) { kind.options.push_back(option); });
+  return kind;
+}
+
+}  // namespace
+
+const std::vector<OptimizerKind>& optimizers() {
+#define QMSE_KIND(Rule) kind_of<Rule>(),
+  static const std::vector<OptimizerKind> all = {QMSE_OPTIMIZER_RULES(QMSE_KIND)};
+#undef QMSE_KIND
+  return all;
+}
+
+std::vector<std::string_view> optimizer_names() {
+  std::vector<std::string_view> names;
+  for (const OptimizerKind& kind : optimizers()) names.push_back(kind.name);
+  return names;
+}
+
+const OptimizerKind* find_optimizer(std::string_view name) {
+  for (const OptimizerKind& kind : optimizers()) {
+    if (kind.name == name) return &kind;
+  }
+  return nullptr;
+}
+
+#define QMSE_INSTANTIATE(Rule) template class RuleOptimizer<Rule>;
+QMSE_OPTIMIZER_RULES(QMSE_INSTANTIATE)
+#undef QMSE_INSTANTIATE
+
+}  // namespace qmse
