@@ -12,6 +12,7 @@
 #include "data/registry.h"
 #include "engine/atomic_file.h"
 #include "engine/in_quotes.h"
+#include "engine/parse_choice.h"
 #include "experiment/run/config.h"
 #include "kernels/core/error.h"
 #include "kernels/core/shuffle.h"
@@ -87,7 +88,8 @@ struct Show {
         count->count() > 0 ? static_cast<std::int64_t>(whole_number(*count, 1, kMostShown)) : 64;
     const bool at_random = seed->count() > 0;
     const std::uint64_t random_seed = at_random ? whole_number(*seed, 0, ~std::uint64_t{0}) : 0;
-    const LabelKind kind = parse_label_kind(text_of(labels, "fine"), dataset);
+    const auto kind = parse_choice<LabelKind>(text_of(labels, "fine"), "labels");
+    check_label_kind(kind, dataset);
     if (labels->count() > 0) {
       const ConfigJson given = {{"dataset", dataset}, {"labels", labels->as<std::string>()}};
       check_layer(given, "qmse data show");

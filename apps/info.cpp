@@ -57,7 +57,7 @@ int print_json() {
     json["libraries"][library.name] = {{"compiled", library.compiled}, {"loaded", library.loaded}};
   for (const ConfigField& field : config_fields()) {
     ConfigJson setting = {{"name", field.name}, {"default", get(TrainConfig{}, field)}, {"help", field.help}};
-    if (!field.rule.choices.empty()) setting["choices"] = field.rule.choices;
+    for (const NamedChoice& choice : field.rule.choices) setting["choices"].push_back(choice.name);
     json["settings"].push_back(setting);
   }
   std::cout << json.dump(2) << '\n';

@@ -13,8 +13,8 @@ namespace {
 std::string placeholder(const ConfigField& field) {
   if (field.rule.choices.empty()) return std::string(field.placeholder());
   std::string all;
-  for (const std::string_view choice : field.rule.choices)
-    all += (all.empty() ? "" : "|") + std::string(choice);
+  for (const NamedChoice& choice : field.rule.choices)
+    all += (all.empty() ? "" : "|") + std::string(choice.name);
   return all;
 }
 

@@ -5,6 +5,7 @@
 #include <random>
 
 #include "bench/protocol.h"
+#include "engine/parse_choice.h"
 #include "engine/safetensors.h"
 #include "experiment/run/setup.h"
 #include "kernels/qmse/qmse.h"
@@ -16,6 +17,7 @@ using namespace qmse;
 struct Arguments {
   TrainConfig config;
   std::string targets = "labels";
+  std::string distribution = "sphere";
   std::string export_file;
   std::int64_t batch = 4096;
   std::int64_t classes = 10;
@@ -45,9 +47,8 @@ class LossCase {
     for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<std::uint32_t>(i);
     args_.sample_ids = upload(ids);
     args_.step = upload(std::vector<std::uint64_t>{0});
-    args_.distribution =
-        arguments.config.v_distribution == "rademacher" ? Direction::rademacher : Direction::sphere;
-    args_.seed = 1;
+    args_.options.distribution = parse_choice<Direction>(arguments.distribution, "distribution");
+    args_.options.seed = 1;
     args_.row.gradient = take<float>(outputs_);
     args_.row.sample_loss = take<float>(batch);
     args_.row.residual_sq = take<float>(batch);
@@ -159,7 +160,7 @@ int main(int argc, char** argv) {
   app.add_option("--classes", arguments.classes, "outputs of a row")->check(CLI::PositiveNumber);
   app.add_option("--targets", arguments.targets, "kind of targets")
       ->check(CLI::IsMember({"labels", "dense"}));
-  app.add_option("--distribution", config.v_distribution, "of v")
+  app.add_option("--distribution", arguments.distribution, "of v")
       ->check(CLI::IsMember({"sphere", "rademacher"}));
   app.add_option("--export", arguments.export_file, "write a small case to this safetensors file");
   CLI11_PARSE(app, argc, argv);

@@ -11,6 +11,7 @@
 #include "bench/protocol.h"
 #include "bench/synthetic_images.h"
 #include "data/resident_dataset.h"
+#include "engine/parse_choice.h"
 #include "engine/safetensors.h"
 #include "engine/training_loop.h"
 #include "experiment/run/setup.h"
@@ -25,6 +26,7 @@ using namespace qmse;
 
 struct Arguments {
   TrainConfig config;  // device, math and threads
+  std::string math = "fp32";
   std::string shape = "mnist";
   std::string loss = "mse";
   std::string export_file;
@@ -132,7 +134,7 @@ int main(int argc, char** argv) {
   config.device = "cpu";
   config.threads = 1;
   app.add_option("--device", config.device, "cpu, cuda or cuda:N");
-  app.add_option("--math", config.math, "fp32 or tf32 (CUDA)")->check(CLI::IsMember({"fp32", "tf32"}));
+  app.add_option("--math", arguments.math, "fp32 or tf32 (CUDA)")->check(CLI::IsMember({"fp32", "tf32"}));
   app.add_option("--shape", arguments.shape, "data shape")
       ->check(CLI::IsMember({"mnist", "cifar10", "cifar100"}));
   app.add_option("--loss", arguments.loss, "loss")->check(CLI::IsMember({"mse", "qmse"}));
@@ -144,6 +146,7 @@ int main(int argc, char** argv) {
                  "write data and initial weights to this safetensors file");
   CLI11_PARSE(app, argc, argv);
   try {
+    config.math = parse_choice<MathMode>(arguments.math, "arithmetic");
     return measure(arguments);
   } catch (const std::exception& error) {
     std::cerr << "training_step: " << error.what() << '\n';

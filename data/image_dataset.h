@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "kernels/core/choice.h"
+
 namespace qmse {
 
 enum class Split { train, test };
@@ -14,6 +16,9 @@ std::string_view name(Split split);  // "train", "test"
 
 // Which labels of a data set that has two kinds (CIFAR-100): the classes, or the superclasses they form.
 enum class LabelKind { fine, coarse };
+constexpr std::array<Choice<LabelKind>, 2> choices(LabelKind) {
+  return {{{LabelKind::fine, "fine"}, {LabelKind::coarse, "coarse"}}};
+}
 
 struct ImageDataset {
   std::string name;  // as in the registry, for example "fashion-mnist"

@@ -6,6 +6,7 @@
 
 #include "engine/in_quotes.h"
 #include "engine/json.h"
+#include "engine/parse_choice.h"
 #include "kernels/core/error.h"
 
 namespace qmse {
@@ -21,17 +22,6 @@ __extension__ typedef unsigned __int128 Wide;  // N² · 255² of a large set do
 bool fits_f32(double value) { return std::abs(value) <= std::numeric_limits<float>::max(); }
 
 }  // namespace
-
-std::string_view name(NormalizationKind kind) {
-  return kind == NormalizationKind::standard ? "standard" : "unit";
-}
-
-NormalizationKind parse_normalization_kind(std::string_view text) {
-  for (const NormalizationKind kind : {NormalizationKind::standard, NormalizationKind::unit}) {
-    if (text == name(kind)) return kind;
-  }
-  throw ConfigError("unknown normalisation " + in_quotes(text) + "; known: standard, unit");
-}
 
 ChannelStatistics channel_statistics(const ImageDataset& dataset) {
   const std::int64_t inner = dataset.height * dataset.width;
@@ -97,7 +87,7 @@ Normalization parse_normalization(std::string_view json_text) {
   try {
     const Json json = parse_json(json_text, "it");
     if (json.size() != 3) refuse(json_text, "it needs exactly the fields kind, mean, stddev");
-    result.kind = parse_normalization_kind(json.at("kind").get<std::string>());
+    result.kind = parse_choice<NormalizationKind>(json.at("kind").get<std::string>(), "normalisation");
     json.at("mean").get_to(result.mean);
     json.at("stddev").get_to(result.stddev);
   } catch (const Json::exception&) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "data/image_dataset.h"
+#include "kernels/core/choice.h"
 
 namespace qmse {
 
@@ -13,10 +14,9 @@ enum class NormalizationKind {
   standard,  // mean and standard deviation of the training set
   unit,      // mean 0, deviation 1: x = pixel/255, in [0, 1]
 };
-
-std::string_view name(NormalizationKind kind);  // the spelling in options and files
-// Inverse of name(). ConfigError lists the known names.
-NormalizationKind parse_normalization_kind(std::string_view text);
+constexpr std::array<Choice<NormalizationKind>, 2> choices(NormalizationKind) {
+  return {{{NormalizationKind::standard, "standard"}, {NormalizationKind::unit, "unit"}}};
+}
 
 // Of pixel/255, per channel [C]; the deviation divides by N·H·W. Sums are taken in integers, so the result
 // does not depend on any order of summation.

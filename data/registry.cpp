@@ -37,18 +37,18 @@ ImageDataset read_folder(const std::filesystem::path& directory, Split split, La
 }
 
 constexpr Row kRows[] = {
-    {{"mnist", "mnist", "28 x 28, grey", "10", 60'000, 10'000}, read_mnist},
-    {{"fashion-mnist", "fashion-mnist", "28 x 28, grey", "10", 60'000, 10'000,
+    {{"mnist", "MNIST", "mnist", "28 x 28, grey", "10", 60'000, 10'000}, read_mnist},
+    {{"fashion-mnist", "Fashion-MNIST", "fashion-mnist", "28 x 28, grey", "10", 60'000, 10'000,
       "install Debian's package dataset-fashion-mnist"},
      read_fashion_mnist},
-    {{"cifar10", "cifar-10-batches-bin", "32 x 32, colour", "10", 50'000, 10'000, "", "cifar-10-batches-py",
-      "cifar-10-binary.tar.gz"},
+    {{"cifar10", "CIFAR-10", "cifar-10-batches-bin", "32 x 32, colour", "10", 50'000, 10'000, "",
+      "cifar-10-batches-py", "cifar-10-binary.tar.gz"},
      read_cifar10_fine},
-    {{"cifar100", "cifar-100-binary", "32 x 32, colour", "100 (20 coarse)", 50'000, 10'000, "",
+    {{"cifar100", "CIFAR-100", "cifar-100-binary", "32 x 32, colour", "100 (20 coarse)", 50'000, 10'000, "",
       "cifar-100-python", "cifar-100-binary.tar.gz"},
      read_cifar100,
      true},
-    {{"folder", "", "any one size", "any", 0, 0}, read_folder},
+    {{"folder", "", "", "any one size", "any", 0, 0}, read_folder},
 };
 
 // The folder of the Python version, where it lies in place of the binary one: in `folder`, or `folder`
@@ -140,14 +140,11 @@ std::string data_option(std::string_view name, const std::filesystem::path& dire
   return (row_of(name).info.is_own() ? directory : directory.parent_path()).string();
 }
 
-LabelKind parse_label_kind(std::string_view text, std::string_view dataset) {
-  if (text == "fine") return LabelKind::fine;
-  if (text != "coarse") throw ConfigError("unknown labels " + in_quotes(text) + "; known: fine, coarse");
-  if (!row_of(dataset).has_coarse_labels) {
+void check_label_kind(LabelKind labels, std::string_view dataset) {
+  if (labels == LabelKind::coarse && !row_of(dataset).has_coarse_labels) {
     throw ConfigError("--labels coarse is for --dataset cifar100; " + std::string(dataset) +
                       " has one kind of labels");
   }
-  return LabelKind::coarse;
 }
 
 ImageDataset load_dataset(std::string_view name, const std::filesystem::path& directory, Split split,

@@ -14,6 +14,7 @@ namespace qmse {
 // A data set known by name, or "folder", one's own.
 struct DatasetInfo {
   const char* name;
+  const char* label;   // "Fashion-MNIST", for people; "": none
   const char* folder;  // its name under each place; "" for "folder", which is where --data says
   const char* images;  // their size, for people
   const char* classes;
@@ -53,8 +54,8 @@ std::filesystem::path find_data_directory(std::string_view name, const std::stri
 // What --data has to be for find_data_directory() to find `directory`.
 std::string data_option(std::string_view name, const std::filesystem::path& directory);
 
-// "fine" or "coarse". ConfigError for anything else, and for coarse labels of a data set without them.
-LabelKind parse_label_kind(std::string_view text, std::string_view dataset);
+// ConfigError for coarse labels of a data set without them.
+void check_label_kind(LabelKind labels, std::string_view dataset);
 
 // Reads one split of data set `name` from `directory`, as found by find_data_directory(). ConfigError for an
 // unknown name, IoError and DataError as the reader finds them.

@@ -5,15 +5,24 @@
 #include <string_view>
 
 #include "engine/context.h"
+#include "kernels/core/choice.h"
 #include "kernels/row_loss/row_loss.h"
 
 namespace qmse {
 
 enum class Reduction {
   batch_mean,    // sum over outputs, with the loss's own factors, mean over the batch
-  element_mean,  // that times 2/c: for MSE the mean over batch and outputs without the half, PyTorch's
-                 // MSELoss
+  element_mean,  // that times 2/c: for MSE the mean over batch and outputs without the half, as MSELoss
 };
+constexpr std::array<Choice<Reduction>, 2> choices(Reduction) {
+  return {{{Reduction::batch_mean, "batch_mean", "batch mean"},
+           {Reduction::element_mean, "element_mean", "element mean"}}};
+}
+
+// What a loss over c outputs is multiplied with.
+constexpr double scale_of(Reduction reduction, std::int64_t classes) {
+  return reduction == Reduction::element_mean ? 2.0 / static_cast<double>(classes) : 1.0;
+}
 
 // One batch of outputs and where the results go; row.scale is set by the loss.
 template <class T>

@@ -10,6 +10,7 @@
 #include "engine/context.h"
 #include "engine/dtype.h"
 #include "engine/shape.h"
+#include "kernels/core/choice.h"
 
 namespace qmse {
 
@@ -18,6 +19,11 @@ enum class Initialization {
   kaiming_normal,  // weights normal, variance 2/fan_in (He et al. 2015); biases zero
   xavier_uniform,  // weights uniform in +-sqrt(6/(fan_in + fan_out)) (Glorot, Bengio 2010); biases zero
 };
+constexpr std::array<Choice<Initialization>, 3> choices(Initialization) {
+  return {{{Initialization::pytorch, "pytorch"},
+           {Initialization::kaiming_normal, "kaiming_normal"},
+           {Initialization::xavier_uniform, "xavier_uniform"}}};
+}
 
 // What a layer asks for.
 struct ParameterSpec {

@@ -6,10 +6,7 @@ template <class T>
 void QmseLoss::run_train(Context& context, const LossBatch<T>& batch) const {
   QmseArgs<T> args;
   args.row = batch.row;
-  args.distribution = options_.distribution;
-  args.scope = options_.scope;
-  args.q_gradient = options_.q_gradient;
-  args.seed = options_.seed;
+  args.options = options_;
   args.step = batch.step;
   args.sample_ids = batch.sample_ids;
   args.v = batch.v;

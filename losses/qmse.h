@@ -7,13 +7,6 @@
 
 namespace qmse {
 
-struct QmseOptions {
-  Direction distribution = Direction::sphere;
-  DirectionScope scope = DirectionScope::per_sample;
-  QGradient q_gradient = QGradient::constant;
-  std::uint64_t seed = 0;  // of v
-};
-
 class QmseLoss final : public RowLoss<QmseLoss> {
  public:
   explicit QmseLoss(const QmseOptions& options = {}, Reduction reduction = Reduction::batch_mean)

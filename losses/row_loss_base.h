@@ -19,8 +19,7 @@ class RowLoss : public Loss {
  private:
   template <class T>
   LossBatch<T> scaled(LossBatch<T> batch) const {
-    batch.row.scale =
-        reduction_ == Reduction::element_mean ? 2.0 / static_cast<double>(batch.row.classes) : 1.0;
+    batch.row.scale = scale_of(reduction_, batch.row.classes);
     return batch;
   }
   template <class T>

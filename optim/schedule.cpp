@@ -1,20 +1,15 @@
 #include "optim/schedule.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <numbers>
 #include <sstream>
-#include <string>
+#include <string_view>
 
-#include "engine/in_quotes.h"
 #include "kernels/core/error.h"
 
 namespace qmse {
 namespace {
-
-constexpr std::array kKinds = {ScheduleKind::constant, ScheduleKind::step, ScheduleKind::cosine,
-                               ScheduleKind::robbins_monro};
 
 template <class Value>
 void require(bool holds, std::string_view field, Value value, std::string_view range) {
@@ -25,29 +20,6 @@ void require(bool holds, std::string_view field, Value value, std::string_view r
 }
 
 }  // namespace
-
-std::string_view name(ScheduleKind kind) {
-  switch (kind) {
-    case ScheduleKind::constant:
-      return "constant";
-    case ScheduleKind::step:
-      return "step";
-    case ScheduleKind::cosine:
-      return "cosine";
-    case ScheduleKind::robbins_monro:
-      return "robbins_monro";
-  }
-  return "?";
-}
-
-ScheduleKind parse_schedule_kind(std::string_view text) {
-  std::string known;
-  for (const ScheduleKind kind : kKinds) {
-    if (text == name(kind)) return kind;
-    known += (known.empty() ? "" : ", ") + std::string(name(kind));
-  }
-  throw ConfigError("unknown schedule " + in_quotes(text) + "; known: " + known);
-}
 
 // Written so that NaN fails every comparison.
 void validate(const ScheduleConfig& config) {

@@ -2,7 +2,8 @@
 #pragma once
 
 #include <cstdint>
-#include <string_view>
+
+#include "kernels/core/choice.h"
 
 namespace qmse {
 
@@ -13,6 +14,12 @@ enum class ScheduleKind {
   cosine,  // lr · (f + (1 − f) · ½(1 + cos(π·min(k, T)/T))), f = final_fraction  (Loshchilov & Hutter 2017)
   robbins_monro,  // lr / (1 + k/tau)^power; Robbins & Monro (1951) ask for ½ < power ≤ 1
 };
+constexpr std::array<Choice<ScheduleKind>, 4> choices(ScheduleKind) {
+  return {{{ScheduleKind::constant, "constant"},
+           {ScheduleKind::step, "step"},
+           {ScheduleKind::cosine, "cosine"},
+           {ScheduleKind::robbins_monro, "robbins_monro"}}};
+}
 
 struct ScheduleConfig {
   ScheduleKind kind = ScheduleKind::constant;
@@ -22,11 +29,6 @@ struct ScheduleConfig {
   double tau = 1000.0;            // robbins_monro: steps until 1 + k/tau has doubled, > 0
   double power = 0.75;            // robbins_monro: exponent, > 0
 };
-
-// The spelling used in options and files: constant, step, cosine, robbins_monro.
-std::string_view name(ScheduleKind kind);
-// Inverse of name(). ConfigError lists the known names.
-ScheduleKind parse_schedule_kind(std::string_view text);
 
 // ConfigError names the field of `config` that is out of range. Only the fields of its kind are looked at.
 void validate(const ScheduleConfig& config);

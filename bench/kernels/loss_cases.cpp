@@ -34,8 +34,8 @@ Work qmse_work(CudaContext& context, Arrays& arrays, const LossShape& shape, boo
                Direction distribution) {
   QmseArgs<float> args;
   args.row = make_rows(arrays, shape, dense);
-  args.distribution = distribution;
-  args.seed = 1;
+  args.options.distribution = distribution;
+  args.options.seed = 1;
   args.step = arrays.zeros<std::uint64_t>(1);
   args.sample_ids = arrays.indices(shape.batch);
   return [&context, args] { qmse_loss(context, args); };

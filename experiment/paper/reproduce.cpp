@@ -169,7 +169,7 @@ class Reproduction {
     const ResidentDataset<float> data(*context, images->train, images->normalization);
     const Sequential model = make_model(describe_model(config, images->shape, images->train.classes()));
     ParameterStore store(*context, DType::f32, model.parameters());
-    store.initialize(initialization(config), *config.seed_init);
+    store.initialize(config.init, *config.seed_init);
     const std::unique_ptr<Loss> loss = make_loss(config);
     Evaluator<float> evaluator(
         *context, [&](Tape& tape, Value input) { return model.record(tape, store, input); }, data.view(),

@@ -58,8 +58,7 @@ Judgement all_of(const std::vector<Judgement>& parts) {
 }
 
 std::string who(const VariantRuns& row) {
-  return std::string(row.variant.loss == "mse" ? "MSE" : "QMSE") + " with " +
-         momentum_title(*row.variant.momentum);
+  return loss_label(row.variant.loss) + " with " + momentum_title(*row.variant.momentum);
 }
 
 // What can be said before any number is looked at: a run that diverged makes no accuracy hold; one that

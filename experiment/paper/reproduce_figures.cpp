@@ -109,7 +109,7 @@ Figure paper_figure(const FigureRuns& runs, const ReproducePlan& plan) {
       for (const VariantRuns& row : runs.variants) {
         const Variant& variant = row.variant;
         if (!variant.in_paper || variant.momentum != momentum || variant.reduction != reduction) continue;
-        const std::string loss = variant.loss == "mse" ? "MSE" : "QMSE";
+        const std::string loss = loss_label(variant.loss);
         add(panel, curve(row, "train_accuracy_full", loss + ", training"));
         add(panel, curve(row, "test_accuracy", loss + ", test"));
         add_note(panel, loss, row);

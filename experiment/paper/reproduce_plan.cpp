@@ -5,7 +5,9 @@
 
 #include "engine/in_quotes.h"
 #include "engine/name_text.h"
+#include "experiment/run/config_fields.h"
 #include "kernels/core/error.h"
+#include "optim/optimizers.h"
 
 namespace qmse {
 namespace {
@@ -28,13 +30,6 @@ double rounded(double value) {
   return value;
 }
 
-std::string loss_label(const std::string& loss) {
-  if (loss == "mse") return "MSE";
-  if (loss == "qmse") return "QMSE";
-  if (loss == "qmse_expected") return "QMSE without noise";
-  return "cross-entropy";
-}
-
 Variant plain(const std::string& loss, const std::string& reduction, double momentum, double lr) {
   Variant variant;
   variant.key = loss + "-" + reduction;
@@ -47,6 +42,8 @@ Variant plain(const std::string& loss, const std::string& reduction, double mome
 }
 
 }  // namespace
+
+std::string loss_label(const std::string& loss) { return std::string(find_field("loss")->label(loss)); }
 
 const std::array<PaperFigure, 3>& paper_figures() {
   static const std::array<PaperFigure, 3> figures = {PaperFigure{"fig1", "mnist", 0.01, 10, true},
@@ -82,13 +79,13 @@ std::vector<Variant> variants(const PaperFigure& figure, bool paper_only) {
       all.push_back(other);
     }
     all.push_back(plain("cross_entropy", "batch_mean", momentum, figure.lr));
-    all.back().label = "cross-entropy";
+    all.back().label = loss_label("cross_entropy");
   }
   if (paper_only) return all;
   for (const char* loss : {"mse", "cross_entropy"}) {
     Variant adam = plain(loss, "batch_mean", 0, kAdamRate);
     adam.key += "-adam";
-    adam.label = loss_label(loss) + ", Adam";
+    adam.label = loss_label(loss) + ", " + std::string(find_optimizer("adam")->label);
     adam.momentum.reset();
     adam.optimizer = "adam";
     all.push_back(adam);

@@ -24,7 +24,8 @@ struct PaperFigure {
 const std::array<PaperFigure, 3>& paper_figures();
 
 inline constexpr std::array<double, 2> kPaperMomenta = {0.0, 0.9};
-std::string momentum_title(double momentum);  // "momentum 0.9"
+std::string loss_label(const std::string& loss);  // "MSE"
+std::string momentum_title(double momentum);      // "momentum 0.9"
 inline constexpr std::int64_t kPaperEpochs = 100;
 inline constexpr std::int64_t kBatchSize = 64;  // the paper gives none
 

@@ -11,7 +11,6 @@
 #include "experiment/run/config_fields.h"
 #include "experiment/run/digest.h"
 #include "experiment/run/file_lock.h"
-#include "optim/optimizers.h"
 
 namespace qmse {
 namespace {
@@ -59,7 +58,11 @@ bool before(const std::string& name, const ConfigJson& a, const ConfigJson& b) {
   if (field != nullptr && a.is_string() && b.is_string()) {
     const auto& choices = field->rule.choices;
     const auto place = [&](const ConfigJson& value) {
-      return std::find(choices.begin(), choices.end(), value.get<std::string>()) - choices.begin();
+      return std::find_if(choices.begin(), choices.end(),
+                          [&](const NamedChoice& choice) {
+                            return choice.name == value.get_ref<const std::string&>();
+                          }) -
+             choices.begin();
     };
     if (place(a) != place(b)) return place(a) < place(b);
   }
@@ -79,22 +82,6 @@ std::string value_text(const ConfigJson& value) {
   return text.empty() ? "none" : text;
 }
 
-// Values whose name says what they are.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 12> kProperNames = {{
-    {"mse", "MSE"},
-    {"qmse", "QMSE"},
-    {"qmse_expected", "QMSE without its noise"},
-    {"cross_entropy", "cross-entropy"},
-    {"mnist", "MNIST"},
-    {"fashion-mnist", "Fashion-MNIST"},
-    {"cifar10", "CIFAR-10"},
-    {"cifar100", "CIFAR-100"},
-    {"cnn", "CNN"},
-    {"mlp", "MLP"},
-    {"batch_mean", "batch mean"},
-    {"element_mean", "element mean"},
-}};
-
 // The beginning of the hash that tells one set of images from another.
 std::string data_name(const ConfigJson& trained_on) {
   constexpr std::size_t kDigits = 12;
@@ -111,12 +98,9 @@ std::string describe_setting(const std::string& name, const ConfigJson& value) {
   if (name == "data") return "data " + data_name(value);
   if (name == "epochs") return text + (text == "1" ? " epoch" : " epochs");
   if (name == "train_limit") return (text == "0" ? "all" : text) + " training images";
-  if (name == "optimizer") {
-    if (const OptimizerKind* kind = find_optimizer(text)) return std::string(kind->label);
-  }
-  for (const auto& [known, proper] : kProperNames) {
-    if (text == known) return std::string(proper);
-  }
+  const ConfigField* field = find_field(name);
+  const std::string_view label = field != nullptr ? field->label(text) : "";
+  if (!label.empty()) return std::string(label);
   return words + " " + text;
 }
 

@@ -117,14 +117,14 @@ void validate(const TrainConfig& config) {
   }
   if (!config.seed) throw ConfigError("--seed is not set");
   parse_device(config.device);
-  parse_label_kind(config.labels, config.dataset);
+  check_label_kind(config.labels, config.dataset);
   if (config.kernel_size % 2 == 0) {
     throw ConfigError("--kernel-size must be odd, not " + std::to_string(config.kernel_size) +
                       ": the cnn pads its images by half the kernel on every side");
   }
-  if (config.loss == "cross_entropy" && config.reduction == "element_mean") {
-    throw ConfigError(
-        "--reduction element_mean is for the squared-error losses; cross_entropy takes batch_mean");
+  if (!find_loss(config.loss)->squared_error && config.reduction != Reduction::batch_mean) {
+    throw ConfigError("--reduction " + std::string(name(config.reduction)) +
+                      " is for the squared-error losses; " + config.loss + " takes batch_mean");
   }
   if (config.nesterov && find_field("nesterov")->applies(config) && config.momentum == 0) {
     throw ConfigError("--nesterov needs a --momentum above 0");

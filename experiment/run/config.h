@@ -9,7 +9,13 @@
 #include <string_view>
 #include <vector>
 
+#include "data/normalization.h"
 #include "engine/json.h"
+#include "engine/parameters.h"
+#include "kernels/bias_activation/activation.h"
+#include "kernels/core/math_mode.h"
+#include "losses/losses.h"
+#include "optim/schedule.h"
 
 namespace qmse {
 
@@ -17,15 +23,23 @@ namespace qmse {
 // given).
 using ConfigJson = Json;
 
+// What to do when the loss is not finite.
+enum class OnNan { stop, go_on };
+constexpr std::array<Choice<OnNan>, 2> choices(OnNan) {
+  return {{{OnNan::stop, "stop"}, {OnNan::go_on, "continue"}}};
+}
+
 // Every option of `qmse train` with its default. The key in a JSON file is the member's name; the option on
-// the command line is the same with dashes (--batch-size). What each one means is said once, in the table.
+// the command line is the same with dashes (--batch-size). `dataset`, `model`, `loss` and `optimizer` are
+// names of dataset_info(), find_model(), find_loss() and find_optimizer(). What each one means is said once,
+// in the table.
 struct TrainConfig {
   // data
   std::string dataset = "fashion-mnist";
   std::string data;  // empty: the environment's QMSE_DATA, or the usual places
-  std::string labels = "fine";
+  LabelKind labels = LabelKind::fine;
   std::int64_t train_limit = 0;
-  std::string normalize = "standard";
+  NormalizationKind normalize = NormalizationKind::standard;
 
   // model
   std::string model = "cnn";
@@ -33,16 +47,16 @@ struct TrainConfig {
   std::int64_t kernel_size = 3;
   std::int64_t fc_width = 128;
   std::vector<std::int64_t> mlp_widths = {128, 64};
-  std::string activation = "relu";
-  std::string init = "pytorch";
+  Activation activation = Activation::relu;
+  Initialization init = Initialization::pytorch;
   std::string init_from;
 
   // loss
   std::string loss = "qmse";
-  std::string reduction = "batch_mean";
-  std::string v_distribution = "sphere";
-  std::string v_scope = "per_sample";
-  std::string q_gradient = "constant";
+  Reduction reduction = Reduction::batch_mean;
+  Direction v_distribution = Direction::sphere;
+  DirectionScope v_scope = DirectionScope::per_sample;
+  QGradient q_gradient = QGradient::constant;
 
   // optimizer and schedule
   std::string optimizer = "sgd";
@@ -56,7 +70,7 @@ struct TrainConfig {
   double rmsprop_alpha = 0.99;
   double rmsprop_momentum = 0.0;
   bool rmsprop_centered = false;
-  std::string schedule = "constant";
+  ScheduleKind schedule = ScheduleKind::constant;
   std::int64_t schedule_step_size = 1000;
   double schedule_gamma = 0.1;
   std::int64_t schedule_total_steps = 0;
@@ -68,7 +82,7 @@ struct TrainConfig {
   std::int64_t batch_size = 64;
   std::int64_t epochs = 5;
   bool evaluate_train = false;
-  std::string on_nan = "stop";
+  OnNan on_nan = OnNan::stop;
 
   // random numbers: those that are not given are the same as `seed`
   std::optional<std::uint64_t> seed = 1;
@@ -79,7 +93,7 @@ struct TrainConfig {
   // machine
   std::string device = "auto";
   std::int64_t threads = 0;
-  std::string math = "fp32";
+  MathMode math = MathMode::fp32;
   std::int64_t workspace_mib = 1024;
   bool no_graph = false;
 

@@ -9,6 +9,8 @@
 #include "data/registry.h"
 #include "engine/in_quotes.h"
 #include "engine/name_text.h"
+#include "engine/parse_choice.h"
+#include "experiment/run/model_description.h"
 #include "kernels/core/error.h"
 #include "optim/optimizers.h"
 
@@ -16,6 +18,50 @@ namespace qmse {
 namespace {
 
 using Config = TrainConfig;
+
+// What get() gives and set() takes: a choice's values are texts.
+template <class Member>
+struct MemberType {
+  using type = std::remove_cvref_t<decltype(Config{}.*Member{})>;
+};
+template <>
+struct MemberType<ChoiceMember> {
+  using type = std::string;
+};
+template <class Member>
+using TypeOf = typename MemberType<std::remove_cvref_t<Member>>::type;
+
+template <auto member>
+ChoiceMember choice() {
+  using Enum = std::remove_cvref_t<decltype(Config{}.*member)>;
+  return {[](const Config& config) { return name(config.*member); },
+          [](Config& config, std::string_view text) {
+            const std::optional<Enum> value = find_choice<Enum>(text);
+            if (value) config.*member = *value;
+            return value.has_value();
+          },
+          [] {
+            std::vector<NamedChoice> all;
+            for (const Choice<Enum>& each : choices(Enum())) all.push_back({each.name, each.label});
+            return all;
+          }};
+}
+
+// Of losses(), optimizers() or models().
+template <class Kinds>
+std::vector<NamedChoice> named(const Kinds& kinds) {
+  std::vector<NamedChoice> all;
+  for (const auto& kind : kinds) all.push_back({kind.name, kind.label});
+  return all;
+}
+
+std::vector<NamedChoice> named_datasets() {
+  static const std::vector<std::string> names = dataset_names();
+  std::vector<NamedChoice> all;
+  for (const std::string& name : names) all.push_back({name, dataset_info(name).label});
+  return all;
+}
+
 using enum ConfigGroup;
 
 constexpr unsigned kAll = kTrain | kTrace | kEvaluate;
@@ -25,7 +71,6 @@ const ConfigCondition kCoarse = {"dataset", {"cifar100"}};
 const ConfigCondition kCnn = {"model", {"cnn"}};
 const ConfigCondition kMlp = {"model", {"mlp"}};
 const ConfigCondition kRandomStart = {"init_from", {""}};
-const ConfigCondition kQmse = {"loss", {"qmse"}};
 const ConfigCondition kStepSchedule = {"schedule", {"step"}};
 const ConfigCondition kCosine = {"schedule", {"cosine"}};
 const ConfigCondition kRobbinsMonro = {"schedule", {"robbins_monro"}};
@@ -40,10 +85,11 @@ std::string join(const std::vector<std::string_view>& words, std::string_view be
   return all;
 }
 
-// The optimizers that have this number.
-std::vector<std::string_view> optimizers_with(std::string_view option) {
+// Those of losses() or optimizers() that have this option.
+template <class Kinds>
+std::vector<std::string_view> names_with(const Kinds& kinds, std::string_view option) {
   std::vector<std::string_view> names;
-  for (const OptimizerKind& kind : optimizers()) {
+  for (const auto& kind : kinds) {
     if (std::find(kind.options.begin(), kind.options.end(), option) != kind.options.end())
       names.push_back(kind.name);
   }
@@ -51,39 +97,53 @@ std::vector<std::string_view> optimizers_with(std::string_view option) {
 }
 
 // The condition that one of them is chosen; none where all have it.
-std::optional<ConfigCondition> with_optimizers_of(std::string_view option) {
-  const std::vector<std::string_view> names = optimizers_with(option);
-  if (names.size() == optimizers().size()) return std::nullopt;
-  return ConfigCondition{"optimizer", names};
+template <class Kinds>
+std::optional<ConfigCondition> only_with(std::string_view setting, const Kinds& kinds,
+                                         std::string_view option) {
+  const std::vector<std::string_view> names = names_with(kinds, option);
+  if (names.size() == kinds.size()) return std::nullopt;
+  return ConfigCondition{setting, names};
+}
+
+std::optional<ConfigCondition> of_loss(std::string_view option) {
+  return only_with("loss", losses(), option);
+}
+std::optional<ConfigCondition> of_optimizer(std::string_view option) {
+  return only_with("optimizer", optimizers(), option);
 }
 
 // "sgd: momentum": the help of an optimizer's number.
-std::string of_optimizers(std::string_view option, const char* text) {
-  return (with_optimizers_of(option) ? join(optimizers_with(option), ", ") + ": " : "") + text;
+std::string help_of(std::string_view option, const char* text) {
+  return (of_optimizer(option) ? join(names_with(optimizers(), option), ", ") + ": " : "") + text;
+}
+
+std::vector<ConfigField> with_choices(std::vector<ConfigField> fields) {
+  for (ConfigField& field : fields) {
+    if (const auto* member = std::get_if<ChoiceMember>(&field.member)) field.rule.choices = member->all();
+  }
+  return fields;
 }
 
 const std::vector<ConfigField>& table() {
-  static const std::vector<std::string> datasets = dataset_names();
-  static const std::vector<ConfigField> fields = {
+  static const std::vector<ConfigField> fields = with_choices({
       // One setting, two lines. clang-format would take seven.
       // clang-format off
       {data, kAll, "dataset", &Config::dataset,
-       "the images", {.choices = {datasets.begin(), datasets.end()}}},
+       "the images", {.choices = named_datasets()}},
       {data, kAll, "data", &Config::data,
        "folder that holds mnist/, fashion-mnist/, cifar-10-batches-bin/ or cifar-100-binary/ (without it the "
        "environment variable QMSE_DATA, then ~/.cache/qmse and /usr/share/datasets); for --dataset folder the one "
        "that holds train/ and test/", {.free_on_resume = true}},
-      {data, kAll, "labels", &Config::labels,
-       "cifar100: the 100 classes or their 20 superclasses", {.choices = {"fine", "coarse"}, .only_with = kCoarse}},
+      {data, kAll, "labels", choice<&Config::labels>(),
+       "cifar100: the 100 classes or their 20 superclasses", {.only_with = kCoarse}},
       {data, kTrain | kTrace, "train_limit", &Config::train_limit,
        "use the first N training images only; 0: all", {.low = 0, .high = kMaxInt}},
-      {data, kTrain | kTrace, "normalize", &Config::normalize,
-       "standard: mean 0 and deviation 1 per channel over the training images; unit: pixel / 255",
-       {.choices = {"standard", "unit"}}},
+      {data, kTrain | kTrace, "normalize", choice<&Config::normalize>(),
+       "standard: mean 0 and deviation 1 per channel over the training images; unit: pixel / 255"},
 
       {model, kTrain | kTrace, "model", &Config::model,
        "cnn: convolutions with max-pooling and two fully connected layers, as in the QMSE paper; mlp: fully connected "
-       "layers", {.choices = {"cnn", "mlp"}}},
+       "layers", {.choices = named(models())}},
       {model, kTrain | kTrace, "conv_channels", &Config::conv_channels,
        "channels of the cnn's convolutions, one number each", {.low = 1, .high = 65536, .min_items = 1, .only_with = kCnn}},
       {model, kTrain | kTrace, "kernel_size", &Config::kernel_size,
@@ -92,62 +152,61 @@ const std::vector<ConfigField>& table() {
        "width of the cnn's first fully connected layer", {.low = 1, .high = 1 << 20, .only_with = kCnn}},
       {model, kTrain | kTrace, "mlp_widths", &Config::mlp_widths,
        "widths of the mlp's hidden layers; none: no hidden layer", {.low = 1, .high = 1 << 20, .only_with = kMlp}},
-      {model, kTrain | kTrace, "activation", &Config::activation,
-       "activation of the mlp's hidden layers", {.choices = {"relu", "tanh", "sigmoid", "identity"}, .only_with = kMlp}},
-      {model, kTrain | kTrace, "init", &Config::init,
+      {model, kTrain | kTrace, "activation", choice<&Config::activation>(),
+       "activation of the mlp's hidden layers", {.only_with = kMlp}},
+      {model, kTrain | kTrace, "init", choice<&Config::init>(),
        "initial weights; pytorch: uniform in +-1/sqrt(fan_in), as PyTorch's layers",
-       {.choices = {"pytorch", "kaiming_normal", "xavier_uniform"}, .only_with = kRandomStart}},
+       {.only_with = kRandomStart}},
       {model, kTrain, "init_from", &Config::init_from,
        "start from the weights in this file instead of random ones"},
 
       {loss, kAll, "loss", &Config::loss,
        "what is minimised; qmse_expected: QMSE's expectation over v, that is QMSE without its noise",
-       {.choices = {"mse", "qmse", "qmse_expected", "cross_entropy"}}},
-      {loss, kAll, "reduction", &Config::reduction,
+       {.choices = named(losses())}},
+      {loss, kAll, "reduction", choice<&Config::reduction>(),
        "batch_mean: sum over outputs with the 1/2, mean over the batch; element_mean: times 2/c, as "
-       "PyTorch's MSELoss", {.choices = {"batch_mean", "element_mean"}}},
-      {loss, kTrain | kTrace, "v_distribution", &Config::v_distribution,
-       "QMSE's random unit vector v", {.choices = {"sphere", "rademacher"}, .only_with = kQmse}},
-      {loss, kTrain | kTrace, "v_scope", &Config::v_scope,
-       "a v for every sample, or one for the batch", {.choices = {"per_sample", "per_batch"}, .only_with = kQmse}},
-      {loss, kTrain | kTrace, "q_gradient", &Config::q_gradient,
+       "PyTorch's MSELoss"},
+      {loss, kTrain | kTrace, "v_distribution", choice<&Config::v_distribution>(),
+       "QMSE's random unit vector v", {.only_with = of_loss("v_distribution")}},
+      {loss, kTrain | kTrace, "v_scope", choice<&Config::v_scope>(),
+       "a v for every sample, or one for the batch", {.only_with = of_loss("v_scope")}},
+      {loss, kTrain | kTrace, "q_gradient", choice<&Config::q_gradient>(),
        "constant: QMSE's matrix Q is not differentiated, as in the paper; full: it is",
-       {.choices = {"constant", "full"}, .only_with = kQmse}},
+       {.only_with = of_loss("q_gradient")}},
 
       {optimizer, kTrain, "optimizer", &Config::optimizer,
-       "update rule, as in PyTorch", {.choices = optimizer_names()}},
+       "update rule, as in PyTorch", {.choices = named(optimizers())}},
       {optimizer, kTrain, "lr", &Config::lr,
        "learning rate", {.low = 0}},
       {optimizer, kTrain, "momentum", &Config::momentum,
-       of_optimizers("momentum", "momentum"),
-       {.low = 0, .high = 1, .high_open = true, .only_with = with_optimizers_of("momentum")}},
+       help_of("momentum", "momentum"),
+       {.low = 0, .high = 1, .high_open = true, .only_with = of_optimizer("momentum")}},
       {optimizer, kTrain, "nesterov", &Config::nesterov,
-       of_optimizers("nesterov", "Nesterov's momentum"), {.only_with = with_optimizers_of("nesterov")}},
+       help_of("nesterov", "Nesterov's momentum"), {.only_with = of_optimizer("nesterov")}},
       {optimizer, kTrain, "weight_decay", &Config::weight_decay,
-       of_optimizers("weight_decay", "added to the gradient, times the weight"),
-       {.low = 0, .only_with = with_optimizers_of("weight_decay")}},
+       help_of("weight_decay", "added to the gradient, times the weight"),
+       {.low = 0, .only_with = of_optimizer("weight_decay")}},
       {optimizer, kTrain, "beta1", &Config::beta1,
-       of_optimizers("beta1", "decay of the mean"),
-       {.low = 0, .high = 1, .high_open = true, .only_with = with_optimizers_of("beta1")}},
+       help_of("beta1", "decay of the mean"),
+       {.low = 0, .high = 1, .high_open = true, .only_with = of_optimizer("beta1")}},
       {optimizer, kTrain, "beta2", &Config::beta2,
-       of_optimizers("beta2", "decay of the mean square"),
-       {.low = 0, .high = 1, .high_open = true, .only_with = with_optimizers_of("beta2")}},
+       help_of("beta2", "decay of the mean square"),
+       {.low = 0, .high = 1, .high_open = true, .only_with = of_optimizer("beta2")}},
       {optimizer, kTrain, "epsilon", &Config::epsilon,
-       of_optimizers("epsilon", "added to the root mean square"),
-       {.low = 0, .low_open = true, .only_with = with_optimizers_of("epsilon")}},
+       help_of("epsilon", "added to the root mean square"),
+       {.low = 0, .low_open = true, .only_with = of_optimizer("epsilon")}},
       {optimizer, kTrain, "rmsprop_alpha", &Config::rmsprop_alpha,
-       of_optimizers("rmsprop_alpha", "decay of the mean square"),
-       {.low = 0, .high = 1, .high_open = true, .only_with = with_optimizers_of("rmsprop_alpha")}},
+       help_of("rmsprop_alpha", "decay of the mean square"),
+       {.low = 0, .high = 1, .high_open = true, .only_with = of_optimizer("rmsprop_alpha")}},
       {optimizer, kTrain, "rmsprop_momentum", &Config::rmsprop_momentum,
-       of_optimizers("rmsprop_momentum", "momentum of the steps"),
-       {.low = 0, .high = 1, .high_open = true, .only_with = with_optimizers_of("rmsprop_momentum")}},
+       help_of("rmsprop_momentum", "momentum of the steps"),
+       {.low = 0, .high = 1, .high_open = true, .only_with = of_optimizer("rmsprop_momentum")}},
       {optimizer, kTrain, "rmsprop_centered", &Config::rmsprop_centered,
-       of_optimizers("rmsprop_centered", "divide by the deviation instead of the root mean square"),
-       {.only_with = with_optimizers_of("rmsprop_centered")}},
+       help_of("rmsprop_centered", "divide by the deviation instead of the root mean square"),
+       {.only_with = of_optimizer("rmsprop_centered")}},
 
-      {schedule, kTrain, "schedule", &Config::schedule,
-       "how the learning rate changes from step to step",
-       {.choices = {"constant", "step", "cosine", "robbins_monro"}}},
+      {schedule, kTrain, "schedule", choice<&Config::schedule>(),
+       "how the learning rate changes from step to step"},
       {schedule, kTrain, "schedule_step_size", &Config::schedule_step_size,
        "step: steps between two reductions", {.low = 1, .high = kMaxInt, .only_with = kStepSchedule}},
       {schedule, kTrain, "schedule_gamma", &Config::schedule_gamma,
@@ -168,8 +227,8 @@ const std::vector<ConfigField>& table() {
        "passes over the training images", {.low = 1, .high = 1000000, .free_on_resume = true}},
       {training, kTrain, "evaluate_train", &Config::evaluate_train,
        "measure the accuracy on all training images after each epoch (train_accuracy_full)"},
-      {training, kTrain, "on_nan", &Config::on_nan,
-       "stop, or continue, when the loss is not finite", {.choices = {"stop", "continue"}}},
+      {training, kTrain, "on_nan", choice<&Config::on_nan>(),
+       "stop, or continue, when the loss is not finite"},
 
       {random, kTrain | kTrace, "seed", &Config::seed,
        "seed of everything random"},
@@ -178,15 +237,15 @@ const std::vector<ConfigField>& table() {
       {random, kTrain | kTrace, "seed_data", &Config::seed_data,
        "seed of the order of the images; otherwise --seed"},
       {random, kTrain | kTrace, "seed_v", &Config::seed_v,
-       "seed of QMSE's v; otherwise --seed", {.only_with = kQmse}},
+       "seed of QMSE's v; otherwise --seed", {.only_with = of_loss("seed_v")}},
 
       {machine, kAll, "device", &Config::device,
        "auto takes a GPU where there is one (of several the one of this process's rank, else that with most free memory), and says so", {.free_on_resume = true}},
       {machine, kAll, "threads", &Config::threads,
        "CPU threads; 0: as many as this process has processors, by its affinity and its container's quota. Results do "
        "not depend on it", {.low = 0, .high = 4096, .free_on_resume = true}},
-      {machine, kAll, "math", &Config::math,
-       "cuda: f32 arithmetic of matrix products and convolutions", {.choices = {"fp32", "tf32"}}},
+      {machine, kAll, "math", choice<&Config::math>(),
+       "cuda: f32 arithmetic of matrix products and convolutions"},
 
       {machine, kAll, "workspace_mib", &Config::workspace_mib,
        "cuda: MiB of scratch that one convolution or matrix product may take", {.low = 0, .high = 1 << 20, .only_with = kNoCpu}},
@@ -211,7 +270,7 @@ const std::vector<ConfigField>& table() {
       {run, kTrain, "log_steps", &Config::log_steps,
        "write every Nth step's loss to steps.jsonl; 0: none", {.low = 0, .high = kMaxInt}},
       // clang-format on
-  };
+  });
   return fields;
 }
 
@@ -236,10 +295,14 @@ std::string range_text(const ConfigField& field) {
 }
 
 std::string expectation(const ConfigField& field) {
-  if (!field.rule.choices.empty()) return "one of " + join(field.rule.choices, ", ");
+  if (!field.rule.choices.empty()) {
+    std::vector<std::string_view> names;
+    for (const NamedChoice& choice : field.rule.choices) names.push_back(choice.name);
+    return "one of " + join(names, ", ");
+  }
   return std::visit(
       [&](auto member) -> std::string {
-        using T = std::remove_cvref_t<decltype(Config{}.*member)>;
+        using T = TypeOf<decltype(member)>;
         if constexpr (std::is_same_v<T, bool>) return "true or false";
         if constexpr (std::is_same_v<T, std::int64_t>) return "a whole number" + range_text(field);
         if constexpr (std::is_same_v<T, double> || std::is_same_v<T, std::optional<double>>)
@@ -278,8 +341,9 @@ bool fits(const ConfigField& field, const ConfigJson& value) {
     if (!value.is_string()) return false;
     const auto& text = value.get_ref<const std::string&>();
     if (unescape_name(text).find('\0') != std::string::npos) return false;  // in no path
-    return field.rule.choices.empty() ||
-           std::find(field.rule.choices.begin(), field.rule.choices.end(), text) != field.rule.choices.end();
+    const auto& choices = field.rule.choices;
+    return choices.empty() || std::any_of(choices.begin(), choices.end(),
+                                          [&](const NamedChoice& choice) { return choice.name == text; });
   } else if constexpr (std::is_same_v<T, std::optional<std::uint64_t>>) {
     return value.is_number_unsigned() || (is_int64(value) && value.get<std::int64_t>() >= 0);
   } else {
@@ -341,7 +405,8 @@ std::string ConfigField::option() const {
 }
 
 std::string_view ConfigField::placeholder() const {
-  static constexpr std::array<std::string_view, 7> kByType = {"", "N", "X", "TEXT", "N,N,...", "N", "X"};
+  static constexpr std::array<std::string_view, 8> kByType = {"",        "N", "X", "TEXT",
+                                                              "N,N,...", "N", "X", "TEXT"};
   if (name == "data" || name == "out") return "DIR";
   if (name == "init_from") return "FILE";
   if (name == "device") return "auto|cpu|cuda[:N]";
@@ -387,10 +452,16 @@ std::string ConfigField::default_text() const {
   return text;
 }
 
+std::string_view ConfigField::label(std::string_view choice) const {
+  for (const NamedChoice& each : rule.choices) {
+    if (each.name == choice) return each.label;
+  }
+  return "";
+}
+
 void check_value(const ConfigField& field, const ConfigJson& value, const std::string& label) {
-  const bool good = std::visit(
-      [&](auto member) { return fits<std::remove_cvref_t<decltype(Config{}.*member)>>(field, value); },
-      field.member);
+  const bool good =
+      std::visit([&](auto member) { return fits<TypeOf<decltype(member)>>(field, value); }, field.member);
   if (good) return;
   throw ConfigError(label + " must be " + expectation(field) + ", not " +
                     (value.is_string() ? in_quotes(value.get<std::string>()) : value.dump()));
@@ -399,7 +470,7 @@ void check_value(const ConfigField& field, const ConfigJson& value, const std::s
 ConfigJson value_from_text(const ConfigField& field, std::string_view text) {
   ConfigJson value = std::visit(
       [&](auto member) -> ConfigJson {
-        using T = std::remove_cvref_t<decltype(Config{}.*member)>;
+        using T = TypeOf<decltype(member)>;
         if constexpr (std::is_same_v<T, bool>) {
           return text == "true" ? ConfigJson(true) : text == "false" ? ConfigJson(false) : ConfigJson();
         } else if constexpr (std::is_same_v<T, std::string>) {
@@ -437,8 +508,10 @@ ConfigJson value_from_text(const ConfigField& field, std::string_view text) {
 ConfigJson get(const TrainConfig& config, const ConfigField& field) {
   return std::visit(
       [&](auto member) -> ConfigJson {
-        using T = std::remove_cvref_t<decltype(config.*member)>;
-        if constexpr (requires { (config.*member).has_value(); }) {
+        using T = TypeOf<decltype(member)>;
+        if constexpr (std::is_same_v<std::remove_cvref_t<decltype(member)>, ChoiceMember>) {
+          return member.get(config);
+        } else if constexpr (requires { (config.*member).has_value(); }) {
           return config.*member ? ConfigJson(*(config.*member)) : ConfigJson();
         } else if constexpr (std::is_same_v<T, std::string>) {
           return escape_name(config.*member);
@@ -452,11 +525,16 @@ ConfigJson get(const TrainConfig& config, const ConfigField& field) {
 void set(TrainConfig& config, const ConfigField& field, const ConfigJson& value) {
   std::visit(
       [&](auto member) {
-        using T = std::remove_cvref_t<decltype(config.*member)>;
-        if constexpr (requires {
-                        typename T::value_type;
-                        (config.*member).has_value();
-                      }) {
+        using T = TypeOf<decltype(member)>;
+        if constexpr (std::is_same_v<std::remove_cvref_t<decltype(member)>, ChoiceMember>) {
+          const auto& text = value.template get_ref<const std::string&>();
+          if (!member.set(config, text))
+            throw ConfigError(std::string(field.name) + " must be " + expectation(field) + ", not " +
+                              in_quotes(text));
+        } else if constexpr (requires {
+                               typename T::value_type;
+                               (config.*member).has_value();
+                             }) {
           config.*member = value.template get<typename T::value_type>();
         } else if constexpr (std::is_same_v<T, std::string>) {
           config.*member = unescape_name(value.template get_ref<const std::string&>());

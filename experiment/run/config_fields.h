@@ -32,6 +32,19 @@ struct ConfigCondition {
   std::string text() const;                   // "--optimizer adam or rmsprop", "any other --device"
 };
 
+// One of a text's choices, and what people call it.
+struct NamedChoice {
+  std::string_view name;
+  std::string_view label;  // empty: none of its own
+};
+
+// A member of TrainConfig whose type is a choice (kernels/core/choice.h).
+struct ChoiceMember {
+  std::string_view (*get)(const TrainConfig&);
+  bool (*set)(TrainConfig&, std::string_view name);  // false where there is no such name
+  std::vector<NamedChoice> (*all)();
+};
+
 // What a value has to be, where the type leaves a choice.
 struct ConfigRule {
   // Numbers (each element of a list): low <= x <= high, strictly where open.
@@ -41,7 +54,7 @@ struct ConfigRule {
   bool high_open = false;
   std::size_t min_items = 0;  // of a list
   std::size_t max_items = 16;
-  std::vector<std::string_view> choices = {};  // of a text; empty: any
+  std::vector<NamedChoice> choices = {};  // of a text; empty: any
 
   std::optional<ConfigCondition> only_with = {};  // empty: it always has an effect
   bool free_on_resume = false;                    // a resumed run may differ here from its record
@@ -49,10 +62,10 @@ struct ConfigRule {
 };
 
 struct ConfigField {
-  using Member =
-      std::variant<bool TrainConfig::*, std::int64_t TrainConfig::*, double TrainConfig::*,
-                   std::string TrainConfig::*, std::vector<std::int64_t> TrainConfig::*,
-                   std::optional<std::uint64_t> TrainConfig::*, std::optional<double> TrainConfig::*>;
+  using Member = std::variant<bool TrainConfig::*, std::int64_t TrainConfig::*, double TrainConfig::*,
+                              std::string TrainConfig::*, std::vector<std::int64_t> TrainConfig::*,
+                              std::optional<std::uint64_t> TrainConfig::*,
+                              std::optional<double> TrainConfig::*, ChoiceMember>;
 
   ConfigGroup group;
   unsigned uses;          // of ConfigUse
@@ -62,9 +75,11 @@ struct ConfigField {
 
   ConfigRule rule = {};
 
-  std::string option() const;                     // "--batch-size"
-  std::string_view placeholder() const;           // "N", "X", "TEXT", ... or "" for a switch
-  std::string default_text() const;               // "" where there is none
+  std::string option() const;            // "--batch-size"
+  std::string_view placeholder() const;  // "N", "X", "TEXT", ... or "" for a switch
+  std::string default_text() const;      // "" where there is none
+  std::string_view label(
+      std::string_view choice) const;             // what people call it; "" where it has no name of its own
   bool applies(const TrainConfig& config) const;  // whether it has an effect there
   bool is_switch() const { return std::holds_alternative<bool TrainConfig::*>(member); }
 };
@@ -82,7 +97,8 @@ void check_value(const ConfigField& field, const ConfigJson& value, const std::s
 
 // Texts, which may be paths, are escaped (name_text.h) in JSON and as they are in TrainConfig.
 ConfigJson get(const TrainConfig& config, const ConfigField& field);  // null where it is not set
-void set(TrainConfig& config, const ConfigField& field, const ConfigJson& value);
+void set(TrainConfig& config, const ConfigField& field,
+         const ConfigJson& value);  // of a value that was checked
 
 // The name nearest to a misspelt one, or "" where none is near.
 std::string nearest(std::string_view wrong, std::span<const std::string> names);

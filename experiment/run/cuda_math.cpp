@@ -14,9 +14,10 @@ std::string value_of(const Environment& environment, const char* name) {
   return environment(name).value_or("");
 }
 
-[[noreturn]] void refuse(const char* name, const std::string& value, const std::string& math) {
-  throw ConfigError("--math " + math + " cannot be kept to: the environment variable " + name + " is " +
-                    in_quotes(value) + "; unset it");
+[[noreturn]] void refuse(const char* name, const std::string& value, MathMode math) {
+  throw ConfigError("--math " + std::string(qmse::name(math)) +
+                    " cannot be kept to: the environment variable " + name + " is " + in_quotes(value) +
+                    "; unset it");
 }
 
 }  // namespace
@@ -30,9 +31,9 @@ std::vector<std::pair<std::string, std::string>> cuda_math_variables(const Envir
   return set;
 }
 
-void check_cuda_math(const std::string& math, const Environment& environment) {
+void check_cuda_math(MathMode math, const Environment& environment) {
   const std::string tf32 = value_of(environment, kTf32);
-  if (!tf32.empty() && (tf32 == "0") == (math == "tf32")) refuse(kTf32, tf32, math);
+  if (!tf32.empty() && (tf32 == "0") == (math == MathMode::tf32)) refuse(kTf32, tf32, math);
   const std::string emulation = value_of(environment, kEmulation);
   if (!emulation.empty() && emulation != "0") refuse(kEmulation, emulation, math);
 }

@@ -6,13 +6,14 @@
 #include <vector>
 
 #include "experiment/run/process_environment.h"
+#include "kernels/core/math_mode.h"
 
 namespace qmse {
 
 // Those that are set, with their values, for the record.
 std::vector<std::pair<std::string, std::string>> cuda_math_variables(const Environment& environment);
 
-// Throws ConfigError, naming the variable, where one makes `math` (--math: "fp32" or "tf32") something else.
-void check_cuda_math(const std::string& math, const Environment& environment);
+// Throws ConfigError, naming the variable, where one makes `math` (--math) something else.
+void check_cuda_math(MathMode math, const Environment& environment);
 
 }  // namespace qmse

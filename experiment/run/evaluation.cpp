@@ -50,8 +50,9 @@ TrainConfig settle_settings(const EvaluationRequest& request, const std::filesys
   }
   const ConfigJson& given = request.given;
   const std::string dataset = given.value("dataset", card.dataset);
-  if (dataset != card.dataset) known.erase("data");                          // where another data set lies
-  if (given.value("loss", "") == "cross_entropy") known.erase("reduction");  // it has but one
+  if (dataset != card.dataset) known.erase("data");  // where another data set lies
+  const LossKind* loss = given.contains("loss") ? find_loss(given["loss"].get<std::string>()) : nullptr;
+  if (loss != nullptr && !loss->squared_error) known.erase("reduction");  // it has but one
   known = overlay(known, given);
   if (!known.contains("loss"))
     throw ConfigError(in_quotes(file) + " does not say with which loss it was trained: give --loss");
@@ -81,8 +82,9 @@ EvaluationReport evaluate(const EvaluationRequest& request) {
   const ModelCard card = read_card(file);
   const TrainConfig config = settle_settings(request, path, card);
   const std::unique_ptr<Context> context = make_context(config);
+  check_label_kind(config.labels, config.dataset);
   const ImageDataset images = load_dataset(config.dataset, find_data_directory(config.dataset, config.data),
-                                           request.split, parse_label_kind(config.labels, config.dataset));
+                                           request.split, config.labels);
   const Shape shape{images.channels, images.height, images.width};
   if (shape != card.model.input || images.classes() != card.model.classes) {
     throw DataError(in_quotes(path) + ": its model takes images of " + to_string(card.model.input) + " in " +
@@ -107,7 +109,7 @@ EvaluationReport evaluate(const EvaluationRequest& request) {
   report.trained_on = card.dataset;
   report.difference = class_difference(card, images);
   report.loss = config.loss;
-  report.reduction = config.reduction;
+  report.reduction = name(config.reduction);
   report.samples = images.count;
   report.class_names = images.class_names;
   const auto classes = static_cast<std::size_t>(images.classes());

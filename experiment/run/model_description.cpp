@@ -8,34 +8,30 @@
 namespace qmse {
 namespace {
 
-// The settings that belong to an architecture.
-std::vector<std::string> size_fields(const std::string& model) {
-  if (model == "cnn") return {"conv_channels", "kernel_size", "fc_width"};
-  return {"mlp_widths", "activation"};
+Sequential make_cnn_of(const TrainConfig& config, const Shape& input, std::int64_t classes) {
+  return make_simple_cnn(input, classes,
+                         {.conv_channels = config.conv_channels,
+                          .kernel = config.kernel_size,
+                          .padding = config.kernel_size / 2,
+                          .fc_width = config.fc_width});
 }
 
-Activation parse_activation(const std::string& name) {
-  if (name == "relu") return Activation::relu;
-  if (name == "tanh") return Activation::tanh;
-  if (name == "sigmoid") return Activation::sigmoid;
-  if (name == "identity") return Activation::identity;
-  throw ConfigError("unknown activation '" + name + "': use relu, tanh, sigmoid or identity");
+Sequential make_mlp_of(const TrainConfig& config, const Shape& input, std::int64_t classes) {
+  return make_mlp(input, classes, {.widths = config.mlp_widths, .activation = config.activation});
 }
 
 }  // namespace
 
+const std::vector<ModelKind>& models() {
+  static const std::vector<ModelKind> all = {{"cnn", "CNN", make_cnn_of}, {"mlp", "MLP", make_mlp_of}};
+  return all;
+}
+
 ModelDescription describe_model(const TrainConfig& config, const Shape& input, std::int64_t classes) {
-  ModelDescription description;
-  description.model = config.model;
-  description.input = input;
-  description.classes = classes;
-  if (config.model == "cnn") {
-    description.conv_channels = config.conv_channels;
-    description.kernel_size = config.kernel_size;
-    description.fc_width = config.fc_width;
-  } else {
-    description.mlp_widths = config.mlp_widths;
-    description.activation = config.activation;
+  ModelDescription description{config.model, input, classes, ConfigJson::object()};
+  for (const ConfigField& field : config_fields()) {
+    if (field.rule.only_with && field.rule.only_with->setting == "model" && field.applies(config))
+      description.settings[std::string(field.name)] = get(config, field);
   }
   return description;
 }
@@ -43,27 +39,16 @@ ModelDescription describe_model(const TrainConfig& config, const Shape& input, s
 TrainConfig config_of(const ModelDescription& description) {
   TrainConfig config;
   config.model = description.model;
-  if (description.model == "cnn") {
-    config.conv_channels = description.conv_channels;
-    config.kernel_size = description.kernel_size;
-    config.fc_width = description.fc_width;
-  } else {
-    config.mlp_widths = description.mlp_widths;
-    config.activation = description.activation;
-  }
+  apply_layer(config, description.settings);
   return config;
 }
 
 Sequential make_model(const ModelDescription& description) {
-  if (description.model == "cnn") {
-    return make_simple_cnn(description.input, description.classes,
-                           {.conv_channels = description.conv_channels,
-                            .kernel = description.kernel_size,
-                            .padding = description.kernel_size / 2,
-                            .fc_width = description.fc_width});
+  for (const ModelKind& kind : models()) {
+    if (kind.name == description.model)
+      return kind.make(config_of(description), description.input, description.classes);
   }
-  return make_mlp(description.input, description.classes,
-                  {.widths = description.mlp_widths, .activation = parse_activation(description.activation)});
+  throw ConfigError("unknown model '" + description.model + "'");
 }
 
 std::string to_text(const ModelDescription& description) {
@@ -72,14 +57,7 @@ std::string to_text(const ModelDescription& description) {
   json["input_shape"] =
       std::vector<std::int64_t>(description.input.sizes().begin(), description.input.sizes().end());
   json["classes"] = description.classes;
-  if (description.model == "cnn") {
-    json["conv_channels"] = description.conv_channels;
-    json["kernel_size"] = description.kernel_size;
-    json["fc_width"] = description.fc_width;
-  } else {
-    json["mlp_widths"] = description.mlp_widths;
-    json["activation"] = description.activation;
-  }
+  json.update(description.settings);
   return json.dump();
 }
 
@@ -113,13 +91,13 @@ ModelDescription parse_model_description(std::string_view text, const std::strin
   } catch (const ConfigError& error) {
     throw bad("is wrong: " + std::string(error.what()));
   }
-  std::vector<std::string> expected = size_fields(config.model);
-  expected.emplace_back("model");
-  for (const std::string& key : expected) {
+  const ModelDescription description = describe_model(config, Shape(sizes), classes.get<std::int64_t>());
+  for (const auto& [key, value] : description.settings.items()) {
     if (!json.contains(key)) throw bad("lacks '" + key + "'");
   }
-  if (json.size() != expected.size()) throw bad("has settings that are not of a " + config.model);
-  return describe_model(config, Shape(sizes), classes.get<std::int64_t>());
+  if (json.size() != description.settings.size() + 1)  // and the model's name
+    throw bad("has settings that are not of a " + config.model);
+  return description;
 }
 
 }  // namespace qmse

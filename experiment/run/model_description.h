@@ -11,20 +11,24 @@
 
 namespace qmse {
 
+// Every architecture there is. The settings of its own are those of the table that are only_with its name.
+struct ModelKind {
+  std::string_view name;   // as in settings and files
+  std::string_view label;  // for people
+  Sequential (*make)(const TrainConfig& config, const Shape& input, std::int64_t classes);
+};
+const std::vector<ModelKind>& models();
+
 struct ModelDescription {
-  std::string model = "cnn";  // names and defaults as in TrainConfig
-  Shape input;                // of one sample, [C, H, W]
+  std::string model;  // a name of models()
+  Shape input;        // of one sample, [C, H, W]
   std::int64_t classes = 0;
-  std::vector<std::int64_t> conv_channels;  // cnn
-  std::int64_t kernel_size = 3;             // cnn
-  std::int64_t fc_width = 0;                // cnn
-  std::vector<std::int64_t> mlp_widths;     // mlp
-  std::string activation = "relu";          // mlp
+  ConfigJson settings;  // those of its architecture alone: {"conv_channels": [32, 64], ...}
 
   bool operator==(const ModelDescription&) const = default;
 };
 
-// The settings of `config` for samples of this shape; only those of its architecture.
+// The settings of `config` for samples of this shape.
 ModelDescription describe_model(const TrainConfig& config, const Shape& input, std::int64_t classes);
 
 // Settings that lead to this description; all others have their defaults.

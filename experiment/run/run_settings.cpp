@@ -89,7 +89,7 @@ void RunSettings::resolve_machine(Context& context) {
 }
 
 void RunSettings::set_total_steps(std::int64_t steps_per_epoch) {
-  if (config_.schedule != "cosine") return;
+  if (config_.schedule != ScheduleKind::cosine) return;
   // Behind its end the rate stays at its last value, 0 unless asked otherwise; stretched, the steps so far
   // would have had other rates.
   if (recorded_epochs_ > 0 && config_.epochs > recorded_epochs_ &&
@@ -121,9 +121,9 @@ TrainingImages load_training_images(const TrainConfig& config) {
   images.content = std::async(std::launch::async, [name = config.dataset, directory] {
                      return examine_content(name, directory);
                    }).share();
-  const LabelKind labels = parse_label_kind(config.labels, config.dataset);
-  images.train = load_dataset(config.dataset, directory, Split::train, labels);
-  images.test = load_dataset(config.dataset, directory, Split::test, labels);
+  check_label_kind(config.labels, config.dataset);
+  images.train = load_dataset(config.dataset, directory, Split::train, config.labels);
+  images.test = load_dataset(config.dataset, directory, Split::test, config.labels);
   const std::int32_t first = *std::min_element(images.train.labels.begin(), images.train.labels.end());
   if (first > 0) {
     images.warning = "the training labels begin at " + std::to_string(first) + ": no image is of class " +
@@ -132,7 +132,7 @@ TrainingImages load_training_images(const TrainConfig& config) {
   if (config.train_limit > 0) images.train = images.train.first(config.train_limit);
   images.shape = Shape{images.train.channels, images.train.height, images.train.width};
   check_same_shape(images.train, images.test, in_quotes(directory));
-  images.normalization = make_normalization(parse_normalization_kind(config.normalize), images.train);
+  images.normalization = make_normalization(config.normalize, images.train);
   return images;
 }
 

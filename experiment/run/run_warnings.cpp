@@ -14,10 +14,8 @@ constexpr double kDeviations = 3;  // of a binomial distribution: guesses that a
 
 // With one-hot targets ||r||^2 is 1 where all outputs are zero. QMSE's is its expectation over v.
 double loss_of_zeros(const TrainConfig& config, std::int64_t classes) {
-  const auto c = static_cast<double>(classes);
-  if (config.loss == "cross_entropy") return std::log(c);
-  const double sum = config.loss == "mse" ? 0.5 : 0.5 * (1 + 1 / c);
-  return config.reduction == "element_mean" ? sum * 2 / c : sum;
+  return find_loss(config.loss)->value_of_zeros(static_cast<double>(classes)) *
+         scale_of(config.reduction, classes);
 }
 
 double largest_share(const ImageDataset& images) {

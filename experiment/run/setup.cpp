@@ -8,10 +8,7 @@
 #include "experiment/run/process_environment.h"
 #include "kernels/core/devices.h"
 #include "kernels/core/error.h"
-#include "losses/cross_entropy.h"
-#include "losses/mse.h"
-#include "losses/qmse.h"
-#include "losses/qmse_expected.h"
+#include "losses/losses.h"
 #include "optim/optimizers.h"
 
 namespace qmse {
@@ -24,7 +21,8 @@ bool takes_cuda(const TrainConfig& config) {
 
 std::unique_ptr<Context> make_context(const TrainConfig& config) {
   if (!takes_cuda(config)) {
-    if (config.math == "tf32") throw ConfigError("--math tf32 needs a GPU; the CPU calculates in fp32");
+    if (config.math == MathMode::tf32)
+      throw ConfigError("--math tf32 needs a GPU; the CPU calculates in fp32");
     return std::make_unique<Context>(std::make_unique<CpuContext>(static_cast<int>(config.threads)));
   }
   const Device device = parse_device(config.device);
@@ -34,7 +32,7 @@ std::unique_ptr<Context> make_context(const TrainConfig& config) {
   check_cuda_math(config.math, process_environment());
   CudaOptions options;
   options.device = index;
-  options.math = config.math == "tf32" ? MathMode::tf32 : MathMode::fp32;
+  options.math = config.math;
   options.workspace_limit = static_cast<std::size_t>(config.workspace_mib) << 20;
   return std::make_unique<Context>(std::make_unique<CudaContext>(options));
 #else
@@ -51,19 +49,11 @@ std::string device_option(Context& context) {
 }
 
 std::unique_ptr<Loss> make_loss(const TrainConfig& config) {
-  const Reduction reduction =
-      config.reduction == "element_mean" ? Reduction::element_mean : Reduction::batch_mean;
-  if (config.loss == "mse") return std::make_unique<MseLoss>(reduction);
-  if (config.loss == "qmse_expected") return std::make_unique<QmseExpectedLoss>(reduction);
-  if (config.loss == "cross_entropy") return std::make_unique<CrossEntropyLoss>(reduction);
-  if (config.loss != "qmse")
-    throw ConfigError("unknown loss '" + config.loss + "': use mse, qmse, qmse_expected or cross_entropy");
-  QmseOptions options;
-  options.distribution = config.v_distribution == "rademacher" ? Direction::rademacher : Direction::sphere;
-  options.scope = config.v_scope == "per_batch" ? DirectionScope::per_batch : DirectionScope::per_sample;
-  options.q_gradient = config.q_gradient == "full" ? QGradient::full : QGradient::constant;
-  options.seed = config.seed_v.value_or(config.seed.value_or(0));
-  return std::make_unique<QmseLoss>(options, reduction);
+  return make_loss(config.loss, {.reduction = config.reduction,
+                                 .qmse = {.distribution = config.v_distribution,
+                                          .scope = config.v_scope,
+                                          .q_gradient = config.q_gradient,
+                                          .seed = config.seed_v.value_or(config.seed.value_or(0))}});
 }
 
 namespace {
@@ -87,15 +77,9 @@ std::unique_ptr<Optimizer> make_optimizer(const TrainConfig& config, ParameterSt
   throw ConfigError("unknown optimizer '" + config.optimizer + "'");
 }
 
-Initialization initialization(const TrainConfig& config) {
-  if (config.init == "kaiming_normal") return Initialization::kaiming_normal;
-  if (config.init == "xavier_uniform") return Initialization::xavier_uniform;
-  return Initialization::pytorch;
-}
-
 ScheduleConfig schedule(const TrainConfig& config) {
   ScheduleConfig schedule;
-  schedule.kind = parse_schedule_kind(config.schedule);
+  schedule.kind = config.schedule;
   schedule.step_size = config.schedule_step_size;
   schedule.gamma = config.schedule_gamma;
   schedule.final_fraction = config.schedule_final_fraction;

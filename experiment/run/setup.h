@@ -25,7 +25,6 @@ std::string device_option(Context& context);
 
 std::unique_ptr<Loss> make_loss(const TrainConfig& config);  // its seed is seed_v
 std::unique_ptr<Optimizer> make_optimizer(const TrainConfig& config, ParameterStore& store);
-Initialization initialization(const TrainConfig& config);
 ScheduleConfig schedule(const TrainConfig& config);
 
 }  // namespace qmse

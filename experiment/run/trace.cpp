@@ -53,7 +53,7 @@ TrainConfig settle_settings(const TraceRequest& request) {
   if (request.dtype == DType::f64 && config.device == "auto") config.device = "cpu";
   validate(config);
   check_used(request.given, config);
-  if (request.step != 1 && config.loss != "qmse")
+  if (request.step != 1 && !find_loss(config.loss)->draws)
     throw ConfigError("--step has no effect with --loss " + config.loss + ": it is for --loss qmse");
   resolve_defaults(config);
   return config;
@@ -68,9 +68,10 @@ ModelCard settle_card(const TraceRequest& request, const TrainConfig& config, co
     throw ConfigError(in_quotes(request.weights) + " holds " + to_text(stored.model) +
                       ", the settings and data ask for " + to_text(card.model));
   }
-  if (config.normalize != name(stored.normalization.kind)) {
+  if (config.normalize != stored.normalization.kind) {
     throw ConfigError(in_quotes(request.weights) + " was trained with --normalize " +
-                      std::string(name(stored.normalization.kind)) + ", not " + config.normalize);
+                      std::string(name(stored.normalization.kind)) + ", not " +
+                      std::string(name(config.normalize)));
   }
   return stored;
 }
@@ -83,7 +84,7 @@ TraceSummary trace(const TraceRequest& request, const TrainConfig& config, Conte
   const Sequential model = make_model(card.model);
   ParameterStore store(context, dtype_of<T>(), model.parameters());
   if (request.weights.empty()) {
-    store.initialize(initialization(config), *config.seed_init);
+    store.initialize(config.init, *config.seed_init);
   } else {
     read_weights(SafetensorsFile(request.weights), store);
   }

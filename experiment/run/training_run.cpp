@@ -47,7 +47,7 @@ struct Parts {
         loss(make_loss(config)),
         optimizer(make_optimizer(config, store)),
         loop(context, network, train_data.view(), *loss, *optimizer, config.batch_size,
-             {.capture = !config.no_graph, .halt_on_non_finite = config.on_nan == "stop"}),
+             {.capture = !config.no_graph, .halt_on_non_finite = config.on_nan == OnNan::stop}),
         test_evaluator(context, network, test_data.view(), *loss, kEvaluationBatch, !config.no_graph) {
     if (config.evaluate_train) {
       train_evaluator.emplace(context, network, train_data.view(), *loss, kEvaluationBatch, !config.no_graph);
@@ -294,7 +294,7 @@ class TrainingRun::Impl {
       notice("no checkpoint in " + in_quotes(directory_.path()) + ": starting from the beginning");
     }
     if (config().init_from.empty()) {
-      parts_->store.initialize(initialization(config()), *config().seed_init);
+      parts_->store.initialize(config().init, *config().seed_init);
     } else {
       read_weights(SafetensorsFile(config().init_from), parts_->store);
     }
@@ -491,7 +491,7 @@ class TrainingRun::Impl {
   }
 
   void not_finite(const std::string& message, std::int64_t step, const std::string& layer) {
-    if (config().on_nan == "stop") {
+    if (config().on_nan == OnNan::stop) {
       throw Diverged(message + "; lower --lr, or go on regardless with --on-nan continue",
                      position_.epoch + 1, step, layer);
     }

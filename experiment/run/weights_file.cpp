@@ -44,15 +44,15 @@ ModelCard make_card(const TrainConfig& config, const ImageDataset& train,
           normalization,
           train.class_names,
           train.name,
-          config.labels,
+          std::string(name(config.labels)),
           config.loss,
-          config.reduction};
+          std::string(name(config.reduction))};
 }
 
 ConfigJson settings_of(const ModelCard& card) {
   TrainConfig config = config_of(card.model);
   config.dataset = card.dataset;
-  config.normalize = name(card.normalization.kind);
+  config.normalize = card.normalization.kind;
   ConfigJson layer;
   for (const char* key : {"dataset", "normalize", "model", "conv_channels", "kernel_size", "fc_width",
                           "mlp_widths", "activation"}) {

@@ -9,6 +9,7 @@
 #include <typeindex>
 
 #include "kernels/core/context.h"
+#include "kernels/core/math_mode.h"
 #include "kernels/core/memory.h"
 
 // CUDA's, cuDNN's and cuBLASLt's own names of the types behind cudaStream_t, cudnnHandle_t and
@@ -18,12 +19,6 @@ struct cudnnContext;
 struct cublasLtContext;
 
 namespace qmse {
-
-// How convolutions and matrix products of f32 numbers are calculated.
-enum class MathMode {
-  fp32,  // every multiplication and addition in f32
-  tf32,  // tensor cores may round the factors to TF32 (10 bits of fraction); sums stay in f32
-};
 
 // By which kernels the network's convolutions and matrix products are calculated.
 enum class KernelChoice {

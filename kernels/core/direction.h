@@ -26,6 +26,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "kernels/core/choice.h"
 #include "kernels/core/host_device.h"
 #include "kernels/core/normal.h"
 #include "kernels/core/philox.h"
@@ -33,9 +34,15 @@
 namespace qmse {
 
 enum class Direction { sphere, rademacher };
+constexpr std::array<Choice<Direction>, 2> choices(Direction) {
+  return {{{Direction::sphere, "sphere"}, {Direction::rademacher, "rademacher"}}};
+}
 
 // One v for every sample, or one for the whole batch.
 enum class DirectionScope { per_sample, per_batch };
+constexpr std::array<Choice<DirectionScope>, 2> choices(DirectionScope) {
+  return {{{DirectionScope::per_sample, "per_sample"}, {DirectionScope::per_batch, "per_batch"}}};
+}
 
 // The `sample` of the one v of a batch under DirectionScope::per_batch.
 constexpr std::uint32_t kWholeBatch = 0xFFFFFFFFu;

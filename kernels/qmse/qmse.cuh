@@ -188,11 +188,11 @@ struct QmseRademacherLoss : QmseSettings {
 template <class Loss, class Launcher>
 void launch_qmse_loss(Launcher& launcher, const QmseArgs<float>& args) {
   Loss loss;
-  loss.keys = philox_keys(args.seed);
+  loss.keys = philox_keys(args.options.seed);
   loss.step = args.step;
-  loss.sample_ids = args.scope == DirectionScope::per_batch ? nullptr : args.sample_ids;
+  loss.sample_ids = args.options.scope == DirectionScope::per_batch ? nullptr : args.sample_ids;
   loss.classes = static_cast<int>(args.row.classes);
-  loss.residual_multiple = qmse_residual_multiple<float>(args.q_gradient == QGradient::full);
+  loss.residual_multiple = qmse_residual_multiple<float>(args.options.q_gradient == QGradient::full);
   loss.magnitude = rademacher_magnitude(args.row.classes);
   if (args.row.labels != nullptr) {
     launch_row_loss<false>(launcher, args.row, args.v, loss);
@@ -204,7 +204,7 @@ void launch_qmse_loss(Launcher& launcher, const QmseArgs<float>& args) {
 template <class Launcher>
 void launch_qmse_loss(Launcher& launcher, const QmseArgs<float>& args) {
   check_qmse_args(args);
-  if (args.distribution == Direction::sphere) {
+  if (args.options.distribution == Direction::sphere) {
     launch_qmse_loss<QmseSphereLoss>(launcher, args);
   } else {
     launch_qmse_loss<QmseRademacherLoss>(launcher, args);

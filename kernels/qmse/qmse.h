@@ -7,6 +7,7 @@
 
 #include <cstdint>
 
+#include "kernels/core/choice.h"
 #include "kernels/core/context.h"
 #include "kernels/core/direction.h"
 #include "kernels/row_loss/row_loss.h"
@@ -14,18 +15,25 @@
 namespace qmse {
 
 enum class QGradient { constant, full };
+constexpr std::array<Choice<QGradient>, 2> choices(QGradient) {
+  return {{{QGradient::constant, "constant"}, {QGradient::full, "full"}}};
+}
+
+struct QmseOptions {
+  Direction distribution = Direction::sphere;
+  DirectionScope scope = DirectionScope::per_sample;
+  QGradient q_gradient = QGradient::constant;
+  std::uint64_t seed = 0;  // of v
+};
 
 template <class T>
 struct QmseArgs {
   RowLossArgs<T> row;
-  Direction distribution = Direction::sphere;
-  DirectionScope scope = DirectionScope::per_sample;
-  QGradient q_gradient = QGradient::constant;
-  std::uint64_t seed = 0;
-  const std::uint64_t* step =
-      nullptr;  // one number in device memory, so that a replayed graph sees it change
-  const std::uint32_t* sample_ids =
-      nullptr;     // [B] indices in the data set, the random counter's sample; unused per_batch
+  QmseOptions options;
+  // One number in device memory, so that a replayed graph sees it change.
+  const std::uint64_t* step = nullptr;
+  // [B] indices in the data set, the random counter's sample; unused per_batch.
+  const std::uint32_t* sample_ids = nullptr;
   T* v = nullptr;  // [B, c]; null unless asked for (trace)
 };
 

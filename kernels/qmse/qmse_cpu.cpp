@@ -40,7 +40,7 @@ void qmse_row(const QmseArgs<T>& args, std::int64_t index, const float* v) {
   if (args.v != nullptr) std::copy(v, v + row.classes, args.v + index * row.classes);
   if (row.gradient == nullptr) return;
   const T scaled_a = static_cast<T>(gradient_scale(args.row) * a);
-  const T multiple = qmse_residual_multiple<T>(args.q_gradient == QGradient::full);
+  const T multiple = qmse_residual_multiple<T>(args.options.q_gradient == QGradient::full);
   row.for_blocks([&](std::int64_t first, std::int64_t count) {
     if (row.classes > kRowBlock) row.residual_block(first, count, r);
     const T* v_wide = widened(v + first, count, v_block);
@@ -53,15 +53,15 @@ template <class T>
 void qmse(CpuContext& context, const QmseArgs<T>& args) {
   check_qmse_args(args);
   const auto step = static_cast<std::uint32_t>(*args.step);
-  const bool per_batch = args.scope == DirectionScope::per_batch;
+  const bool per_batch = args.options.scope == DirectionScope::per_batch;
   // Numbers of v cost more than elements that are only read.
   const std::int64_t rows = range_items(8 * args.row.classes);
   for_ranges(context.threads(), args.row.batch, rows, [&](std::int64_t begin, std::int64_t end) {
     float* v = direction_scratch(args.row.classes);
     for (std::int64_t index = begin; index < end; ++index) {
       if (!per_batch || index == begin) {
-        draw_direction(args.distribution, args.seed, step, per_batch ? kWholeBatch : args.sample_ids[index],
-                       args.row.classes, v);
+        draw_direction(args.options.distribution, args.options.seed, step,
+                       per_batch ? kWholeBatch : args.sample_ids[index], args.row.classes, v);
       }
       qmse_row(args, index, v);
     }

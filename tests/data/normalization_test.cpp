@@ -5,6 +5,7 @@
 #include <random>
 #include <string>
 
+#include "engine/parse_choice.h"
 #include "kernels/core/error.h"
 #include "tests/data/tiny_idx.h"
 #include "tests/support/catch.h"
@@ -176,11 +177,11 @@ TEST_CASE("normalization: what is infinite in f32 is refused") {
 }
 
 TEST_CASE("normalization: names") {
-  CHECK(parse_normalization_kind("standard") == NormalizationKind::standard);
-  CHECK(parse_normalization_kind("unit") == NormalizationKind::unit);
+  CHECK(parse_choice<NormalizationKind>("standard", "normalisation") == NormalizationKind::standard);
+  CHECK(parse_choice<NormalizationKind>("unit", "normalisation") == NormalizationKind::unit);
   CHECK(name(NormalizationKind::standard) == "standard");
   CHECK(name(NormalizationKind::unit) == "unit");
-  CHECK(message_of<ConfigError>([] { parse_normalization_kind("none"); }) ==
+  CHECK(message_of<ConfigError>([] { parse_choice<NormalizationKind>("none", "normalisation"); }) ==
         "unknown normalisation 'none'; known: standard, unit");
 }
 

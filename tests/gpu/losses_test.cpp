@@ -109,10 +109,10 @@ void check_qmse(Direction distribution, DirectionScope scope, QGradient q_gradie
       const auto v_there = unwritten<float>(device, shape.batch * shape.classes);
       QmseArgs<float> args;
       args.row = there.args();
-      args.distribution = distribution;
-      args.scope = scope;
-      args.q_gradient = q_gradient;
-      args.seed = 0x123456789ABCDEFu;
+      args.options.distribution = distribution;
+      args.options.scope = scope;
+      args.options.q_gradient = q_gradient;
+      args.options.seed = 0x123456789ABCDEFu;
       args.step = step_there.data();
       args.sample_ids = ids_there.data();
       args.v = v_there.data();

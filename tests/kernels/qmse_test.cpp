@@ -27,10 +27,10 @@ struct Call {
   Call(const RowLossArgs<T>& row, const Options& options) : ids(static_cast<std::size_t>(row.batch)) {
     std::iota(ids.begin(), ids.end(), 100u);
     args.row = row;
-    args.distribution = options.distribution;
-    args.scope = options.scope;
-    args.q_gradient = options.q_gradient;
-    args.seed = 77;
+    args.options.distribution = options.distribution;
+    args.options.scope = options.scope;
+    args.options.q_gradient = options.q_gradient;
+    args.options.seed = 77;
     args.step = &kStep;
     args.sample_ids = ids.data();
   }
@@ -320,6 +320,6 @@ TEST_CASE("qmse: arguments that do not fit together are refused") {
   args = good.args;
   args.sample_ids = nullptr;
   CHECK_THROWS_AS(qmse_loss(context, args), ShapeError);
-  args.scope = DirectionScope::per_batch;
+  args.options.scope = DirectionScope::per_batch;
   CHECK_NOTHROW(qmse_loss(context, args));
 }

@@ -4,6 +4,7 @@
 #include <limits>
 #include <string>
 
+#include "engine/parse_choice.h"
 #include "kernels/core/error.h"
 #include "tests/support/catch.h"
 #include "tests/support/error_message.h"
@@ -79,11 +80,11 @@ TEST_CASE("schedule: Robbins-Monro decays as a power") {
 
 TEST_CASE("schedule: names") {
   for (const char* text : {"constant", "step", "cosine", "robbins_monro"}) {
-    CHECK(name(parse_schedule_kind(text)) == text);
+    CHECK(name(parse_choice<ScheduleKind>(text, "schedule")) == text);
   }
-  CHECK(config_error([] { parse_schedule_kind("cosin"); }) ==
+  CHECK(config_error([] { parse_choice<ScheduleKind>("cosin", "schedule"); }) ==
         "unknown schedule 'cosin'; known: constant, step, cosine, robbins_monro");
-  CHECK(mentions(config_error([] { parse_schedule_kind(""); }), "unknown schedule ''"));
+  CHECK(mentions(config_error([] { parse_choice<ScheduleKind>("", "schedule"); }), "unknown schedule ''"));
 }
 
 TEST_CASE("schedule: every field out of range is a one-line ConfigError that names it") {

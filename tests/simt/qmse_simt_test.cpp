@@ -36,10 +36,10 @@ void check_qmse(std::int64_t batch, std::int64_t classes, const Options& options
   test::RowResults<float> results;
   QmseArgs<float> args;
   args.row = results.args(problem, options.with_gradient, options.with_v);
-  args.distribution = options.distribution;
-  args.scope = options.scope;
-  args.q_gradient = options.q_gradient;
-  args.seed = 0x123456789ABCDEFu + seed;
+  args.options.distribution = options.distribution;
+  args.options.scope = options.scope;
+  args.options.q_gradient = options.q_gradient;
+  args.options.seed = 0x123456789ABCDEFu + seed;
   args.step = &step;
   args.sample_ids = per_batch ? nullptr : ids.data();
   std::vector<float> v(options.with_v ? problem.output.size() : 0);

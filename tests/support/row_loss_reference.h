@@ -274,9 +274,10 @@ template <class T>
 std::vector<float> directions(const QmseArgs<T>& args) {
   std::vector<float> v(static_cast<std::size_t>(args.row.batch * args.row.classes));
   for (std::int64_t row = 0; row < args.row.batch; ++row) {
-    const std::uint32_t sample = args.scope == DirectionScope::per_batch ? kWholeBatch : args.sample_ids[row];
-    draw_direction(args.distribution, args.seed, static_cast<std::uint32_t>(*args.step), sample,
-                   args.row.classes, v.data() + row * args.row.classes);
+    const std::uint32_t sample =
+        args.options.scope == DirectionScope::per_batch ? kWholeBatch : args.sample_ids[row];
+    draw_direction(args.options.distribution, args.options.seed, static_cast<std::uint32_t>(*args.step),
+                   sample, args.row.classes, v.data() + row * args.row.classes);
   }
   return v;
 }

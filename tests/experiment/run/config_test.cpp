@@ -73,7 +73,7 @@ TEST_CASE("config: every field goes through text, JSON and back to the same valu
     CAPTURE(each.name);
     std::string text = "3";
     if (each.is_switch()) text = "true";
-    if (!each.rule.choices.empty()) text = std::string(each.rule.choices.back());
+    if (!each.rule.choices.empty()) text = std::string(each.rule.choices.back().name);
     if (std::holds_alternative<double TrainConfig::*>(each.member)) text = "0.1";
     if (std::holds_alternative<std::vector<std::int64_t> TrainConfig::*>(each.member)) text = "7,9,11";
     const ConfigJson value = value_from_text(each, text);

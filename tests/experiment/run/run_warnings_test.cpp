@@ -36,7 +36,7 @@ std::string after(RunWarnings& warnings, const EpochRecord& record, bool last = 
   return all;
 }
 
-RunWarnings warnings_of(const std::string& loss, const std::string& reduction = "batch_mean") {
+RunWarnings warnings_of(const std::string& loss, Reduction reduction = Reduction::batch_mean) {
   TrainConfig config;
   config.loss = loss;
   config.reduction = reduction;
@@ -54,11 +54,11 @@ TEST_CASE("run warnings: a training that goes well has none") {
 
 TEST_CASE("run warnings: a loss ten times that of outputs of zero, whatever the loss") {
   // ||r||^2 of a one-hot target and zeros is 1; E of QMSE 1/2 (1 + 1/c); cross-entropy log(c).
-  for (const auto& [loss, reduction, zero] : {std::tuple{"mse", "batch_mean", 0.5},
-                                              {"mse", "element_mean", 0.1},
-                                              {"qmse", "batch_mean", 0.55},
-                                              {"qmse_expected", "element_mean", 0.11},
-                                              {"cross_entropy", "batch_mean", std::log(10.0)}}) {
+  for (const auto& [loss, reduction, zero] : {std::tuple{"mse", Reduction::batch_mean, 0.5},
+                                              {"mse", Reduction::element_mean, 0.1},
+                                              {"qmse", Reduction::batch_mean, 0.55},
+                                              {"qmse_expected", Reduction::element_mean, 0.11},
+                                              {"cross_entropy", Reduction::batch_mean, std::log(10.0)}}) {
     CAPTURE(loss, reduction);
     RunWarnings warnings = warnings_of(loss, reduction);
     CHECK(after(warnings, epoch(1, 9.9 * zero, 0.5)) == "");

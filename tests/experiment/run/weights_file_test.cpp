@@ -22,7 +22,7 @@ ModelCard small_card(const std::string& model = "mlp") {
   TrainConfig config;
   config.model = model;
   config.mlp_widths = {5};
-  config.activation = "tanh";
+  config.activation = Activation::tanh;
   config.conv_channels = {2, 3};
   config.fc_width = 4;
   Normalization normalization;
