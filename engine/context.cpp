@@ -6,12 +6,7 @@ MemoryResource& Context::memory() {
   return with_context<float>(*this, [](auto& backend) -> MemoryResource& { return backend.memory(); });
 }
 
-std::string Context::device_name() const {
-#if QMSE_CUDA
-  if (is_cuda()) return cuda_->device_name();
-#endif
-  return cpu_->device_name();
-}
+std::string Context::device_name() const { return is_cuda() ? cuda_->device_name() : cpu_->device_name(); }
 
 void host_to_device(Context& context, void* device, const void* host, std::size_t bytes) {
   with_context<float>(context, [&](auto& backend) { host_to_device(backend, device, host, bytes); });

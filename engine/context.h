@@ -8,10 +8,8 @@
 
 #include "kernels/core/build_config.h"
 #include "kernels/core/context.h"
-#include "kernels/core/error.h"
-#if QMSE_CUDA
 #include "kernels/core/cuda_context.h"
-#endif
+#include "kernels/core/error.h"
 
 namespace qmse {
 
@@ -19,9 +17,7 @@ namespace qmse {
 class Context {
  public:
   explicit Context(std::unique_ptr<CpuContext> cpu) : cpu_(std::move(cpu)) {}
-#if QMSE_CUDA
   explicit Context(std::unique_ptr<CudaContext> cuda) : cuda_(std::move(cuda)) {}
-#endif
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
 
@@ -34,18 +30,17 @@ class Context {
 
  private:
   std::unique_ptr<CpuContext> cpu_;
-  std::shared_ptr<CudaContext> cuda_;  // shared_ptr: the type is incomplete in builds without CUDA
+  std::unique_ptr<CudaContext> cuda_;
 };
 
 // Calls function(CpuContext&) or function(CudaContext&). T is the tensors' type: CUDA has f32 only, and with
 // T = double only the CPU overloads of an operation have to exist.
 template <class T, class Function>
 decltype(auto) with_context(Context& context, Function&& function) {
-#if QMSE_CUDA
-  if constexpr (std::is_same_v<T, float>) {
+  if constexpr (QMSE_CUDA &&
+                std::is_same_v<T, float>) {  // in a build without, nothing is overloaded for CUDA
     if (context.is_cuda()) return function(*context.cuda());
   }
-#endif
   if (context.is_cuda()) throw ConfigError("f64 runs on the CPU only; use f32, or the device cpu");
   return function(*context.cpu());
 }

@@ -7,10 +7,9 @@
 #include <memory>
 
 #include "engine/context.h"
+#include "kernels/core/cuda_graph.h"
 
 namespace qmse {
-
-class CudaGraph;
 
 class StepGraph {
  public:
@@ -28,13 +27,13 @@ class StepGraph {
   void run(std::int64_t times);
 
  private:
-  void launch(std::shared_ptr<CudaGraph>& graph, std::int64_t repetitions);
+  void launch(std::unique_ptr<CudaGraph>& graph, std::int64_t repetitions);
 
   Context* context_;
   std::function<void()> work_;
   bool capture_;
   bool ran_ = false;
-  std::shared_ptr<CudaGraph> once_, several_;  // shared_ptr: incomplete type in builds without CUDA
+  std::unique_ptr<CudaGraph> once_, several_;
 };
 
 }  // namespace qmse

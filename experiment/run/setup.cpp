@@ -28,24 +28,16 @@ std::unique_ptr<Context> make_context(const TrainConfig& config) {
   const Device device = parse_device(config.device);
   const int index = choose_cuda_device(device.index < 0 ? std::nullopt : std::optional<int>(device.index),
                                        local_rank(process_environment()));
-#if QMSE_CUDA
   check_cuda_math(config.math, process_environment());
   CudaOptions options;
   options.device = index;
   options.math = config.math;
   options.workspace_limit = static_cast<std::size_t>(config.workspace_mib) << 20;
   return std::make_unique<Context>(std::make_unique<CudaContext>(options));
-#else
-  throw ConfigError("cuda:" + std::to_string(index) +
-                    " is in no build without CUDA");  // choose_cuda_device has thrown
-#endif
 }
 
 std::string device_option(Context& context) {
-#if QMSE_CUDA
-  if (context.is_cuda()) return "cuda:" + std::to_string(context.cuda()->options().device);
-#endif
-  return context.is_cuda() ? "cuda" : "cpu";
+  return context.is_cuda() ? "cuda:" + std::to_string(context.cuda()->options().device) : "cpu";
 }
 
 std::unique_ptr<Loss> make_loss(const TrainConfig& config) {

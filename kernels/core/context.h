@@ -31,7 +31,7 @@ class CpuContext {
   std::unique_ptr<MemoryResource> memory_;
 };
 
-// The CUDA backend (kernels/core/cuda_context.h); declared always, defined in builds with QMSE_CUDA.
+// The CUDA backend (kernels/core/cuda_context.h). In builds without QMSE_CUDA none can be made.
 class CudaContext;
 
 // Plain moves of bytes between the host and the context's device, and within it. host_to_device and

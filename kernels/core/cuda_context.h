@@ -43,7 +43,8 @@ inline bool takes_own_kernels(const CudaOptions& options) {
 // relies on it. Everything made with a context must be destroyed before it.
 class CudaContext {
  public:
-  // Throws ConfigError where there is no such device, CudaError where setting it up fails.
+  // Throws ConfigError where there is no such device (never one in a build without CUDA), CudaError where
+  // setting it up fails.
   explicit CudaContext(const CudaOptions& options);
   ~CudaContext();
   CudaContext(const CudaContext&) = delete;

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <iostream>
 #include <memory>
+#include <type_traits>
 #include <vector>
 
 #include "engine/context.h"
@@ -15,20 +16,19 @@
 
 namespace qmse::test {
 
-#if QMSE_CUDA
-using Backend = CudaContext;
-inline constexpr bool kOnGpu = true;
-inline Backend& backend(Context& context) { return *context.cuda(); }
-#else
-using Backend = CpuContext;
-inline constexpr bool kOnGpu = false;
-inline Backend& backend(Context& context) { return *context.cpu(); }
-#endif
+inline constexpr bool kOnGpu = QMSE_CUDA != 0;
+using Backend = std::conditional_t<kOnGpu, CudaContext, CpuContext>;
+inline Backend& backend(Context& context) {
+  if constexpr (kOnGpu) {
+    return *context.cuda();
+  } else {
+    return *context.cpu();
+  }
+}
 
 // Null, after a line that says that the test is skipped, where this build is for a GPU and there is none.
-inline std::unique_ptr<Context> device_context([[maybe_unused]] bool tf32 = false,
-                                               [[maybe_unused]] bool library = false) {
-#if QMSE_CUDA
+inline std::unique_ptr<Context> device_context(bool tf32 = false, bool library = false) {
+  if (!kOnGpu) return std::make_unique<Context>(std::make_unique<CpuContext>(2));
   if (cuda_devices().empty()) {
     std::cout << "[skipped: " << why_no_cuda_device() << "]\n";
     return nullptr;
@@ -37,9 +37,6 @@ inline std::unique_ptr<Context> device_context([[maybe_unused]] bool tf32 = fals
   options.math = tf32 ? MathMode::tf32 : MathMode::fp32;
   options.kernels = library ? KernelChoice::library : KernelChoice::automatic;
   return std::make_unique<Context>(std::make_unique<CudaContext>(options));
-#else
-  return std::make_unique<Context>(std::make_unique<CpuContext>(2));
-#endif
 }
 
 // Host values in device memory, `offset` elements after an aligned address. Null where there are none.

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "kernels/core/build_config.h"
+#include "kernels/core/cuda_context.h"
 #include "kernels/core/error.h"
 #include "tests/support/catch.h"
 
@@ -66,4 +67,18 @@ TEST_CASE("devices: a build names the CUDA libraries it has, and only those") {
     CAPTURE(version.name);
     CHECK_FALSE(version.loaded.empty());
   }
+}
+
+TEST_CASE("devices: a CUDA context is an error with the reason where there is no GPU") {
+  if (!cuda_devices().empty()) return;
+  const auto reason = [](const auto& make) {
+    try {
+      make();
+    } catch (const ConfigError& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  CHECK(reason([] { const CudaContext context{CudaOptions{}}; }).find(why_no_cuda_device()) !=
+        std::string::npos);
 }
