@@ -19,6 +19,7 @@
 #include "bench/synthetic_images.h"
 #include "data/resident_dataset.h"
 #include "engine/atomic_file.h"
+#include "engine/parse_choice.h"
 #include "engine/training_loop.h"
 #include "experiment/run/setup.h"
 #include "kernels/core/error.h"
@@ -140,7 +141,7 @@ nlohmann::json summarize(const std::vector<KernelRun>& all, std::size_t steps) {
 
 struct Arguments {
   TrainConfig config;
-  std::string shape = "mnist", loss = "qmse", json;
+  std::string math = "fp32", shape = "mnist", loss = "qmse", json;
   std::int64_t batch = 64;
 };
 
@@ -178,7 +179,7 @@ nlohmann::json measure(const Arguments& arguments) {
   result.update({{"shape", arguments.shape},
                  {"loss", arguments.loss},
                  {"batch", arguments.batch},
-                 {"math", arguments.config.math},
+                 {"math", name(arguments.config.math)},
                  {"choices", nlohmann::json::array()}});
   for (const auto& choice : loop.choices()) result["choices"].push_back({choice.node, choice.algorithm});
   return result;
@@ -191,7 +192,7 @@ int main(int argc, char** argv) {
   Arguments arguments;
   arguments.config.device = "cuda";
   app.add_option("--device", arguments.config.device, "cuda or cuda:N");
-  app.add_option("--math", arguments.config.math, "fp32 or tf32")->check(CLI::IsMember({"fp32", "tf32"}));
+  app.add_option("--math", arguments.math, "fp32 or tf32")->check(CLI::IsMember({"fp32", "tf32"}));
   app.add_option("--shape", arguments.shape, "data shape")
       ->check(CLI::IsMember({"mnist", "cifar10", "cifar100"}));
   app.add_option("--loss", arguments.loss, "loss")->check(CLI::IsMember({"mse", "qmse"}));
@@ -199,6 +200,7 @@ int main(int argc, char** argv) {
   app.add_option("--json", arguments.json, "write the result to this file instead of printing it");
   CLI11_PARSE(app, argc, argv);
   try {
+    arguments.config.math = parse_choice<MathMode>(arguments.math, "arithmetic");
     const std::string text = measure(arguments).dump(1) + "\n";
     if (arguments.json.empty()) {
       std::cout << text;

@@ -200,11 +200,11 @@ Evaluator<T>::Evaluator(Context& context, const Network& network, const Resident
 
 template <class T>
 EpochMetrics Evaluator<T>::run() {
-  return run(OnBatch());
+  return *run(OnBatch());
 }
 
 template <class T>
-EpochMetrics Evaluator<T>::run(const OnBatch& on_batch) {
+std::optional<EpochMetrics> Evaluator<T>::run(const OnBatch& on_batch) {
   EpochMetrics metrics;
   const StepCounter start;
   host_to_device(*context_, metrics_.data(), &metrics, sizeof(metrics));
@@ -214,12 +214,12 @@ EpochMetrics Evaluator<T>::run(const OnBatch& on_batch) {
   last_ = full_.get();
   for (std::int64_t batch = 0; on_batch && batch < full_batches; ++batch) {
     full_graph_->run(1);
-    on_batch(batch * batch_size_);
+    if (!on_batch(batch * batch_size_)) return std::nullopt;
   }
   if (tail_graph_) {
     tail_graph_->run(1);
     last_ = tail_.get();
-    if (on_batch) on_batch(full_batches * batch_size_);
+    if (on_batch && !on_batch(full_batches * batch_size_)) return std::nullopt;
   }
   device_to_host(*context_, &metrics, metrics_.data(), sizeof(metrics));
   return metrics;

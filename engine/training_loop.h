@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -93,8 +94,9 @@ class Evaluator {
   // Waits for the device once, at the end.
   EpochMetrics run();
   // The same; on_batch(first sample's index) is called after each batch was queued, and may read outputs().
-  using OnBatch = std::function<void(std::int64_t first)>;
-  EpochMetrics run(const OnBatch& on_batch);
+  // Where it returns false the evaluation ends there, with nothing.
+  using OnBatch = std::function<bool(std::int64_t first)>;
+  std::optional<EpochMetrics> run(const OnBatch& on_batch);
   // Of the batch queued last, [rows, classes]; waits for the device.
   std::vector<T> outputs() const;
 

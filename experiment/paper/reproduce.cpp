@@ -174,10 +174,9 @@ class Reproduction {
     Evaluator<float> evaluator(
         *context, [&](Tape& tape, Value input) { return model.record(tape, store, input); }, data.view(),
         *loss, kEvaluationBatch);
-    const auto watch = [this](std::int64_t) {
-      if (stop_requested()) throw Stopped{};
-    };
-    return scores(evaluator.run(watch)).residual_sq + 1.0 / static_cast<double>(images->train.classes());
+    const auto metrics = evaluator.run([this](std::int64_t) { return !stop_requested(); });
+    if (!metrics) throw Stopped{};
+    return scores(*metrics).residual_sq + 1.0 / static_cast<double>(images->train.classes());
   }
 
   // Seconds that an epoch takes with all threads, from a short run.

@@ -114,7 +114,7 @@ EvaluationReport evaluate(const EvaluationRequest& request) {
   report.class_names = images.class_names;
   const auto classes = static_cast<std::size_t>(images.classes());
   report.confusion.assign(classes, std::vector<std::int64_t>(classes, 0));
-  report.scores = scores(evaluator.run([&](std::int64_t first) {
+  report.scores = scores(*evaluator.run([&](std::int64_t first) {
     const std::vector<float> outputs = evaluator.outputs();
     for (std::size_t row = 0; row * classes < outputs.size(); ++row) {
       const auto begin = outputs.begin() + static_cast<std::ptrdiff_t>(row * classes);
@@ -127,6 +127,7 @@ EvaluationReport evaluate(const EvaluationRequest& request) {
       const auto label = static_cast<std::size_t>(images.labels[static_cast<std::size_t>(first) + row]);
       ++report.confusion[label][static_cast<std::size_t>(largest - begin)];
     }
+    return true;
   }));
   std::vector<std::int64_t> total(classes, 0);
   for (const std::int32_t label : images.labels) ++total[static_cast<std::size_t>(label)];

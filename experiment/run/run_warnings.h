@@ -6,7 +6,8 @@
 #include <vector>
 
 #include "data/image_dataset.h"
-#include "experiment/run/training_run.h"
+#include "experiment/run/config.h"
+#include "experiment/run/epoch_record.h"
 
 namespace qmse {
 

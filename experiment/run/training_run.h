@@ -5,30 +5,15 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "engine/logger.h"
 #include "experiment/run/config.h"
+#include "experiment/run/epoch_record.h"
 #include "experiment/run/image_cache.h"
 #include "kernels/core/memory.h"
 
 namespace qmse {
-
-// One line of metrics.jsonl. Accuracies are fractions; *_residual_sq is the mean of ||r||^2.
-struct EpochRecord {
-  std::int64_t epoch = 0;                                            // 1 after the first
-  std::int64_t step = 0;                                             // steps since training began
-  double lr = 0;                                                     // of the epoch's last step
-  double train_loss = 0, train_residual_sq = 0, train_accuracy = 0;  // added up during the epoch
-  double test_loss = 0, test_residual_sq = 0, test_accuracy = 0;     // QMSE's loss is its expectation
-  double grad_norm = 0;                       // root mean square over the epoch's steps
-  double seconds = 0;                         // of the epoch, evaluation included
-  double images_per_second = 0;               // of the training steps alone
-  std::optional<double> train_accuracy_full;  // --evaluate-train
-  std::string weights_sha256;                 // after the epoch (tensor_digest.h)
-};
-ConfigJson to_json(const EpochRecord& record);
 
 // The epoch so far.
 struct TrainingProgress {

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <iostream>
 #include <memory>
+#include <tuple>
 #include <type_traits>
 #include <vector>
 
@@ -19,11 +20,7 @@ namespace qmse::test {
 inline constexpr bool kOnGpu = QMSE_CUDA != 0;
 using Backend = std::conditional_t<kOnGpu, CudaContext, CpuContext>;
 inline Backend& backend(Context& context) {
-  if constexpr (kOnGpu) {
-    return *context.cuda();
-  } else {
-    return *context.cpu();
-  }
+  return *std::get<Backend*>(std::tuple(context.cpu(), context.cuda()));
 }
 
 // Null, after a line that says that the test is skipped, where this build is for a GPU and there is none.

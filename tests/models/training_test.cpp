@@ -304,7 +304,7 @@ TEST_CASE("evaluation: agrees with a hand-made sum, for batches that divide the 
     Evaluator<double> evaluator(context, network_of(model, store), data.resident, loss, batch);
     double expected = 0, residual = 0;
     std::int64_t correct = 0, seen = 0;
-    const EpochMetrics metrics = evaluator.run([&](std::int64_t first) {
+    const std::optional<EpochMetrics> found = evaluator.run([&](std::int64_t first) {
       const std::vector<double> batch_outputs = evaluator.outputs();
       const std::span<const double> outputs(batch_outputs);
       CHECK(first == seen);
@@ -321,12 +321,16 @@ TEST_CASE("evaluation: agrees with a hand-made sum, for batches that divide the 
         residual += norm;
         correct += best == label;
       }
+      return true;
     });
     CHECK(seen == samples);
+    REQUIRE(found);
+    const EpochMetrics& metrics = *found;
     CHECK(metrics.samples == samples);
     CHECK(metrics.loss == Approx(expected).epsilon(1e-12));
     CHECK(metrics.residual_sq == Approx(residual).epsilon(1e-12));
     CHECK(metrics.correct == correct);
     CHECK(evaluator.run().loss == metrics.loss);
+    CHECK_FALSE(evaluator.run([](std::int64_t) { return false; }));
   }
 }

@@ -31,6 +31,7 @@ void complete(ConfigJson& given, const TinyData& data, const std::string& field,
   if (field == "model") given = data.settings(given["out"].get<std::string>(), std::string(choice));
   if (field == "schedule" && choice == "step") given["schedule_step_size"] = 1;
   given["epochs"] = 1;
+  given["lr"] = 1e-5;  // small enough for all of them
 }
 
 }  // namespace
@@ -77,7 +78,7 @@ TEST_CASE(
       for (const auto& [key, value] : given.items()) {
         if ((find_field(key)->uses & kTrace) != 0) traced[key] = value;
       }
-      write_trace({.given = traced, .dtype = DType::f64, .out = folder / "trace.safetensors"});
+      write_trace({.given = traced, .weights = {}, .dtype = DType::f64, .out = folder / "trace.safetensors"});
       CHECK(ConfigJson::parse(
                 SafetensorsFile(folder / "trace.safetensors").metadata().at("qmse.config"))[name] ==
             choice.name);

@@ -2,6 +2,7 @@
 #include <fstream>
 #include <map>
 
+#include "experiment/run/checkpoint.h"
 #include "experiment/run/run_directory.h"
 #include "experiment/run/run_outcome.h"
 #include "kernels/core/error.h"
@@ -121,6 +122,23 @@ TEST_CASE("resume: after a kill between checkpoints, which lose at most the work
       CHECK(content(out) == expected);
     }
   }
+}
+
+TEST_CASE("resume: a checkpoint within an epoch has the time that the epoch took up to there") {
+  const TinyData data;
+  const TempDirectory folder;
+  ConfigJson given = data.settings(folder / "run", "mlp");
+  given["checkpoint_every"] = 1;
+  int asked = 0;
+  CHECK_THROWS_AS(train(given, {.stop = [&]() -> bool {
+                          if (++asked == 3) throw Killed{};
+                          return false;
+                        }}),
+                  Killed);
+  const TrainingPosition position = read_position(SafetensorsFile(folder / "run/checkpoint.safetensors"));
+  REQUIRE(position.counter.index > 0);
+  CHECK(position.step_seconds > 0);
+  CHECK(position.seconds >= position.step_seconds);
 }
 
 TEST_CASE("resume: more epochs give the run that was longer from the start") {

@@ -81,7 +81,7 @@ TEST_CASE("training run: it learns, with every loss and optimizer") {
       ConfigJson given = data.settings(folder / "run");
       given["loss"] = loss;
       given["optimizer"] = optimizer;
-      given["lr"] = optimizer == "sgd" ? 0.05 : 0.01;
+      given["lr"] = optimizer == "sgd" ? 0.05 : optimizer == "adam" ? 0.01 : 0.003;
       given["epochs"] = 12;
       CHECK(train(given) == TrainingOutcome::finished);
       const auto lines = json_lines(folder / "run/metrics.jsonl");
