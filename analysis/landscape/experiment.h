@@ -101,6 +101,10 @@ const std::vector<LandscapeExperiment>& landscape_experiments();
 // ConfigError, with the names there are.
 const LandscapeExperiment& landscape_experiment(const std::string& name);
 
+LandscapeExperiment symmetries_experiment();
+LandscapeExperiment linear_experiment();
 LandscapeExperiment width_experiment();
+LandscapeExperiment sgd_floor_experiment();
+LandscapeExperiment schedule_experiment();
 
 }  // namespace qmse

@@ -1,0 +1,102 @@
+#include "analysis/landscape/trained_problem.h"
+
+#include <cmath>
+
+#include "analysis/critical/search.h"
+#include "analysis/mlp/descent.h"
+#include "analysis/mlp/random_stream.h"
+#include "kernels/core/error.h"
+
+namespace qmse {
+namespace {
+
+constexpr std::int64_t kMaxNewtonParameters = 2000;
+
+}  // namespace
+
+std::vector<LandscapeOption> trained_problem_options(std::vector<std::int64_t> hidden,
+                                                     const std::string& activation, const std::string& loss,
+                                                     double weight_decay) {
+  return {
+      {.name = "hidden",
+       .help = "widths of the hidden layers",
+       .usual = std::move(hidden),
+       .low = 1,
+       .high = 1000},
+      {.name = "activation",
+       .help = "of hidden units",
+       .usual = activation,
+       .choices = {"tanh", "sigmoid", "relu", "leaky_relu", "identity"}},
+      {.name = "loss", .help = "mse or bce (of a logit)", .usual = loss, .choices = {"mse", "bce"}},
+      {.name = "weight_decay",
+       .help = "lambda of the penalty lambda/2 ||w||^2",
+       .usual = weight_decay,
+       .low = 0,
+       .high = 10},
+      {.name = "start",
+       .help = "minimum: descent and Newton steps; descent alone; random",
+       .usual = "minimum",
+       .choices = {"minimum", "descent", "random"}},
+      {.name = "pretraining", .help = "steps of that descent", .usual = 3000, .low = 0, .high = 100000000},
+      {.name = "pretraining_lr", .help = "its step", .usual = 0.1, .low = 1e-9, .high = 1000},
+      {.name = "pretraining_momentum", .help = "its momentum", .usual = 0.9, .low = 0, .high = 0.999}};
+}
+
+TrainedProblem::TrainedProblem(const Json& settings, const std::string& data)
+    : settings_(settings), problem_(make_problem(settings, data)) {
+  shape_.widths = {problem_.samples.inputs};
+  for (const std::int64_t width : wholes(settings, "hidden")) shape_.widths.push_back(width);
+  shape_.widths.push_back(problem_.samples.outputs);
+  shape_.activation = parse_hidden_activation(text(settings, "activation"));
+  objective_.loss = parse_mlp_loss(text(settings, "loss"));
+  objective_.weight_decay = number(settings, "weight_decay");
+  if (text(settings, "start") == "minimum" &&
+      (shape_.parameters() > kMaxNewtonParameters || shape_.activation == HiddenActivation::relu ||
+       shape_.activation == HiddenActivation::leaky_relu)) {
+    throw ConfigError(
+        "--start minimum needs a smooth activation and at most 2000 parameters (this network has " +
+        std::to_string(shape_.parameters()) + "): take --start descent");
+  }
+}
+
+Mlp TrainedProblem::network() const { return Mlp(shape_, objective_, problem_.samples); }
+
+void TrainedProblem::compute() const {
+  Mlp network = this->network();
+  RandomStream random(1, RandomPurpose::initial_weights);
+  std::vector<double> w;  // Glorot and Bengio's uniform weights, biases 0
+  for (std::int64_t layer = 1; layer <= shape_.layers(); ++layer) {
+    const std::int64_t in = shape_.widths[static_cast<std::size_t>(layer - 1)],
+                       out = shape_.widths[static_cast<std::size_t>(layer)];
+    const double reach = std::sqrt(6.0 / static_cast<double>(in + out));
+    for (std::int64_t i = 0; i < in * out; ++i) w.push_back(random.uniform(-reach, reach));
+    w.insert(w.end(), static_cast<std::size_t>(out), 0.0);
+  }
+  const std::string start = text(settings_, "start");
+  if (start != "random") {
+    Descent descent(network, std::move(w), {.momentum = number(settings_, "pretraining_momentum")}, 1);
+    for (std::int64_t step = 0; step < whole(settings_, "pretraining"); ++step)
+      descent.step(number(settings_, "pretraining_lr"));
+    w = descent.weights();
+  }
+  if (start == "minimum")
+    w = find_minimum(network, std::move(w), {.iterations = 200, .target = 1e-9}).weights;
+  std::vector<double> gradient(network.parameters());
+  loss_ = network.gradient(w, gradient);
+  for (const double value : gradient) gradient_ += value * value;
+  gradient_ = std::sqrt(gradient_);
+  start_ = std::move(w);
+}
+
+const std::vector<double>& TrainedProblem::start() const {
+  std::call_once(once_, [this] { compute(); });
+  return start_;
+}
+
+bool TrainedProblem::at_minimum() const {
+  return start(), text(settings_, "start") == "minimum" && gradient_ < 1e-8;
+}
+
+double TrainedProblem::start_loss() const { return start(), loss_; }
+
+}  // namespace qmse

@@ -1,0 +1,42 @@
+// A network at a minimum of its loss, where experiments on SGD begin.
+#pragma once
+
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "analysis/landscape/problem.h"
+#include "analysis/mlp/mlp.h"
+
+namespace qmse {
+
+// hidden, activation, loss, weight_decay, start, pretraining.
+std::vector<LandscapeOption> trained_problem_options(std::vector<std::int64_t> hidden,
+                                                     const std::string& activation, const std::string& loss,
+                                                     double weight_decay);
+
+class TrainedProblem {
+ public:
+  TrainedProblem(const Json& settings, const std::string& data);
+
+  const Problem& problem() const { return problem_; }
+  Mlp network() const;
+  // start: minimum: gradient descent, then Newton steps to a gradient of 1e-9; descent: gradient descent
+  // alone; random: nothing. Computed once; may be called from several threads.
+  const std::vector<double>& start() const;
+  bool at_minimum() const;
+  double start_loss() const;
+
+ private:
+  void compute() const;
+
+  Json settings_;
+  Problem problem_;
+  MlpShape shape_;
+  MlpObjective objective_;
+  mutable std::once_flag once_;
+  mutable std::vector<double> start_;
+  mutable double gradient_ = 0, loss_ = 0;
+};
+
+}  // namespace qmse
