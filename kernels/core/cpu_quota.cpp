@@ -111,4 +111,9 @@ int cpu_quota(const fs::path& root) {
   return static_cast<int>(std::ceil(std::min(least, 1e6)));
 }
 
+int within_cpu_quota(int processors, const fs::path& root) {
+  const int quota = cpu_quota(root);
+  return quota > 0 ? std::min(processors, quota) : processors;
+}
+
 }  // namespace qmse

@@ -12,4 +12,7 @@ namespace qmse {
 // What cannot be read is no limit. `root` stands for "/".
 int cpu_quota(const std::filesystem::path& root = "/");
 
+// `processors`, or as many as the quota has time for where that is fewer.
+int within_cpu_quota(int processors, const std::filesystem::path& root = "/");
+
 }  // namespace qmse

@@ -35,11 +35,7 @@ int allowed_processors() {
 
 }  // namespace
 
-int available_processors() {
-  const int allowed = allowed_processors();
-  const int quota = cpu_quota();
-  return quota > 0 ? std::min(allowed, quota) : allowed;
-}
+int available_processors() { return within_cpu_quota(allowed_processors()); }
 
 namespace {
 

@@ -229,6 +229,11 @@ TEST_CASE("idx: too few and too many elements") {
   CHECK(mentions(message(tiny.images + "xy", ""), "announces 5 x 3 x 4 elements, but 62 bytes follow it"));
   CHECK(mentions(message(gzip(tiny.images + "xy"), ".gz"), "more bytes follow its 5 x 3 x 4 elements"));
   CHECK(mentions(message(gzip(tiny.images.substr(0, 70)), ".gz"), "it ends before its elements do"));
+  // What to do is said too, and is another thing where the file is one of another kind.
+  for (const auto& [bytes, suffix] : {std::pair{tiny.images + "xy", ""},
+                                      {gzip(tiny.images + "xy"), ".gz"},
+                                      {gzip(tiny.images.substr(0, 70)), ".gz"}})
+    CHECK(mentions(message(bytes, suffix), "; replace it by an undamaged copy"));
 }
 
 TEST_CASE("idx: damaged compression") {
@@ -263,6 +268,8 @@ TEST_CASE("idx: labels and images that do not belong together") {
   CHECK(rejects_labels(idx_bytes({4}, "\1\2\3\4"), "has 5 images, but"));
   CHECK(rejects_labels(idx_bytes({5}, "\1\2\3\4\12"), "label 10 of sample 4 in"));
   CHECK(rejects_labels(idx_bytes({5}, std::string("\1\xff\3\4\0", 5)), "label 255 of sample 1 in"));
+  CHECK(rejects_labels(idx_bytes({5}, std::string("\1\xff\3\4\0", 5)),
+                       "; replace it by an undamaged copy or name the right data set"));
 }
 
 TEST_CASE("idx: an absurd header asks for no memory") {

@@ -85,6 +85,18 @@ TEST_CASE("cpu quota: a mount that does not show the group is taken for it") {
   CHECK(machine.quota() == 1);
 }
 
+TEST_CASE("cpu quota: of the processors a process may use it takes as many as there is time for") {
+  const Machine machine;
+  CHECK(within_cpu_quota(8, machine.root.path()) == 8);
+  machine.put("proc/self/cgroup", "0::/\n");
+  machine.put("proc/self/mountinfo", kVersion2);
+  machine.put("sys/fs/cgroup/cpu.max", "250000 100000\n");
+  CHECK(within_cpu_quota(8, machine.root.path()) == 3);
+  CHECK(within_cpu_quota(2, machine.root.path()) == 2);
+  machine.put("sys/fs/cgroup/cpu.max", "1000 100000\n");
+  CHECK(within_cpu_quota(8, machine.root.path()) == 1);
+}
+
 TEST_CASE("cpu quota: the pool takes no more threads than the quota has time for") {
   const int quota = cpu_quota();
   if (quota > 0) CHECK(available_processors() <= quota);

@@ -266,3 +266,16 @@ TEST_CASE("plain text: control characters and broken UTF-8 are replaced, length 
 TEST_CASE("gnuplot: text is in single quotes, itself in double ones") {
   CHECK(gnuplot_string("'it's\n`x`") == "''.\"'\".'it'.\"'\".'s `x`'");
 }
+
+TEST_CASE("plain text: times are UTC with milliseconds, before 1970 too") {
+  const auto text = [](std::int64_t milliseconds) {
+    return utc_text(std::chrono::system_clock::time_point(std::chrono::milliseconds(milliseconds)));
+  };
+  CHECK(text(0) == "1970-01-01T00:00:00.000Z");
+  CHECK(text(951'782'400'001) == "2000-02-29T00:00:00.001Z");
+  CHECK(text(-1) == "1969-12-31T23:59:59.999Z");
+  CHECK(text(-1000) == "1969-12-31T23:59:59.000Z");
+  CHECK(text(-1500) == "1969-12-31T23:59:58.500Z");
+  CHECK(utc_text(std::chrono::system_clock::time_point(std::chrono::nanoseconds(-1))) ==
+        "1969-12-31T23:59:59.999Z");
+}
