@@ -42,6 +42,7 @@ Command evaluate_command() {
       throw ConfigError("--split must be train or test, not " + in_quotes(images));
     request.split = images == "train" ? Split::train : Split::test;
     const EvaluationReport report = evaluate(request);
+    if (!report.stale.empty()) std::cerr << "note: " << report.stale << '\n';
     if (!report.difference.empty()) std::cerr << "note: " << report.difference << '\n';
     ConfigJson json = to_json(report);
     json["split"] = images;

@@ -62,15 +62,20 @@ class TextDisplay : public SweepDisplay {
   bool live() const override { return terminal_.rewrites(); }
 
   void progress(const SweepProgress& progress) override {
-    char running[64];
-    std::snprintf(running, sizeof(running), ", %lld running at epoch %.1f",
-                  static_cast<long long>(progress.running),
+    char epoch[48];
+    std::snprintf(epoch, sizeof(epoch), " at epoch %.1f",
                   progress.epochs_done / static_cast<double>(std::max<std::int64_t>(progress.running, 1)));
-    terminal_.show(std::to_string(progress.finished + progress.failed) + "/" +
-                   std::to_string(progress.members) + " members done" +
-                   (progress.failed > 0 ? ", " + std::to_string(progress.failed) + " failed" : "") + running +
-                   (progress.elsewhere > 0 ? ", " + std::to_string(progress.elsewhere) + " elsewhere" : "") +
-                   left_text(progress));
+    const std::string done = std::to_string(progress.finished + progress.failed) + "/" +
+                             std::to_string(progress.members),
+                      failed = progress.failed > 0 ? ", " + std::to_string(progress.failed) + " failed" : "",
+                      running = ", " + std::to_string(progress.running) + " running",
+                      elsewhere = progress.elsewhere > 0
+                                      ? ", " + std::to_string(progress.elsewhere) + " elsewhere"
+                                      : "",
+                      left = left_text(progress), head = done + " members done" + failed;
+    terminal_.show_first_fitting({head + running + epoch + elsewhere + left, head + running + epoch + left,
+                                  head + running + left, head + left, done + failed + left, done + left,
+                                  done});
   }
 
  private:

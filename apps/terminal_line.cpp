@@ -22,18 +22,23 @@ bool can_rewrite() {
 
 TerminalLine::TerminalLine() : rewrites_(can_rewrite()) {}
 
-std::size_t TerminalLine::width() const {
+std::size_t TerminalLine::room() const {
   winsize size = {};
-  return ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+  return (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80) - 1u;
 }
 
 void TerminalLine::show(const std::string& text) {
   if (!rewrites_) return;
-  // A line that fills the terminal would wrap, and could not be rewritten.
-  const auto room = static_cast<int>(std::max<std::size_t>(width(), 1) - 1);
-  std::printf("\r\033[K%.*s", room, text.c_str());
+  std::printf("\r\033[K%.*s", static_cast<int>(room()), text.c_str());
   std::fflush(stdout);
   shown_ = true;
+}
+
+void TerminalLine::show_first_fitting(const std::vector<std::string>& lines) {
+  const std::size_t most = room();
+  const auto fits = std::find_if(lines.begin(), lines.end() - 1,
+                                 [&](const std::string& line) { return line.size() <= most; });
+  show(*fits);
 }
 
 void TerminalLine::clear() {

@@ -15,8 +15,9 @@ Command trace_command() {
       "qmse trace", "Write one training step, with every activation and gradient, to a safetensors file");
   CLI::Option* out = add_text_option(*command.parser, "--out", "FILE", "Trace", "the file to write");
   CLI::Option* weights =
-      add_text_option(*command.parser, "--weights", "FILE", "Trace",
-                      "weights to start from; without it the initial weights of --init and --seed");
+      add_text_option(*command.parser, "--weights", "FILE|RUN", "Trace",
+                      "weights to start from, or a run directory for its model.safetensors; without it the "
+                      "initial weights of --init and --seed");
   CLI::Option* dtype = add_text_option(*command.parser, "--dtype", "f32|f64", "Trace",
                                        "arithmetic; f64 runs on the CPU [f32]");
   CLI::Option* step = add_text_option(*command.parser, "--step", "N", "Trace",
@@ -43,6 +44,7 @@ Command trace_command() {
     if (step->count() > 0)
       request.step = static_cast<std::int64_t>(whole_number(*step, 1, std::uint64_t{1} << 32));
     const TraceSummary summary = write_trace(request);
+    if (!summary.stale.empty()) std::cerr << "note: " << summary.stale << '\n';
     std::cout << request.out.string() << ": " << summary.tensors.size() << " tensors, loss "
               << number_text("%g", summary.loss) << ", calculated in " << type << " on " << summary.device
               << '\n';

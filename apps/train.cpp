@@ -1,11 +1,14 @@
 #include <iostream>
 #include <memory>
+#include <optional>
 
 #include "apps/commands.h"
 #include "apps/json_events.h"
 #include "apps/options.h"
 #include "apps/stop_signal.h"
 #include "apps/training_display.h"
+#include "engine/name_text.h"
+#include "engine/stopped.h"
 #include "experiment/run/tensor_digest.h"
 #include "experiment/run/training_run.h"
 
@@ -29,12 +32,18 @@ int train(const ConfigJson& given, TrainingDisplay& display) {
     events.progress = [&](const TrainingProgress& progress) { display.progress(progress); };
   }
   events.epoch = [&](const EpochRecord& record, std::int64_t epochs) { display.epoch(record, epochs); };
-  events.stop = [] { return stop_signal() != 0; };
+  events.stop = events.stop_loading = [] { return stop_signal() != 0; };
   catch_stop_signals();
 
-  TrainingRun run(given, events);
-  const TrainingOutcome outcome = run.run();
-  const std::filesystem::path out = run.config().out;
+  std::optional<TrainingRun> run;
+  try {
+    run.emplace(given, events);
+  } catch (const Stopped&) {
+    display.stopped_early(unescape_name(given.value("out", "")));
+    return 128 + stop_signal();
+  }
+  const TrainingOutcome outcome = run->run();
+  const std::filesystem::path out = run->config().out;
   display.end(outcome, out,
               outcome == TrainingOutcome::stopped ? "" : tensors_sha256(out / "model.safetensors"));
   return outcome == TrainingOutcome::stopped ? 128 + stop_signal() : 0;

@@ -28,9 +28,8 @@ std::string bar(const TrainingProgress& progress, std::size_t width) {
   return " [" + std::string(filled, '=') + std::string(width - filled, ' ') + "]";
 }
 
-// As much as fits in fewer than `width` characters: a line that fills the terminal would wrap, and could not
-// be rewritten. What matters least goes first.
-std::string progress_line(const TrainingProgress& progress, std::size_t width) {
+// Where there is no room for all, what matters least goes first.
+std::vector<std::string> progress_lines(const TrainingProgress& progress, std::size_t room) {
   constexpr std::size_t kShortestBar = 6, kLongestBar = 24;
   const std::string head = "epoch " + of(progress.epoch, progress.epochs);
   const std::string steps = " " + of(progress.step, progress.steps);
@@ -39,20 +38,16 @@ std::string progress_line(const TrainingProgress& progress, std::size_t width) {
   const std::string speed = formatted("  %.0f images/s", progress.images_per_second);
   const std::string left = "  " + duration_text(progress.seconds_left) + " left";
 
-  const std::size_t room = std::max<std::size_t>(width, 1) - 1;
   const std::string all = loss + accuracy + speed + left;
   const std::size_t taken = head.size() + steps.size() + all.size() + 3;  // brackets and a space
   if (taken + kShortestBar <= room) {
-    return head + bar(progress, std::min(room - taken, kLongestBar)) + steps + all;
+    return {head + bar(progress, std::min(room - taken, kLongestBar)) + steps + all};
   }
   const std::string percent =
       formatted(" %.0f %%", 100 * static_cast<double>(progress.step) /
                                 static_cast<double>(std::max<std::int64_t>(progress.steps, 1)));
-  for (const std::string& line : {head + percent + all, head + all, head + loss + accuracy + left,
-                                  head + accuracy + left, head + left}) {
-    if (line.size() <= room) return line;
-  }
-  return head.substr(0, room);
+  return {head + percent + all,   head + all,  head + loss + accuracy + left,
+          head + accuracy + left, head + left, head};
 }
 
 class TextDisplay : public TrainingDisplay {
@@ -79,10 +74,15 @@ class TextDisplay : public TrainingDisplay {
     }
   }
 
+  void stopped_early(const std::string& out) override {
+    terminal_.print("stopped before training began, with nothing changed in " + out +
+                    "; the same command begins again");
+  }
+
   bool live() const override { return terminal_.rewrites(); }
 
   void progress(const TrainingProgress& progress) override {
-    terminal_.show(progress_line(progress, terminal_.width()));
+    terminal_.show_first_fitting(progress_lines(progress, terminal_.room()));
   }
 
  private:
@@ -106,6 +106,10 @@ class JsonDisplay : public TrainingDisplay {
                      : outcome == TrainingOutcome::already_finished ? "already_finished"
                                                                     : "stopped",
                      content);
+  }
+
+  void stopped_early(const std::string& out) override {
+    write_json_event("stopped", {{"out", escape_name(out)}});
   }
 };
 

@@ -16,6 +16,8 @@ class TrainingDisplay {
   virtual void epoch(const EpochRecord& record, std::int64_t epochs) = 0;
   // `weights`: their SHA-256 (tensor_digest.h) where the run is finished.
   virtual void end(TrainingOutcome outcome, const std::string& out, const std::string& weights) = 0;
+  // In place of end() where there is nothing to go on with.
+  virtual void stopped_early(const std::string& out) = 0;
 
   // Whether progress within an epoch is shown too.
   virtual bool live() const { return false; }

@@ -17,6 +17,7 @@
 #include "engine/in_quotes.h"
 #include "engine/input_file.h"
 #include "engine/name_text.h"
+#include "engine/stopped.h"
 #include "kernels/core/error.h"
 
 namespace qmse {
@@ -64,7 +65,7 @@ FileContent read_whole(const fs::path& path, const std::string& name, std::uint6
   FileContent result;
   result.name = escape_name(name);
   while (const std::size_t bytes = content.read(piece.data(), piece.size())) {
-    if (stop && stop()) throw ContentCheckStopped("stopped while " + in_quotes(path) + " was being read");
+    if (stop && stop()) throw Stopped("stopped while " + in_quotes(path) + " was being read");
     if (result.bytes == 0) most_bytes = std::max(most_bytes, announced_idx_bytes({piece.data(), bytes}));
     hash.update(piece.data(), bytes);
     result.bytes += bytes;

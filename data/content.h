@@ -37,18 +37,12 @@ struct ContentReport {
   std::vector<FileContent> class_names;  // files that name the classes; no part of `sha256`
 };
 
-// The check was asked to stop before it had read everything.
-class ContentCheckStopped : public Error {
- public:
-  using Error::Error;
-};
-
 // Reads the files of data set `name` in `directory`: the official ones by name, of "folder" all images. A
 // file may be compressed (.gz): what counts is its content. Errors as the readers' for files that are missing
 // or damaged. SHA-256 says whether a file is official; where it is not, CRC-32s of its records say which
 // ones differ, a hundred together. A compressed file is read no further than behind the number of bytes of
 // the official file or, where that is more, of its own header; one that is longer has no SHA-256. Asks `stop`
-// between pieces: ContentCheckStopped.
+// between pieces: Stopped.
 ContentReport examine_content(std::string_view name, const std::filesystem::path& directory,
                               const std::function<bool()>& stop = {});
 

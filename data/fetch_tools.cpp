@@ -10,6 +10,7 @@
 #include "data/content.h"
 #include "data/fetch.h"
 #include "engine/in_quotes.h"
+#include "engine/stopped.h"
 #include "engine/system_calls.h"
 #include "kernels/core/error.h"
 
@@ -154,7 +155,7 @@ fs::path fetch_dataset(const FetchPlan& plan, const fs::path& out, const Downloa
       const ContentReport report = examine_content(*plan.set, target, options.stop);
       if (report.kind == ContentKind::official) return target;
       cause = report.summary;
-    } catch (const ContentCheckStopped&) {
+    } catch (const Stopped&) {
       throw;
     } catch (const Error& error) {
       cause = error.what();

@@ -8,6 +8,7 @@
 #include "data/image_file.h"
 #include "engine/in_quotes.h"
 #include "engine/name_text.h"
+#include "engine/stopped.h"
 #include "kernels/core/error.h"
 
 namespace qmse {
@@ -115,7 +116,7 @@ std::string size_text(std::int64_t width, std::int64_t height, std::int64_t chan
   return std::to_string(width) + " x " + std::to_string(height) + (channels == 1 ? ", grey" : ", colour");
 }
 
-ImageDataset read_classes(const fs::path& directory, Split split) {
+ImageDataset read_classes(const fs::path& directory, Split split, const std::function<bool()>& stop) {
   const std::vector<Class> train = find_classes(directory / "train");
   const std::vector<Class> test = find_classes(directory / "test");
   check_agreement(directory, train, test);
@@ -135,6 +136,7 @@ ImageDataset read_classes(const fs::path& directory, Split split) {
       if (i >= classes[label].files.size()) continue;
       const fs::path& file = classes[label].files[i];
       const Picture picture = read_picture(file);
+      if (stop && stop()) throw Stopped("stopped while " + in_quotes(file) + " was being read");
       if (set.count == 0) {
         first = file;
         set.channels = picture.channels;
@@ -171,9 +173,9 @@ ImageDataset read_idx(const fs::path& directory, Split split) {
 
 }  // namespace
 
-ImageDataset read_image_folder(const fs::path& directory, Split split) {
+ImageDataset read_image_folder(const fs::path& directory, Split split, const std::function<bool()>& stop) {
   try {
-    return holds_idx_files(directory) ? read_idx(directory, split) : read_classes(directory, split);
+    return holds_idx_files(directory) ? read_idx(directory, split) : read_classes(directory, split, stop);
   } catch (const std::bad_alloc&) {
     throw OutOfMemory("no memory for the images of " + in_quotes(directory));
   }

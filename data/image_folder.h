@@ -6,6 +6,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -18,8 +19,9 @@ namespace qmse {
 // each, and so on, so that the first N have all classes. All must have one size and either one channel or
 // three. With IDX files the classes are 0 to the largest label of the training set. Names that begin with a
 // dot are left alone; any other file that is no picture is an error, as is an empty class or two classes
-// whose names differ in case only. DataError, IoError.
-ImageDataset read_image_folder(const std::filesystem::path& directory, Split split);
+// whose names differ in case only. Asks `stop` after each picture. DataError, IoError, Stopped.
+ImageDataset read_image_folder(const std::filesystem::path& directory, Split split,
+                               const std::function<bool()>& stop = {});
 
 // The files that read_image_folder() takes for both splits, sorted: paths below `directory`.
 std::vector<std::string> image_folder_files(const std::filesystem::path& directory);

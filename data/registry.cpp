@@ -1,6 +1,7 @@
 #include "data/registry.h"
 
 #include <cstdlib>
+#include <functional>
 
 #include "data/cifar.h"
 #include "data/idx.h"
@@ -11,29 +12,37 @@
 namespace qmse {
 namespace {
 
+using Stop = std::function<bool()>;
+
 struct Row {
   DatasetInfo info;
-  ImageDataset (*read)(const std::filesystem::path& directory, Split split, LabelKind labels);
+  ImageDataset (*read)(const std::filesystem::path& directory, Split split, LabelKind labels,
+                       const Stop& stop);
   bool has_coarse_labels = false;
 };
 
-ImageDataset read_mnist(const std::filesystem::path& directory, Split split, LabelKind) {
+ImageDataset read_mnist(const std::filesystem::path& directory, Split split, LabelKind, const Stop&) {
   return read_idx_dataset(directory, split, "mnist", {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"});
 }
 
 // Class names: https://github.com/zalandoresearch/fashion-mnist, "Labels".
-ImageDataset read_fashion_mnist(const std::filesystem::path& directory, Split split, LabelKind) {
+ImageDataset read_fashion_mnist(const std::filesystem::path& directory, Split split, LabelKind, const Stop&) {
   return read_idx_dataset(directory, split, "fashion-mnist",
                           {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt",
                            "Sneaker", "Bag", "Ankle boot"});
 }
 
-ImageDataset read_cifar10_fine(const std::filesystem::path& directory, Split split, LabelKind) {
+ImageDataset read_cifar10_fine(const std::filesystem::path& directory, Split split, LabelKind, const Stop&) {
   return read_cifar10(directory, split);
 }
 
-ImageDataset read_folder(const std::filesystem::path& directory, Split split, LabelKind) {
-  return read_image_folder(directory, split);
+ImageDataset read_cifar100_either(const std::filesystem::path& directory, Split split, LabelKind labels,
+                                  const Stop&) {
+  return read_cifar100(directory, split, labels);
+}
+
+ImageDataset read_folder(const std::filesystem::path& directory, Split split, LabelKind, const Stop& stop) {
+  return read_image_folder(directory, split, stop);
 }
 
 constexpr Row kRows[] = {
@@ -46,7 +55,7 @@ constexpr Row kRows[] = {
      read_cifar10_fine},
     {{"cifar100", "CIFAR-100", "cifar-100-binary", "32 x 32, colour", "100 (20 coarse)", 50'000, 10'000, "",
       "cifar-100-python", "cifar-100-binary.tar.gz"},
-     read_cifar100,
+     read_cifar100_either,
      true},
     {{"folder", "", "", "any one size", "any", 0, 0}, read_folder},
 };
@@ -148,8 +157,8 @@ void check_label_kind(LabelKind labels, std::string_view dataset) {
 }
 
 ImageDataset load_dataset(std::string_view name, const std::filesystem::path& directory, Split split,
-                          LabelKind labels) {
-  return row_of(name).read(directory, split, labels);
+                          LabelKind labels, const Stop& stop) {
+  return row_of(name).read(directory, split, labels, stop);
 }
 
 }  // namespace qmse

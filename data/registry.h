@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -58,8 +59,9 @@ std::string data_option(std::string_view name, const std::filesystem::path& dire
 void check_label_kind(LabelKind labels, std::string_view dataset);
 
 // Reads one split of data set `name` from `directory`, as found by find_data_directory(). ConfigError for an
-// unknown name, IoError and DataError as the reader finds them.
+// unknown name, IoError and DataError as the reader finds them. What may take long, a folder of pictures,
+// asks `stop` after each: Stopped.
 ImageDataset load_dataset(std::string_view name, const std::filesystem::path& directory, Split split,
-                          LabelKind labels = LabelKind::fine);
+                          LabelKind labels = LabelKind::fine, const std::function<bool()>& stop = {});
 
 }  // namespace qmse

@@ -10,6 +10,7 @@
 #include "engine/atomic_file.h"
 #include "engine/in_quotes.h"
 #include "engine/name_text.h"
+#include "engine/stopped.h"
 #include "engine/text_file.h"
 #include "engine/training_loop.h"
 #include "experiment/paper/reproduce_figures.h"
@@ -48,8 +49,6 @@ class Reproduction {
   }
 
  private:
-  struct Stopped {};  // thrown out of a measurement that the user stops
-
   ReproduceOutcome measure_and_run() {
     std::error_code error;
     std::filesystem::create_directories(request_.out, error);
@@ -155,7 +154,13 @@ class Reproduction {
         figure.dataset + ", " +
         (plan_.train_limit > 0 ? "first " + std::to_string(plan_.train_limit) : std::string("all")) +
         " images, seed " + std::to_string(seed);
-    if (known.contains(key) && known[key].is_number()) return known[key].get<double>();
+    if (known.contains(key)) {
+      const double weight = known[key].is_number() ? known[key].get<double>() : 0;
+      if (!(weight > 0) || !std::isfinite(weight))
+        throw DataError(in_quotes(file) + ": the entry " + in_quotes(key) + " is " + known[key].dump() +
+                        ", no positive number; remove it, and it is measured again");
+      return weight;
+    }
     notice("measuring E||r||^2 at initialisation, " + key);
     const double weight = measure_initial_weight(start_of(figure, seed));
     known[key] = weight;
@@ -165,7 +170,8 @@ class Reproduction {
 
   double measure_initial_weight(const TrainConfig& config) {
     const std::unique_ptr<Context> context = make_context(config);
-    const std::shared_ptr<const TrainingImages> images = images_.get(config);
+    const std::shared_ptr<const TrainingImages> images =
+        images_.get(config, [this] { return stop_requested(); });
     const ResidentDataset<float> data(*context, images->train, images->normalization);
     const Sequential model = make_model(describe_model(config, images->shape, images->train.classes()));
     ParameterStore store(*context, DType::f32, model.parameters());
@@ -175,13 +181,14 @@ class Reproduction {
         *context, [&](Tape& tape, Value input) { return model.record(tape, store, input); }, data.view(),
         *loss, kEvaluationBatch);
     const auto metrics = evaluator.run([this](std::int64_t) { return !stop_requested(); });
-    if (!metrics) throw Stopped{};
+    if (!metrics) throw Stopped("stopped while the runs were being prepared");
     return scores(*metrics).residual_sq + 1.0 / static_cast<double>(images->train.classes());
   }
 
   // Seconds that an epoch takes with all threads, from a short run.
   double seconds_an_epoch(const TrainConfig& member) {
-    const std::shared_ptr<const TrainingImages> images = images_.get(member);
+    const std::shared_ptr<const TrainingImages> images =
+        images_.get(member, [this] { return stop_requested(); });
     const TemporaryFolder folder("calibration");
     ConfigJson given = to_json(member);
     given["train_limit"] = std::min(kCalibrationImages, images->train.count);
@@ -191,9 +198,10 @@ class Reproduction {
     given["out"] = escape_name((folder / "run").native());
     EpochRecord record;
     TrainingRun(given, {.epoch = [&](const EpochRecord& measured, std::int64_t) { record = measured; },
-                        .stop = [this] { return stop_requested(); }})
+                        .stop = [this] { return stop_requested(); },
+                        .stop_loading = [this] { return stop_requested(); }})
         .run();
-    if (stop_requested()) throw Stopped{};
+    if (stop_requested()) throw Stopped("stopped while the runs were being prepared");
     const auto trained = given["train_limit"].get<double>();
     const double training = 1 / record.images_per_second;
     const double evaluation =

@@ -82,12 +82,18 @@ std::string value_text(const ConfigJson& value) {
   return text.empty() ? "none" : text;
 }
 
+// As much of a hash as is shown.
+constexpr std::size_t kDigestDigits = 12;
+
+bool is_sha256(std::string_view text) {
+  return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
 // The beginning of the hash that tells one set of images from another.
 std::string data_name(const ConfigJson& trained_on) {
-  constexpr std::size_t kDigits = 12;
   if (trained_on == kNotRecorded) return kNotRecorded;
   return (trained_on.is_string() ? trained_on.get<std::string>() : short_digest(text_of(trained_on)))
-      .substr(0, kDigits);
+      .substr(0, kDigestDigits);
 }
 
 std::string describe_setting(const std::string& name, const ConfigJson& value) {
@@ -96,6 +102,8 @@ std::string describe_setting(const std::string& name, const ConfigJson& value) {
   if (value.is_boolean()) return (value.get<bool>() ? "" : "no ") + words;
   const std::string text = value_text(value);
   if (name == "data") return "data " + data_name(value);
+  if (name == "init_from" && text.empty()) return "random first weights";
+  if (name == "init_from") return "first weights " + (is_sha256(text) ? text.substr(0, kDigestDigits) : text);
   if (name == "epochs") return text + (text == "1" ? " epoch" : " epochs");
   if (name == "train_limit") return (text == "0" ? "all" : text) + " training images";
   const ConfigField* field = find_field(name);
@@ -131,6 +139,9 @@ ConfigJson result_settings(const RunRecord& run) {
     }
   }
   settings["data"] = trained_on(run.environment);
+  if (const std::string start = started_from(run.environment);
+      !start.empty() && !settings.value("init_from", "").empty())
+    settings["init_from"] = start;
   return settings;
 }
 

@@ -10,7 +10,7 @@ namespace qmse {
 
 // Those settings of a run that its results depend on, without its seeds: not the folders, threads or
 // checkpoints, nor what its loss, model, optimizer or schedule does not use. "data" is not the path but what
-// was found there, trained_on().
+// was found there, trained_on(); so is "init_from", started_from(), where the run has recorded it.
 ConfigJson result_settings(const RunRecord& run);
 
 struct RunGroup {

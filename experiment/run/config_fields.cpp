@@ -158,7 +158,7 @@ const std::vector<ConfigField>& table() {
        "initial weights; pytorch: uniform in +-1/sqrt(fan_in), as PyTorch's layers",
        {.only_with = kRandomStart}},
       {model, kTrain, "init_from", &Config::init_from,
-       "start from the weights in this file instead of random ones"},
+       "start from the weights in this file, or of this run directory, instead of random ones"},
 
       {loss, kAll, "loss", &Config::loss,
        "what is minimised; qmse_expected: QMSE's expectation over v, that is QMSE without its noise",
@@ -408,7 +408,7 @@ std::string_view ConfigField::placeholder() const {
   static constexpr std::array<std::string_view, 8> kByType = {"",        "N", "X", "TEXT",
                                                               "N,N,...", "N", "X", "TEXT"};
   if (name == "data" || name == "out") return "DIR";
-  if (name == "init_from") return "FILE";
+  if (name == "init_from") return "FILE|RUN";
   if (name == "device") return "auto|cpu|cuda[:N]";
   return kByType[member.index()];
 }

@@ -7,7 +7,7 @@
 #include "data/resident_dataset.h"
 #include "engine/in_quotes.h"
 #include "experiment/run/setup.h"
-#include "experiment/run/weights_file.h"
+#include "experiment/run/weights_source.h"
 #include "kernels/core/error.h"
 
 namespace qmse {
@@ -20,46 +20,16 @@ Scores scores(const EpochMetrics& metrics) {
 
 namespace {
 
-std::filesystem::path weights_in(const std::filesystem::path& path) {
-  std::error_code none;
-  if (!std::filesystem::is_directory(path, none)) return path;
-  const std::filesystem::path model = path / "model.safetensors",
-                              checkpoint = path / "checkpoint.safetensors";
-  if (std::filesystem::exists(model, none)) return model;
-  throw DataError(in_quotes(path) + (std::filesystem::exists(checkpoint, none)
-                                         ? ": its run is not finished; to evaluate where it stands name " +
-                                               in_quotes(checkpoint)
-                                         : ": holds no model.safetensors, so no finished run"));
-}
-
 // The given settings over those of the weights.
 TrainConfig settle_settings(const EvaluationRequest& request, const std::filesystem::path& file,
                             const ModelCard& card) {
-  ConfigJson known = settings_of(card);
-  std::error_code none;
-  if (std::filesystem::is_directory(request.weights, none)) {
-    ConfigJson record;
-    try {
-      record = read_config_file(request.weights / "config.json");
-    } catch (const ConfigError& error) {  // not what the user typed: the file is at fault
-      throw DataError(error.what());
-    }
-    for (const char* key : {"data", "labels", "loss", "reduction"}) {
-      if (record.contains(key)) known[key] = record[key];
-    }
-  }
-  const ConfigJson& given = request.given;
-  const std::string dataset = given.value("dataset", card.dataset);
-  if (dataset != card.dataset) known.erase("data");  // where another data set lies
-  const LossKind* loss = given.contains("loss") ? find_loss(given["loss"].get<std::string>()) : nullptr;
-  if (loss != nullptr && !loss->squared_error) known.erase("reduction");  // it has but one
-  known = overlay(known, given);
+  const ConfigJson known = settings_with_weights(request.weights, card, request.given);
   if (!known.contains("loss"))
     throw ConfigError(in_quotes(file) + " does not say with which loss it was trained: give --loss");
   TrainConfig config;
   apply_layer(config, known);
   validate(config);
-  check_used(given, config);
+  check_used(request.given, config);
   return config;
 }
 
@@ -77,7 +47,8 @@ std::string class_difference(const ModelCard& card, const ImageDataset& images) 
 }  // namespace
 
 EvaluationReport evaluate(const EvaluationRequest& request) {
-  const std::filesystem::path path = weights_in(request.weights);
+  const WeightsSource source = find_weights(request.weights);
+  const std::filesystem::path& path = source.file;
   const SafetensorsFile file(path);
   const ModelCard card = read_card(file);
   const TrainConfig config = settle_settings(request, path, card);
@@ -107,6 +78,8 @@ EvaluationReport evaluate(const EvaluationRequest& request) {
   EvaluationReport report;
   report.dataset = images.name;
   report.trained_on = card.dataset;
+  report.stale = source.note;
+  report.step = read_step(file);
   report.difference = class_difference(card, images);
   report.loss = config.loss;
   report.reduction = name(config.reduction);
@@ -143,6 +116,7 @@ ConfigJson to_json(const EvaluationReport& report) {
   ConfigJson json;
   json["dataset"] = report.dataset;
   json["trained_on"] = report.trained_on;
+  if (report.step) json["step"] = *report.step;
   json["loss_name"] = report.loss;
   json["reduction"] = report.reduction;
   json["samples"] = report.samples;

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "data/image_dataset.h"
@@ -31,8 +33,10 @@ struct EvaluationRequest {
 };
 
 struct EvaluationReport {
-  std::string dataset, trained_on;  // names of the data sets evaluated on and trained on
-  std::string difference;           // how the classes of the two differ; empty where they do not
+  std::optional<std::int64_t> step;  // the weights' own, where their file says it
+  std::string stale;                 // one line where their run has gone on since; else empty
+  std::string dataset, trained_on;   // names of the data sets evaluated on and trained on
+  std::string difference;            // how the classes of the two differ; empty where they do not
   std::string loss, reduction;
   std::int64_t samples = 0;
   Scores scores;

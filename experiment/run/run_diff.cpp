@@ -103,15 +103,22 @@ class Comparison {
     for (const std::string& key : keys_of(a_.config, b_.config)) {
       const ValueDifference value{key, value_or_null(a_.config, key), value_or_null(b_.config, key)};
       if (value.first == value.second) continue;
-      (changes_results(key) ? diff_.settings : diff_.surroundings).push_back(value);
+      (changes_results(key) && !known_start(key) ? diff_.settings : diff_.surroundings).push_back(value);
     }
     std::vector<ValueDifference> environment;
     compare_trees(a_.environment, b_.environment, "", environment);
     for (const ValueDifference& value : environment) {
       if (value.name == "threads" || value.name == "resumed") continue;
-      // Other images are another experiment, wherever they lie.
-      (value.name == "data.sha256" ? diff_.settings : diff_.surroundings).push_back(value);
+      // Other images or first weights are another experiment, wherever they lie.
+      (value.name == "data.sha256" || value.name == "init_from.sha256" ? diff_.settings : diff_.surroundings)
+          .push_back(value);
     }
+  }
+
+  // Whether both say what lay at their --init-from: then that counts, and not the path.
+  bool known_start(const std::string& key) const {
+    return key == "init_from" && !started_from(a_.environment).empty() &&
+           !started_from(b_.environment).empty();
   }
 
   void compare_steps() {

@@ -113,13 +113,14 @@ void RunDirectory::check_still_ours() const {
 
 TrainConfig RunDirectory::recorded_config() const {
   if (!std::filesystem::exists(config_file())) {
-    throw DataError(in_quotes(path_) + ": holds files of a run but no config.json; take another folder");
+    throw DataError(in_quotes(path_) +
+                    ": holds files of a run but no config.json; put it back, or choose another --out");
   }
   TrainConfig config;
   try {
     apply_layer(config, read_config_file(config_file()));
   } catch (const ConfigError& error) {  // not what the user typed: the file is at fault
-    throw DataError(error.what());
+    throw DataError(error.what() + std::string("; put back a copy, or start the run again in another --out"));
   }
   return config;
 }

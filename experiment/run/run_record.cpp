@@ -12,9 +12,19 @@
 namespace qmse {
 namespace {
 
+constexpr const char* kAdvice = "; put back a copy, or leave the run out";
+
+ConfigJson parsed(std::string_view text, const std::string& where) {
+  try {
+    return parse_json(text, where);
+  } catch (const DataError& error) {
+    throw DataError(std::string(error.what()) + kAdvice);
+  }
+}
+
 ConfigJson read_object(const std::filesystem::path& path) {
-  ConfigJson json = parse_json(read_text_file(path), in_quotes(path));
-  if (!json.is_object()) throw DataError(in_quotes(path) + ": not a JSON object");
+  ConfigJson json = parsed(read_text_file(path), in_quotes(path));
+  if (!json.is_object()) throw DataError(in_quotes(path) + ": not a JSON object" + kAdvice);
   return json;
 }
 
@@ -22,10 +32,10 @@ std::vector<ConfigJson> read_epochs(const std::filesystem::path& path) {
   std::vector<ConfigJson> epochs;
   read_lines(path, [&](std::int64_t number, std::string_view text) {
     const std::string where = in_quotes(path) + ": line " + std::to_string(number);
-    epochs.push_back(parse_json(text, where));
+    epochs.push_back(parsed(text, where));
     const ConfigJson& line = epochs.back();
     if (!line.is_object() || !line.contains("epoch") || !line["epoch"].is_number_integer())
-      throw DataError(where + " is not a JSON object with a whole number 'epoch'");
+      throw DataError(where + " is not a JSON object with a whole number 'epoch'" + kAdvice);
     return true;
   });
   return epochs;
@@ -59,7 +69,8 @@ RunRecord read_run(const std::filesystem::path& directory) {
   run.environment = std::filesystem::exists(environment) ? read_object(environment) : ConfigJson::object();
   const auto epochs = run.config.find("epochs");
   if (epochs == run.config.end() || !epochs->is_number_integer() || epochs->get<std::int64_t>() < 1) {
-    throw DataError(in_quotes(directory / "config.json") + ": 'epochs' is no whole number from 1 up");
+    throw DataError(in_quotes(directory / "config.json") + ": 'epochs' is no whole number from 1 up" +
+                    kAdvice);
   }
   run.outcome = read_outcome(directory);
   run.finished = run.outcome.end == RunEnd::finished &&
@@ -76,6 +87,12 @@ ConfigJson trained_on(const ConfigJson& environment) {
       all.push_back(identity(data));
   }
   return all.size() == 1 ? all[0] : all;
+}
+
+std::string started_from(const ConfigJson& environment) {
+  const ConfigJson start = environment.value("init_from", ConfigJson());
+  if (!start.is_object() || !start.contains("sha256") || !start["sha256"].is_string()) return "";
+  return start["sha256"].get<std::string>();
 }
 
 RunsFound find_runs(const std::filesystem::path& folder) {

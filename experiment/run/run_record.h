@@ -29,6 +29,10 @@ RunRecord read_run(const std::filesystem::path& directory);
 inline constexpr const char* kNotRecorded = "not recorded";
 ConfigJson trained_on(const ConfigJson& environment);
 
+// The SHA-256 of the weights a run started from, where they were another run's (--init-from) and
+// environment.json says so; else empty.
+std::string started_from(const ConfigJson& environment);
+
 // A run, or a folder in which there may be some, that could not be read, and why.
 struct UnreadableRun {
   std::filesystem::path directory;

@@ -5,23 +5,38 @@
 
 #include "data/registry.h"
 #include "engine/in_quotes.h"
+#include "engine/stopped.h"
 #include "experiment/run/plain_text.h"
+#include "experiment/run/run_record.h"
 #include "experiment/run/setup.h"
-#include "experiment/run/tensor_digest.h"
+#include "experiment/run/weights_source.h"
 #include "kernels/core/devices.h"
 #include "kernels/core/error.h"
 
 namespace qmse {
 namespace {
 
-// The same weights under another path do not make another run.
-bool same_weights(const std::filesystem::path& a, const std::filesystem::path& b) {
-  if (a.empty() || b.empty()) return false;
+std::string sha256_or_nothing(const std::filesystem::path& weights) {
   try {
-    return tensors_sha256(a) == tensors_sha256(b);
-  } catch (const Error&) {  // one is gone, or no weights
-    return false;
+    return first_weights_sha256(weights);
+  } catch (const Error&) {  // gone, or no weights
+    return "";
   }
+}
+
+// How the weights that a resumed run is given to start from are not those it began with; empty where they
+// are. The same ones under another path do not make another run, and others under the same path do.
+std::string other_start(const TrainConfig& config, const TrainConfig& recorded,
+                        const RunDirectory& directory) {
+  const bool same_path = config.init_from == recorded.init_from;
+  const std::string now = sha256_or_nothing(config.init_from);
+  std::string then = started_from(directory.recorded_environment());
+  if (then.empty() && !same_path) then = sha256_or_nothing(recorded.init_from);  // an earlier record
+  const bool known = !now.empty() && !then.empty();
+  if (known ? now == then : same_path) return "";
+  return "--init-from " + in_quotes(config.init_from) +
+         (known ? " holds other weights than those" : " cannot be compared with the weights") +
+         " the run began with, from " + in_quotes(recorded.init_from);
 }
 
 }  // namespace
@@ -68,11 +83,14 @@ void RunSettings::settle(const RunDirectory& directory) {
   make_absolute(merged.data);
   make_absolute(merged.init_from);
   resolve_defaults(merged);
-  if (given_.contains("init_from") && same_weights(merged.init_from, recorded.init_from))
-    merged.init_from = recorded.init_from;
   if (merged.schedule_total_steps == 0) merged.schedule_total_steps = recorded.schedule_total_steps;
   std::string differences;
-  for (const std::string& conflict : resume_conflicts(merged, recorded)) {
+  TrainConfig compared = merged;
+  if (given_.contains("init_from") && !merged.init_from.empty() && !recorded.init_from.empty()) {
+    differences = other_start(merged, recorded, directory);
+    compared.init_from = recorded.init_from;  // the path does not count
+  }
+  for (const std::string& conflict : resume_conflicts(compared, recorded)) {
     differences += (differences.empty() ? "" : "; ") + conflict;
   }
   if (!differences.empty()) {
@@ -111,19 +129,21 @@ std::string describe_machine(Context& context, bool automatic) {
   return ", " + counted(threads, "thread") + (why.empty() ? "" : " (" + why + ")");
 }
 
-TrainingImages load_training_images(const TrainConfig& config) {
+TrainingImages load_training_images(const TrainConfig& config, const std::function<bool()>& stop) {
   const std::filesystem::path directory = find_data_directory(config.dataset, config.data);
   TrainingImages images;
   images.data = data_option(config.dataset, directory);
   make_absolute(images.data);
   images.directory = find_data_directory(config.dataset, images.data);
   // Takes as long as loading, so that beside it it costs little.
-  images.content = std::async(std::launch::async, [name = config.dataset, directory] {
-                     return examine_content(name, directory);
+  images.content = std::async(std::launch::async, [name = config.dataset, directory, stop] {
+                     return examine_content(name, directory, stop);
                    }).share();
   check_label_kind(config.labels, config.dataset);
-  images.train = load_dataset(config.dataset, directory, Split::train, config.labels);
-  images.test = load_dataset(config.dataset, directory, Split::test, config.labels);
+  images.train = load_dataset(config.dataset, directory, Split::train, config.labels, stop);
+  images.test = load_dataset(config.dataset, directory, Split::test, config.labels, stop);
+  if (stop && stop())
+    throw Stopped("stopped while the images in " + in_quotes(directory) + " were being read");
   const std::int32_t first = *std::min_element(images.train.labels.begin(), images.train.labels.end());
   if (first > 0) {
     images.warning = "the training labels begin at " + std::to_string(first) + ": no image is of class " +

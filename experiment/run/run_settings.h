@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <future>
 #include <string>
 
@@ -59,7 +60,8 @@ struct TrainingImages {
 };
 
 // Both splits of config.dataset, the first train_limit of the training images. IoError, DataError;
-// ConfigError where there are not so many images.
-TrainingImages load_training_images(const TrainConfig& config);
+// ConfigError where there are not so many images. `stop` is asked often, from another thread too, and as long
+// as the content is being looked at: Stopped, here or from `content`.
+TrainingImages load_training_images(const TrainConfig& config, const std::function<bool()>& stop = {});
 
 }  // namespace qmse

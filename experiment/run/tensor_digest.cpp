@@ -29,6 +29,13 @@ void update(Sha256& hash, const SafetensorsFile& file, const std::string& name) 
   update(hash, name, info.dtype, info.shape, elements.data());
 }
 
+std::string digest(const SafetensorsFile& file, std::vector<std::string> names) {
+  std::sort(names.begin(), names.end());
+  Sha256 hash;
+  for (const std::string& name : names) update(hash, file, name);
+  return hash.finish();
+}
+
 }  // namespace
 
 std::string tensors_sha256(std::span<const TensorToWrite> tensors) {
@@ -44,11 +51,7 @@ std::string tensors_sha256(std::span<const TensorToWrite> tensors) {
 
 std::string tensors_sha256(const std::filesystem::path& path) {
   const SafetensorsFile file(path);
-  std::vector<std::string> names = file.names();
-  std::sort(names.begin(), names.end());
-  Sha256 hash;
-  for (const std::string& name : names) update(hash, file, name);
-  return hash.finish();
+  return digest(file, file.names());
 }
 
 std::string tensor_sha256(const SafetensorsFile& file, const std::string& name) {
@@ -56,6 +59,8 @@ std::string tensor_sha256(const SafetensorsFile& file, const std::string& name) 
   update(hash, file, name);
   return hash.finish();
 }
+
+std::string weights_sha256(const SafetensorsFile& file) { return digest(file, weight_names(file)); }
 
 std::string weights_sha256(const ParameterStore& store) {
   HostTensors tensors;

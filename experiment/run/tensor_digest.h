@@ -24,5 +24,7 @@ std::string tensor_sha256(const SafetensorsFile& file, const std::string& name);
 
 // Of the weights: what tensors_sha256() says of the file that write_weights() makes. `store` has dtype f32.
 std::string weights_sha256(const ParameterStore& store);
+// The same of a weights file, or of a checkpoint without what else it holds.
+std::string weights_sha256(const SafetensorsFile& file);
 
 }  // namespace qmse

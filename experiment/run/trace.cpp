@@ -8,7 +8,7 @@
 #include "experiment/run/config_fields.h"
 #include "experiment/run/run_settings.h"
 #include "experiment/run/setup.h"
-#include "experiment/run/weights_file.h"
+#include "experiment/run/weights_source.h"
 #include "kernels/core/shuffle.h"
 
 namespace qmse {
@@ -37,8 +37,8 @@ class Collector {
   HostTensors* tensors_;
 };
 
-// Settings that are not given are those of the weights file, or the usual ones.
-TrainConfig settle_settings(const TraceRequest& request) {
+// Settings that are not given are those of the weights, or the usual ones.
+TrainConfig settle_settings(const TraceRequest& request, const WeightsSource& weights) {
   TrainConfig config;
   ConfigJson all = request.given;
   if (!request.weights.empty()) {
@@ -46,7 +46,7 @@ TrainConfig settle_settings(const TraceRequest& request) {
       if (request.given.contains(key))
         throw ConfigError(find_field(key)->option() + " has no effect with --weights, which are not random");
     }
-    all = overlay(settings_of(read_card(SafetensorsFile(request.weights))), request.given);
+    all = settings_with_weights(request.weights, read_card(SafetensorsFile(weights.file)), request.given);
   }
   apply_layer(config, all);
   // Gradient checks run where f64 does.
@@ -60,16 +60,17 @@ TrainConfig settle_settings(const TraceRequest& request) {
 }
 
 // That of the weights file, which the settings and the images have to agree with, or else a new one.
-ModelCard settle_card(const TraceRequest& request, const TrainConfig& config, const TrainingImages& images) {
+ModelCard settle_card(const std::filesystem::path& weights, const TrainConfig& config,
+                      const TrainingImages& images) {
   const ModelCard card = make_card(config, images.train, images.normalization);
-  if (request.weights.empty()) return card;
-  ModelCard stored = read_card(SafetensorsFile(request.weights));
+  if (weights.empty()) return card;
+  ModelCard stored = read_card(SafetensorsFile(weights));
   if (card.model != stored.model) {
-    throw ConfigError(in_quotes(request.weights) + " holds " + to_text(stored.model) +
+    throw ConfigError(in_quotes(weights) + " holds " + to_text(stored.model) +
                       ", the settings and data ask for " + to_text(card.model));
   }
   if (config.normalize != stored.normalization.kind) {
-    throw ConfigError(in_quotes(request.weights) + " was trained with --normalize " +
+    throw ConfigError(in_quotes(weights) + " was trained with --normalize " +
                       std::string(name(stored.normalization.kind)) + ", not " +
                       std::string(name(config.normalize)));
   }
@@ -77,16 +78,17 @@ ModelCard settle_card(const TraceRequest& request, const TrainConfig& config, co
 }
 
 template <class T>
-TraceSummary trace(const TraceRequest& request, const TrainConfig& config, Context& context) {
+TraceSummary trace(const TraceRequest& request, const WeightsSource& weights, const TrainConfig& config,
+                   Context& context) {
   const TrainingImages images = load_training_images(config);
-  const ModelCard card = settle_card(request, config, images);
+  const ModelCard card = settle_card(weights.file, config, images);
   const ResidentDataset<T> data(context, images.train, card.normalization);
   const Sequential model = make_model(card.model);
   ParameterStore store(context, dtype_of<T>(), model.parameters());
-  if (request.weights.empty()) {
+  if (weights.file.empty()) {
     store.initialize(config.init, *config.seed_init);
   } else {
-    read_weights(SafetensorsFile(request.weights), store);
+    read_weights(SafetensorsFile(weights.file), store);
   }
   const std::unique_ptr<Loss> loss = make_loss(config);
   const std::int64_t samples = images.train.count;
@@ -144,7 +146,7 @@ TraceSummary trace(const TraceRequest& request, const TrainConfig& config, Conte
   metadata["qmse.config"] = to_json(config).dump();
   const std::vector<TensorToWrite> to_write = tensors.to_write();
   write_safetensors(request.out, to_write, metadata);
-  TraceSummary summary{context.device_name(), {}, result.last_loss};
+  TraceSummary summary{context.device_name(), {}, result.last_loss, weights.note};
   for (const TensorToWrite& tensor : to_write) summary.tensors.push_back(tensor.name);
   return summary;
 }
@@ -155,10 +157,11 @@ TraceSummary write_trace(const TraceRequest& request) {
   if (request.step < 1 || request.step > std::int64_t{1} << 32) {
     throw ConfigError("--step counts a training's steps from 1 to 2^32, not " + std::to_string(request.step));
   }
-  const TrainConfig config = settle_settings(request);
+  const WeightsSource weights = request.weights.empty() ? WeightsSource{} : find_weights(request.weights);
+  const TrainConfig config = settle_settings(request, weights);
   const std::unique_ptr<Context> context = make_context(config);
-  if (request.dtype == DType::f64) return trace<double>(request, config, *context);
-  return trace<float>(request, config, *context);
+  if (request.dtype == DType::f64) return trace<double>(request, weights, config, *context);
+  return trace<float>(request, weights, config, *context);
 }
 
 }  // namespace qmse

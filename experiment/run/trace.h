@@ -14,7 +14,7 @@ namespace qmse {
 
 struct TraceRequest {
   ConfigJson given;               // data, model and loss settings, batch_size and seeds
-  std::filesystem::path weights;  // empty: initial weights
+  std::filesystem::path weights;  // a file or a run directory (weights_source.h); empty: initial weights
   DType dtype = DType::f32;       // f32 or f64
   std::int64_t step = 1;          // draw v as this step of a training does, counted from 1
   std::filesystem::path out;
@@ -24,6 +24,7 @@ struct TraceSummary {
   std::string device;
   std::vector<std::string> tensors;
   double loss = 0;
+  std::string stale = {};  // one line where the run of these weights has gone on since; else empty
 };
 
 // Writes a safetensors file:

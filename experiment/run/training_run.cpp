@@ -14,9 +14,11 @@
 #include "experiment/run/run_settings.h"
 #include "experiment/run/run_warnings.h"
 #include "experiment/run/setup.h"
+#include "experiment/run/tensor_digest.h"
 #include "experiment/run/training.h"
 #include "experiment/run/training_observers.h"
 #include "experiment/run/weights_file.h"
+#include "experiment/run/weights_source.h"
 
 namespace qmse {
 
@@ -38,15 +40,23 @@ class TrainingRun::Impl {
     notice("device " + context_->device_name() + describe_machine(*context_, automatic));
     {
       ImageCache own_images;
-      build(*(shared_images != nullptr ? *shared_images : own_images).get(config()));
+      build(*(shared_images != nullptr ? *shared_images : own_images).get(config(), events_.stop_loading));
     }
-    checkpoint ? restore(*checkpoint) : initialize_weights();
+    ConfigJson record = environment(*context_);
+    if (checkpoint) {
+      restore(*checkpoint);
+    } else {
+      initialize_weights(record);
+    }
+    record["data"] = describe_data();
+    add_algorithms(record);
     cut_logs();
-    directory_.record_outcome(ended(RunEnd::none));
-    directory_.write_config(config());
-    directory_.record_environment(describe_environment(), step());
-    observers_ = run_observers(config(), directory_, events_, *warnings_);
-    training_.emplace(config(), *context_, *parts_, position_, events_.stop, events_.notice);
+    try {
+      begin(record);
+    } catch (const std::exception& error) {
+      if (directory_.holds_a_run()) record_failure(ended(RunEnd::failed, error.what()));
+      throw;
+    }
   }
 
   const TrainConfig& config() const { return settings_.config(); }
@@ -72,6 +82,15 @@ class TrainingRun::Impl {
   }
 
  private:
+  // The first records. Whatever fails before them leaves the directory as it was.
+  void begin(const ConfigJson& record) {
+    directory_.write_config(config());
+    directory_.record_outcome(ended(RunEnd::none));
+    directory_.record_environment(record, step());
+    observers_ = run_observers(config(), directory_, events_, *warnings_);
+    training_.emplace(config(), *context_, *parts_, position_, events_.stop, events_.notice);
+  }
+
   const TrainingPosition& position() const { return training_ ? training_->position() : position_; }
   bool all_steps_done() const { return position().epoch >= config().epochs; }
 
@@ -195,9 +214,7 @@ class TrainingRun::Impl {
     return json;
   }
 
-  ConfigJson describe_environment() {
-    ConfigJson record = environment(*context_);
-    record["data"] = describe_data();
+  void add_algorithms(ConfigJson& record) const {
     for (const Tape::Choice& choice : parts_->loop.choices()) {
       record["algorithms"][choice.node] = choice.algorithm;
       if (choice.slow) {
@@ -206,17 +223,20 @@ class TrainingRun::Impl {
                " (environment.json has its answer)");
       }
     }
-    return record;
   }
 
-  void initialize_weights() {
+  // Adds to `record` what the weights are where they are another run's.
+  void initialize_weights(ConfigJson& record) {
     if (settings_.resuming()) {
       notice("no checkpoint in " + in_quotes(directory_.path()) + ": starting from the beginning");
     }
     if (config().init_from.empty()) {
       parts_->store.initialize(config().init, *config().seed_init);
     } else {
-      read_weights(SafetensorsFile(config().init_from), parts_->store);
+      const WeightsSource source = find_weights(config().init_from);
+      if (!source.note.empty()) notice(source.note);
+      read_weights(SafetensorsFile(source.file), parts_->store);
+      record["init_from"]["sha256"] = weights_sha256(parts_->store);
     }
   }
 
@@ -255,7 +275,8 @@ class TrainingRun::Impl {
     const std::int64_t lines = JsonLines::cut_back(directory_.metrics_file(), "epoch", position_.epoch);
     if (lines != position_.epoch) {
       throw DataError(in_quotes(directory_.metrics_file()) + ": has " + std::to_string(lines) +
-                      " epochs where the checkpoint has " + std::to_string(position_.epoch));
+                      " epochs where the checkpoint has " + std::to_string(position_.epoch) +
+                      "; put back the file that belongs to it, or start the run again in another --out");
     }
     JsonLines::cut_back(directory_.steps_file(), "step", step());
   }

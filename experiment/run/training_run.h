@@ -29,8 +29,10 @@ struct TrainingEvents {
   Logger notice = {};                                          // a choice that was made, one line
   std::function<void(const TrainingProgress&)> progress = {};  // at most ten times a second
   std::function<void(const EpochRecord&, std::int64_t epochs)> epoch = {};  // after each
-  std::function<bool()> stop = {};  // asked after each step (on a GPU after each launch of
-                                    // several): whether to write a checkpoint and return
+  std::function<bool()> stop = {};          // asked after each step (on a GPU after each launch of
+                                            // several): whether to write a checkpoint and return
+  std::function<bool()> stop_loading = {};  // asked often, from several threads at once, while the data are
+                                            // read and checked: whether to give up by Stopped
 };
 
 enum class TrainingOutcome {
@@ -46,7 +48,9 @@ class TrainingRun {
   // writes nothing yet but config.json, environment.json and outcome.json. Throws ConfigError (settings; a
   // directory that holds another run, or none where one is to be resumed; resuming with settings that differ
   // from the record), DataError (resuming on other images, or from damaged files), IoError
-  // (RunDirectoryInUse where another process works there), OutOfMemory.
+  // (RunDirectoryInUse where another process works there), OutOfMemory; Stopped by events.stop_loading. A
+  // run that does not get through here leaves the directory as it was, and none where it would be a new one;
+  // where only its first records could not be written, outcome.json says so.
   // `images` is where the data come from, and stay for other runs; null: loaded for this run alone.
   TrainingRun(const ConfigJson& given, TrainingEvents events, ImageCache* images = nullptr);
   ~TrainingRun();

@@ -163,12 +163,19 @@ std::optional<std::int64_t> read_step(const SafetensorsFile& file) {
 void write_weights_of(const SafetensorsFile& checkpoint, const std::filesystem::path& path,
                       std::int64_t step) {
   HostTensors tensors;
-  for (const std::string& name : checkpoint.names()) {
-    if (is_of_training(name)) continue;
+  for (const std::string& name : weight_names(checkpoint)) {
     const std::vector<std::int64_t>& shape = checkpoint.info(name).shape;
     tensors.add(name, shape, checkpoint.read<float>(name));
   }
   write_with_step(path, tensors, read_card(checkpoint), step);
+}
+
+std::vector<std::string> weight_names(const SafetensorsFile& file) {
+  std::vector<std::string> names;
+  for (const std::string& name : file.names()) {
+    if (!is_of_training(name)) names.push_back(name);
+  }
+  return names;
 }
 
 void read_flat(const SafetensorsFile& file, ParameterStore& store, void* flat, const std::string& prefix) {
@@ -185,8 +192,7 @@ void read_flat(const SafetensorsFile& file, ParameterStore& store, void* flat, c
 }
 
 void read_weights(const SafetensorsFile& file, ParameterStore& store) {
-  for (const std::string& name : file.names()) {
-    if (is_of_training(name)) continue;
+  for (const std::string& name : weight_names(file)) {
     bool known = false;
     for (std::size_t index = 0; index < store.size(); ++index) known |= store.spec(index).name == name;
     if (!known) {

@@ -65,6 +65,9 @@ std::optional<std::int64_t> read_step(const SafetensorsFile& file);
 void write_weights_of(const SafetensorsFile& checkpoint, const std::filesystem::path& path,
                       std::int64_t step);
 
+// The tensors of a weights file or a checkpoint that are weights, by name in the file's order.
+std::vector<std::string> weight_names(const SafetensorsFile& file);
+
 // Reads prefix + parameter for every parameter into `flat`. f32 tensors; a store of f64 gets them widened.
 // DataError where one is missing or of another type, ShapeError where its shape differs.
 void read_flat(const SafetensorsFile& file, ParameterStore& store, void* flat, const std::string& prefix);

@@ -11,6 +11,7 @@
 
 #include "engine/in_quotes.h"
 #include "engine/name_text.h"
+#include "engine/stopped.h"
 #include "experiment/run/image_cache.h"
 #include "experiment/run/plain_text.h"
 #include "experiment/run/setup.h"
@@ -280,6 +281,8 @@ class Sweep {
       write_results();
       if (run->run() == TrainingOutcome::stopped) return put_back(i, Stage::waiting);
       if (folder_.failure(member)) folder_.forget_failure(member);
+    } catch (const Stopped&) {  // before it began
+      return put_back(i, Stage::waiting);
     } catch (const RunDirectoryInUse&) {
       return put_back(i, Stage::elsewhere);
     } catch (const NumericError& error) {  // the same bits would come to the same end
@@ -351,6 +354,7 @@ class Sweep {
       members_[i].epochs_done = static_cast<double>(record.epoch);
     };
     events.stop = events_.stop;
+    events.stop_loading = events_.stop;
     return events;
   }
 

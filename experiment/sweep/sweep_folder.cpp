@@ -8,6 +8,7 @@
 
 #include "engine/atomic_file.h"
 #include "engine/in_quotes.h"
+#include "engine/stopped.h"
 #include "engine/text_file.h"
 #include "experiment/run/json_lines.h"
 #include "experiment/run/plain_text.h"

@@ -32,11 +32,6 @@ struct MemberFailure {
   std::string attempt;  // tells one from another: when, and by which process
 };
 
-class Stopped : public Error {
- public:
-  using Error::Error;
-};
-
 class SweepFolder {
  public:
   // Makes the folder, or checks that it holds this sweep; members that are new are added to it, and it may

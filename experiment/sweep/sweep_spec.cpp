@@ -5,9 +5,11 @@
 #include <map>
 
 #include "engine/in_quotes.h"
+#include "engine/name_text.h"
 #include "experiment/run/config_fields.h"
 #include "experiment/run/digest.h"
 #include "experiment/run/run_settings.h"
+#include "experiment/run/weights_source.h"
 #include "kernels/core/error.h"
 
 namespace qmse {
@@ -149,10 +151,20 @@ ConfigJson without_machine(ConfigJson layer) {
   return layer;
 }
 
-// What tells one run from another. The seed itself is only what the others are made of.
-ConfigJson used_settings(const TrainConfig& config) {
+// What tells one run from another. The seed itself is only what the others are made of, and first weights are
+// what they are wherever they lie: `weights` has those that were looked at.
+ConfigJson used_settings(const TrainConfig& config, std::map<std::string, std::string>& weights) {
   ConfigJson used = without_machine(to_json(config));
   used.erase("seed");
+  if (config.init_from.empty()) return used;
+  const auto [known, fresh] = weights.emplace(config.init_from, config.init_from);
+  if (fresh) {
+    try {
+      known->second = first_weights_sha256(config.init_from);
+    } catch (const Error&) {  // the run will say what is wrong with them
+    }
+  }
+  used["init_from"] = escape_name(known->second);
   return used;
 }
 
@@ -215,6 +227,7 @@ void complete(SweepSpec& spec, const std::string& source) {
   give_names(all, source);
   make_paths_absolute(spec.base);
   std::map<std::string, std::string> seen;  // everything that the run uses, member
+  std::map<std::string, std::string> weights;
   for (SweepMember& member : all) {
     make_paths_absolute(member.settings);
     TrainConfig config;
@@ -225,7 +238,7 @@ void complete(SweepSpec& spec, const std::string& source) {
       throw ConfigError(source + ": member " + in_quotes(member.name) + ": " + error.what());
     }
     resolve_defaults(config);
-    const auto [same, fresh] = seen.emplace(used_settings(config).dump(), member.name);
+    const auto [same, fresh] = seen.emplace(used_settings(config, weights).dump(), member.name);
     if (fresh) {
       spec.members.push_back(std::move(member));
     } else {

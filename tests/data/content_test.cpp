@@ -8,6 +8,7 @@
 
 #include "data/registry.h"
 #include "data/sha256.h"
+#include "engine/stopped.h"
 #include "kernels/core/error.h"
 #include "tests/data/tiny_idx.h"
 #include "tests/support/catch.h"
@@ -166,8 +167,7 @@ TEST_CASE("content: a check can be stopped") {
   const TempDirectory folder;
   write_bytes(folder / "a", std::string(2 << 20, 'a'));
   int asked = 0;
-  CHECK_THROWS_AS(examine_files(folder.path(), {"a", "a"}, [&] { return ++asked == 3; }),
-                  ContentCheckStopped);
+  CHECK_THROWS_AS(examine_files(folder.path(), {"a", "a"}, [&] { return ++asked == 3; }), Stopped);
   CHECK(asked == 3);
 }
 

@@ -4,6 +4,7 @@
 
 #include "data/registry.h"
 #include "engine/name_text.h"
+#include "engine/stopped.h"
 #include "kernels/core/error.h"
 #include "tests/data/pictures.h"
 #include "tests/data/tiny_idx.h"
@@ -199,6 +200,15 @@ TEST_CASE("image folder: hundreds of damaged folders are read as valid or throw"
   }
   CHECK(valid > 10);
   CHECK(valid < 300);
+}
+
+TEST_CASE("image folder: reading asks after each picture whether to stop") {
+  const Folder folder(3);
+  int asked = 0;
+  CHECK_THROWS_AS(read_image_folder(folder.root.path(), Split::train, [&] { return ++asked == 4; }), Stopped);
+  CHECK(asked == 4);
+  CHECK_THROWS_AS(
+      load_dataset("folder", folder.root.path(), Split::test, LabelKind::fine, [] { return true; }), Stopped);
 }
 
 }  // namespace

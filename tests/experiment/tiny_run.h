@@ -1,6 +1,7 @@
 // A training small enough to be run hundreds of times.
 #pragma once
 
+#include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
@@ -44,6 +45,16 @@ inline std::vector<nlohmann::ordered_json> json_lines(const std::filesystem::pat
   std::istringstream text(read_bytes(path));
   for (std::string line; std::getline(text, line);) objects.push_back(nlohmann::ordered_json::parse(line));
   return objects;
+}
+
+// Every file of a folder but its lock.
+inline std::map<std::string, std::string> files(const std::filesystem::path& folder) {
+  std::map<std::string, std::string> all;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
+    if (entry.is_regular_file() && entry.path().filename() != ".lock")
+      all[entry.path().lexically_relative(folder).string()] = read_bytes(entry.path());
+  }
+  return all;
 }
 
 // The metrics without the two fields that measure time.

@@ -213,3 +213,56 @@ TEST_CASE("program: a call is one command, and what follows it is its own, whate
   CHECK(report.out == "train/report.html\n");
   CHECK(report.error == "");
 }
+
+TEST_CASE("program: trace and --init-from take a run directory, as evaluate does") {
+  const TinyData data;
+  const TempDirectory folder;
+  const std::string run = (folder / "run").string();
+  REQUIRE(run_program({"train", "--dataset", "mnist", "--data", data.root.path().string(), "--model", "mlp",
+                       "--mlp-widths", "5", "--loss", "mse", "--reduction", "element_mean", "--epochs", "1",
+                       "--device", "cpu", "--out", run})
+              .code == 0);
+  const auto traced = [&](const std::string& weights, const Words& more) {
+    Words words = {"trace",        "--weights", weights,
+                   "--batch-size", "6",         "--device",
+                   "cpu",          "--out",     (folder / "trace").string()};
+    words.insert(words.end(), more.begin(), more.end());
+    const Result result = run_program(words);
+    CHECK(result.error == "");
+    CHECK(result.code == 0);
+    return read_bytes(folder / "trace");
+  };
+  // The run says where its data lie, the file alone does not.
+  const std::string whole = traced(run, {});
+  CHECK(SafetensorsFile(folder / "trace").metadata().at("qmse.reduction") == "element_mean");
+  CHECK(whole == traced(run + "/model.safetensors", {"--data", data.root.path().string()}));
+  traced(run, {"--loss", "cross_entropy"});  // which has one reduction alone
+  const Result unfinished = run_program({"trace", "--weights", folder.path().string(), "--out", run + "/x"});
+  CHECK(unfinished.code == 1);
+  CHECK(unfinished.error.find("no model.safetensors") != std::string::npos);
+  CHECK(run_program({"train", "--dataset", "mnist", "--data", data.root.path().string(), "--model", "mlp",
+                     "--mlp-widths", "5", "--epochs", "1", "--device", "cpu", "--init-from", run, "--out",
+                     (folder / "next").string()})
+            .code == 0);
+}
+
+TEST_CASE("program: evaluate and trace say where a run has gone on since its weights") {
+  const TinyData data;
+  const TempDirectory folder;
+  const std::string run = (folder / "run").string();
+  ConfigJson given = data.settings(folder / "run", "mlp");
+  given["epochs"] = 1;
+  train(given);
+  int asked = 0;
+  train({{"out", run}, {"resume", true}, {"epochs", 3}}, {.stop = [&] { return ++asked == 2; }});
+  for (const Words& words : {Words{"evaluate", "--weights", run, "--device", "cpu"},
+                             Words{"trace", "--weights", run, "--device", "cpu", "--batch-size", "6", "--out",
+                                   (folder / "trace").string()}}) {
+    CAPTURE(words[0]);
+    const Result result = run_program(words);
+    CHECK(result.code == 0);
+    CHECK(result.error.starts_with("note: "));
+    CHECK(result.error.find("has the weights of step 5, but its run is at step 7") != std::string::npos);
+    CHECK(std::count(result.error.begin(), result.error.end(), '\n') == 1);
+  }
+}

@@ -193,3 +193,47 @@ TEST_CASE("program: a loss that is no number is called nan, and has no sign") {
   CHECK(result.out.find("loss nan") != std::string::npos);
   CHECK(result.out.find(" -nan") == std::string::npos);
 }
+
+TEST_CASE("program: a sweep's line is shorter than the terminal, and leaves out what matters least") {
+  struct Case {
+    unsigned short columns;
+    Words there, gone;
+  };
+  for (const Case& each :
+       {Case{110, {"/3 members done, ", " running at epoch ", " left"}, {}},
+        Case{0, {"/3 members done, ", " running at epoch ", " left"}, {}},  // unknown: taken as 80
+        Case{40, {"/3 members done", " left"}, {"epoch"}}, Case{16, {"/3", " left"}, {"members"}},
+        Case{4, {"/3"}, {"m"}}, Case{2, {}, {"/"}}, Case{1, {}, {"3"}}}) {
+    CAPTURE(each.columns);
+    const TinyData data;
+    const TempDirectory folder;
+    ConfigJson base = data.settings("", "mlp");
+    base.erase("out");
+    base["epochs"] = 20;
+    write_bytes(folder / "sweep.json", ConfigJson({{"base", base}, {"grid", {{"seed", {1, 2, 3}}}}}).dump());
+    const Result result = run_program(
+        {"sweep", (folder / "sweep.json").string(), "--out", (folder / "out").string(), "--jobs", "1"},
+        Output::terminal, each.columns);
+    CHECK(result.code == 0);
+    // What is shown while the last member is trained: the time left is known by then.
+    std::string line = "none";
+    const std::string start = "\r\033[K";
+    const std::size_t second = result.out.find("[2/3]");
+    REQUIRE(second != std::string::npos);
+    std::size_t shown = 0;
+    for (std::size_t at = 0; (at = result.out.find(start, at)) != std::string::npos;) {
+      at += start.size();
+      const std::size_t end = result.out.find('\r', at);
+      if (result.out.compare(end, 2, "\r\n") == 0) continue;  // one that stays has taken its place
+      const std::string text = result.out.substr(at, end - at);
+      CHECK(text.size() < (each.columns == 0 ? 80u : each.columns));
+      ++shown;
+      if (at > second) line = text;
+    }
+    CHECK(shown > 0);
+    CAPTURE(line);
+    if (line == "none") continue;  // the last member took less time than a line is shown for
+    for (const std::string& part : each.there) CHECK(line.find(part) != std::string::npos);
+    for (const std::string& part : each.gone) CHECK(line.find(part) == std::string::npos);
+  }
+}

@@ -5,6 +5,7 @@
 
 #include "experiment/run/run_outcome.h"
 #include "kernels/core/build_config.h"
+#include "tests/data/tiny_idx.h"
 #include "tests/experiment/tiny_run.h"
 #include "tests/program/run_program.h"
 #include "tests/support/catch.h"
@@ -108,6 +109,36 @@ TEST_CASE(
     CHECK(world.epochs_done(out) >= 2);
     CHECK_FALSE(std::filesystem::exists(world.folder / out / "model.safetensors"));
     check_resumed(world, out);
+  }
+}
+
+TEST_CASE(
+    "program: Ctrl-C while the data are read and checked ends it at once, with one line and nothing left") {
+  const TempDirectory folder;
+  // 200,000 images in a file of holes: it takes a while to hash, and the signal comes before that begins.
+  constexpr std::uint32_t kImages = 200000;
+  for (const auto& [prefix, count] : {std::pair{"train", kImages}, {"t10k", 20u}}) {
+    const std::filesystem::path images = folder / (std::string(prefix) + "-images-idx3-ubyte");
+    write_bytes(images, idx_bytes({count, 28, 28}, "\x7f"));
+    std::filesystem::resize_file(images, 16 + std::uint64_t{count} * 28 * 28);
+    std::string labels(count, '\0');
+    labels[1] = 1;
+    write_bytes(folder / (std::string(prefix) + "-labels-idx1-ubyte"), idx_bytes({count}, labels));
+  }
+  for (const std::string format : {"text", "json"}) {
+    CAPTURE(format);
+    Process process({"train", "--dataset", "folder", "--data", folder.path().string(), "--device", "cpu",
+                     "--out", (folder / "run").string(), "--log-format", format},
+                    folder / "stderr");
+    REQUIRE(process.wait_for("device cpu"));
+    process.signal(SIGINT);
+    CHECK(process.finish() == 130);
+    CHECK(read_bytes(folder / "stderr") == "");
+    const std::string last = format == "text" ? "\nstopped before training began, with nothing changed in "
+                                              : "\n{\"event\":\"stopped\",\"out\":";
+    CHECK(process.out.find(last) != std::string::npos);
+    CHECK(process.out.find("epoch 1/") == std::string::npos);
+    CHECK_FALSE(std::filesystem::exists(folder / "run"));
   }
 }
 

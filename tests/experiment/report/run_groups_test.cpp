@@ -78,6 +78,28 @@ TEST_CASE("run groups: what was trained on parts runs, whatever the path to it")
   CHECK(std::max(groups[0].runs.size(), groups[1].runs.size()) == 2);
 }
 
+TEST_CASE("run groups: first weights count by what they are, whatever the path to them") {
+  const auto from = [](std::uint64_t seed, const std::string& path, const std::string& sha256) {
+    RunRecord record = run({{"seed", seed}, {"init_from", path}});
+    if (!sha256.empty()) record.environment["init_from"] = {{"sha256", sha256}};
+    return record;
+  };
+  const std::string one = "ab" + std::string(62, '1'), two = "cd" + std::string(62, '2');
+  const auto groups = group_runs({from(1, "/w/a", one), from(2, "/elsewhere", one), from(1, "/w/a", two),
+                                  run({{"seed", 1}}), from(1, "/w/a", "")});
+  REQUIRE(groups.size() == 4);
+  CHECK(differing_settings(groups) == Names{"init_from"});
+  std::set<std::string> labels;
+  for (const RunGroup& group : groups) {
+    const std::string label = describe_settings(group.settings, {"init_from"});
+    labels.insert(label);
+    CHECK(group.runs.size() == (label == "first weights ab1111111111" ? 2 : 1));
+  }
+  // Of a record without a hash only the path is known.
+  CHECK(labels == std::set<std::string>{"first weights ab1111111111", "first weights cd2222222222",
+                                        "random first weights", "first weights /w/a"});
+}
+
 TEST_CASE("run groups: settings that a run does not use do not part it from others") {
   const auto groups = group_runs({
       run({{"loss", "mse"}, {"seed", 1}}),

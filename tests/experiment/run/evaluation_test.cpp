@@ -126,3 +126,26 @@ TEST_CASE("evaluation: outputs that are no numbers are no prediction of any clas
   for (const double accuracy : report.per_class_accuracy) CHECK(accuracy == 0);
   CHECK(to_json(report)["no_prediction"] == 20);
 }
+
+TEST_CASE("evaluation: weights that are older than their run's checkpoint are said to be so") {
+  const World world;
+  CHECK(world.report(world.data()).stale == "");
+  CHECK(world.report(world.data()).step == 1);
+  CHECK(to_json(world.report(world.data()))["step"] == 1);
+  ConfigJson longer = {{"out", (world.root / "run").string()}, {"resume", true}, {"epochs", 4}};
+  int asked = 0;
+  REQUIRE(train(longer, {.stop = [&] { return ++asked == 3; }}) == TrainingOutcome::stopped);
+  for (const char* weights : {"run", "run/model.safetensors"}) {
+    CAPTURE(weights);
+    const EvaluationReport report = world.report(world.data(), weights);
+    CHECK(report.step == 1);
+    CHECK(missing(report.stale, {"run/model.safetensors'", "of step 1", "is at step 3", "--resume",
+                                 "run/checkpoint.safetensors'"}) == "");
+  }
+  CHECK(world.report(world.data(), "run/checkpoint.safetensors").stale == "");
+  REQUIRE(train(longer) == TrainingOutcome::finished);
+  CHECK(world.report(world.data()).stale == "");
+  CHECK(world.report(world.data()).step == 4);
+  std::filesystem::resize_file(world.root / "run/checkpoint.safetensors", 100);
+  CHECK(missing(world.report(world.data()).stale, {"cannot be said", "checkpoint.safetensors"}) == "");
+}

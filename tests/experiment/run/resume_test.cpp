@@ -318,8 +318,25 @@ TEST_CASE("resume: first weights of the same content under another path are the 
   std::filesystem::copy(folder / "first/model.safetensors", folder / "copy");
   write_bytes(folder / "other", "other weights");
   given["init_from"] = (folder / "other").string();
-  CHECK(missing(message_of<ConfigError>([&] { train(resumed(given)); }), {"--init-from is", "other"}) == "");
+  CHECK(missing(message_of<ConfigError>([&] { train(resumed(given)); }),
+                {"--init-from", "other", "first/model.safetensors"}) == "");
+  // Other weights in the same place are others, and the same ones anywhere are the same: the record has their
+  // hash.
+  ConfigJson longer = data.settings(folder / "first");
+  longer["epochs"] = 4;
+  train(resumed(longer));
+  given["init_from"] = (folder / "first/model.safetensors").string();
+  CHECK(missing(message_of<ConfigError>([&] { train(resumed(given)); }),
+                {"--init-from", "other weights than those the run began with"}) == "");
+  std::filesystem::remove_all(folder / "first");
   given["init_from"] = (folder / "copy").string();
+  CHECK(train(resumed(given), {.stop = [&, asked = 0]() mutable { return ++asked == 1; }}) ==
+        TrainingOutcome::stopped);
+  // What it began with is needed no more.
+  std::filesystem::remove(folder / "copy");
+  CHECK(train(resumed(given)) == TrainingOutcome::finished);
+  given.erase("init_from");
+  given["epochs"] = 4;
   CHECK(train(resumed(given)) == TrainingOutcome::finished);
 }
 

@@ -164,3 +164,23 @@ TEST_CASE("run diff: other images are a difference, wherever they lie, damaged r
   CHECK_THROWS_AS(diff_runs(a, b), DataError);
   CHECK_THROWS_AS(diff_runs(a, world.folder / "none"), Error);
 }
+
+TEST_CASE("run diff: other first weights are a difference, the same ones elsewhere are none") {
+  const World world;
+  const auto a = world.run("a");
+  const auto b = world.run("b");
+  const auto start = [](const std::filesystem::path& run, const char* path, char digit) {
+    auto config = nlohmann::ordered_json::parse(read_bytes(run / "config.json"));
+    config["init_from"] = path;
+    write_bytes(run / "config.json", config.dump());
+    auto environment = nlohmann::ordered_json::parse(read_bytes(run / "environment.json"));
+    environment["init_from"]["sha256"] = std::string(64, digit);
+    write_bytes(run / "environment.json", environment.dump());
+  };
+  start(a, "/w/a", '1');
+  start(b, "/w/b", '1');
+  CHECK(names(diff_runs(a, b).settings) == "");
+  CHECK(names(diff_runs(a, b).surroundings) == "init_from");
+  start(b, "/w/a", '2');
+  CHECK(names(diff_runs(a, b).settings) == "init_from.sha256");
+}

@@ -4,10 +4,12 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <functional>
 #include <thread>
 
 #include "experiment/run/json_lines.h"
 #include "kernels/core/error.h"
+#include "tests/experiment/tiny_run.h"
 #include "tests/support/catch.h"
 #include "tests/support/error_message.h"
 #include "tests/support/temp_directory.h"
@@ -158,6 +160,52 @@ TEST_CASE("run directory: the recorded configuration is read back, damage is a D
   test::write_bytes(directory.metrics_file(), "");
   CHECK(directory.holds_a_run());
   CHECK(missing(message_of<DataError>([&] { directory.recorded_config(); }), {"no config.json"}) == "");
+}
+
+TEST_CASE("run directory: what is wrong with a file of a run is said with its name and with what to do") {
+  const test::TinyData data;
+  const TempDirectory folder;
+  ConfigJson given = data.settings(folder / "run", "mlp");
+  given["log_steps"] = 1;
+  test::train(given, {.stop = [asked = 0]() mutable { return ++asked == 7; }});
+  given["resume"] = true;
+  std::filesystem::copy(folder / "run", folder / "good");
+  const auto fault = [&](const char* file, const std::function<void(const std::filesystem::path&)>& damage) {
+    std::filesystem::remove_all(folder / "run");
+    std::filesystem::copy(folder / "good", folder / "run");
+    damage(folder / "run" / file);
+  };
+  using Path = std::filesystem::path;
+  const std::vector<std::function<void(const Path&)>> damages = {
+      [](const Path& path) { test::write_bytes(path, ""); },
+      [](const Path& path) { test::write_bytes(path, "{\n"); },
+      [](const Path& path) { test::write_bytes(path, "[]\n"); },
+      [](const Path& path) { test::write_bytes(path, "{\"epoch\": 1.5, \"step\": -1}\n"); },
+      [](const Path& path) { std::filesystem::resize_file(path, std::filesystem::file_size(path) / 2); },
+      [](const Path& path) {
+        std::filesystem::remove(path);
+        std::filesystem::create_directory(path);
+      }};
+  for (const char* file : {"config.json", "environment.json", "metrics.jsonl", "steps.jsonl",
+                           "checkpoint.safetensors", ".lock"}) {
+    for (std::size_t i = 0; i < damages.size(); ++i) {
+      CAPTURE(file, i);
+      fault(file, damages[i]);
+      std::string message;
+      try {
+        test::train(given);
+        continue;  // no harm: a lock's content, steps that are not needed
+      } catch (const Error& error) {
+        message = error.what();
+      }
+      CAPTURE(message);
+      CHECK(message.find(file) != std::string::npos);
+      // What to do stands behind the last semicolon.
+      const std::size_t advice = message.rfind("; ");
+      REQUIRE(advice != std::string::npos);
+      CHECK(message.find_first_of(" ", advice + 2) != std::string::npos);
+    }
+  }
 }
 
 TEST_CASE("run directory: resumptions are added to the environment") {

@@ -128,3 +128,50 @@ TEST_CASE("run outcome: every end is read back, and a damaged record is a DataEr
                   {"outcome.json", "remove it"}) == "");
   }
 }
+
+TEST_CASE("run outcome: a run that does not begin leaves no record, and the one that is there as it was") {
+  const TinyData data;
+  const TempDirectory folder;
+  ConfigJson given = data.settings(folder / "run");
+  ConfigJson wrong = given;
+  wrong["train_limit"] = TinyData::kTrain + 1;
+  CHECK_THROWS_AS(train(wrong), ConfigError);
+  CHECK_FALSE(std::filesystem::exists(folder / "run"));
+  std::filesystem::create_directory(folder / "run");  // one that was there stays, as empty as it was
+  CHECK_THROWS_AS(train(wrong), ConfigError);
+  CHECK(files(folder / "run").empty());
+
+  train(given, stop_after(7));
+  const auto before = files(folder / "run");
+  const std::filesystem::path images = data.root / "mnist/train-images-idx3-ubyte";
+  const std::string good = read_bytes(images);
+  std::string other = good;
+  other[100] = static_cast<char>(other[100] ^ 0x40);
+  for (const std::string& bytes : {good.substr(0, 50), other}) {
+    write_bytes(images, bytes);
+    CHECK_THROWS_AS(train(resumed(given)), DataError);
+    CHECK(files(folder / "run") == before);
+  }
+  write_bytes(images, good);
+  const std::string metrics = read_bytes(folder / "run/metrics.jsonl");
+  write_bytes(folder / "run/metrics.jsonl", "");
+  CHECK_THROWS_AS(train(resumed(given)), DataError);
+  CHECK(read_run(folder / "run").outcome.end == RunEnd::stopped);
+  write_bytes(folder / "run/metrics.jsonl", metrics);
+  CHECK(train(resumed(given)) == TrainingOutcome::finished);
+}
+
+TEST_CASE("run outcome: a run whose first records cannot be written has failed") {
+  const TinyData data;
+  const TempDirectory folder;
+  const ConfigJson given = data.settings(folder / "run");
+  train(given, stop_after(7));
+  std::filesystem::create_directories(folder / "run/environment.json.tmp/in the way");
+  const std::string message = message_of<IoError>([&] { train(resumed(given)); });
+  const RunOutcome outcome = read_run(folder / "run").outcome;
+  CHECK(outcome.end == RunEnd::failed);
+  CHECK(outcome.reason == message);
+  CHECK(outcome.epoch == 2);
+  std::filesystem::remove_all(folder / "run/environment.json.tmp");
+  CHECK(train(resumed(given)) == TrainingOutcome::finished);
+}

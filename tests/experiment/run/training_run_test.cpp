@@ -5,6 +5,7 @@
 #include <set>
 
 #include "engine/safetensors.h"
+#include "engine/stopped.h"
 #include "experiment/run/evaluation.h"
 #include "experiment/run/run_directory.h"
 #include "experiment/run/run_outcome.h"
@@ -205,6 +206,19 @@ TEST_CASE("training run: weights of another run are the start of --init-from") {
   train(given);
   CHECK(read_bytes(folder / "second/model.safetensors") == read_bytes(folder / "first/model.safetensors"));
 
+  // A run directory stands for its final weights, a checkpoint for those within; the record says which they
+  // are.
+  const std::string sha256 = json_lines(folder / "first/metrics.jsonl").back()["weights_sha256"];
+  for (const char* source : {"first", "first/model.safetensors", "first/checkpoint.safetensors"}) {
+    CAPTURE(source);
+    std::filesystem::remove_all(folder / "second");
+    given["init_from"] = (folder / source).string();
+    train(given);
+    CHECK(json_lines(folder / "second/metrics.jsonl").back()["weights_sha256"] == sha256);
+    CHECK(nlohmann::json::parse(read_bytes(folder / "second/environment.json"))["init_from"]["sha256"] ==
+          sha256);
+  }
+
   ConfigJson other = data.settings(folder / "third");
   other["init_from"] = (folder / "first/model.safetensors").string();
   other["fc_width"] = 9;
@@ -369,6 +383,23 @@ TEST_CASE("training run: bad data are refused and leave no run behind") {
     CHECK(missing(message_of<DataError>([&] { attempt(data); }), {"train-images-idx3-ubyte"}) == "");
   }
   CHECK_FALSE(std::filesystem::exists(folder / "run"));
+}
+
+TEST_CASE("training run: stopped while the data are read and checked, it leaves the directory as it was") {
+  const TinyData data;
+  const TempDirectory folder;
+  ConfigJson given = data.settings(folder / "run");
+  const TrainingEvents stopping = {.stop_loading = [] { return true; }};
+  CHECK_THROWS_AS(TrainingRun(given, stopping), Stopped);
+  CHECK_FALSE(std::filesystem::exists(folder / "run"));
+
+  int asked = 0;
+  train(given, {.stop = [&] { return ++asked == 7; }});
+  const auto before = files(folder / "run");
+  given["resume"] = true;
+  CHECK_THROWS_AS(TrainingRun(given, stopping), Stopped);
+  CHECK(files(folder / "run") == before);
+  CHECK(train(given) == TrainingOutcome::finished);
 }
 
 TEST_CASE("training run: the time left is that of the steps to come, and of as many evaluations") {

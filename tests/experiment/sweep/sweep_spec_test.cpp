@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include "engine/safetensors.h"
 #include "experiment/sweep/shard.h"
 #include "kernels/core/error.h"
 #include "tests/support/catch.h"
@@ -105,6 +106,38 @@ TEST_CASE("sweep spec: spellings of one path are one path") {
   CHECK(difference(spec, parse_sweep(to_json(spec).dump(), "copy")) == "");
   const SweepSpec relative = parse_sweep(R"({"base": {"data": "x/../y"}, "members": [{}]})", "file");
   CHECK(relative.base["data"] == (std::filesystem::current_path() / "y").string());
+}
+
+TEST_CASE("sweep spec: first weights of one content are one run, whatever the paths to them") {
+  const test::TempDirectory folder;
+  const auto write = [&](const std::string& name, float value) {
+    const std::vector<float> values = {value, 2};
+    write_safetensors(folder / name, {{{"w", DType::f32, {2}, values.data()}}}, {{"written", name}});
+    return (folder / name).string();
+  };
+  const std::string a = write("a", 1), copy = write("copy", 1), other = write("other", 3);
+  const auto members = [&](const std::vector<std::string>& paths) {
+    const SweepSpec spec = parse_sweep(ConfigJson({{"grid", {{"init_from", paths}}}}).dump(), "file");
+    return std::pair(spec.members.size(), spec.repeats.size());
+  };
+  CHECK(members({a, copy}) == std::pair<std::size_t, std::size_t>{1, 1});
+  CHECK(members({a, other}) == std::pair<std::size_t, std::size_t>{2, 0});
+  CHECK(members({a, copy, other, folder / "gone"}) == std::pair<std::size_t, std::size_t>{3, 1});
+}
+
+TEST_CASE("sweep spec: a grid over the seed where every seed that is used is given is one run") {
+  const auto spec = [](const char* loss, const char* seeds) {
+    return parse_sweep(std::string(R"({"base": {"loss": ")") + loss + R"(", )" + seeds +
+                           R"(}, "grid": {"seed": [1, 2, 3]}})",
+                       "file");
+  };
+  const SweepSpec all = spec("qmse", R"("seed_init": 7, "seed_data": 8, "seed_v": 9)");
+  CHECK(names(all) == std::vector<std::string>{"seed=1"});
+  REQUIRE(all.repeats.size() == 2);
+  CHECK(all.repeats[1].member.name == "seed=3");
+  CHECK(all.repeats[1].same_as == "seed=1");
+  CHECK(spec("mse", R"("seed_init": 7, "seed_data": 8)").members.size() == 1);  // draws no v
+  CHECK(spec("qmse", R"("seed_init": 7, "seed_data": 8)").members.size() == 3);
 }
 
 TEST_CASE("sweep spec: what is written is read back, and differences are named") {

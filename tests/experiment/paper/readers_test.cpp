@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "experiment/paper/reproduce.h"
 #include "experiment/run/json_lines.h"
 #include "experiment/run/run_directory.h"
 #include "experiment/run/run_record.h"
@@ -13,6 +14,7 @@
 #include "experiment/sweep/sweep_folder.h"
 #include "kernels/core/error.h"
 #include "tests/support/catch.h"
+#include "tests/support/error_message.h"
 #include "tests/support/temp_directory.h"
 
 namespace qmse {
@@ -42,12 +44,20 @@ void write_run(const fs::path& folder) {
   write_bytes(folder / "config.json", R"({"epochs": 2})");
   write_bytes(folder / "metrics.jsonl", "{\"epoch\": 1}\n");
   write_bytes(folder / "environment.json", "{}");
+  write_outcome(folder, {.end = RunEnd::stopped, .epoch = 1, .step = 5});
 }
 
 SweepSpec small_sweep() { return parse_sweep(R"({"grid": {"seed": [1, 2]}})", "sweep"); }
 
 std::vector<Reader> readers() {
   const auto sweep = [](const fs::path& folder) { SweepFolder(folder, small_sweep()); };
+  const auto reproduction = [](const fs::path& folder) {
+    ReproduceRequest request;
+    request.plan.figures = {"fig1"};
+    request.plan.data = folder / "no data are looked at before";
+    request.out = folder;
+    reproduce(request, {});
+  };
   return {
       {"settings.json", [](const fs::path& folder) { read_config_file(folder / "settings.json"); }},
       {"config.json", [](const fs::path& folder) { read_run(folder); }},
@@ -58,6 +68,8 @@ std::vector<Reader> readers() {
       {"environment.json", [](const fs::path& folder) { read_run(folder); }},
       {"environment.json",
        [](const fs::path& folder) { RunDirectory(folder).record_environment(ConfigJson::object(), 3); }},
+      {"outcome.json", [](const fs::path& folder) { read_outcome(folder); }},
+      {"initialization.json", reproduction},
       {"sweep.json", sweep},
   };
 }
@@ -84,6 +96,7 @@ TEST_CASE("readers: a file that nests deeply, is huge, binary or a pipe is an er
       } else {
         write_run(folder);
         write_bytes(folder / "settings.json", "{}");
+        write_bytes(folder / "initialization.json", "{}");
       }
       faults[fault](folder / reader.file);
       std::string message;
@@ -144,6 +157,20 @@ TEST_CASE("readers: texts within a weights file that nest deeply are refused, an
       bytes[static_cast<std::size_t>(i)] = static_cast<char>(header.size() >> (8 * i));
     write_bytes(file, bytes + header);
     CHECK_THROWS_AS(SafetensorsFile(file), DataError);
+  }
+}
+
+TEST_CASE("readers: a measurement that cannot be one is refused, and named") {
+  const TempDirectory root;
+  ReproduceRequest request;
+  request.plan.figures = {"fig1"};
+  request.plan.data = root / "no data are looked at before";
+  request.out = root.path();
+  for (const char* value : {"-1", "0", "null", "\"2\"", "1e999", "[]"}) {
+    CAPTURE(value);
+    write_bytes(root / "initialization.json", std::string(R"({"mnist, all images, seed 1": )") + value + "}");
+    CHECK(test::missing(test::message_of<DataError>([&] { reproduce(request, {}); }),
+                        {"initialization.json"}) == "");
   }
 }
 

@@ -1,0 +1,82 @@
+#include "experiment/run/weights_source.h"
+
+#include <system_error>
+
+#include "engine/in_quotes.h"
+#include "experiment/run/checkpoint.h"
+#include "experiment/run/tensor_digest.h"
+#include "kernels/core/error.h"
+#include "losses/losses.h"
+
+namespace qmse {
+namespace {
+
+bool is_run_directory(const std::filesystem::path& path) {
+  std::error_code none;
+  return std::filesystem::is_directory(path, none);
+}
+
+// A run that was made longer has the weights of its former end until it is through.
+std::string difference_from_checkpoint(const std::filesystem::path& model) {
+  const std::filesystem::path checkpoint = model.parent_path() / "checkpoint.safetensors";
+  std::error_code none;
+  if (!std::filesystem::exists(checkpoint, none)) return "";
+  std::int64_t now = 0;
+  try {
+    now = static_cast<std::int64_t>(read_position(SafetensorsFile(checkpoint)).counter.step);
+  } catch (const Error& error) {
+    return "whether these weights are the latest of their run cannot be said: " + std::string(error.what());
+  }
+  const std::optional<std::int64_t> step = read_step(SafetensorsFile(model));
+  if (step == now) return "";
+  return in_quotes(model) +
+         (step ? " has the weights of step " + std::to_string(*step)
+               : std::string(" does not say its step")) +
+         ", but its run is at step " + std::to_string(now) +
+         ": go on with it by qmse train --resume, or name " + in_quotes(checkpoint);
+}
+
+ConfigJson read_record(const std::filesystem::path& file) {
+  try {
+    return read_config_file(file);
+  } catch (const ConfigError& error) {  // not what the user typed: the file is at fault
+    throw DataError(error.what());
+  }
+}
+
+}  // namespace
+
+WeightsSource find_weights(const std::filesystem::path& path) {
+  if (!is_run_directory(path))
+    return {path, path.filename() == "model.safetensors" ? difference_from_checkpoint(path) : ""};
+  const std::filesystem::path model = path / "model.safetensors",
+                              checkpoint = path / "checkpoint.safetensors";
+  std::error_code none;
+  if (std::filesystem::exists(model, none)) return {model, difference_from_checkpoint(model)};
+  throw DataError(
+      in_quotes(path) +
+      (std::filesystem::exists(checkpoint, none)
+           ? ": its run is not finished; to take the weights where it stands name " + in_quotes(checkpoint)
+           : ": holds no model.safetensors, so no finished run"));
+}
+
+ConfigJson settings_with_weights(const std::filesystem::path& path, const ModelCard& card,
+                                 const ConfigJson& given) {
+  ConfigJson known = settings_of(card);
+  if (is_run_directory(path)) {
+    const ConfigJson record = read_record(path / "config.json");
+    for (const char* key : {"data", "labels", "loss", "reduction"}) {
+      if (record.contains(key)) known[key] = record[key];
+    }
+  }
+  if (given.value("dataset", card.dataset) != card.dataset) known.erase("data");  // where another one lies
+  const LossKind* loss = given.contains("loss") ? find_loss(given["loss"].get<std::string>()) : nullptr;
+  if (loss != nullptr && !loss->squared_error) known.erase("reduction");  // it has but one
+  return overlay(known, given);
+}
+
+std::string first_weights_sha256(const std::filesystem::path& path) {
+  return weights_sha256(SafetensorsFile(find_weights(path).file));
+}
+
+}  // namespace qmse
