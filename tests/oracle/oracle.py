@@ -176,7 +176,11 @@ OPTIMIZERS = {
         ["--momentum", 0.8, "--nesterov", "--weight-decay", 0.1],
         lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.8, nesterov=True, weight_decay=0.1),
     ),
-    "rmsprop": (["--optimizer", "rmsprop"], lambda p: torch.optim.RMSprop(p, lr=0.05)),
+    # Not alpha 0.99 and epsilon 1e-8: the first step would be 10 lr sign(g), and a g near 0 has either sign.
+    "rmsprop": (
+        ["--optimizer", "rmsprop", "--rmsprop-alpha", 0.9, "--epsilon", 1e-2],
+        lambda p: torch.optim.RMSprop(p, lr=0.05, alpha=0.9, eps=1e-2),
+    ),
     "rmsprop momentum decay": (
         ["--optimizer", "rmsprop", "--rmsprop-alpha", 0.9, "--epsilon", 1e-4, "--rmsprop-momentum", 0.8, "--weight-decay", 0.1],
         lambda p: torch.optim.RMSprop(p, lr=0.05, alpha=0.9, eps=1e-4, momentum=0.8, weight_decay=0.1),
