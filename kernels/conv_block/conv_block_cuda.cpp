@@ -25,10 +25,10 @@ class CudaConvBlock final : public ConvBlock<float> {
     }
     if (own_forward_ || own_weights_ || own_data_) pooled_ = pooled_conv_shape(conv, shape.window);
     const BackwardNeeds left{needs.data && !own_data_, needs.weights && !own_weights_};
-    library_gradient_ = left.data || left.weights;
+    const bool library_gradient = left.data || left.weights;
     // A gradient of the library's needs its convolution and its output's memory: then the forward pass is its
     // too.
-    own_forward_ = own_forward_ && !library_gradient_;
+    own_forward_ = own_forward_ && !library_gradient;
     const auto bytes = [](std::int64_t count, std::size_t size) {
       return static_cast<std::size_t>(count) * size;
     };
@@ -40,7 +40,7 @@ class CudaConvBlock final : public ConvBlock<float> {
       convolved_ = Buffer(context.memory(), bytes(planes * pool_.in_height * pool_.in_width, sizeof(float)),
                           "conv_block convolution output");
     }
-    if (library_gradient_) {
+    if (library_gradient) {
       pool_partials_ = Buffer(context.memory(), bytes(pool_backward_partials(pool_), sizeof(double)),
                               "conv_block partial bias gradients");
     }
@@ -103,7 +103,6 @@ class CudaConvBlock final : public ConvBlock<float> {
   MaxPool2dShape pool_;
   PooledConvShape pooled_;
   bool own_forward_ = false, own_weights_ = false, own_data_ = false;
-  bool library_gradient_ = false;               // of data or of weights
   std::unique_ptr<Conv2d<float>> convolution_;  // null where nothing is left for it
   Buffer convolved_, choice_, pool_partials_, partials_;
   std::string algorithm_;

@@ -49,8 +49,12 @@ inline WeightsPlan plan_weights(const PooledConvShape& s) {
   return plan;
 }
 
+// What lies in `partials` of one split: dw [O, I, 3, 3], then db [O].
+QMSE_HOST_DEVICE inline std::int64_t partial_count(const PooledConvShape& s) {
+  return s.out_channels * s.in_channels * 9 + s.out_channels;
+}
 inline std::int64_t pooled_conv_partials(const PooledConvShape& s) {
-  return plan_weights(s).splits * (s.out_channels * s.in_channels * 9 + s.out_channels);
+  return plan_weights(s).splits * partial_count(s);
 }
 
 // Gradient of data: a block makes `rows` rows of windows' worth of dx, from those rows and one more on each

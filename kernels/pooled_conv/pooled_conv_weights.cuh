@@ -17,11 +17,6 @@ namespace qmse {
 static_assert(kElementThreads == kGroupChannels * kWarpSize,
               "a warp of a block for each of its output channels");
 
-// What lies in `partials` of one split: dw [O, I, 3, 3], then db [O].
-__device__ __forceinline__ std::int64_t partial_count(const PooledConvShape& s) {
-  return s.out_channels * s.in_channels * 9 + s.out_channels;
-}
-
 // One window of a lane: its gradient, and the place that passed. Both loads are on their way at once.
 struct LaneWindow {
   float gradient;
@@ -264,10 +259,9 @@ void launch_pooled_conv_weights(Launcher& launcher, const PooledConvShape& s, co
                       s, plan, x, dy, choice, partials);
     }
   }
-  launcher.launch(
-      QMSE_KERNEL(pooled_conv_total_kernel<kTotalThreads>),
-      LaunchShape{grid_blocks(s.out_channels * (9 * s.in_channels + 1), kWarpSize), kTotalThreads}, s,
-      plan.splits, partials, dw, db);
+  launcher.launch(QMSE_KERNEL(pooled_conv_total_kernel<kTotalThreads>),
+                  LaunchShape{grid_blocks(partial_count(s), kWarpSize), kTotalThreads}, s, plan.splits,
+                  partials, dw, db);
 }
 
 }  // namespace qmse
