@@ -4,10 +4,10 @@
 #include <iostream>
 
 #include "apps/options.h"
-#include "engine/in_quotes.h"
+#include "base/build_config.h"
+#include "base/error.h"
+#include "base/in_quotes.h"
 #include "experiment/run/config_fields.h"
-#include "kernels/core/build_config.h"
-#include "kernels/core/error.h"
 
 namespace qmse::app {
 namespace {

@@ -7,15 +7,15 @@
 
 #include "apps/commands.h"
 #include "apps/options.h"
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "base/in_quotes.h"
+#include "base/parse_choice.h"
 #include "data/contact_sheet.h"
 #include "data/content.h"
 #include "data/registry.h"
-#include "engine/atomic_file.h"
-#include "engine/in_quotes.h"
-#include "engine/parse_choice.h"
 #include "experiment/run/config.h"
-#include "kernels/core/error.h"
-#include "kernels/core/shuffle.h"
+#include "random/shuffle.h"
 
 namespace qmse::app {
 namespace {

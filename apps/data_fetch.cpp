@@ -5,10 +5,10 @@
 #include "apps/options.h"
 #include "apps/stop_signal.h"
 #include "apps/terminal_line.h"
+#include "base/error.h"
+#include "base/in_quotes.h"
 #include "data/fetch.h"
 #include "data/registry.h"
-#include "engine/in_quotes.h"
-#include "kernels/core/error.h"
 
 namespace qmse::app {
 namespace {

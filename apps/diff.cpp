@@ -2,8 +2,8 @@
 
 #include "apps/commands.h"
 #include "apps/options.h"
+#include "base/error.h"
 #include "experiment/run/run_diff.h"
-#include "kernels/core/error.h"
 
 namespace qmse::app {
 namespace {

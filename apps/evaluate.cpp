@@ -5,8 +5,8 @@
 
 #include "apps/commands.h"
 #include "apps/options.h"
-#include "engine/in_quotes.h"
-#include "kernels/core/error.h"
+#include "base/error.h"
+#include "base/in_quotes.h"
 
 namespace qmse::app {
 

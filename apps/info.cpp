@@ -5,9 +5,9 @@
 
 #include "apps/commands.h"
 #include "apps/options.h"
+#include "device/devices.h"
 #include "experiment/run/config_fields.h"
 #include "experiment/run/environment.h"
-#include "kernels/core/devices.h"
 
 namespace qmse::app {
 namespace {

@@ -3,8 +3,8 @@
 #include <iostream>
 
 #include "apps/options.h"
-#include "engine/in_quotes.h"
-#include "kernels/core/error.h"
+#include "base/error.h"
+#include "base/in_quotes.h"
 
 namespace qmse::app {
 

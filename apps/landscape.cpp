@@ -10,7 +10,7 @@
 #include "apps/options.h"
 #include "apps/stop_signal.h"
 #include "apps/terminal_line.h"
-#include "kernels/core/error.h"
+#include "base/error.h"
 
 namespace qmse::app {
 namespace {

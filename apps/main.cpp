@@ -10,8 +10,8 @@
 #include <string>
 
 #include "apps/commands.h"
-#include "engine/in_quotes.h"
-#include "kernels/core/error.h"
+#include "base/error.h"
+#include "base/in_quotes.h"
 
 namespace qmse::app {
 namespace {

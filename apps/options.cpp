@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <charconv>
 
-#include "engine/in_quotes.h"
+#include "base/error.h"
+#include "base/in_quotes.h"
 #include "experiment/run/plain_text.h"
-#include "kernels/core/error.h"
 
 namespace qmse::app {
 namespace {

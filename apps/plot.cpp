@@ -4,10 +4,10 @@
 
 #include "apps/commands.h"
 #include "apps/options.h"
-#include "engine/in_quotes.h"
+#include "base/error.h"
+#include "base/in_quotes.h"
 #include "experiment/report/figure.h"
 #include "experiment/report/run_curves.h"
-#include "kernels/core/error.h"
 
 namespace qmse::app {
 namespace {

@@ -5,7 +5,7 @@
 
 #include "apps/commands.h"
 #include "apps/options.h"
-#include "kernels/core/error.h"
+#include "base/error.h"
 
 namespace qmse::app {
 

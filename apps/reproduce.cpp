@@ -8,8 +8,8 @@
 #include "apps/options.h"
 #include "apps/sweep_display.h"
 #include "apps/sweep_options.h"
+#include "base/error.h"
 #include "experiment/run/config_fields.h"
-#include "kernels/core/error.h"
 
 namespace qmse::app {
 

@@ -7,9 +7,9 @@
 #include "apps/options.h"
 #include "apps/sweep_display.h"
 #include "apps/sweep_options.h"
-#include "engine/in_quotes.h"
-#include "engine/text_file.h"
-#include "kernels/core/error.h"
+#include "base/error.h"
+#include "base/in_quotes.h"
+#include "base/text_file.h"
 
 namespace qmse::app {
 

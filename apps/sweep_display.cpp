@@ -7,8 +7,8 @@
 #include "apps/json_events.h"
 #include "apps/stop_signal.h"
 #include "apps/terminal_line.h"
-#include "engine/name_text.h"
-#include "kernels/core/error.h"
+#include "base/error.h"
+#include "base/name_text.h"
 
 namespace qmse::app {
 namespace {

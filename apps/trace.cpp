@@ -6,7 +6,7 @@
 #include "apps/commands.h"
 #include "apps/duration.h"
 #include "apps/options.h"
-#include "kernels/core/error.h"
+#include "base/error.h"
 
 namespace qmse::app {
 

@@ -7,8 +7,8 @@
 #include "apps/options.h"
 #include "apps/stop_signal.h"
 #include "apps/training_display.h"
-#include "engine/name_text.h"
-#include "engine/stopped.h"
+#include "base/name_text.h"
+#include "base/stopped.h"
 #include "experiment/run/tensor_digest.h"
 #include "experiment/run/training_run.h"
 

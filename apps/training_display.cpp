@@ -6,7 +6,7 @@
 #include "apps/duration.h"
 #include "apps/json_events.h"
 #include "apps/terminal_line.h"
-#include "engine/name_text.h"
+#include "base/name_text.h"
 
 namespace qmse::app {
 namespace {

@@ -9,11 +9,11 @@
 #include <functional>
 #include <vector>
 
+#include "base/build_config.h"
 #include "kernels/bias_relu_max_pool/bias_relu_max_pool.h"
 #include "kernels/conv2d/sparse_gradients.h"
-#include "kernels/core/build_config.h"
 #if QMSE_ONEDNN
-#include "kernels/core/onednn.h"
+#include "kernels/conv2d/onednn.h"
 #endif
 
 namespace {

@@ -12,11 +12,11 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "base/atomic_file.h"
 #include "bench/kernels/cases.h"
-#include "engine/atomic_file.h"
-#include "kernels/core/cuda_check.h"
-#include "kernels/core/cuda_graph.h"
-#include "kernels/core/devices.h"
+#include "device/cuda_check.h"
+#include "device/cuda_graph.h"
+#include "device/devices.h"
 #include "kernels/reduce/reduce.h"
 
 namespace {

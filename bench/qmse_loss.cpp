@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <random>
 
+#include "base/parse_choice.h"
 #include "bench/protocol.h"
-#include "engine/parse_choice.h"
 #include "engine/safetensors.h"
 #include "experiment/run/setup.h"
 #include "kernels/qmse/qmse.h"

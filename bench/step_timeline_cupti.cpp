@@ -16,13 +16,13 @@
 #include <numeric>
 #include <vector>
 
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "base/parse_choice.h"
 #include "bench/synthetic_images.h"
 #include "data/resident_dataset.h"
-#include "engine/atomic_file.h"
-#include "engine/parse_choice.h"
 #include "engine/training_loop.h"
 #include "experiment/run/setup.h"
-#include "kernels/core/error.h"
 #include "losses/mse.h"
 #include "losses/qmse.h"
 #include "models/simple_cnn.h"

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "data/image_dataset.h"
-#include "kernels/core/philox.h"
+#include "random/philox.h"
 
 namespace qmse::bench {
 

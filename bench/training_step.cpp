@@ -8,10 +8,10 @@
 #include <algorithm>
 #include <numeric>
 
+#include "base/parse_choice.h"
 #include "bench/protocol.h"
 #include "bench/synthetic_images.h"
 #include "data/resident_dataset.h"
-#include "engine/parse_choice.h"
 #include "engine/safetensors.h"
 #include "engine/training_loop.h"
 #include "experiment/run/setup.h"

@@ -1,5 +1,5 @@
 # Installs the program, the libraries and their headers, and what find_package(qmse) reads. Headers go to
-# include/qmse/<folder>/..., so that installed code includes them as the sources do: "kernels/core/error.h".
+# include/qmse/<folder>/..., so that installed code includes them as the sources do: "base/error.h".
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
@@ -16,8 +16,8 @@ foreach(library IN LISTS qmse_libraries)
   install(DIRECTORY "${PROJECT_SOURCE_DIR}/${folder}/" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/qmse/${folder}"
           FILES_MATCHING PATTERN "*.h" PATTERN "*.cuh")
 endforeach()
-install(FILES "${PROJECT_BINARY_DIR}/generated/kernels/core/build_config.h"
-        DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/qmse/kernels/core")
+install(FILES "${PROJECT_BINARY_DIR}/generated/base/build_config.h"
+        DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/qmse/base")
 
 # Libraries outside the system's folders (the CUDA toolkit's) are found again by the installed program.
 set_target_properties(qmse_program PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)

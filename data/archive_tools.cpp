@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <memory>
 
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "base/in_quotes.h"
 #include "data/archive.h"
-#include "engine/atomic_file.h"
-#include "engine/in_quotes.h"
-#include "kernels/core/error.h"
 
 namespace qmse {
 namespace {

@@ -5,10 +5,10 @@
 #include <new>
 #include <span>
 
+#include "base/error.h"
+#include "base/in_quotes.h"
+#include "base/input_file.h"
 #include "data/class_list.h"
-#include "engine/in_quotes.h"
-#include "engine/input_file.h"
-#include "kernels/core/error.h"
 
 namespace qmse {
 namespace {

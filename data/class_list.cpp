@@ -2,8 +2,8 @@
 
 #include <sstream>
 
-#include "engine/name_text.h"
-#include "engine/text_file.h"
+#include "base/name_text.h"
+#include "base/text_file.h"
 
 namespace qmse {
 

@@ -4,8 +4,8 @@
 #include <cmath>
 #include <string>
 
+#include "base/error.h"
 #include "data/font_6x10.h"
-#include "kernels/core/error.h"
 
 namespace qmse {
 namespace {

@@ -8,17 +8,17 @@
 #include <memory>
 #include <optional>
 
+#include "base/error.h"
+#include "base/in_quotes.h"
+#include "base/input_file.h"
+#include "base/name_text.h"
+#include "base/stopped.h"
 #include "data/class_list.h"
 #include "data/gzip.h"
 #include "data/idx.h"
 #include "data/image_folder.h"
 #include "data/registry.h"
 #include "data/sha256.h"
-#include "engine/in_quotes.h"
-#include "engine/input_file.h"
-#include "engine/name_text.h"
-#include "engine/stopped.h"
-#include "kernels/core/error.h"
 
 namespace qmse {
 namespace {

@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/error.h"
 #include "data/known_content.h"
-#include "kernels/core/error.h"
 
 namespace qmse {
 

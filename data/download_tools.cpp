@@ -9,11 +9,11 @@
 #include <system_error>
 #include <thread>
 
+#include "base/build_config.h"
+#include "base/error.h"
+#include "base/in_quotes.h"
+#include "base/system_calls.h"
 #include "data/download.h"
-#include "engine/in_quotes.h"
-#include "engine/system_calls.h"
-#include "kernels/core/build_config.h"
-#include "kernels/core/error.h"
 
 namespace qmse {
 namespace {

@@ -1,5 +1,5 @@
+#include "base/error.h"
 #include "data/fetch.h"
-#include "kernels/core/error.h"
 
 namespace qmse {
 

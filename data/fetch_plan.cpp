@@ -1,6 +1,6 @@
+#include "base/error.h"
 #include "data/fetch.h"
 #include "data/registry.h"
-#include "kernels/core/error.h"
 
 namespace qmse {
 

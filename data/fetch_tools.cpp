@@ -6,13 +6,13 @@
 #include <cerrno>
 #include <system_error>
 
+#include "base/error.h"
+#include "base/in_quotes.h"
+#include "base/stopped.h"
+#include "base/system_calls.h"
 #include "data/archive.h"
 #include "data/content.h"
 #include "data/fetch.h"
-#include "engine/in_quotes.h"
-#include "engine/stopped.h"
-#include "engine/system_calls.h"
-#include "kernels/core/error.h"
 
 namespace qmse {
 namespace {

@@ -7,8 +7,8 @@
 #include <new>
 #include <string>
 
-#include "engine/in_quotes.h"
-#include "kernels/core/error.h"
+#include "base/error.h"
+#include "base/in_quotes.h"
 
 namespace qmse {
 namespace {

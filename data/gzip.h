@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/input_file.h"
+#include "base/input_file.h"
 
 namespace qmse {
 

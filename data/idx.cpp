@@ -4,8 +4,8 @@
 #include <array>
 #include <new>
 
-#include "engine/in_quotes.h"
-#include "kernels/core/error.h"
+#include "base/error.h"
+#include "base/in_quotes.h"
 
 namespace qmse {
 namespace {

@@ -13,9 +13,9 @@
 #include <string>
 #include <vector>
 
+#include "base/input_file.h"
 #include "data/gzip.h"
 #include "data/image_dataset.h"
-#include "engine/input_file.h"
 
 namespace qmse {
 

@@ -1,6 +1,6 @@
 #include "data/image_dataset.h"
 
-#include "kernels/core/error.h"
+#include "base/error.h"
 
 namespace qmse {
 

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "kernels/core/choice.h"
+#include "base/choice.h"
 
 namespace qmse {
 

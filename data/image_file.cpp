@@ -1,8 +1,8 @@
 #include "data/image_file.h"
 
-#include "engine/in_quotes.h"
-#include "engine/input_file.h"
-#include "kernels/core/error.h"
+#include "base/error.h"
+#include "base/in_quotes.h"
+#include "base/input_file.h"
 
 namespace qmse {
 namespace {

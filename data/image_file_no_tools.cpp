@@ -1,6 +1,6 @@
+#include "base/error.h"
+#include "base/in_quotes.h"
 #include "data/image_file.h"
-#include "engine/in_quotes.h"
-#include "kernels/core/error.h"
 
 namespace qmse {
 

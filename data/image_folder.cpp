@@ -4,12 +4,12 @@
 #include <map>
 #include <new>
 
+#include "base/error.h"
+#include "base/in_quotes.h"
+#include "base/name_text.h"
+#include "base/stopped.h"
 #include "data/idx.h"
 #include "data/image_file.h"
-#include "engine/in_quotes.h"
-#include "engine/name_text.h"
-#include "engine/stopped.h"
-#include "kernels/core/error.h"
 
 namespace qmse {
 namespace {

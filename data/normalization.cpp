@@ -4,10 +4,10 @@
 #include <cstdint>
 #include <limits>
 
-#include "engine/in_quotes.h"
-#include "engine/json.h"
-#include "engine/parse_choice.h"
-#include "kernels/core/error.h"
+#include "base/error.h"
+#include "base/in_quotes.h"
+#include "base/json.h"
+#include "base/parse_choice.h"
 
 namespace qmse {
 namespace {

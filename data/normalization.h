@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/choice.h"
 #include "data/image_dataset.h"
-#include "kernels/core/choice.h"
 
 namespace qmse {
 

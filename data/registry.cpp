@@ -3,11 +3,11 @@
 #include <cstdlib>
 #include <functional>
 
+#include "base/error.h"
+#include "base/in_quotes.h"
 #include "data/cifar.h"
 #include "data/idx.h"
 #include "data/image_folder.h"
-#include "engine/in_quotes.h"
-#include "kernels/core/error.h"
 
 namespace qmse {
 namespace {

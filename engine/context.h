@@ -6,10 +6,10 @@
 #include <string>
 #include <type_traits>
 
-#include "kernels/core/build_config.h"
-#include "kernels/core/context.h"
-#include "kernels/core/cuda_context.h"
-#include "kernels/core/error.h"
+#include "base/build_config.h"
+#include "base/error.h"
+#include "device/context.h"
+#include "device/cuda_context.h"
 
 namespace qmse {
 

@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "base/choice.h"
 #include "engine/context.h"
-#include "kernels/core/choice.h"
 #include "kernels/row_loss/row_loss.h"
 
 namespace qmse {

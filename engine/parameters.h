@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "base/choice.h"
 #include "engine/context.h"
 #include "engine/dtype.h"
 #include "engine/shape.h"
-#include "kernels/core/choice.h"
 
 namespace qmse {
 

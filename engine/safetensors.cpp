@@ -8,10 +8,10 @@
 #include <set>
 #include <tuple>
 
-#include "engine/atomic_file.h"
-#include "engine/in_quotes.h"
-#include "engine/json.h"
-#include "kernels/core/error.h"
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "base/in_quotes.h"
+#include "base/json.h"
 
 namespace qmse {
 namespace {

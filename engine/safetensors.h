@@ -17,8 +17,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/input_file.h"
 #include "engine/dtype.h"
-#include "engine/input_file.h"
 
 namespace qmse {
 

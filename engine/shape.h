@@ -7,7 +7,7 @@
 #include <span>
 #include <string>
 
-#include "kernels/core/error.h"
+#include "base/error.h"
 
 namespace qmse {
 

@@ -6,8 +6,8 @@
 #include <functional>
 #include <memory>
 
+#include "device/cuda_graph.h"
 #include "engine/context.h"
-#include "kernels/core/cuda_graph.h"
 
 namespace qmse {
 

@@ -12,7 +12,7 @@
 #include "engine/operation.h"
 #include "engine/parameters.h"
 #include "engine/shape.h"
-#include "kernels/core/layout.h"
+#include "kernels/conv2d/layout.h"
 
 namespace qmse {
 

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <string>
 
-#include "engine/in_quotes.h"
+#include "base/in_quotes.h"
 #include "losses/cross_entropy.h"
 #include "losses/mse.h"
 #include "losses/qmse.h"

@@ -6,7 +6,7 @@
 #include <sstream>
 #include <string_view>
 
-#include "kernels/core/error.h"
+#include "base/error.h"
 
 namespace qmse {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "kernels/core/choice.h"
+#include "base/choice.h"
 
 namespace qmse {
 

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <string>
 
-#include "kernels/core/error.h"
+#include "base/error.h"
 
 namespace qmse {
 namespace {

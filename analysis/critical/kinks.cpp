@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "analysis/critical/dense.h"
-#include "kernels/core/error.h"
+#include "base/error.h"
 
 namespace qmse {
 namespace {

@@ -16,7 +16,7 @@
 
 #include "analysis/landscape/settings.h"
 #include "analysis/mlp/mlp.h"
-#include "engine/json.h"
+#include "base/json.h"
 #include "experiment/report/report.h"
 #include "experiment/report/statistics.h"
 

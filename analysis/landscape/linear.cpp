@@ -13,7 +13,7 @@
 #include "analysis/landscape/words.h"
 #include "analysis/mlp/descent.h"
 #include "analysis/mlp/random_stream.h"
-#include "kernels/core/error.h"
+#include "base/error.h"
 
 namespace qmse {
 namespace {

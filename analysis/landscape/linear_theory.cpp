@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "analysis/critical/dense.h"
-#include "kernels/core/error.h"
+#include "base/error.h"
 
 namespace qmse {
 namespace {

@@ -10,11 +10,11 @@
 #include "analysis/critical/dense.h"
 #include "analysis/mlp/products.h"
 #include "analysis/mlp/random_stream.h"
+#include "base/error.h"
+#include "base/in_quotes.h"
+#include "base/text_file.h"
 #include "data/registry.h"
 #include "data/sha256.h"
-#include "engine/in_quotes.h"
-#include "engine/text_file.h"
-#include "kernels/core/error.h"
 
 namespace qmse {
 namespace {

@@ -7,11 +7,12 @@
 
 #include "analysis/landscape/words.h"
 #include "analysis/recheck.h"
-#include "engine/atomic_file.h"
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "base/in_quotes.h"
+#include "base/text_file.h"
 #include "engine/context.h"
-#include "engine/in_quotes.h"
 #include "engine/safetensors.h"
-#include "engine/text_file.h"
 #include "experiment/report/figure.h"
 #include "experiment/report/html.h"
 #include "experiment/report/html_page.h"
@@ -19,7 +20,6 @@
 #include "experiment/run/file_lock.h"
 #include "experiment/run/json_lines.h"
 #include "experiment/run/plain_text.h"
-#include "kernels/core/error.h"
 
 namespace qmse {
 namespace {

@@ -19,7 +19,7 @@
 #include <vector>
 
 #include "analysis/landscape/experiment.h"
-#include "engine/logger.h"
+#include "base/logger.h"
 
 namespace qmse {
 

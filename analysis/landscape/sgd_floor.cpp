@@ -8,7 +8,7 @@
 #include "analysis/landscape/trained_problem.h"
 #include "analysis/landscape/words.h"
 #include "analysis/mlp/descent.h"
-#include "kernels/core/error.h"
+#include "base/error.h"
 
 namespace qmse {
 namespace {

@@ -5,7 +5,7 @@
 #include "analysis/critical/search.h"
 #include "analysis/mlp/descent.h"
 #include "analysis/mlp/random_stream.h"
-#include "kernels/core/error.h"
+#include "base/error.h"
 
 namespace qmse {
 namespace {

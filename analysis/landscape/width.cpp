@@ -8,7 +8,7 @@
 #include "analysis/landscape/width_study.h"
 #include "analysis/mlp/descent.h"
 #include "analysis/mlp/random_stream.h"
-#include "kernels/core/error.h"
+#include "base/error.h"
 
 namespace qmse {
 namespace {

@@ -4,7 +4,7 @@
 #include "analysis/critical/dense.h"
 #include "analysis/landscape/width.h"
 #include "analysis/mlp/random_stream.h"
-#include "kernels/core/error.h"
+#include "base/error.h"
 
 namespace qmse {
 

@@ -4,8 +4,8 @@
 #include <string>
 #include <utility>
 
-#include "kernels/core/direction.h"
-#include "kernels/core/error.h"
+#include "base/error.h"
+#include "random/direction.h"
 
 namespace qmse {
 namespace {

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <initializer_list>
 
-#include "kernels/core/simd.h"
+#include "kernels/cpu/simd.h"
 
 namespace qmse {
 

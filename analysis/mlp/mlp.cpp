@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "analysis/mlp/elementary.h"
-#include "engine/in_quotes.h"
-#include "kernels/core/error.h"
+#include "base/error.h"
+#include "base/in_quotes.h"
 
 namespace qmse {
 namespace {

@@ -4,7 +4,7 @@
 
 #include "analysis/mlp/elementary.h"
 #include "analysis/mlp/mlp.h"
-#include "kernels/core/error.h"
+#include "base/error.h"
 
 namespace qmse {
 

@@ -1,6 +1,6 @@
 #include "analysis/mlp/products.h"
 
-#include "kernels/core/simd.h"
+#include "kernels/cpu/simd.h"
 
 namespace qmse {
 namespace {

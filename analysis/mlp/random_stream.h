@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
-#include "kernels/core/normal.h"
-#include "kernels/core/philox.h"
+#include "random/normal.h"
+#include "random/philox.h"
 
 namespace qmse {
 

@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "kernels/core/error.h"
+#include "base/error.h"
 
 namespace qmse {
 

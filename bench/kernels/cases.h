@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "kernels/core/cuda_context.h"
-#include "kernels/core/memory.h"
+#include "device/cuda_context.h"
+#include "device/memory.h"
 
 namespace qmse::bench {
 

@@ -6,12 +6,13 @@
 #include <map>
 #include <memory>
 
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "base/in_quotes.h"
+#include "base/name_text.h"
+#include "base/stopped.h"
+#include "base/text_file.h"
 #include "data/resident_dataset.h"
-#include "engine/atomic_file.h"
-#include "engine/in_quotes.h"
-#include "engine/name_text.h"
-#include "engine/stopped.h"
-#include "engine/text_file.h"
 #include "engine/training_loop.h"
 #include "experiment/paper/reproduce_figures.h"
 #include "experiment/paper/reproduce_results.h"
@@ -24,7 +25,6 @@
 #include "experiment/run/plain_text.h"
 #include "experiment/run/setup.h"
 #include "experiment/run/training_run.h"
-#include "kernels/core/error.h"
 
 namespace qmse {
 namespace {

@@ -3,9 +3,9 @@
 #include <cstdio>
 #include <functional>
 
+#include "base/error.h"
 #include "experiment/paper/reproduce_results.h"
 #include "experiment/run/plain_text.h"
-#include "kernels/core/error.h"
 
 namespace qmse {
 namespace {

@@ -3,10 +3,10 @@
 #include <array>
 #include <charconv>
 
-#include "engine/in_quotes.h"
-#include "engine/name_text.h"
+#include "base/error.h"
+#include "base/in_quotes.h"
+#include "base/name_text.h"
 #include "experiment/run/config_fields.h"
-#include "kernels/core/error.h"
 #include "optim/optimizers.h"
 
 namespace qmse {

@@ -5,11 +5,11 @@
 #include <cstdio>
 #include <map>
 
+#include "base/error.h"
+#include "base/in_quotes.h"
 #include "data/registry.h"
-#include "engine/in_quotes.h"
 #include "experiment/run/plain_text.h"
 #include "experiment/run/run_record.h"
-#include "kernels/core/error.h"
 
 namespace qmse {
 namespace {

@@ -5,11 +5,11 @@
 #include <charconv>
 #include <cmath>
 
-#include "engine/atomic_file.h"
-#include "engine/in_quotes.h"
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "base/in_quotes.h"
 #include "experiment/report/gnuplot.h"
 #include "experiment/run/plain_text.h"
-#include "kernels/core/error.h"
 
 namespace qmse {
 namespace {

@@ -11,9 +11,9 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/in_quotes.h"
+#include "base/error.h"
+#include "base/in_quotes.h"
 #include "experiment/run/plain_text.h"
-#include "kernels/core/error.h"
 
 namespace qmse {
 namespace {

@@ -4,9 +4,9 @@
 #include <array>
 #include <cstdio>
 
-#include "engine/in_quotes.h"
+#include "base/error.h"
+#include "base/in_quotes.h"
 #include "experiment/run/plain_text.h"
-#include "kernels/core/error.h"
 
 namespace qmse {
 namespace {

@@ -1,8 +1,8 @@
 #include "experiment/report/html_page.h"
 
+#include "base/build_config.h"
 #include "experiment/report/html.h"
 #include "experiment/report/report_style.h"
-#include "kernels/core/build_config.h"
 
 namespace qmse {
 

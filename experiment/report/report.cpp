@@ -7,8 +7,9 @@
 #include <set>
 #include <utility>
 
-#include "engine/atomic_file.h"
-#include "engine/in_quotes.h"
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "base/in_quotes.h"
 #include "experiment/report/html.h"
 #include "experiment/report/html_page.h"
 #include "experiment/report/report_guide.h"
@@ -17,7 +18,6 @@
 #include "experiment/report/run_summary.h"
 #include "experiment/run/config_fields.h"
 #include "experiment/run/plain_text.h"
-#include "kernels/core/error.h"
 
 namespace qmse {
 namespace {

@@ -7,8 +7,8 @@
 #include <numeric>
 #include <vector>
 
-#include "kernels/core/error.h"
-#include "kernels/core/philox.h"
+#include "base/error.h"
+#include "random/philox.h"
 
 namespace qmse {
 

@@ -1,11 +1,11 @@
 #include "experiment/run/config.h"
 
+#include "base/error.h"
+#include "base/in_quotes.h"
+#include "base/text_file.h"
 #include "data/registry.h"
-#include "engine/device.h"
-#include "engine/in_quotes.h"
-#include "engine/text_file.h"
+#include "device/device.h"
 #include "experiment/run/config_fields.h"
-#include "kernels/core/error.h"
 #include "optim/optimizers.h"
 
 namespace qmse {

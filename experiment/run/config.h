@@ -9,11 +9,11 @@
 #include <string_view>
 #include <vector>
 
+#include "base/json.h"
 #include "data/normalization.h"
-#include "engine/json.h"
+#include "device/math_mode.h"
 #include "engine/parameters.h"
 #include "kernels/bias_activation/activation.h"
-#include "kernels/core/math_mode.h"
 #include "losses/losses.h"
 #include "optim/schedule.h"
 

@@ -6,12 +6,12 @@
 #include <cmath>
 #include <type_traits>
 
+#include "base/error.h"
+#include "base/in_quotes.h"
+#include "base/name_text.h"
+#include "base/parse_choice.h"
 #include "data/registry.h"
-#include "engine/in_quotes.h"
-#include "engine/name_text.h"
-#include "engine/parse_choice.h"
 #include "experiment/run/model_description.h"
-#include "kernels/core/error.h"
 #include "optim/optimizers.h"
 
 namespace qmse {

@@ -38,7 +38,7 @@ struct NamedChoice {
   std::string_view label;  // empty: none of its own
 };
 
-// A member of TrainConfig whose type is a choice (kernels/core/choice.h).
+// A member of TrainConfig whose type is a choice (base/choice.h).
 struct ChoiceMember {
   std::string_view (*get)(const TrainConfig&);
   bool (*set)(TrainConfig&, std::string_view name);  // false where there is no such name

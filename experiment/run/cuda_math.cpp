@@ -1,7 +1,7 @@
 #include "experiment/run/cuda_math.h"
 
-#include "engine/in_quotes.h"
-#include "kernels/core/error.h"
+#include "base/error.h"
+#include "base/in_quotes.h"
 
 namespace qmse {
 namespace {

@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "device/math_mode.h"
 #include "experiment/run/process_environment.h"
-#include "kernels/core/math_mode.h"
 
 namespace qmse {
 

@@ -4,10 +4,10 @@
 
 #include <fstream>
 
+#include "device/devices.h"
 #include "experiment/run/build_info.h"
 #include "experiment/run/cuda_math.h"
 #include "experiment/run/revision.h"
-#include "kernels/core/devices.h"
 #if QMSE_ONEDNN
 #include <dnnl.h>
 #endif

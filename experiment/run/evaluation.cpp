@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/error.h"
+#include "base/in_quotes.h"
 #include "data/registry.h"
 #include "data/resident_dataset.h"
-#include "engine/in_quotes.h"
 #include "experiment/run/setup.h"
 #include "experiment/run/weights_source.h"
-#include "kernels/core/error.h"
 
 namespace qmse {
 

@@ -12,8 +12,8 @@
 #include <thread>
 #include <utility>
 
-#include "engine/in_quotes.h"
-#include "engine/system_calls.h"
+#include "base/in_quotes.h"
+#include "base/system_calls.h"
 
 namespace qmse {
 namespace {

@@ -5,8 +5,8 @@
 #include <functional>
 #include <string>
 
-#include "engine/logger.h"
-#include "kernels/core/error.h"
+#include "base/error.h"
+#include "base/logger.h"
 
 namespace qmse {
 

@@ -8,12 +8,12 @@
 #include <cerrno>
 #include <utility>
 
-#include "engine/atomic_file.h"
-#include "engine/in_quotes.h"
-#include "engine/input_file.h"
-#include "engine/system_calls.h"
-#include "engine/text_file.h"
-#include "kernels/core/error.h"
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "base/in_quotes.h"
+#include "base/input_file.h"
+#include "base/system_calls.h"
+#include "base/text_file.h"
 
 namespace qmse {
 namespace {

@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <string>
 
-#include "engine/json.h"
+#include "base/json.h"
 
 namespace qmse {
 

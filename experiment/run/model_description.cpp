@@ -1,7 +1,7 @@
 #include "experiment/run/model_description.h"
 
+#include "base/error.h"
 #include "experiment/run/config_fields.h"
-#include "kernels/core/error.h"
 #include "models/mlp.h"
 #include "models/simple_cnn.h"
 

@@ -7,7 +7,7 @@
 #include <ctime>
 #include <sstream>
 
-#include "engine/name_text.h"
+#include "base/name_text.h"
 
 namespace qmse {
 namespace {

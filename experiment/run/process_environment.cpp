@@ -3,8 +3,8 @@
 #include <charconv>
 #include <cstdlib>
 
-#include "engine/in_quotes.h"
-#include "kernels/core/error.h"
+#include "base/error.h"
+#include "base/in_quotes.h"
 
 namespace qmse {
 

@@ -8,12 +8,12 @@
 #include <set>
 #include <string_view>
 
-#include "engine/in_quotes.h"
+#include "base/error.h"
+#include "base/in_quotes.h"
+#include "base/text_file.h"
 #include "engine/safetensors.h"
-#include "engine/text_file.h"
 #include "experiment/run/config_fields.h"
 #include "experiment/run/run_record.h"
-#include "kernels/core/error.h"
 
 namespace qmse {
 namespace {

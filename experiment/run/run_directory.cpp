@@ -6,11 +6,11 @@
 #include <system_error>
 #include <thread>
 
-#include "engine/atomic_file.h"
-#include "engine/in_quotes.h"
-#include "engine/system_calls.h"
-#include "engine/text_file.h"
-#include "kernels/core/error.h"
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "base/in_quotes.h"
+#include "base/system_calls.h"
+#include "base/text_file.h"
 
 namespace qmse {
 namespace {

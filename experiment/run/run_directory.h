@@ -16,10 +16,10 @@
 #include <filesystem>
 #include <string>
 
+#include "base/error.h"
 #include "experiment/run/config.h"
 #include "experiment/run/file_lock.h"
 #include "experiment/run/run_outcome.h"
-#include "kernels/core/error.h"
 
 namespace qmse {
 

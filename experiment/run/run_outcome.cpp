@@ -5,10 +5,10 @@
 #include <system_error>
 #include <utility>
 
-#include "engine/atomic_file.h"
-#include "engine/in_quotes.h"
-#include "engine/json.h"
-#include "engine/text_file.h"
+#include "base/atomic_file.h"
+#include "base/in_quotes.h"
+#include "base/json.h"
+#include "base/text_file.h"
 
 namespace qmse {
 namespace {

@@ -8,8 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/error.h"
 #include "experiment/run/config.h"
-#include "kernels/core/error.h"
 
 namespace qmse {
 

@@ -5,9 +5,9 @@
 #include <string_view>
 #include <system_error>
 
-#include "engine/in_quotes.h"
-#include "engine/text_file.h"
-#include "kernels/core/error.h"
+#include "base/error.h"
+#include "base/in_quotes.h"
+#include "base/text_file.h"
 
 namespace qmse {
 namespace {

@@ -3,15 +3,15 @@
 #include <algorithm>
 #include <system_error>
 
+#include "base/error.h"
+#include "base/in_quotes.h"
+#include "base/stopped.h"
 #include "data/registry.h"
-#include "engine/in_quotes.h"
-#include "engine/stopped.h"
+#include "device/devices.h"
 #include "experiment/run/plain_text.h"
 #include "experiment/run/run_record.h"
 #include "experiment/run/setup.h"
 #include "experiment/run/weights_source.h"
-#include "kernels/core/devices.h"
-#include "kernels/core/error.h"
 
 namespace qmse {
 namespace {

@@ -2,12 +2,12 @@
 
 #include <optional>
 
-#include "engine/device.h"
+#include "base/error.h"
+#include "device/device.h"
+#include "device/devices.h"
 #include "experiment/run/config_fields.h"
 #include "experiment/run/cuda_math.h"
 #include "experiment/run/process_environment.h"
-#include "kernels/core/devices.h"
-#include "kernels/core/error.h"
 #include "losses/losses.h"
 #include "optim/optimizers.h"
 

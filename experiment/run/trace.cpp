@@ -2,14 +2,14 @@
 
 #include <span>
 
+#include "base/in_quotes.h"
 #include "data/resident_dataset.h"
 #include "engine/batch_pass.h"
-#include "engine/in_quotes.h"
 #include "experiment/run/config_fields.h"
 #include "experiment/run/run_settings.h"
 #include "experiment/run/setup.h"
 #include "experiment/run/weights_source.h"
-#include "kernels/core/shuffle.h"
+#include "random/shuffle.h"
 
 namespace qmse {
 namespace {

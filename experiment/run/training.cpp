@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <cmath>
 
-#include "engine/in_quotes.h"
+#include "base/in_quotes.h"
 #include "experiment/run/evaluation.h"
 #include "experiment/run/run_outcome.h"
 #include "experiment/run/setup.h"
 #include "experiment/run/tensor_digest.h"
-#include "kernels/core/shuffle.h"
+#include "random/shuffle.h"
 
 namespace qmse {
 namespace {

@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "base/logger.h"
 #include "data/resident_dataset.h"
-#include "engine/logger.h"
 #include "engine/training_loop.h"
 #include "experiment/run/checkpoint.h"
 #include "experiment/run/epoch_record.h"

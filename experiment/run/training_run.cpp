@@ -3,9 +3,9 @@
 #include <limits>
 #include <vector>
 
+#include "base/in_quotes.h"
+#include "base/name_text.h"
 #include "data/registry.h"
-#include "engine/in_quotes.h"
-#include "engine/name_text.h"
 #include "experiment/run/environment.h"
 #include "experiment/run/json_lines.h"
 #include "experiment/run/run_directory.h"

@@ -7,11 +7,11 @@
 #include <memory>
 #include <string>
 
-#include "engine/logger.h"
+#include "base/logger.h"
+#include "device/memory.h"
 #include "experiment/run/config.h"
 #include "experiment/run/epoch_record.h"
 #include "experiment/run/image_cache.h"
-#include "kernels/core/memory.h"
 
 namespace qmse {
 

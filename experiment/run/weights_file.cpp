@@ -3,9 +3,9 @@
 #include <charconv>
 #include <cstring>
 
-#include "engine/in_quotes.h"
+#include "base/error.h"
+#include "base/in_quotes.h"
 #include "experiment/run/config_fields.h"
-#include "kernels/core/error.h"
 
 namespace qmse {
 namespace {

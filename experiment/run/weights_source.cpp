@@ -2,10 +2,10 @@
 
 #include <system_error>
 
-#include "engine/in_quotes.h"
+#include "base/error.h"
+#include "base/in_quotes.h"
 #include "experiment/run/checkpoint.h"
 #include "experiment/run/tensor_digest.h"
-#include "kernels/core/error.h"
 #include "losses/losses.h"
 
 namespace qmse {

@@ -9,15 +9,15 @@
 #include <set>
 #include <thread>
 
-#include "engine/in_quotes.h"
-#include "engine/name_text.h"
-#include "engine/stopped.h"
+#include "base/error.h"
+#include "base/in_quotes.h"
+#include "base/name_text.h"
+#include "base/stopped.h"
+#include "base/thread_pool.h"
 #include "experiment/run/image_cache.h"
 #include "experiment/run/plain_text.h"
 #include "experiment/run/setup.h"
 #include "experiment/run/training_run.h"
-#include "kernels/core/error.h"
-#include "kernels/core/thread_pool.h"
 
 namespace qmse {
 namespace {

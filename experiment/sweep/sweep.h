@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/logger.h"
+#include "base/logger.h"
 #include "experiment/run/config.h"
 #include "experiment/sweep/shard.h"
 #include "experiment/sweep/sweep_folder.h"

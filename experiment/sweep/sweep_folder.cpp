@@ -6,15 +6,15 @@
 #include <chrono>
 #include <system_error>
 
-#include "engine/atomic_file.h"
-#include "engine/in_quotes.h"
-#include "engine/stopped.h"
-#include "engine/text_file.h"
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "base/in_quotes.h"
+#include "base/stopped.h"
+#include "base/text_file.h"
 #include "experiment/run/json_lines.h"
 #include "experiment/run/plain_text.h"
 #include "experiment/run/run_directory.h"
 #include "experiment/run/run_record.h"
-#include "kernels/core/error.h"
 
 namespace qmse {
 namespace {

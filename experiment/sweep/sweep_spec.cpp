@@ -4,13 +4,13 @@
 #include <cctype>
 #include <map>
 
-#include "engine/in_quotes.h"
-#include "engine/name_text.h"
+#include "base/error.h"
+#include "base/in_quotes.h"
+#include "base/name_text.h"
 #include "experiment/run/config_fields.h"
 #include "experiment/run/digest.h"
 #include "experiment/run/run_settings.h"
 #include "experiment/run/weights_source.h"
-#include "kernels/core/error.h"
 
 namespace qmse {
 namespace {

@@ -1,7 +1,7 @@
 // The pointwise activations. C++17: included by device code.
 #pragma once
 
-#include "kernels/core/choice.h"
+#include "base/choice.h"
 
 namespace qmse {
 

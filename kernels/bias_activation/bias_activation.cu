@@ -1,8 +1,8 @@
 #include "kernels/bias_activation/bias_activation.cuh"
 
+#include "device/cuda_context.h"
 #include "kernels/bias_activation/bias_activation.h"
-#include "kernels/core/cuda_context.h"
-#include "kernels/core/cuda_launcher.h"
+#include "kernels/gpu/cuda_launcher.h"
 
 namespace qmse {
 

@@ -5,8 +5,8 @@
 
 #include "kernels/bias_activation/bias_activation.h"
 #include "kernels/bias_activation/bias_activation_math.h"
-#include "kernels/core/elements.cuh"
-#include "kernels/core/launch.h"
+#include "kernels/gpu/elements.cuh"
+#include "kernels/gpu/launch.h"
 #include "kernels/reduce/block_reduce.cuh"
 
 namespace qmse {

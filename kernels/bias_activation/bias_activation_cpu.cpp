@@ -3,7 +3,7 @@
 
 #include "kernels/bias_activation/bias_activation.h"
 #include "kernels/bias_activation/bias_activation_math.h"
-#include "kernels/core/ranges.h"
+#include "kernels/cpu/ranges.h"
 
 namespace qmse {
 namespace {

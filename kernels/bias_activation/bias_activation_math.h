@@ -7,8 +7,8 @@
 #include <cmath>
 #include <type_traits>
 
+#include "base/host_device.h"
 #include "kernels/bias_activation/activation.h"
-#include "kernels/core/host_device.h"
 
 namespace qmse {
 

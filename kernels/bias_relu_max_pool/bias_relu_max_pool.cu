@@ -1,8 +1,8 @@
 #include "kernels/bias_relu_max_pool/bias_relu_max_pool.cuh"
 
+#include "device/cuda_context.h"
 #include "kernels/bias_relu_max_pool/bias_relu_max_pool.h"
-#include "kernels/core/cuda_context.h"
-#include "kernels/core/cuda_launcher.h"
+#include "kernels/gpu/cuda_launcher.h"
 
 namespace qmse {
 

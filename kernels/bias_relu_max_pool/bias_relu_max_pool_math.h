@@ -1,8 +1,8 @@
 // Bias, ReLU and max-pool of one window. C++17: included by device code.
 #pragma once
 
+#include "base/host_device.h"
 #include "kernels/bias_relu_max_pool/bias_relu_max_pool.h"
-#include "kernels/core/host_device.h"
 #include "kernels/max_pool2d/max_pool2d_math.h"
 
 namespace qmse {

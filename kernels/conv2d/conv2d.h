@@ -7,8 +7,8 @@
 #include <memory>
 #include <string>
 
-#include "kernels/core/backward_needs.h"
-#include "kernels/core/context.h"
+#include "device/context.h"
+#include "kernels/plan.h"
 
 namespace qmse {
 

@@ -9,13 +9,13 @@
 #include <utility>
 #include <vector>
 
+#include "base/error.h"
+#include "device/cuda_check.h"
+#include "device/cuda_context.h"
+#include "device/cuda_library_check.h"
 #include "kernels/bias_activation/bias_activation.h"
 #include "kernels/conv2d/conv2d.h"
-#include "kernels/core/alignment.h"
-#include "kernels/core/cuda_check.h"
-#include "kernels/core/cuda_context.h"
-#include "kernels/core/cuda_library_check.h"
-#include "kernels/core/error.h"
+#include "kernels/plan.h"
 
 namespace qmse {
 namespace {

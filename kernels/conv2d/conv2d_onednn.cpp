@@ -1,10 +1,10 @@
 // f32 convolution on oneDNN: each chunk's images pass through blocked scratch that stays in the cache.
 #include <utility>
 
+#include "kernels/conv2d/blocked_layout.h"
 #include "kernels/conv2d/conv2d.h"
 #include "kernels/conv2d/conv_chunks_onednn.h"
 #include "kernels/conv2d/sparse_gradients.h"
-#include "kernels/core/blocked_layout.h"
 
 namespace qmse {
 

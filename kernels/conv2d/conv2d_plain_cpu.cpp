@@ -2,10 +2,10 @@
 // SparseGradients.
 #include <algorithm>
 
+#include "base/build_config.h"
 #include "kernels/conv2d/conv2d.h"
 #include "kernels/conv2d/sparse_gradients.h"
-#include "kernels/core/build_config.h"
-#include "kernels/core/simd.h"
+#include "kernels/cpu/simd.h"
 #include "kernels/linear/gemm.h"
 
 namespace qmse {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "kernels/core/blocked_layout.h"
+#include "kernels/conv2d/blocked_layout.h"
 
 namespace qmse {
 

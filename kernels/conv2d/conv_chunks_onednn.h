@@ -12,9 +12,9 @@
 #include <vector>
 
 #include "kernels/conv2d/conv2d.h"
+#include "kernels/conv2d/layout.h"
+#include "kernels/conv2d/onednn.h"
 #include "kernels/conv2d/winograd_forward.h"
-#include "kernels/core/layout.h"
-#include "kernels/core/onednn.h"
 
 namespace qmse {
 

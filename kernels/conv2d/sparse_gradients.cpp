@@ -4,8 +4,8 @@
 #include <cstring>
 
 #include "kernels/bias_relu_max_pool/bias_relu_max_pool.h"
-#include "kernels/core/blocked_layout.h"
-#include "kernels/core/ranges.h"
+#include "kernels/conv2d/blocked_layout.h"
+#include "kernels/cpu/ranges.h"
 
 namespace qmse {
 

@@ -13,10 +13,10 @@
 #include <cstdint>
 #include <vector>
 
+#include "device/memory.h"
 #include "kernels/conv2d/conv2d.h"
-#include "kernels/core/layout.h"
-#include "kernels/core/memory.h"
-#include "kernels/core/simd.h"
+#include "kernels/conv2d/layout.h"
+#include "kernels/cpu/simd.h"
 
 namespace qmse {
 

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "kernels/core/ranges.h"
-#include "kernels/core/simd.h"
+#include "kernels/cpu/ranges.h"
+#include "kernels/cpu/simd.h"
 
 namespace qmse {
 

@@ -8,8 +8,8 @@
 
 #include <cstdint>
 
+#include "device/memory.h"
 #include "kernels/conv2d/conv2d.h"
-#include "kernels/core/memory.h"
 
 namespace qmse {
 

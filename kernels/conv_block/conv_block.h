@@ -10,11 +10,11 @@
 #include <cstdint>
 #include <memory>
 
+#include "device/context.h"
 #include "kernels/conv2d/conv2d.h"
-#include "kernels/core/backward_needs.h"
-#include "kernels/core/context.h"
-#include "kernels/core/layout.h"
+#include "kernels/conv2d/layout.h"
 #include "kernels/max_pool2d/max_pool2d.h"
+#include "kernels/plan.h"
 
 namespace qmse {
 

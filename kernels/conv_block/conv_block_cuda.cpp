@@ -1,10 +1,10 @@
 #include <string>
 #include <utility>
 
+#include "base/error.h"
+#include "device/cuda_context.h"
 #include "kernels/bias_relu_max_pool/bias_relu_max_pool.h"
 #include "kernels/conv_block/conv_block.h"
-#include "kernels/core/cuda_context.h"
-#include "kernels/core/error.h"
 #include "kernels/pooled_conv/pooled_conv_plan.h"
 #include "kernels/pooled_conv/pooled_conv_shape.h"
 

@@ -4,12 +4,12 @@
 #include <utility>
 
 #include "kernels/bias_relu_max_pool/bias_relu_max_pool.h"
+#include "kernels/conv2d/blocked_layout.h"
 #include "kernels/conv2d/conv_chunks_onednn.h"
 #include "kernels/conv2d/sparse_gradients.h"
 #include "kernels/conv_block/conv_block.h"
 #include "kernels/conv_block/conv_block_plain.h"
-#include "kernels/core/blocked_layout.h"
-#include "kernels/core/simd.h"
+#include "kernels/cpu/simd.h"
 
 namespace qmse {
 

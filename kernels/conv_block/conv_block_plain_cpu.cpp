@@ -1,8 +1,8 @@
 // The block as its three operations, one after the other: the f64 path, and that of a build without oneDNN.
+#include "base/error.h"
 #include "kernels/bias_activation/bias_activation.h"
 #include "kernels/conv_block/conv_block.h"
 #include "kernels/conv_block/conv_block_plain.h"
-#include "kernels/core/error.h"
 
 namespace qmse {
 

@@ -1,7 +1,7 @@
-#include "kernels/core/cuda_context.h"
-#include "kernels/core/cuda_launcher.h"
+#include "device/cuda_context.h"
 #include "kernels/cross_entropy/cross_entropy.cuh"
 #include "kernels/cross_entropy/cross_entropy.h"
+#include "kernels/gpu/cuda_launcher.h"
 
 namespace qmse {
 

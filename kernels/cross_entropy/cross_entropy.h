@@ -2,7 +2,7 @@
 // dense targets that do not sum to 1: sum(y) softmax(f) - y). Times RowLossArgs::scale.
 #pragma once
 
-#include "kernels/core/context.h"
+#include "device/context.h"
 #include "kernels/row_loss/row_loss.h"
 
 namespace qmse {

@@ -5,8 +5,8 @@
 
 #include <cmath>
 
-#include "kernels/core/host_device.h"
-#include "kernels/core/rounded_product.h"
+#include "base/host_device.h"
+#include "base/rounded_product.h"
 
 namespace qmse {
 

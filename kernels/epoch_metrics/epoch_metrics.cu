@@ -1,7 +1,7 @@
-#include "kernels/core/cuda_context.h"
-#include "kernels/core/cuda_launcher.h"
+#include "device/cuda_context.h"
 #include "kernels/epoch_metrics/epoch_metrics.cuh"
 #include "kernels/epoch_metrics/epoch_metrics.h"
+#include "kernels/gpu/cuda_launcher.h"
 
 namespace qmse {
 

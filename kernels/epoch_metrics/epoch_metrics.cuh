@@ -3,10 +3,10 @@
 
 #include <cstdint>
 
-#include "kernels/core/device.h"
-#include "kernels/core/launch.h"
 #include "kernels/epoch_metrics/epoch_metrics.h"
 #include "kernels/epoch_metrics/epoch_metrics_math.h"
+#include "kernels/gpu/cuda_names.h"
+#include "kernels/gpu/launch.h"
 #include "kernels/reduce/block_reduce.cuh"
 
 namespace qmse {

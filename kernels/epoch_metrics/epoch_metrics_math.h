@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "kernels/core/host_device.h"
+#include "base/host_device.h"
 #include "kernels/epoch_metrics/epoch_metrics.h"
 #include "kernels/reduce/reduce_math.h"
 

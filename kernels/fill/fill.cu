@@ -1,7 +1,7 @@
-#include "kernels/core/cuda_context.h"
-#include "kernels/core/cuda_launcher.h"
+#include "device/cuda_context.h"
 #include "kernels/fill/fill.cuh"
 #include "kernels/fill/fill.h"
+#include "kernels/gpu/cuda_launcher.h"
 
 namespace qmse {
 

@@ -3,10 +3,10 @@
 
 #include <cstdint>
 
-#include "kernels/core/elements.cuh"
-#include "kernels/core/launch.h"
 #include "kernels/gather_normalize/gather_normalize.h"
 #include "kernels/gather_normalize/gather_normalize_math.h"
+#include "kernels/gpu/elements.cuh"
+#include "kernels/gpu/launch.h"
 
 namespace qmse {
 

@@ -1,6 +1,6 @@
 #include <cstdint>
 
-#include "kernels/core/ranges.h"
+#include "kernels/cpu/ranges.h"
 #include "kernels/gather_normalize/gather_normalize.h"
 #include "kernels/gather_normalize/gather_normalize_math.h"
 

@@ -10,7 +10,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "kernels/core/simd.h"
+#include "kernels/cpu/simd.h"
 
 namespace qmse {
 

@@ -4,9 +4,9 @@
 #include <cstdint>
 #include <memory>
 
+#include "device/context.h"
 #include "kernels/bias_activation/activation.h"
-#include "kernels/core/backward_needs.h"
-#include "kernels/core/context.h"
+#include "kernels/plan.h"
 
 namespace qmse {
 

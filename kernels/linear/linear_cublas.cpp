@@ -10,14 +10,14 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
+#include "device/cuda_check.h"
+#include "device/cuda_context.h"
+#include "device/cuda_library_check.h"
 #include "kernels/bias_activation/bias_activation.h"
-#include "kernels/core/alignment.h"
-#include "kernels/core/cuda_check.h"
-#include "kernels/core/cuda_context.h"
-#include "kernels/core/cuda_library_check.h"
-#include "kernels/core/error.h"
 #include "kernels/linear/linear.h"
 #include "kernels/narrow_linear/narrow_linear.h"
+#include "kernels/plan.h"
 
 namespace qmse {
 namespace {

@@ -1,7 +1,7 @@
 #include "kernels/max_pool2d/max_pool2d.cuh"
 
-#include "kernels/core/cuda_context.h"
-#include "kernels/core/cuda_launcher.h"
+#include "device/cuda_context.h"
+#include "kernels/gpu/cuda_launcher.h"
 #include "kernels/max_pool2d/max_pool2d.h"
 
 namespace qmse {

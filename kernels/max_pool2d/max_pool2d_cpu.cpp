@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "kernels/core/ranges.h"
+#include "kernels/cpu/ranges.h"
 #include "kernels/max_pool2d/max_pool2d.h"
 #include "kernels/max_pool2d/max_pool2d_math.h"
 

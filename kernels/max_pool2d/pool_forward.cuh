@@ -5,8 +5,8 @@
 
 #include <cstdint>
 
-#include "kernels/core/elements.cuh"
-#include "kernels/core/launch.h"
+#include "kernels/gpu/elements.cuh"
+#include "kernels/gpu/launch.h"
 #include "kernels/max_pool2d/max_pool2d.h"
 
 namespace qmse {

@@ -2,7 +2,7 @@
 // RowLossArgs::scale.
 #pragma once
 
-#include "kernels/core/context.h"
+#include "device/context.h"
 #include "kernels/row_loss/row_loss.h"
 
 namespace qmse {

@@ -1,7 +1,7 @@
 // The formula of mse.h. C++17: included by device code.
 #pragma once
 
-#include "kernels/core/host_device.h"
+#include "base/host_device.h"
 
 namespace qmse {
 

@@ -1,7 +1,7 @@
 #include "kernels/narrow_linear/narrow_linear.cuh"
 
-#include "kernels/core/cuda_context.h"
-#include "kernels/core/cuda_launcher.h"
+#include "device/cuda_context.h"
+#include "kernels/gpu/cuda_launcher.h"
 
 namespace qmse {
 

@@ -4,10 +4,10 @@
 
 #include <cstdint>
 
+#include "base/error.h"
 #include "kernels/bias_activation/bias_activation_math.h"
-#include "kernels/core/elements.cuh"
-#include "kernels/core/error.h"
-#include "kernels/core/launch.h"
+#include "kernels/gpu/elements.cuh"
+#include "kernels/gpu/launch.h"
 #include "kernels/narrow_linear/narrow_linear.h"
 #include "kernels/reduce/block_reduce.cuh"
 

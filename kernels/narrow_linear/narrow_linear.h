@@ -6,8 +6,8 @@
 
 #include <cstdint>
 
+#include "device/context.h"
 #include "kernels/bias_activation/activation.h"
-#include "kernels/core/context.h"
 
 namespace qmse {
 

@@ -4,8 +4,8 @@
 
 #include <cstdint>
 
-#include "kernels/core/elements.cuh"
-#include "kernels/core/launch.h"
+#include "kernels/gpu/elements.cuh"
+#include "kernels/gpu/launch.h"
 #include "kernels/optimizer_step/rules.h"
 #include "kernels/reduce/norm.cuh"
 #include "kernels/reduce/reduce_math.h"

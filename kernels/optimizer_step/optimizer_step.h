@@ -30,7 +30,7 @@
 #include <cstdint>
 #include <utility>
 
-#include "kernels/core/context.h"
+#include "device/context.h"
 #include "kernels/reduce/reduce.h"
 
 namespace qmse {

@@ -1,6 +1,6 @@
 #include "kernels/optimizer_step/optimizer_step.h"
 
-#include "kernels/core/ranges.h"
+#include "kernels/cpu/ranges.h"
 #include "kernels/optimizer_step/rules.h"
 #include "kernels/reduce/reduce_math.h"
 

@@ -5,9 +5,9 @@
 #include <limits>
 #include <sstream>
 
-#include "kernels/core/error.h"
-#include "kernels/core/host_device.h"
-#include "kernels/core/rounded_product.h"
+#include "base/error.h"
+#include "base/host_device.h"
+#include "base/rounded_product.h"
 
 namespace qmse {
 

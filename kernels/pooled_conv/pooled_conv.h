@@ -11,8 +11,8 @@
 
 #include <cstdint>
 
-#include "kernels/core/context.h"
-#include "kernels/core/host_device.h"
+#include "base/host_device.h"
+#include "device/context.h"
 
 namespace qmse {
 

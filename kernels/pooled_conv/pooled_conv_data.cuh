@@ -8,8 +8,8 @@
 
 #include <cstdint>
 
-#include "kernels/core/elements.cuh"
-#include "kernels/core/launch.h"
+#include "kernels/gpu/elements.cuh"
+#include "kernels/gpu/launch.h"
 #include "kernels/pooled_conv/pooled_conv_plan.h"
 #include "kernels/pooled_conv/pooled_conv_weights.cuh"
 #include "kernels/reduce/block_reduce.cuh"

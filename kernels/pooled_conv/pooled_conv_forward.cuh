@@ -5,8 +5,8 @@
 #include <cstdint>
 
 #include "kernels/bias_relu_max_pool/bias_relu_max_pool_math.h"
-#include "kernels/core/elements.cuh"
-#include "kernels/core/launch.h"
+#include "kernels/gpu/elements.cuh"
+#include "kernels/gpu/launch.h"
 #include "kernels/pooled_conv/pooled_conv_plan.h"
 
 namespace qmse {

@@ -1,6 +1,6 @@
 #include "kernels/pooled_conv/pooled_conv_shape.h"
 
-#include "kernels/core/error.h"
+#include "base/error.h"
 #include "kernels/pooled_conv/pooled_conv_plan.h"
 
 namespace qmse {

@@ -6,8 +6,8 @@
 
 #include <cstdint>
 
-#include "kernels/core/elements.cuh"
-#include "kernels/core/launch.h"
+#include "kernels/gpu/elements.cuh"
+#include "kernels/gpu/launch.h"
 #include "kernels/pooled_conv/pooled_conv_forward.cuh"
 #include "kernels/pooled_conv/pooled_conv_plan.h"
 #include "kernels/reduce/block_reduce.cuh"

@@ -1,6 +1,6 @@
 #include "kernels/qmse/qmse.h"
 
-#include "kernels/core/error.h"
+#include "base/error.h"
 
 namespace qmse {
 

@@ -3,11 +3,11 @@
 
 #include <cstdint>
 
-#include "kernels/core/direction.h"
 #include "kernels/qmse/qmse.h"
 #include "kernels/qmse/qmse_math.h"
 #include "kernels/row_loss/residual_loss.cuh"
 #include "kernels/row_loss/row_loss.cuh"
+#include "random/direction.h"
 
 namespace qmse {
 

@@ -7,10 +7,10 @@
 
 #include <cstdint>
 
-#include "kernels/core/choice.h"
-#include "kernels/core/context.h"
-#include "kernels/core/direction.h"
+#include "base/choice.h"
+#include "device/context.h"
 #include "kernels/row_loss/row_loss.h"
+#include "random/direction.h"
 
 namespace qmse {
 

@@ -1,7 +1,7 @@
 // Sums and maxima over a warp and over a block, in a tree fixed by their sizes. Every thread gets the result.
 #pragma once
 
-#include "kernels/core/device.h"
+#include "kernels/gpu/cuda_names.h"
 
 namespace qmse {
 

@@ -1,7 +1,7 @@
 #include "kernels/reduce/reduce.cuh"
 
-#include "kernels/core/cuda_context.h"
-#include "kernels/core/cuda_launcher.h"
+#include "device/cuda_context.h"
+#include "kernels/gpu/cuda_launcher.h"
 #include "kernels/reduce/norm.cuh"
 #include "kernels/reduce/reduce.h"
 

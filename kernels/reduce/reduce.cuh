@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
-#include "kernels/core/elements.cuh"
-#include "kernels/core/launch.h"
+#include "kernels/gpu/elements.cuh"
+#include "kernels/gpu/launch.h"
 #include "kernels/reduce/block_reduce.cuh"
 #include "kernels/reduce/reduce_math.h"
 

@@ -2,7 +2,7 @@
 #include <atomic>
 #include <cstdint>
 
-#include "kernels/core/ranges.h"
+#include "kernels/cpu/ranges.h"
 #include "kernels/reduce/reduce.h"
 #include "kernels/reduce/reduce_math.h"
 

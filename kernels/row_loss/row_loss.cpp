@@ -3,7 +3,7 @@
 #include <cmath>
 #include <string>
 
-#include "kernels/core/error.h"
+#include "base/error.h"
 #include "kernels/row_loss/row_loss_math.h"
 
 namespace qmse {

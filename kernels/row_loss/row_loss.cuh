@@ -36,9 +36,9 @@
 #include <cstdint>
 #include <string>
 
-#include "kernels/core/device.h"
-#include "kernels/core/error.h"
-#include "kernels/core/launch.h"
+#include "base/error.h"
+#include "kernels/gpu/cuda_names.h"
+#include "kernels/gpu/launch.h"
 #include "kernels/row_loss/row_loss.h"
 #include "kernels/row_loss/row_loss_device.cuh"
 #include "kernels/row_loss/row_loss_math.h"

@@ -8,9 +8,9 @@
 #include <cmath>
 #include <cstdint>
 
-#include "kernels/core/context.h"
-#include "kernels/core/ranges.h"
-#include "kernels/core/simd.h"
+#include "device/context.h"
+#include "kernels/cpu/ranges.h"
+#include "kernels/cpu/simd.h"
 #include "kernels/row_loss/row_loss.h"
 #include "kernels/row_loss/row_loss_math.h"
 

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "kernels/core/device.h"
+#include "kernels/gpu/cuda_names.h"
 #include "kernels/row_loss/row_loss.h"
 #include "kernels/row_loss/row_loss_math.h"
 

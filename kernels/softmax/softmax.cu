@@ -1,7 +1,7 @@
 #include "kernels/softmax/softmax.cuh"
 
-#include "kernels/core/cuda_context.h"
-#include "kernels/core/cuda_launcher.h"
+#include "device/cuda_context.h"
+#include "kernels/gpu/cuda_launcher.h"
 #include "kernels/softmax/softmax.h"
 
 namespace qmse {

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <cstdint>
 
-#include "kernels/core/elements.cuh"
-#include "kernels/core/launch.h"
+#include "kernels/gpu/elements.cuh"
+#include "kernels/gpu/launch.h"
 #include "kernels/reduce/block_reduce.cuh"
 #include "kernels/softmax/softmax.h"
 #include "kernels/softmax/softmax_math.h"

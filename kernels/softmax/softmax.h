@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "kernels/core/context.h"
+#include "device/context.h"
 
 namespace qmse {
 

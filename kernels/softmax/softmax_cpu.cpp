@@ -2,7 +2,7 @@
 #include <cstdint>
 #include <limits>
 
-#include "kernels/core/ranges.h"
+#include "kernels/cpu/ranges.h"
 #include "kernels/softmax/softmax.h"
 #include "kernels/softmax/softmax_math.h"
 

@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "kernels/core/host_device.h"
+#include "base/host_device.h"
 #include "kernels/softmax/softmax.h"
 
 namespace qmse {

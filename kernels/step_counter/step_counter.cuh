@@ -1,8 +1,8 @@
 // One thread moves the counter on.
 #pragma once
 
-#include "kernels/core/device.h"
-#include "kernels/core/launch.h"
+#include "kernels/gpu/cuda_names.h"
+#include "kernels/gpu/launch.h"
 #include "kernels/step_counter/step_counter_math.h"
 
 namespace qmse {

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "kernels/core/context.h"
+#include "device/context.h"
 #include "kernels/epoch_metrics/epoch_metrics.h"
 
 namespace qmse {

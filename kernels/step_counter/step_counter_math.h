@@ -1,7 +1,7 @@
 // C++17: included by device code.
 #pragma once
 
-#include "kernels/core/host_device.h"
+#include "base/host_device.h"
 #include "kernels/reduce/reduce_math.h"
 #include "kernels/step_counter/step_counter.h"
 

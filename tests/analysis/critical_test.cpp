@@ -7,7 +7,7 @@
 #include "analysis/landscape/run.h"
 #include "analysis/landscape/sgd_floor_theory.h"
 #include "analysis/mlp/random_stream.h"
-#include "kernels/core/error.h"
+#include "base/error.h"
 #include "tests/support/catch.h"
 #include "tests/support/temp_directory.h"
 

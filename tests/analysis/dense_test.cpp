@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "analysis/mlp/random_stream.h"
-#include "kernels/core/error.h"
+#include "base/error.h"
 #include "tests/support/catch.h"
 
 using namespace qmse;

@@ -6,8 +6,8 @@
 #include <fstream>
 
 #include "analysis/landscape/problem.h"
+#include "base/error.h"
 #include "engine/safetensors.h"
-#include "kernels/core/error.h"
 #include "tests/support/catch.h"
 #include "tests/support/error_message.h"
 #include "tests/support/temp_directory.h"

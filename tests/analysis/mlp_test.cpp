@@ -7,7 +7,7 @@
 
 #include "analysis/mlp/descent.h"
 #include "analysis/mlp/random_stream.h"
-#include "kernels/core/error.h"
+#include "base/error.h"
 #include "tests/support/catch.h"
 
 using namespace qmse;

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "engine/operation.h"
-#include "kernels/core/error.h"
 #include "models/layer.h"
 
 // What the tape runs. Pointers come in the order in which record() gave the inputs: x [N, F], then s [F].

@@ -12,8 +12,8 @@
 #undef __launch_bounds__
 #undef __align__
 
+#include "kernels/gpu/simt/cuda_names.h"
 #include "tests/cuda_device/launch.h"
-#include "tests/simt/device.h"
 
 #undef QMSE_KERNEL
 #define QMSE_KERNEL(...) \

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/core/launch.h"
+#include "kernels/gpu/launch.h"
 #include "tests/simt/executor.h"
 
 namespace qmse::cuda_device {

@@ -14,8 +14,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "kernels/gpu/simt/thread.h"
 #include "tests/cuda_device/stand_in.h"
-#include "tests/simt/thread.h"
 
 namespace qmse::cuda_device {
 namespace {

@@ -10,11 +10,11 @@
 #include <memory>
 #include <vector>
 
-#include "kernels/core/cuda_check.h"
-#include "kernels/core/cuda_context.h"
-#include "kernels/core/cuda_graph.h"
-#include "kernels/core/cuda_library_check.h"
-#include "kernels/core/error.h"
+#include "base/error.h"
+#include "device/cuda_check.h"
+#include "device/cuda_context.h"
+#include "device/cuda_graph.h"
+#include "device/cuda_library_check.h"
 #include "kernels/fill/fill.h"
 #include "kernels/gather_normalize/gather_normalize.h"
 #include "kernels/reduce/reduce.h"

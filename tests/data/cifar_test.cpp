@@ -4,9 +4,9 @@
 #include <iostream>
 #include <string>
 
+#include "base/error.h"
 #include "data/normalization.h"
 #include "data/registry.h"
-#include "kernels/core/error.h"
 #include "tests/data/largest_allocation.h"
 #include "tests/data/tiny_cifar.h"
 #include "tests/support/catch.h"

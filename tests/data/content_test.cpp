@@ -6,10 +6,10 @@
 #include <cstdio>
 #include <iostream>
 
+#include "base/error.h"
+#include "base/stopped.h"
 #include "data/registry.h"
 #include "data/sha256.h"
-#include "engine/stopped.h"
-#include "kernels/core/error.h"
 #include "tests/data/tiny_idx.h"
 #include "tests/support/catch.h"
 #include "tests/support/error_message.h"

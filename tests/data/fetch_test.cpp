@@ -9,11 +9,11 @@
 #include <cstdlib>
 #include <iostream>
 
+#include "base/build_config.h"
+#include "base/error.h"
 #include "data/archive.h"
 #include "data/registry.h"
 #include "data/sha256.h"
-#include "kernels/core/build_config.h"
-#include "kernels/core/error.h"
 #include "tests/data/tar_bytes.h"
 #include "tests/data/tiny_idx.h"
 #include "tests/support/catch.h"

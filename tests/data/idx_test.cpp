@@ -5,8 +5,8 @@
 
 #include <string>
 
-#include "engine/in_quotes.h"
-#include "kernels/core/error.h"
+#include "base/error.h"
+#include "base/in_quotes.h"
 #include "tests/data/largest_allocation.h"
 #include "tests/data/tiny_idx.h"
 #include "tests/support/catch.h"

@@ -6,10 +6,10 @@
 #include <iostream>
 #include <random>
 
+#include "base/build_config.h"
+#include "base/error.h"
 #include "data/contact_sheet.h"
 #include "data/font_6x10.h"
-#include "kernels/core/build_config.h"
-#include "kernels/core/error.h"
 #include "tests/data/largest_allocation.h"
 #include "tests/data/pictures.h"
 #include "tests/support/catch.h"

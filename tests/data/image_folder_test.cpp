@@ -2,10 +2,10 @@
 
 #include <random>
 
+#include "base/error.h"
+#include "base/name_text.h"
+#include "base/stopped.h"
 #include "data/registry.h"
-#include "engine/name_text.h"
-#include "engine/stopped.h"
-#include "kernels/core/error.h"
 #include "tests/data/pictures.h"
 #include "tests/data/tiny_idx.h"
 #include "tests/support/catch.h"

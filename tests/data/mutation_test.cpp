@@ -1,8 +1,8 @@
 #include <random>
 #include <string>
 
+#include "base/error.h"
 #include "data/idx.h"
-#include "kernels/core/error.h"
 #include "tests/data/largest_allocation.h"
 #include "tests/data/tiny_idx.h"
 #include "tests/support/catch.h"

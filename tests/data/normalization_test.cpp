@@ -5,8 +5,8 @@
 #include <random>
 #include <string>
 
-#include "engine/parse_choice.h"
-#include "kernels/core/error.h"
+#include "base/error.h"
+#include "base/parse_choice.h"
 #include "tests/data/tiny_idx.h"
 #include "tests/support/catch.h"
 #include "tests/support/error_message.h"

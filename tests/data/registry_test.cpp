@@ -5,8 +5,8 @@
 #include <iostream>
 #include <string>
 
+#include "base/error.h"
 #include "data/normalization.h"
-#include "kernels/core/error.h"
 #include "tests/data/tiny_idx.h"
 #include "tests/support/catch.h"
 #include "tests/support/error_message.h"

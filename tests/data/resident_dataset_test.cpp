@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "kernels/core/error.h"
+#include "base/error.h"
 #include "tests/support/catch.h"
 #include "tests/support/cpu.h"
 

@@ -7,8 +7,8 @@
 #include <random>
 #include <string>
 
-#include "engine/in_quotes.h"
-#include "kernels/core/error.h"
+#include "base/error.h"
+#include "base/in_quotes.h"
 #include "tests/support/catch.h"
 #include "tests/support/error_message.h"
 #include "tests/support/mutation.h"

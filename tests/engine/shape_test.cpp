@@ -1,6 +1,6 @@
 #include "engine/shape.h"
 
-#include "engine/device.h"
+#include "device/device.h"
 #include "tests/support/catch.h"
 
 using namespace qmse;

@@ -1,5 +1,5 @@
-#include "kernels/core/cuda_context.h"
-#include "kernels/core/cuda_launcher.h"
+#include "device/cuda_context.h"
+#include "kernels/gpu/cuda_launcher.h"
 #include "tests/extending/quartic.cuh"
 #include "tests/extending/quartic.h"
 

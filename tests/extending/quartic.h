@@ -2,7 +2,7 @@
 // the function that QMSE descends in expectation (docs/theory.md, fact 6).
 #pragma once
 
-#include "kernels/core/context.h"
+#include "device/context.h"
 #include "kernels/row_loss/row_loss.h"
 
 namespace example {

@@ -1,5 +1,5 @@
-#include "kernels/core/cuda_context.h"
-#include "kernels/core/cuda_launcher.h"
+#include "device/cuda_context.h"
+#include "kernels/gpu/cuda_launcher.h"
 #include "tests/extending/softsign.cuh"
 #include "tests/extending/softsign.h"
 

@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
-#include "kernels/core/device.h"
-#include "kernels/core/launch.h"
+#include "kernels/gpu/cuda_names.h"
+#include "kernels/gpu/launch.h"
 #include "tests/extending/softsign_math.h"
 
 namespace example {

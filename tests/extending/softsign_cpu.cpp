@@ -1,4 +1,4 @@
-#include "kernels/core/ranges.h"
+#include "kernels/cpu/ranges.h"
 #include "tests/extending/softsign.h"
 #include "tests/extending/softsign_math.h"
 

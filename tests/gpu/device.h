@@ -11,8 +11,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "device/devices.h"
 #include "engine/context.h"
-#include "kernels/core/devices.h"
 #include "tests/support/catch.h"
 
 namespace qmse::test {

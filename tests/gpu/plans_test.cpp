@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "kernels/conv2d/conv2d.h"
 #include "kernels/conv_block/conv_block.h"
-#include "kernels/core/error.h"
 #include "kernels/linear/linear.h"
 #include "tests/gpu/device.h"
 #include "tests/support/conv_references.h"

@@ -9,8 +9,8 @@
 #include <limits>
 #include <vector>
 
+#include "base/error.h"
 #include "kernels/conv_block/conv_block.h"
-#include "kernels/core/error.h"
 #include "kernels/narrow_linear/narrow_linear.h"
 #include "kernels/pooled_conv/pooled_conv_plan.h"
 #include "kernels/pooled_conv/pooled_conv_shape.h"

@@ -2,8 +2,8 @@
 #include <fstream>
 #include <string>
 
+#include "base/error.h"
 #include "engine/safetensors.h"
-#include "kernels/core/error.h"
 #include "tests/experiment/tiny_run.h"
 #include "tests/gpu/device.h"
 #include "tests/support/error_message.h"

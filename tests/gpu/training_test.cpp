@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/error.h"
 #include "engine/training_loop.h"
-#include "kernels/core/error.h"
 #include "losses/qmse.h"
 #include "models/mlp.h"
 #include "models/simple_cnn.h"

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "kernels/core/build_config.h"
-#include "kernels/core/error.h"
+#include "base/build_config.h"
+#include "base/error.h"
 #include "tests/support/catch.h"
 #include "tests/support/conv_references.h"
 #include "tests/support/error_message.h"

@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "base/build_config.h"
+#include "base/error.h"
 #include "kernels/bias_activation/bias_activation.h"
 #include "kernels/conv_block/conv_block_plain.h"
-#include "kernels/core/build_config.h"
-#include "kernels/core/error.h"
 #include "tests/support/catch.h"
 #include "tests/support/conv_references.h"
 #include "tests/support/error_message.h"

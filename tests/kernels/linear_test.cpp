@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/core/error.h"
+#include "base/error.h"
 #include "kernels/linear/gemm.h"
 #include "tests/support/catch.h"
 #include "tests/support/conv_references.h"

@@ -4,7 +4,7 @@
 #include <limits>
 #include <vector>
 
-#include "kernels/core/error.h"
+#include "base/error.h"
 #include "tests/support/catch.h"
 #include "tests/support/numbers.h"
 #include "tests/support/pool_cases.h"

@@ -7,8 +7,8 @@
 #include <type_traits>
 #include <vector>
 
-#include "kernels/core/context.h"
-#include "kernels/core/error.h"
+#include "base/error.h"
+#include "device/context.h"
 #include "tests/support/catch.h"
 #include "tests/support/row_loss_reference.h"
 

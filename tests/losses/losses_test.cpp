@@ -2,11 +2,11 @@
 #include <memory>
 
 #include "engine/tensor.h"
-#include "kernels/core/direction.h"
 #include "losses/cross_entropy.h"
 #include "losses/mse.h"
 #include "losses/qmse.h"
 #include "losses/qmse_expected.h"
+#include "random/direction.h"
 #include "tests/support/catch.h"
 #include "tests/support/cpu.h"
 

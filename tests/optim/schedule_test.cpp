@@ -4,8 +4,8 @@
 #include <limits>
 #include <string>
 
-#include "engine/parse_choice.h"
-#include "kernels/core/error.h"
+#include "base/error.h"
+#include "base/parse_choice.h"
 #include "tests/support/catch.h"
 #include "tests/support/error_message.h"
 

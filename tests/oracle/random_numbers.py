@@ -1,5 +1,5 @@
 """The engine's random numbers, written a second time with NumPy from their published descriptions: Philox4x32-10 (Salmon et al., SC 2011),
-Box and Muller's normals by the polynomials that kernels/core/normal.h gives, unit vectors v, and an epoch's order of the images. All bit
+Box and Muller's normals by the polynomials that random/normal.h gives, unit vectors v, and an epoch's order of the images. All bit
 for bit."""
 import numpy as np
 

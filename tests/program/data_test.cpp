@@ -4,10 +4,10 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "base/build_config.h"
+#include "base/name_text.h"
 #include "data/image_file.h"
-#include "engine/name_text.h"
 #include "experiment/run/config.h"
-#include "kernels/core/build_config.h"
 #include "tests/data/pictures.h"
 #include "tests/data/tiny_cifar.h"
 #include "tests/program/run_program.h"

@@ -3,8 +3,8 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "base/build_config.h"
 #include "experiment/run/run_outcome.h"
-#include "kernels/core/build_config.h"
 #include "tests/data/tiny_idx.h"
 #include "tests/experiment/tiny_run.h"
 #include "tests/program/run_program.h"

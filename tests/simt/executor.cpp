@@ -17,8 +17,8 @@
 #include <tuple>
 #include <utility>
 
+#include "kernels/gpu/simt/thread.h"
 #include "tests/simt/fibers.h"
-#include "tests/simt/thread.h"
 
 namespace qmse::simt {
 namespace {

@@ -7,7 +7,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "kernels/core/launch.h"
+#include "kernels/gpu/launch.h"
 
 namespace qmse::simt {
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/core/device.h"
+#include "kernels/gpu/cuda_names.h"
 #include "tests/simt/executor.h"
 #include "tests/support/catch.h"
 

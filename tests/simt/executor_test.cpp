@@ -11,7 +11,7 @@
 #include <tuple>
 #include <vector>
 
-#include "kernels/core/device.h"
+#include "kernels/gpu/cuda_names.h"
 #include "tests/support/catch.h"
 
 namespace {

@@ -5,7 +5,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "kernels/core/device.h"
+#include "kernels/gpu/cuda_names.h"
 #include "tests/simt/executor.h"
 #include "tests/support/catch.h"
 

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <limits>
 
-#include "kernels/core/device.h"
+#include "kernels/gpu/cuda_names.h"
 #include "tests/support/catch.h"
 
 namespace {

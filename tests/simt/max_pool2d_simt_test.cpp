@@ -1,7 +1,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "kernels/core/error.h"
+#include "base/error.h"
 #include "kernels/max_pool2d/max_pool2d.cuh"
 #include "tests/simt/executor.h"
 #include "tests/support/catch.h"

@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <string>
 
-#include "kernels/core/philox.h"
+#include "random/philox.h"
 #include "tests/support/temp_directory.h"
 
 namespace qmse::test {

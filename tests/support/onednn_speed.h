@@ -1,9 +1,9 @@
 // What the tests have to know of oneDNN on this processor.
 #pragma once
 
-#include "kernels/core/build_config.h"
+#include "base/build_config.h"
 #if QMSE_ONEDNN
-#include "kernels/core/onednn.h"
+#include "kernels/conv2d/onednn.h"
 #endif
 
 namespace qmse::test {

@@ -5,7 +5,7 @@
 
 #include "engine/batch_pass.h"
 #include "engine/tensor.h"
-#include "kernels/core/philox.h"
+#include "random/philox.h"
 
 namespace qmse::test {
 

@@ -1,4 +1,4 @@
-// Every reader of JSON against what no file of ours holds: all go through engine/json.h and
+// Every reader of JSON against what no file of ours holds: all go through base/json.h and
 // engine/text_file.h.
 #include <sys/stat.h>
 
@@ -6,13 +6,13 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "experiment/paper/reproduce.h"
 #include "experiment/run/json_lines.h"
 #include "experiment/run/run_directory.h"
 #include "experiment/run/run_record.h"
 #include "experiment/run/weights_file.h"
 #include "experiment/sweep/sweep_folder.h"
-#include "kernels/core/error.h"
 #include "tests/support/catch.h"
 #include "tests/support/error_message.h"
 #include "tests/support/temp_directory.h"

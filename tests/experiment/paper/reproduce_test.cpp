@@ -4,10 +4,10 @@
 #include <map>
 #include <set>
 
+#include "base/error.h"
 #include "experiment/paper/reproduce.h"
 #include "experiment/paper/reproduce_figures.h"
 #include "experiment/paper/reproduce_results.h"
-#include "kernels/core/error.h"
 #include "tests/experiment/tiny_run.h"
 #include "tests/support/catch.h"
 #include "tests/support/error_message.h"

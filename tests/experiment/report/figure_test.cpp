@@ -2,9 +2,9 @@
 
 #include <cmath>
 
+#include "base/error.h"
 #include "experiment/report/gnuplot.h"
 #include "experiment/run/plain_text.h"
-#include "kernels/core/error.h"
 #include "tests/support/error_message.h"
 #include "tests/support/run_folders.h"
 

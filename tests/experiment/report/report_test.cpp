@@ -7,10 +7,10 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "base/error.h"
 #include "experiment/report/html.h"
 #include "experiment/report/run_summary.h"
 #include "experiment/run/file_lock.h"
-#include "kernels/core/error.h"
 #include "tests/support/error_message.h"
 #include "tests/support/run_folders.h"
 

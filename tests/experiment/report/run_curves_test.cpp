@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "kernels/core/error.h"
+#include "base/error.h"
 #include "tests/support/error_message.h"
 #include "tests/support/run_folders.h"
 

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <vector>
 
-#include "kernels/core/error.h"
+#include "base/error.h"
 #include "tests/support/catch.h"
 
 using namespace qmse;

@@ -5,9 +5,9 @@
 #include <limits>
 #include <set>
 
+#include "base/error.h"
 #include "experiment/run/config_fields.h"
 #include "experiment/run/setup.h"
-#include "kernels/core/error.h"
 #include "optim/optimizers.h"
 #include "tests/support/catch.h"
 #include "tests/support/cpu.h"

@@ -2,7 +2,7 @@
 
 #include <map>
 
-#include "kernels/core/error.h"
+#include "base/error.h"
 #include "tests/support/catch.h"
 #include "tests/support/error_message.h"
 

@@ -1,8 +1,8 @@
 // What fetching does where the system fails: this test program's faults reach it too.
 #include "data/fetch.h"
 
-#include "kernels/core/build_config.h"
-#include "kernels/core/error.h"
+#include "base/build_config.h"
+#include "base/error.h"
 #include "tests/experiment/system_faults.h"
 #include "tests/support/catch.h"
 #include "tests/support/error_message.h"

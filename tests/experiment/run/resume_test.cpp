@@ -2,10 +2,10 @@
 #include <fstream>
 #include <map>
 
+#include "base/error.h"
 #include "experiment/run/checkpoint.h"
 #include "experiment/run/run_directory.h"
 #include "experiment/run/run_outcome.h"
-#include "kernels/core/error.h"
 #include "tests/experiment/tiny_run.h"
 #include "tests/support/catch.h"
 #include "tests/support/error_message.h"

@@ -2,8 +2,8 @@
 
 #include <cstring>
 
+#include "base/error.h"
 #include "engine/safetensors.h"
-#include "kernels/core/error.h"
 #include "tests/experiment/tiny_run.h"
 #include "tests/support/catch.h"
 #include "tests/support/error_message.h"

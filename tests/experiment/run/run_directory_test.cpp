@@ -7,8 +7,8 @@
 #include <functional>
 #include <thread>
 
+#include "base/error.h"
 #include "experiment/run/json_lines.h"
-#include "kernels/core/error.h"
 #include "tests/experiment/tiny_run.h"
 #include "tests/support/catch.h"
 #include "tests/support/error_message.h"

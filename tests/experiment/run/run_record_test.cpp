@@ -1,6 +1,6 @@
 #include "experiment/run/run_record.h"
 
-#include "kernels/core/error.h"
+#include "base/error.h"
 #include "tests/experiment/tiny_run.h"
 #include "tests/support/error_message.h"
 #include "tests/support/run_folders.h"

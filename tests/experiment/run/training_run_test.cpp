@@ -4,13 +4,13 @@
 #include <fstream>
 #include <set>
 
+#include "base/error.h"
+#include "base/stopped.h"
 #include "engine/safetensors.h"
-#include "engine/stopped.h"
 #include "experiment/run/evaluation.h"
 #include "experiment/run/run_directory.h"
 #include "experiment/run/run_outcome.h"
 #include "experiment/run/tensor_digest.h"
-#include "kernels/core/error.h"
 #include "optim/optimizers.h"
 #include "tests/experiment/system_faults.h"
 #include "tests/experiment/tiny_run.h"

@@ -4,8 +4,8 @@
 #include <limits>
 #include <random>
 
+#include "base/error.h"
 #include "experiment/run/checkpoint.h"
-#include "kernels/core/error.h"
 #include "optim/optimizers.h"
 #include "tests/support/catch.h"
 #include "tests/support/error_message.h"

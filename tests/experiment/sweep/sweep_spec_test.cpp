@@ -2,9 +2,9 @@
 
 #include <map>
 
+#include "base/error.h"
 #include "engine/safetensors.h"
 #include "experiment/sweep/shard.h"
-#include "kernels/core/error.h"
 #include "tests/support/catch.h"
 #include "tests/support/error_message.h"
 #include "tests/support/temp_directory.h"

@@ -7,8 +7,8 @@
 #include <fstream>
 #include <thread>
 
+#include "base/error.h"
 #include "experiment/run/run_directory.h"
-#include "kernels/core/error.h"
 #include "tests/experiment/system_faults.h"
 #include "tests/experiment/tiny_run.h"
 #include "tests/support/catch.h"

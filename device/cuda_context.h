@@ -1,0 +1,85 @@
+// The CUDA execution context: one GPU, one stream on which all of its work is ordered, and the library
+// handles bound to it. Includes no CUDA header, so that code above kernels/ needs none. C++17: included by
+// device code.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <typeindex>
+
+#include "device/context.h"
+#include "device/math_mode.h"
+#include "device/memory.h"
+
+// CUDA's, cuDNN's and cuBLASLt's own names of the types behind cudaStream_t, cudnnHandle_t and
+// cublasLtHandle_t.
+struct CUstream_st;
+struct cudnnContext;
+struct cublasLtContext;
+
+namespace qmse {
+
+// By which kernels the network's convolutions and matrix products are calculated.
+enum class KernelChoice {
+  automatic,  // our own where there are such (kernels/pooled_conv, kernels/narrow_linear), the libraries'
+              // elsewhere
+  library,    // cuDNN's and cuBLASLt's alone
+};
+
+struct CudaOptions {
+  int device = 0;  // index, as choose_cuda_device() gives it
+  MathMode math = MathMode::fp32;
+  KernelChoice kernels = KernelChoice::automatic;
+  std::size_t workspace_limit = std::size_t{1} << 30;  // bytes one planned operation may take for scratch
+};
+
+// Our own calculate in fp32, so with TF32 the libraries' are taken.
+inline bool takes_own_kernels(const CudaOptions& options) {
+  return options.kernels == KernelChoice::automatic && options.math == MathMode::fp32;
+}
+
+// Belongs to the thread that made it: CUDA's current device is set per thread, and each call on the context
+// relies on it. Everything made with a context must be destroyed before it.
+class CudaContext {
+ public:
+  // Throws ConfigError where there is no such device (never one in a build without CUDA), CudaError where
+  // setting it up fails.
+  explicit CudaContext(const CudaOptions& options);
+  ~CudaContext();
+  CudaContext(const CudaContext&) = delete;
+  CudaContext& operator=(const CudaContext&) = delete;
+
+  MemoryResource& memory();  // blocks of cudaMalloc (device/arena.h)
+  CUstream_st* stream();
+  cudnnContext* cudnn();
+  cublasLtContext* cublas_lt();
+
+  // Scratch of at least `bytes` bytes for one operation at a time: all work is on one stream, so operations
+  // share it. Never moves: a larger request makes a new one, and the old one lives as long as its users.
+  std::shared_ptr<Buffer> shared_workspace(std::size_t bytes);
+
+  // What one planned operation may take for scratch at this moment: the option's limit, or what is free.
+  std::size_t workspace_limit() const;
+
+  // What an operation keeps for the whole context, made when it is first asked for: for example the
+  // algorithms chosen so far, by shape.
+  template <class T>
+  T& state() {
+    std::shared_ptr<void>& slot = state_slot(typeid(T));
+    if (!slot) slot = std::make_shared<T>();
+    return *static_cast<T*>(slot.get());
+  }
+
+  const CudaOptions& options() const;
+  const std::string& device_name() const;  // "cuda:0 (NVIDIA H100 80GB HBM3, sm_90)"
+  int multiprocessors() const;
+
+ private:
+  std::shared_ptr<void>& state_slot(std::type_index type);
+
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace qmse
