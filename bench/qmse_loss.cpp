@@ -7,6 +7,7 @@
 #include "base/parse_choice.h"
 #include "bench/protocol.h"
 #include "engine/safetensors.h"
+#include "engine/with_context.h"
 #include "experiment/run/setup.h"
 #include "kernels/qmse/qmse.h"
 

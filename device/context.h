@@ -7,7 +7,6 @@
 #include <memory>
 #include <string>
 
-#include "base/build_config.h"
 #include "base/thread_pool.h"
 #include "device/memory.h"
 

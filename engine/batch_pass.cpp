@@ -1,5 +1,6 @@
 #include "engine/batch_pass.h"
 
+#include "engine/with_context.h"
 #include "kernels/gather_normalize/gather_normalize.h"
 
 namespace qmse {

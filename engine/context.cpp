@@ -1,4 +1,5 @@
 #include "engine/context.h"
+#include "engine/with_context.h"
 
 namespace qmse {
 

@@ -1,12 +1,10 @@
-// The backend a model lives on, chosen at run time, and the bridge to the kernels, which are chosen by
+// The backend a model lives on, chosen at run time; engine/with_context.h is the bridge to the kernels, which are chosen by
 // overload.
 #pragma once
 
 #include <memory>
 #include <string>
-#include <type_traits>
 
-#include "base/build_config.h"
 #include "base/error.h"
 #include "device/context.h"
 #include "device/cuda_context.h"
@@ -33,19 +31,7 @@ class Context {
   std::unique_ptr<CudaContext> cuda_;
 };
 
-// Calls function(CpuContext&) or function(CudaContext&). T is the tensors' type: CUDA has f32 only, and with
-// T = double only the CPU overloads of an operation have to exist.
-template <class T, class Function>
-decltype(auto) with_context(Context& context, Function&& function) {
-  if constexpr (QMSE_CUDA &&
-                std::is_same_v<T, float>) {  // in a build without, nothing is overloaded for CUDA
-    if (context.is_cuda()) return function(*context.cuda());
-  }
-  if (context.is_cuda()) throw ConfigError("f64 runs on the CPU only; use f32, or the device cpu");
-  return function(*context.cpu());
-}
-
-// Device-independent moves of bytes; see kernels/core/context.h.
+// Device-independent moves of bytes; see device/context.h.
 void host_to_device(Context& context, void* device, const void* host, std::size_t bytes);
 void device_to_host(Context& context, void* host, const void* device, std::size_t bytes);
 void device_to_device(Context& context, void* to, const void* from, std::size_t bytes);

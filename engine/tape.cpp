@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/with_context.h"
 #include "kernels/reduce/reduce.h"
 
 namespace qmse {

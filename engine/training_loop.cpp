@@ -1,4 +1,5 @@
 #include "engine/training_loop.h"
+#include "engine/with_context.h"
 
 #include <algorithm>
 #include <numeric>

@@ -1,5 +1,6 @@
 #include "losses/cross_entropy.h"
 
+#include "engine/with_context.h"
 #include "kernels/cross_entropy/cross_entropy.h"
 
 namespace qmse {

@@ -1,5 +1,6 @@
 #include "losses/mse.h"
 
+#include "engine/with_context.h"
 #include "kernels/mse/mse.h"
 
 namespace qmse {

@@ -1,4 +1,5 @@
 #include "losses/qmse.h"
+#include "engine/with_context.h"
 
 namespace qmse {
 

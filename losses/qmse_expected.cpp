@@ -1,5 +1,6 @@
 #include "losses/qmse_expected.h"
 
+#include "engine/with_context.h"
 #include "kernels/qmse/qmse.h"
 
 namespace qmse {

@@ -1,5 +1,6 @@
 #include "models/operations.h"
 
+#include "engine/with_context.h"
 #include "kernels/bias_activation/bias_activation.h"
 #include "kernels/conv_block/conv_block.h"
 #include "kernels/linear/linear.h"

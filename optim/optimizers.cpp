@@ -1,4 +1,5 @@
 #include "optim/optimizers.h"
+#include "engine/with_context.h"
 
 #include <iterator>
 #include <string>

@@ -1,6 +1,7 @@
 // The quartic loss, ready for a training loop.
 #pragma once
 
+#include "engine/with_context.h"
 #include "losses/row_loss_base.h"
 #include "tests/extending/quartic.h"
 

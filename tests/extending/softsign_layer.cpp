@@ -1,5 +1,6 @@
 #include "tests/extending/softsign_layer.h"
 
+#include "engine/with_context.h"
 #include "tests/extending/softsign.h"
 
 namespace example {
