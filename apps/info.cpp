@@ -5,6 +5,7 @@
 
 #include "apps/commands.h"
 #include "apps/options.h"
+#include "base/build_config.h"
 #include "device/devices.h"
 #include "experiment/run/config_fields.h"
 #include "experiment/run/environment.h"

@@ -20,7 +20,7 @@ endif()
 # Flags every target of the project compiles with; not exported to users.
 add_library(qmse_flags INTERFACE)
 set(qmse_warnings -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor
-                  -Woverloaded-virtual)
+                  -Woverloaded-virtual -Wundef)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   list(APPEND qmse_warnings -Wno-restrict)  # false alarms over std::string in GCC 12 (its bug 105651)
 endif()

@@ -4,6 +4,7 @@
 
 #include <fstream>
 
+#include "base/build_config.h"
 #include "device/devices.h"
 #include "experiment/run/build_info.h"
 #include "experiment/run/cuda_math.h"

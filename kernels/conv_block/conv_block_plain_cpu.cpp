@@ -1,4 +1,5 @@
 // The block as its three operations, one after the other: the f64 path, and that of a build without oneDNN.
+#include "base/build_config.h"
 #include "base/error.h"
 #include "kernels/bias_activation/bias_activation.h"
 #include "kernels/conv_block/conv_block.h"

@@ -11,6 +11,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "base/build_config.h"
 #include "device/devices.h"
 #include "engine/context.h"
 #include "tests/support/catch.h"

@@ -1,4 +1,5 @@
 // The convolution blocks' own kernels on the GPU; elsewhere there are none.
+#include "base/build_config.h"
 #include "engine/context.h"
 
 #if QMSE_CUDA
