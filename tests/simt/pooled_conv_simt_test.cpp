@@ -15,6 +15,8 @@ using namespace qmse::test;
 TEST_CASE("pooled_conv: gradients are those of the dense convolution in f64") {
   for (const std::uint64_t seed : simt::seeds()) {
     for (const Conv2dShape& conv : kPooledConvs) {
+      if (conv.batch > 50 && seed != simt::seeds()[0])
+        continue;  // ten seconds each, and no block knows another
       const PooledConvCase test(conv);
       const PooledConvShape shape = pooled_conv_shape(conv, 2);
       CAPTURE(seed, test.text());

@@ -20,25 +20,30 @@ inline std::int64_t output_count(const Conv2dShape& s) {
   return s.batch * s.out_channels * s.out_height() * s.out_width();
 }
 
-// Calls product(y index, x index, w index) for every product x * w that goes into an output y.
+// Calls product(y index, x index, w index) for every product x * w that goes into an output y; those of one
+// output in the order of the input's channels, rows and columns. The columns of outputs are innermost, so
+// that indices count up: the references are most of what the tests of convolutions take.
 template <class Product>
 void for_conv_products(const Conv2dShape& s, const Product& product) {
-  const auto at = [](std::int64_t a, std::int64_t b, std::int64_t nb, std::int64_t c, std::int64_t nc,
-                     std::int64_t d,
-                     std::int64_t nd) { return static_cast<std::size_t>(((a * nb + b) * nc + c) * nd + d); };
   for (std::int64_t n = 0; n < s.batch; ++n)
     for (std::int64_t o = 0; o < s.out_channels; ++o)
-      for (std::int64_t oh = 0; oh < s.out_height(); ++oh)
-        for (std::int64_t ow = 0; ow < s.out_width(); ++ow)
-          for (std::int64_t i = 0; i < s.in_channels; ++i)
-            for (std::int64_t kh = 0; kh < s.kernel_height; ++kh)
-              for (std::int64_t kw = 0; kw < s.kernel_width; ++kw) {
-                const std::int64_t h = oh * s.stride - s.padding + kh, w = ow * s.stride - s.padding + kw;
-                if (h < 0 || h >= s.in_height || w < 0 || w >= s.in_width) continue;
-                product(at(n, o, s.out_channels, oh, s.out_height(), ow, s.out_width()),
-                        at(n, i, s.in_channels, h, s.in_height, w, s.in_width),
-                        at(o, i, s.in_channels, kh, s.kernel_height, kw, s.kernel_width));
+      for (std::int64_t i = 0; i < s.in_channels; ++i)
+        for (std::int64_t kh = 0; kh < s.kernel_height; ++kh)
+          for (std::int64_t kw = 0; kw < s.kernel_width; ++kw)
+            for (std::int64_t oh = 0; oh < s.out_height(); ++oh) {
+              const std::int64_t h = oh * s.stride - s.padding + kh;
+              if (h < 0 || h >= s.in_height) continue;
+              const std::int64_t y_row = ((n * s.out_channels + o) * s.out_height() + oh) * s.out_width(),
+                                 x_row = ((n * s.in_channels + i) * s.in_height + h) * s.in_width,
+                                 w_at =
+                                     ((o * s.in_channels + i) * s.kernel_height + kh) * s.kernel_width + kw;
+              for (std::int64_t ow = 0; ow < s.out_width(); ++ow) {
+                const std::int64_t column = ow * s.stride - s.padding + kw;
+                if (column < 0 || column >= s.in_width) continue;
+                product(static_cast<std::size_t>(y_row + ow), static_cast<std::size_t>(x_row + column),
+                        static_cast<std::size_t>(w_at));
               }
+            }
 }
 
 inline std::vector<double> reference_conv(const Conv2dShape& s, const std::vector<double>& x,
