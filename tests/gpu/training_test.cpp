@@ -29,9 +29,7 @@ Sequential small_cnn() {
 }
 
 // For bits, which do not depend on the sizes: those of small_cnn() take the stand-in a minute a test.
-Sequential tiny_cnn() {
-  return make_simple_cnn({3, 12, 12}, 10, {.conv_channels = {6, 9}, .fc_width = 12});
-}
+Sequential tiny_cnn() { return make_simple_cnn({3, 12, 12}, 10, {.conv_channels = {6, 9}, .fc_width = 12}); }
 
 // A training over toy data, in the precision of T. The seeds fix all of it.
 template <class T>
