@@ -106,5 +106,6 @@ LandscapeExperiment linear_experiment();
 LandscapeExperiment width_experiment();
 LandscapeExperiment sgd_floor_experiment();
 LandscapeExperiment schedule_experiment();
+LandscapeExperiment trap_experiment();
 
 }  // namespace qmse

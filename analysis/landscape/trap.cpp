@@ -1,0 +1,520 @@
+// Two spurious local minima that are no strict ones, built by hand on XOR: what leaves them, how fast, and
+// by what? docs/theory.md 7.3 to 7.5.
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <sstream>
+
+#include "analysis/landscape/experiment.h"
+#include "analysis/landscape/words.h"
+#include "analysis/mlp/random_stream.h"
+#include "base/error.h"
+#include "base/in_quotes.h"
+#include "base/text_file.h"
+#include "random/direction.h"
+
+namespace qmse {
+namespace {
+
+constexpr std::int64_t kClasses = 2, kHidden = 4, kSamples = 4;
+constexpr double kLeft = 0.05;             // the mean of ||r||^2 / 2 below which the point has been left
+constexpr std::int64_t kLookedEvery = 50;  // steps
+
+enum class Drift { mse, expected_qmse };
+enum class Noise { none, qmse, isotropic, one_sample };
+struct Method {
+  const char* name;
+  const char* words;
+  Drift drift;
+  Noise noise;
+  Direction distribution = Direction::sphere;
+  bool momentum = false, adam = false;
+};
+// QMSE is the drift of its expectation with its own noise.
+constexpr Method kMethods[] = {
+    {"mse", "MSE", Drift::mse, Noise::none},
+    {"mse_momentum", "MSE, momentum 0.9", Drift::mse, Noise::none, Direction::sphere, true},
+    {"mse_adam", "MSE, Adam", Drift::mse, Noise::none, Direction::sphere, false, true},
+    {"qmse_expected", "QMSE's expected step", Drift::expected_qmse, Noise::none},
+    {"qmse", "QMSE", Drift::expected_qmse, Noise::qmse},
+    {"qmse_rademacher", "QMSE, Rademacher", Drift::expected_qmse, Noise::qmse, Direction::rademacher},
+    {"qmse_momentum", "QMSE, momentum 0.9", Drift::expected_qmse, Noise::qmse, Direction::sphere, true},
+    {"mse_qmse_noise", "MSE and QMSE's noise", Drift::mse, Noise::qmse},
+    {"mse_isotropic", "MSE and isotropic noise of the same trace", Drift::mse, Noise::isotropic},
+    {"sgd_one", "MSE, SGD with batches of one", Drift::mse, Noise::one_sample}};
+
+// Without noise every seed is the same run.
+bool is_random(const Method& method) { return method.noise != Noise::none; }
+
+const Method& method_of(const Json& member) {
+  const std::string name = text(member, "method");
+  return *std::find_if(std::begin(kMethods), std::end(kMethods),
+                       [&](const Method& method) { return method.name == name; });
+}
+
+Samples xor_samples() {
+  Samples samples = make_samples(kSamples, 2, kClasses);
+  for (std::int64_t n = 0; n < kSamples; ++n) {
+    samples.input(n, 0) = static_cast<double>(n / 2);
+    samples.input(n, 1) = static_cast<double>(n % 2);
+    samples.target(n, (n / 2) ^ (n % 2)) = 1;
+  }
+  return samples;
+}
+
+const MlpShape kShape{.widths = {2, kHidden, kClasses}, .activation = HiddenActivation::relu};
+const std::vector<double> kDirections = {1, 0, -1, 0, 0, 1, 0, -1};  // of the four units' weights
+
+// All units active on all samples, outputs 1/2: the best affine fit.
+std::vector<double> affine_trap(double margin, double scale) {
+  const double m = margin, s = scale;
+  std::vector<double> w = kDirections;
+  for (const double value : {m, 1 + m, m, 1 + m, s, s, s, s, s, s, -s, -s, 0.5 - s * (4 * m + 2), 0.5})
+    w.push_back(value);
+  return w;
+}
+
+// No unit active on any sample, by `margin`; outputs 1/2.
+std::vector<double> dead_trap(double margin, std::uint64_t seed) {
+  std::vector<double> w = kDirections;
+  for (const double largest : {1.0, 0.0, 1.0, 0.0}) w.push_back(-largest - margin);
+  RandomStream random(seed, RandomPurpose::start);
+  for (std::int64_t i = 0; i < kClasses * kHidden; ++i) w.push_back(random.uniform(-1, 1));
+  for (std::int64_t i = 0; i < kClasses; ++i) w.push_back(0.5);
+  return w;
+}
+
+// One training, whose state is `w`.
+class Walk {
+ public:
+  Walk(const Method& method, const Samples& samples, std::vector<double> start, std::uint64_t seed)
+      : w(std::move(start)),
+        method_(method),
+        seed_(seed),
+        mse_(kShape, {.loss = MlpLoss::mse}, samples),
+        expected_(kShape, {.loss = MlpLoss::expected_qmse}, samples),
+        qmse_(kShape, {.loss = MlpLoss::qmse}, samples),
+        random_(seed, RandomPurpose::step_noise),
+        order_(seed, RandomPurpose::data_order),
+        gradient_(w.size()),
+        other_(w.size()),
+        velocity_(w.size()),
+        squares_(w.size()) {}
+
+  // False where the loss or the gradient was no finite number; the weights are then those before the step.
+  bool step(double lr) {
+    const double loss = find_gradient();
+    double sum = 0;
+    for (const double g : gradient_) sum += g * g;
+    if (!std::isfinite(loss + sum)) return false;
+    ++steps_;
+    for (std::size_t i = 0; i < w.size(); ++i) {
+      double direction = gradient_[i];
+      if (method_.momentum) direction = velocity_[i] = 0.9 * velocity_[i] + gradient_[i];
+      if (method_.adam) {
+        velocity_[i] = 0.9 * velocity_[i] + 0.1 * gradient_[i];
+        squares_[i] = 0.999 * squares_[i] + 0.001 * gradient_[i] * gradient_[i];
+        const auto t = static_cast<double>(steps_);
+        direction = velocity_[i] / (1 - std::pow(0.9, t)) /
+                    (std::sqrt(squares_[i] / (1 - std::pow(0.999, t))) + 1e-8);
+      }
+      w[i] -= lr * direction;
+    }
+    return true;
+  }
+
+  double half_residual_sq() { return mse_.loss(w); }
+  double gradient_norm() {
+    mse_.gradient(w, gradient_);
+    double sum = 0;
+    for (const double g : gradient_) sum += g * g;
+    return std::sqrt(sum);
+  }
+  std::int64_t steps() const { return steps_; }
+
+  std::vector<double> w;
+
+ private:
+  double find_gradient() {
+    if (method_.noise == Noise::one_sample) {
+      const std::int32_t one[] = {static_cast<std::int32_t>(order_.below(kSamples))};
+      return mse_.gradient(w, gradient_, {.samples = one});
+    }
+    if (method_.noise != Noise::qmse)
+      return add_isotropic((method_.drift == Drift::mse ? mse_ : expected_).gradient(w, gradient_));
+    constexpr std::int32_t all[kSamples] = {0, 1, 2, 3};
+    float v[kSamples * kClasses];
+    for (std::uint32_t n = 0; n < kSamples; ++n)
+      draw_direction(method_.distribution, seed_, static_cast<std::uint32_t>(steps_), n, kClasses,
+                     v + n * kClasses);
+    const double loss = qmse_.gradient(w, gradient_, {.samples = all, .directions = v});
+    if (method_.drift == Drift::expected_qmse) return loss;
+    // QMSE's step without its mean, and MSE's.
+    expected_.gradient(w, other_);
+    for (std::size_t i = 0; i < w.size(); ++i) gradient_[i] -= other_[i];
+    const double mse = mse_.gradient(w, other_);
+    for (std::size_t i = 0; i < w.size(); ++i) gradient_[i] += other_[i];
+    return mse;
+  }
+
+  double add_isotropic(double loss) {
+    if (method_.noise != Noise::isotropic) return loss;
+    const double scale = std::sqrt(noise_trace() / static_cast<double>(w.size()));
+    for (double& g : gradient_) g += scale * random_.normal();
+    return loss;
+  }
+
+  // Of the covariance of QMSE's step in the parameters, without draws: docs/theory.md 7.5.
+  double noise_trace() {
+    const std::vector<double> d = mse_.jacobian(w), f = mse_.outputs(w);
+    const Samples& samples = mse_.samples();
+    const double c = kClasses;
+    double trace = 0;
+    for (std::int64_t n = 0; n < kSamples; ++n) {
+      double rho = 0, all = 0;  // ||r||^2, ||D_n||_F^2
+      std::vector<double> pulled(w.size());
+      for (std::int64_t o = 0; o < kClasses; ++o) {
+        const double r = samples.target(n, o) - f[static_cast<std::size_t>(o * samples.stride + n)];
+        rho += r * r;
+        const double* row = d.data() + static_cast<std::size_t>(n * kClasses + o) * w.size();
+        for (std::size_t i = 0; i < w.size(); ++i) {
+          pulled[i] += row[i] * r;
+          all += row[i] * row[i];
+        }
+      }
+      double along = 0;
+      for (const double value : pulled) along += value * value;
+      trace += (3 * rho / c + 2 / (c * (c + 2)) - 1 / (c * c)) * along +
+               (rho * rho / c + rho / (c * (c + 2))) * all;
+    }
+    return trace / (kSamples * kSamples);
+  }
+
+  const Method& method_;
+  std::uint64_t seed_;
+  Mlp mse_, expected_, qmse_;
+  RandomStream random_, order_;
+  std::vector<double> gradient_, other_, velocity_, squares_;
+  std::int64_t steps_ = 0;
+};
+
+// A start of a person's own: as many numbers as the network has parameters, between white space or commas.
+std::vector<double> read_start(const std::string& path, std::size_t parameters) {
+  std::string words = read_text_file(path);
+  std::replace(words.begin(), words.end(), ',', ' ');
+  std::istringstream stream(words);
+  stream.imbue(std::locale::classic());
+  std::vector<double> start;
+  for (double value = 0; stream >> value;) start.push_back(value);
+  if (!stream.eof() || start.size() != parameters) {
+    throw DataError(
+        in_quotes(path) + " is no start: it takes " + std::to_string(parameters) +
+        " numbers (the hidden layer's weights unit by unit, its biases, the output's weights and biases), "
+        "and " +
+        std::to_string(start.size()) + " could be read");
+  }
+  return start;
+}
+
+class TrapStudy final : public LandscapeStudy {
+ public:
+  explicit TrapStudy(const Json& settings) : settings_(settings), samples_(xor_samples()) {
+    const std::string own = text(settings, "x0");
+    start_ = own.empty() ? affine_trap(number(settings, "margin"), number(settings, "scale"))
+                         : read_start(own, static_cast<std::size_t>(kShape.parameters()));
+  }
+
+  std::vector<Json> members() const override {
+    std::vector<Json> members;
+    for (const Method& method : kMethods)
+      for (std::int64_t seed = 1; seed <= (is_random(method) ? whole(settings_, "seeds") : 1); ++seed)
+        members.push_back({{"method", method.name}, {"seed", seed}});
+    for (const double margin : numbers(settings_, "dead_margins"))
+      for (const Method& method : kMethods)
+        for (std::int64_t seed = 1; seed <= whole(settings_, "seeds"); ++seed)
+          members.push_back({{"dead_margin", margin}, {"method", method.name}, {"seed", seed}});
+    return members;
+  }
+
+  MemberResult run(const Json& member) const override {
+    const Method& method = method_of(member);
+    const bool dead = member.contains("dead_margin");
+    const auto seed = static_cast<std::uint64_t>(whole(member, "seed"));
+    const std::vector<double> start = dead ? dead_trap(number(member, "dead_margin"), seed) : start_;
+    Walk walk(method, samples_, start, seed);
+    Json record;
+    record["start_gradient"] = walk.gradient_norm();
+    const double lr = number(settings_, method.adam       ? "adam_lr"
+                                        : method.momentum ? (dead ? "dead_momentum_lr" : "momentum_lr")
+                                        : dead            ? "dead_lr"
+                                                          : "lr");
+    bool finite = true;
+    std::optional<std::int64_t> left;
+    while (finite && !left && walk.steps() < whole(settings_, "steps")) {
+      finite = walk.step(lr);
+      if (walk.steps() % kLookedEvery == 0 && walk.half_residual_sq() < kLeft) left = walk.steps();
+    }
+    // The hidden layer comes first: its weights and its biases.
+    const auto hidden = static_cast<std::ptrdiff_t>(kShape.weight_offset(2));
+    record["left_at"] = left ? Json(*left) : Json(nullptr);
+    record["finite"] = finite;
+    record["unchanged"] = walk.w == start;
+    record["hidden_unchanged"] = std::equal(start.begin(), start.begin() + hidden, walk.w.begin());
+    record["loss"] = walk.half_residual_sq();
+    MemberResult result{.record = std::move(record), .points = {}};
+    if (seed == 1) {
+      result.points = {{"end", describe_network(kShape, {.loss = MlpLoss::mse}), walk.w}};
+    }
+    return result;
+  }
+
+  Findings conclude(const std::vector<Json>& records) const override;
+  const Samples* samples() const override { return &samples_; }
+
+ private:
+  struct Outcome {
+    std::int64_t runs = 0, left = 0, lost = 0, unchanged = 0, hidden_unchanged = 0;
+    double start_gradient = 0;
+    std::vector<double> times;  // of those that left
+    Interval share() const { return clopper_pearson(left, std::max<std::int64_t>(runs, 1)); }
+    double part() const { return static_cast<double>(left) / static_cast<double>(runs); }
+  };
+  static Outcome outcome_of(std::span<const Json> records) {
+    Outcome all;
+    for (const Json& record : records) {
+      ++all.runs;
+      if (!record["left_at"].is_null()) {
+        ++all.left;
+        all.times.push_back(record["left_at"].get<double>());
+      }
+      all.lost += !record["finite"].get<bool>();
+      all.unchanged += record["unchanged"].get<bool>();
+      all.hidden_unchanged += record["hidden_unchanged"].get<bool>();
+      all.start_gradient =
+          std::max(all.start_gradient,
+                   record["start_gradient"].is_null() ? INFINITY : number(record, "start_gradient"));
+    }
+    return all;
+  }
+  static std::string time_words(const Outcome& outcome) {
+    return outcome.times.empty() ? "–" : number_words(median(outcome.times), 4);
+  }
+  static Json summary_of(const std::string& trap, const Method& method, const Outcome& outcome) {
+    return {{"trap", trap},
+            {"method", method.name},
+            {"runs", outcome.runs},
+            {"left", outcome.left},
+            {"low", outcome.share().low},
+            {"high", outcome.share().high},
+            {"median_step", outcome.times.empty() ? Json(nullptr) : Json(median(outcome.times))},
+            {"not_finite", outcome.lost},
+            {"unchanged", outcome.unchanged},
+            {"hidden_unchanged", outcome.hidden_unchanged}};
+  }
+  // The share of runs that are still there, step after step.
+  Curve survival(const Method& method, Outcome outcome) const {
+    std::sort(outcome.times.begin(), outcome.times.end());
+    Curve curve{.label = method.words, .x = {0}, .mean = {1}};
+    for (std::size_t i = 0; i < outcome.times.size(); ++i) {
+      const double share = 1 - static_cast<double>(i) / static_cast<double>(outcome.runs);
+      curve.x.insert(curve.x.end(), {outcome.times[i], outcome.times[i]});
+      curve.mean.insert(curve.mean.end(), {share, share - 1 / static_cast<double>(outcome.runs)});
+    }
+    curve.x.push_back(static_cast<double>(whole(settings_, "steps")));
+    curve.mean.push_back(curve.mean.back());
+    return curve;
+  }
+  std::vector<LandscapeVerdict> affine_verdicts(const std::vector<Outcome>& outcomes) const;
+  LandscapeVerdict dead_verdict(const std::vector<Outcome>& outcomes, double margin) const;
+
+  Json settings_;
+  Samples samples_;
+  std::vector<double> start_;
+};
+
+// The methods' places in kMethods.
+enum Place : std::size_t {
+  kMse,
+  kMseMomentum,
+  kMseAdam,
+  kExpected,
+  kQmse,
+  kRademacher,
+  kQmseMomentum,
+  kQmseNoise,
+  kIsotropic,
+  kSgd
+};
+
+std::vector<LandscapeVerdict> TrapStudy::affine_verdicts(const std::vector<Outcome>& outcomes) const {
+  const auto words = [&](std::size_t at) {
+    const Outcome& outcome = outcomes[at];
+    return std::string(kMethods[at].words) + " " + std::to_string(outcome.left) + " of " +
+           std::to_string(outcome.runs) +
+           (outcome.times.empty() ? "" : " (median step " + time_words(outcome) + ")");
+  };
+  std::vector<LandscapeVerdict> verdicts;
+  const bool still = outcomes[kMse].unchanged == 1 && outcomes[kMseMomentum].unchanged == 1 &&
+                     outcomes[kMseAdam].unchanged == 1 && outcomes[kExpected].unchanged == 1;
+  const double gradient = outcomes[kMse].start_gradient;
+  verdicts.push_back(
+      {.claim = "MSE stops at a point that is no global minimum, and so does QMSE in expectation",
+       .finding = still && gradient == 0 ? Finding::exact : Finding::does_not_hold,
+       .sentence = "‖∇L‖ = " + number_words(gradient) + " at the start; after " +
+                   std::to_string(whole(settings_, "steps")) +
+                   " steps of MSE, MSE with momentum, Adam and QMSE's expected step " +
+                   (still ? "no bit of the weights has changed." : "some weights have changed."),
+       .statistic = {.name = "‖∇L‖ at the start", .value = gradient, .interval = {}, .n = 1},
+       .criterion = "the gradient is 0.0, and the weights have the same bits at the end"});
+  const Outcome& qmse = outcomes[kQmse];
+  verdicts.push_back(
+      {.claim = "QMSE leaves it",
+       .finding = qmse.share().low > 0.5    ? Finding::holds
+                  : qmse.share().high < 0.5 ? Finding::does_not_hold
+                                            : Finding::not_shown,
+       .sentence = words(kQmse) + ", " + words(kQmseMomentum) + ", " + words(kRademacher) + ".",
+       .statistic =
+           {.name = "share that left", .value = qmse.part(), .interval = qmse.share(), .n = qmse.runs},
+       .criterion = "more than half of the runs, with the 95 % interval of the share"});
+  const Outcome& noise = outcomes[kQmseNoise];
+  const bool noise_alone = noise.share().low > 0.5 && outcomes[kExpected].left == 0;
+  verdicts.push_back(
+      {.claim = "it leaves by the way it weights samples",
+       .finding = noise_alone ? Finding::does_not_hold : Finding::not_shown,
+       .sentence = "Without its noise it stays (" + words(kExpected) +
+                   "), with its noise MSE leaves as well (" + words(kQmseNoise) +
+                   "): the noise does it, and the noise alone.",
+       .statistic = {.name = "share of MSE with QMSE's noise that left",
+                     .value = noise.part(),
+                     .interval = noise.share(),
+                     .n = noise.runs},
+       .criterion = "does not hold where the expected step stays and MSE with QMSE's noise leaves"});
+  if (!noise_alone) verdicts.back().sentence = words(kExpected) + "; " + words(kQmseNoise) + ".";
+  const Outcome &sgd = outcomes[kSgd], &isotropic = outcomes[kIsotropic];
+  if (!qmse.times.empty() && !sgd.times.empty() && !isotropic.times.empty()) {
+    const bool slower =
+        median(qmse.times) > median(sgd.times) && median(qmse.times) > median(isotropic.times);
+    verdicts.push_back(
+        {.claim = "QMSE leaves where other noise does not",
+         .finding = slower ? Finding::does_not_hold : Finding::depends,
+         .sentence = words(kSgd) + ", for which the point is not stationary at all; " + words(kIsotropic) +
+                     "; " + words(kQmse) + ".",
+         .statistic = {.name = "median step of QMSE over that of SGD with batches of one",
+                       .value = median(qmse.times) / median(sgd.times),
+                       .interval = {},
+                       .n = qmse.runs},
+         .criterion =
+             "does not hold where SGD with batches of one and isotropic noise of the same trace are both "
+             "faster in the median"});
+  }
+  return verdicts;
+}
+
+LandscapeVerdict TrapStudy::dead_verdict(const std::vector<Outcome>& outcomes, double margin) const {
+  std::int64_t left = 0, runs = 0, hidden = 0;
+  for (std::size_t at = 0; at < outcomes.size(); ++at) {
+    if (at == kIsotropic) continue;
+    left += outcomes[at].left;
+    runs += outcomes[at].runs;
+    hidden += outcomes[at].hidden_unchanged;
+  }
+  const Outcome& isotropic = outcomes[kIsotropic];
+  return {.claim = "QMSE leaves a minimum whose hidden units are dead",
+          .finding = hidden == runs ? Finding::does_not_hold : Finding::depends,
+          .sentence =
+              "With every unit inactive by " + number_words(margin) + ", " + std::to_string(left) + " of " +
+              std::to_string(runs) + " runs of all methods whose steps are of the form Dᵀu left, and in " +
+              std::to_string(hidden) + " no bit of the hidden layer changed; isotropic noise in the " +
+              "parameters: " + std::to_string(isotropic.left) + " of " + std::to_string(isotropic.runs) + ".",
+          .statistic = {.name = "share of unchanged hidden layers",
+                        .value = static_cast<double>(hidden) / static_cast<double>(runs),
+                        .interval = clopper_pearson(hidden, runs),
+                        .n = runs},
+          .criterion = "does not hold where every hidden layer keeps its bits"};
+}
+
+Findings TrapStudy::conclude(const std::vector<Json>& records) const {
+  Findings findings;
+  std::size_t at = 0;
+  const auto gather = [&](const std::string& trap, bool all_seeds) {
+    ReportTable table{{trap, "left", "95 %", "median step", "not finite", "hidden layer unchanged"}, {}};
+    std::vector<Outcome> outcomes;
+    Panel panel{.title = trap, .x_label = "step", .y_label = "share not yet left", .curves = {}};
+    for (const Method& method : kMethods) {
+      const auto runs =
+          static_cast<std::size_t>(all_seeds || is_random(method) ? whole(settings_, "seeds") : 1);
+      const Outcome outcome = outcome_of(std::span(records).subspan(at, runs));
+      at += runs;
+      table.rows.push_back(
+          {method.words, std::to_string(outcome.left) + " of " + std::to_string(outcome.runs),
+           "[" + number_words(outcome.share().low, 2) + ", " + number_words(outcome.share().high, 2) + "]",
+           time_words(outcome), std::to_string(outcome.lost), std::to_string(outcome.hidden_unchanged)});
+      findings.summary.push_back(summary_of(trap, method, outcome));
+      panel.curves.push_back(survival(method, outcome));
+      outcomes.push_back(outcome);
+    }
+    findings.tables.push_back(std::move(table));
+    findings.figures.push_back({.title = trap, .panels = {std::move(panel)}});
+    return outcomes;
+  };
+  findings.verdicts = affine_verdicts(
+      gather(text(settings_, "x0").empty() ? "Affine trap" : "Start of " + text(settings_, "x0"), false));
+  for (const double margin : numbers(settings_, "dead_margins")) {
+    findings.verdicts.push_back(
+        dead_verdict(gather("Dead units, margin " + number_words(margin), true), margin));
+  }
+  findings.notes.push_back(
+      "XOR with two classes and four ReLUs, built by hand (docs/theory.md 7.4): all units active on all "
+      "samples and "
+      "the output the best affine fit; or no unit active on any. Left: the mean of ‖r‖²/2, 1/4 at the start, "
+      "is "
+      "below 0.05, looked at every 50 steps. Runs without noise are all the same run and are made once.");
+  return findings;
+}
+
+}  // namespace
+
+LandscapeExperiment trap_experiment() {
+  return {
+      .name = "trap",
+      .summary = "spurious minima built by hand: what leaves them, and by what",
+      .statement = "MSE stops at spurious minima; QMSE leaves them.",
+      .source = "the paper; Yun, Sra & Jadbabaie (2019), theorem 1; Christof & Kowalczyk (2022)",
+      .options =
+          {{.name = "seeds",
+            .help = "runs of each method",
+            .usual = 100,
+            .quick = 20,
+            .low = 2,
+            .high = 100000},
+           {.name = "steps", .help = "of each run", .usual = 20000, .quick = 6000, .low = 50, .high = 1e9},
+           {.name = "margin",
+            .help = "by how much the units are active",
+            .usual = 0.5,
+            .low = 1e-6,
+            .high = 1e6},
+           {.name = "scale", .help = "of the output weights", .usual = 0.5, .low = 1e-6, .high = 1e6},
+           {.name = "lr", .help = "step", .usual = 0.05, .low = 1e-12, .high = 100},
+           {.name = "momentum_lr", .help = "step with momentum", .usual = 0.005, .low = 1e-12, .high = 100},
+           {.name = "adam_lr", .help = "step of Adam", .usual = 0.001, .low = 1e-12, .high = 100},
+           {.name = "dead_margins",
+            .help = "by how much the units are dead",
+            .usual = {0.25, 1.0},
+            .low = 1e-6,
+            .high = 1e6},
+           {.name = "dead_lr", .help = "step from dead units", .usual = 0.1, .low = 1e-12, .high = 100},
+           {.name = "dead_momentum_lr",
+            .help = "step from dead units, with momentum",
+            .usual = 0.02,
+            .low = 1e-12,
+            .high = 100},
+           {.name = "x0",
+            .help = "a file with the 22 numbers of a start instead of the affine trap",
+            .usual = ""}},
+      .presets = {},
+      .make = [](const Json& settings, const std::string&) -> std::unique_ptr<LandscapeStudy> {
+        return std::make_unique<TrapStudy>(settings);
+      }};
+}
+
+}  // namespace qmse
