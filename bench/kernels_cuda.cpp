@@ -54,17 +54,16 @@ class CacheFlush {
   CacheFlush(CudaContext& context, std::int64_t cache_bytes)
       : context_(&context), arrays_(context), count_(2 * cache_bytes / 4) {
     data_ = arrays_.zeros<float>(count_);
-    partials_ = arrays_.zeros<double>(norm_partials(count_));
-    result_ = arrays_.zeros<double>(1);
+    index_ = arrays_.zeros<std::int64_t>(1);
   }
-  void run() { sum_of_squares(*context_, count_, data_, partials_, result_); }
+  void run() { first_non_finite(*context_, count_, data_, index_); }
 
  private:
   CudaContext* context_;
   Arrays arrays_;
   std::int64_t count_;
   float* data_;
-  double *partials_, *result_;
+  std::int64_t* index_;
 };
 
 // `before` is queued ahead of each timed `work` and not timed.

@@ -160,14 +160,17 @@ def kernel_lines(record):
 def timeline_lines(record):
     if not record["timelines"]:
         return ["Not recorded."]
-    lines = ["By CUPTI, the medians of the steps recorded; `before` is how long the GPU did nothing before the kernel began (recording "
+    by_events = any(step.get("by") == "events" for step in record["timelines"])
+    lines = ["By events between the nodes of the graph (there was no CUPTI), the medians of the steps recorded; an event's own time is in "
+             "the piece before it." if by_events else
+             "By CUPTI, the medians of the steps recorded; `before` is how long the GPU did nothing before the kernel began (recording "
              "adds to it)."]
     for step in record["timelines"]:
         lines += ["", f"{step['shape']}, batch {step['batch']}, {step['loss']}, {step['math']}: {len(step['kernels'])} kernels, "
                       f"{number(step['busy_seconds'] * 1e6)} µs in all, over {step['steps']} steps.", ""]
         rows = [
             (f"`{short_name(kernel['name'])}`", "×".join(map(str, kernel["grid"])), "×".join(map(str, kernel["block"])),
-             str(kernel["registers"]), number(kernel["wait_seconds"] * 1e6),
+             str(kernel["registers"]), number(kernel["wait_seconds"] * 1e6) if "wait_seconds" in kernel else "?",
              f"{number(kernel['seconds'] * 1e6)} ({number(kernel['min_seconds'] * 1e6)}–{number(kernel['max_seconds'] * 1e6)})")
             for kernel in step["kernels"]
         ]

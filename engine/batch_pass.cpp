@@ -98,11 +98,12 @@ void BatchPass<T>::evaluate(const std::uint32_t* order, const std::uint64_t* fir
 }
 
 template <class T>
-void BatchPass<T>::accumulate(bool halts, EpochMetrics* metrics) {
-  with_context<T>(*context_, [&](auto& backend) {
-    accumulate_metrics(backend, batch_, sample_loss(), static_cast<const T*>(residual_sq_.data()),
-                       static_cast<const std::int32_t*>(correct_.data()), halts, metrics);
-  });
+void BatchPass<T>::total(StepTotalsArgs<T> args) {
+  args.batch = batch_;
+  args.sample_loss = sample_loss();
+  args.residual_sq = residual_sq_.as<T>();
+  args.correct = correct_.as<std::int32_t>();
+  with_context<T>(*context_, [&](auto& backend) { step_totals(backend, args); });
 }
 
 template class BatchPass<float>;

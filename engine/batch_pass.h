@@ -7,7 +7,7 @@
 
 #include "engine/loss.h"
 #include "engine/tape.h"
-#include "kernels/epoch_metrics/epoch_metrics.h"
+#include "kernels/step_totals/step_totals.h"
 
 namespace qmse {
 
@@ -47,8 +47,9 @@ class BatchPass {
   void train(const std::uint32_t* order, const std::uint64_t* first, const std::uint64_t* step);
   void evaluate(const std::uint32_t* order, const std::uint64_t* first);
 
-  // Adds this batch's loss, residual and correct predictions to `metrics`; see accumulate_metrics().
-  void accumulate(bool halts, EpochMetrics* metrics);
+  // Adds the batch to the epoch and moves the counter on (kernels/step_totals). `args` has everything but the
+  // batch itself.
+  void total(StepTotalsArgs<T> args);
 
   std::int64_t batch() const { return batch_; }
   Tape& tape() { return tape_; }

@@ -14,7 +14,6 @@ namespace qmse {
 struct OptimizerInputs {
   const double* learning_rate = nullptr;
   const std::uint64_t* step = nullptr;  // steps taken before this one
-  double* gradient_norm_sq = nullptr;   // written: the squared norm of the gradient
   const std::int64_t* halt = nullptr;   // from 0 up nothing is updated; null: always is
 };
 
@@ -23,6 +22,7 @@ class Optimizer {
  public:
   virtual ~Optimizer() = default;
   virtual std::string_view name() const = 0;
+  virtual const ParameterStore& store() const = 0;
   // Updates the weights from the gradients of the store. Allocates nothing.
   virtual void step(const OptimizerInputs& inputs) = 0;
 

@@ -1,5 +1,4 @@
 #include "engine/training_loop.h"
-#include "engine/with_context.h"
 
 #include <algorithm>
 #include <numeric>
@@ -22,6 +21,12 @@ std::int64_t checked_batch_size(std::int64_t samples, std::int64_t batch_size) {
   if (batch_size < 1)
     throw ShapeError("the batch size must be at least 1, not " + std::to_string(batch_size));
   return batch_size;
+}
+
+Buffer make_totals_workspace(Context& context, std::int64_t parameters) {
+  Buffer workspace(context.memory(), step_totals_workspace_bytes(parameters), "workspace of a step's totals");
+  fill_zero(context, workspace.data(), workspace.bytes());
+  return workspace;
 }
 
 // The sizes of the whole batches (0 where there is none) and of the rest.
@@ -50,6 +55,7 @@ TrainingLoop<T>::TrainingLoop(Context& context, const Network& network, const Re
              "learning rates"),
       counter_(context.memory(), sizeof(StepCounter), "step counter"),
       metrics_(context.memory(), sizeof(EpochMetrics), "epoch metrics"),
+      totals_workspace_(make_totals_workspace(context, optimizer.store().flat_size())),
       full_(make_stage(network, data, loss, split(data.samples, batch_size).full)),
       tail_(make_stage(network, data, loss, split(data.samples, batch_size).tail)) {
   steps_done_ = steps_per_epoch();  // nothing to do until an epoch begins
@@ -119,16 +125,20 @@ typename TrainingLoop<T>::Stage TrainingLoop<T>::make_stage(const Network& netwo
 // weights are changed.
 template <class T>
 void TrainingLoop<T>::queue_step(BatchPass<T>& pass) {
-  const bool halts = options_.halt_on_non_finite;
   auto* counter = counter_.as<StepCounter>();
   auto* metrics = metrics_.as<EpochMetrics>();
   pass.train(order_.as<std::uint32_t>(), &counter->first, &counter->step);
-  pass.accumulate(halts, metrics);
-  optimizer_->step({&counter->learning_rate, &counter->step, &counter->gradient_norm_sq,
-                    halts ? &metrics->first_non_finite_step : nullptr});
-  with_context<T>(*context_, [&](auto& backend) {
-    advance(backend, pass.batch(), rates_.as<double>(), halts, counter, metrics);
-  });
+  StepTotalsArgs<T> totals;
+  totals.n = optimizer_->store().flat_size();
+  totals.gradients = static_cast<const T*>(optimizer_->store().gradients());
+  totals.rates = rates_.as<double>();
+  totals.halts = options_.halt_on_non_finite;
+  totals.metrics = metrics;
+  totals.counter = counter;
+  totals.workspace = totals_workspace_.data();
+  pass.total(totals);
+  optimizer_->step({&counter->update_rate, &counter->update_step,
+                    totals.halts ? &metrics->first_non_finite_step : nullptr});
 }
 
 template <class T>
@@ -178,6 +188,7 @@ Evaluator<T>::Evaluator(Context& context, const Network& network, const Resident
              "order of evaluation"),
       counter_(context.memory(), sizeof(StepCounter), "evaluation counter"),
       metrics_(context.memory(), sizeof(EpochMetrics), "evaluation metrics"),
+      totals_workspace_(make_totals_workspace(context, 0)),
       full_(make_pass(context, network, data, loss, split(data.samples, batch_size_).full, false)),
       tail_(make_pass(context, network, data, loss, split(data.samples, batch_size_).tail, false)) {
   std::vector<std::uint32_t> order(static_cast<std::size_t>(data.samples));
@@ -185,13 +196,12 @@ Evaluator<T>::Evaluator(Context& context, const Network& network, const Resident
   host_to_device(context, order_.data(), order.data(), order.size() * sizeof(std::uint32_t));
   const auto make_graph = [&](BatchPass<T>* pass) {
     const auto queue = [this, pass] {
-      auto* counter = counter_.as<StepCounter>();
-      auto* metrics = metrics_.as<EpochMetrics>();
-      pass->evaluate(order_.as<std::uint32_t>(), &counter->first);
-      pass->accumulate(false, metrics);
-      with_context<T>(*context_, [&](auto& backend) {
-        advance(backend, pass->batch(), nullptr, false, counter, metrics);
-      });
+      StepTotalsArgs<T> totals;
+      totals.metrics = metrics_.as<EpochMetrics>();
+      totals.counter = counter_.as<StepCounter>();
+      totals.workspace = totals_workspace_.data();
+      pass->evaluate(order_.as<std::uint32_t>(), &totals.counter->first);
+      pass->total(totals);
     };
     return pass == nullptr ? nullptr : std::make_unique<StepGraph>(context, queue, capture);
   };

@@ -12,7 +12,7 @@
 #include "engine/batch_pass.h"
 #include "engine/optimizer.h"
 #include "engine/step_graph.h"
-#include "kernels/step_counter/step_counter.h"
+#include "kernels/step_totals/step_totals.h"
 
 namespace qmse {
 
@@ -76,7 +76,7 @@ class TrainingLoop {
   std::int64_t batch_size_;
   Options options_;
   std::int64_t steps_done_ = 0;
-  Buffer order_, rates_, counter_, metrics_;
+  Buffer order_, rates_, counter_, metrics_, totals_workspace_;
   Stage full_;  // empty where the data set is smaller than a batch
   Stage tail_;  // the last, smaller batch; empty where the batches divide the data set
 };
@@ -104,7 +104,7 @@ class Evaluator {
   Context* context_;
   ResidentData<T> data_;
   std::int64_t batch_size_;
-  Buffer order_, counter_, metrics_;
+  Buffer order_, counter_, metrics_, totals_workspace_;
   std::unique_ptr<BatchPass<T>> full_, tail_;
   std::unique_ptr<StepGraph> full_graph_, tail_graph_;
   BatchPass<T>* last_ = nullptr;

@@ -19,8 +19,6 @@ RuleOptimizer<Rule>::RuleOptimizer(ParameterStore& store, const Hyper& hyper)
     states_[k] = Buffer(memory, bytes, std::string(Rule::kName) + "'s " + Rule::kStates[k]);
     fill_zero(store.context(), states_[k].data(), bytes);
   }
-  partials_ = Buffer(memory, static_cast<std::size_t>(norm_partials(store.flat_size())) * sizeof(double),
-                     "partial gradient norms");
 }
 
 template <class Rule>
@@ -34,8 +32,6 @@ void RuleOptimizer<Rule>::step_as(const OptimizerInputs& inputs) {
   args.step = inputs.step;
   args.learning_rate = inputs.learning_rate;
   args.halt = inputs.halt;
-  args.gradient_norm_sq = inputs.gradient_norm_sq;
-  args.partials = partials_.template as<double>();
   with_context<T>(store_->context(), [&](auto& backend) { optimizer_step<Rule>(backend, hyper_, args); });
 }
 

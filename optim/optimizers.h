@@ -18,6 +18,7 @@ class RuleOptimizer final : public Optimizer {
   // Throws ConfigError where Rule::Hyper does not allow a number.
   RuleOptimizer(ParameterStore& store, const Hyper& hyper);
   std::string_view name() const override { return Rule::kName; }
+  const ParameterStore& store() const override { return *store_; }
   void step(const OptimizerInputs& inputs) override;
   std::vector<State> state() const override;
 
@@ -28,7 +29,6 @@ class RuleOptimizer final : public Optimizer {
   ParameterStore* store_;
   Hyper hyper_;
   std::array<Buffer, kMaxOptimizerStates> states_;  // empty where the rule keeps none
-  Buffer partials_;
 };
 
 using Sgd = RuleOptimizer<SgdRule>;

@@ -1,9 +1,8 @@
 #include "bench/kernels/cases.h"
 #include "kernels/bias_relu_max_pool/bias_relu_max_pool.h"
-#include "kernels/epoch_metrics/epoch_metrics.h"
 #include "kernels/gather_normalize/gather_normalize.h"
 #include "kernels/optimizer_step/rules.h"
-#include "kernels/step_counter/step_counter.h"
+#include "kernels/step_totals/step_totals.h"
 
 namespace qmse::bench {
 namespace {
@@ -83,8 +82,6 @@ KernelCase sgd_case(const Images& images) {
         args.gradients = arrays.floats(n);
         args.states[0] = arrays.zeros<float>(n);
         args.learning_rate = arrays.number(1e-6);
-        args.gradient_norm_sq = arrays.number(0);
-        args.partials = arrays.zeros<double>(norm_partials(n));
         return [&context, args] { optimizer_step<SgdRule>(context, SgdRule::Hyper{.momentum = 0.9}, args); };
       }};
 }
@@ -100,22 +97,26 @@ KernelCase adam_case(const Images& images) {
             args.states[1] = arrays.zeros<float>(n);
             args.step = arrays.zeros<std::uint64_t>(1);
             args.learning_rate = arrays.number(1e-6);
-            args.gradient_norm_sq = arrays.number(0);
-            args.partials = arrays.zeros<double>(norm_partials(n));
             return [&context, args] { optimizer_step<AdamRule>(context, AdamRule::Hyper{}, args); };
           }};
 }
 
-KernelCase metrics_case(std::int64_t batch) {
-  return {"accumulate_metrics", std::to_string(batch), "12 B", 12 * batch,
+// The end of a step over such a batch: losses, correct predictions and the gradient's norm.
+KernelCase totals_case(const Images& images, std::int64_t batch) {
+  const std::int64_t n = images.parameters;
+  return {"step_totals", std::to_string(batch) + " " + std::to_string(n), "12 B + 4 n", 12 * batch + 4 * n,
           [=](CudaContext& context, Arrays& arrays) -> Work {
-            const float* loss = arrays.floats(batch);
-            const float* residual_sq = arrays.floats(batch);
-            const std::int32_t* correct = arrays.labels(batch, 2);
-            auto* metrics = arrays.zeros<EpochMetrics>(1);
-            return [=, &context] {
-              accumulate_metrics(context, batch, loss, residual_sq, correct, false, metrics);
-            };
+            StepTotalsArgs<float> args;
+            args.batch = batch;
+            args.sample_loss = arrays.floats(batch);
+            args.residual_sq = arrays.floats(batch);
+            args.correct = arrays.labels(batch, 2);
+            args.n = n;
+            args.gradients = arrays.floats(n);
+            args.metrics = arrays.zeros<EpochMetrics>(1);
+            args.counter = arrays.zeros<StepCounter>(1);
+            args.workspace = arrays.zeros<char>(static_cast<std::int64_t>(step_totals_workspace_bytes(n)));
+            return [=, &context] { step_totals(context, args); };
           }};
 }
 
@@ -130,17 +131,10 @@ std::vector<KernelCase> network_cases() {
       add_pool_cases(cases, {batch, 32, images.size, images.size, 2});
       add_pool_cases(cases, {batch, 64, images.size / 2, images.size / 2, 2});
     }
+    for (const std::int64_t batch : {64, 4096}) cases.push_back(totals_case(images, batch));
     cases.push_back(sgd_case(images));
     cases.push_back(adam_case(images));
   }
-  for (const std::int64_t batch : {64, 256, 1024, 4096}) cases.push_back(metrics_case(batch));
-  cases.push_back({"advance", "1", "88", 88, [](CudaContext& context, Arrays& arrays) -> Work {
-                     // The counter's index runs on, so the rates are as many as it can be asked for.
-                     const double* rates = arrays.zeros<double>(1 << 20);
-                     auto* counter = arrays.zeros<StepCounter>(1);
-                     auto* metrics = arrays.zeros<EpochMetrics>(1);
-                     return [=, &context] { advance(context, 1, rates, false, counter, metrics); };
-                   }});
   return cases;
 }
 

@@ -19,12 +19,6 @@ void add_flat_cases(std::vector<KernelCase>& cases, std::int64_t n) {
                      auto* y = arrays.zeros<float>(n);
                      return [=, &context] { add(context, n, x, y); };
                    }});
-  cases.push_back({"sum_of_squares", shape, "4 n", 4 * n, [=](CudaContext& context, Arrays& arrays) -> Work {
-                     const float* x = arrays.floats(n);
-                     auto* partials = arrays.zeros<double>(norm_partials(n));
-                     double* result = arrays.number(0);
-                     return [=, &context] { sum_of_squares(context, n, x, partials, result); };
-                   }});
   cases.push_back(
       {"first_non_finite", shape, "4 n", 4 * n, [=](CudaContext& context, Arrays& arrays) -> Work {
          const float* x = arrays.floats(n);

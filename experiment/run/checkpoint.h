@@ -8,8 +8,7 @@
 #include "engine/optimizer.h"
 #include "engine/parameters.h"
 #include "experiment/run/weights_file.h"
-#include "kernels/epoch_metrics/epoch_metrics.h"
-#include "kernels/step_counter/step_counter.h"
+#include "kernels/step_totals/step_totals.h"
 
 namespace qmse {
 

@@ -1,5 +1,4 @@
-// An optimizer on the GPU: the gradient's norm, then the update, one block for each chunk of kNormChunk
-// elements.
+// An optimizer's update on the GPU, one block for each chunk of kFlatChunk elements.
 #pragma once
 
 #include <cstdint>
@@ -7,24 +6,23 @@
 #include "kernels/gpu/elements.cuh"
 #include "kernels/gpu/launch.h"
 #include "kernels/optimizer_step/rules.h"
-#include "kernels/reduce/norm.cuh"
-#include "kernels/reduce/reduce_math.h"
+#include "kernels/step_totals/flat_chunks.cuh"
 
 namespace qmse {
 
 template <class Rule, unsigned kept>
-__global__ void __launch_bounds__(kNormThreads)
+__global__ void __launch_bounds__(kChunkThreads)
     optimizer_step_kernel(typename Rule::Hyper hyper, OptimizerArgs<float> args, bool aligned) {
-  if (halted(args.halt, *args.gradient_norm_sq)) return;
+  if (halted(args.halt)) return;
   // A step's numbers may take powers in f64: one thread makes them while the others' loads are under way.
   using Step = typename Rule::template Step<float>;
   __shared__ SharedArray<Step, 1> shared_step;
   if (threadIdx.x == 0) shared_step[0] = Step(hyper, *args.learning_rate, *args.step);
   // Every load is on its way before the first result is stored: the compiler does not know the buffers apart.
-  Group<float, 4> g[kNormGroups], w[kNormGroups], s[kMaxOptimizerStates][kNormGroups];
+  Group<float, 4> g[kChunkGroups], w[kChunkGroups], s[kMaxOptimizerStates][kChunkGroups];
 #pragma unroll
-  for (int group = 0; group < kNormGroups; ++group) {
-    const std::int64_t i = norm_group_begin(group);
+  for (int group = 0; group < kChunkGroups; ++group) {
+    const std::int64_t i = chunk_group_begin(group);
     g[group] = load_group<4>(args.gradients, i, args.n, aligned);
     w[group] = load_group<4>(static_cast<const float*>(args.weights), i, args.n, aligned);
 #pragma unroll
@@ -39,8 +37,8 @@ __global__ void __launch_bounds__(kNormThreads)
   __syncthreads();
   const Step step = shared_step[0];
 #pragma unroll
-  for (int group = 0; group < kNormGroups; ++group) {
-    const std::int64_t i = norm_group_begin(group);
+  for (int group = 0; group < kChunkGroups; ++group) {
+    const std::int64_t i = chunk_group_begin(group);
 #pragma unroll
     for (int element = 0; element < 4; ++element) {
       float states[kMaxOptimizerStates];
@@ -65,7 +63,7 @@ void launch_update(Launcher& launcher, const typename Rule::Hyper& hyper, const 
     if ((kept >> k & 1) != 0) aligned = aligned && aligned_for<4>(args.states[k]);
   }
   launcher.launch(QMSE_KERNEL(optimizer_step_kernel<Rule, kept>),
-                  LaunchShape{grid_blocks(args.n, kNormChunk), kNormThreads}, hyper, args, aligned);
+                  LaunchShape{grid_blocks(args.n, kFlatChunk), kChunkThreads}, hyper, args, aligned);
 }
 
 template <class Rule, class Launcher, unsigned... sets>
@@ -78,7 +76,6 @@ void launch_one_update(Launcher& launcher, const typename Rule::Hyper& hyper,
 template <class Rule, class Launcher>
 void launch_optimizer_step(Launcher& launcher, const typename Rule::Hyper& hyper,
                            const OptimizerArgs<float>& args) {
-  launch_sum_of_squares(launcher, args.n, args.gradients, args.partials, args.gradient_norm_sq);
   if (args.n > 0) launch_one_update<Rule>(launcher, hyper, args, typename Rule::Kept());
 }
 

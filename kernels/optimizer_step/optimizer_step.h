@@ -30,8 +30,8 @@
 #include <cstdint>
 #include <utility>
 
+#include "base/host_device.h"
 #include "device/context.h"
-#include "kernels/reduce/reduce.h"
 
 namespace qmse {
 
@@ -47,14 +47,12 @@ struct OptimizerArgs {
   T* weights = nullptr;                   // [n]
   const T* gradients = nullptr;           // [n]
   T* states[kMaxOptimizerStates] = {};    // [n] each; those that the rule does not keep may be null
-  const std::uint64_t* step = nullptr;    // one number: the steps taken so far
+  const std::uint64_t* step = nullptr;    // one number: the steps taken before this one
   const double* learning_rate = nullptr;  // one number
-  // One number, written: the sum of gradient^2 (before weight decay), in f64 and a fixed order.
-  double* gradient_norm_sq = nullptr;
-  // One number: from 0 up, or with a gradient whose norm is not finite, nothing is updated; null: always is.
-  const std::int64_t* halt = nullptr;
-  double* partials = nullptr;  // scratch of norm_partials(n) doubles
+  const std::int64_t* halt = nullptr;     // one number: from 0 up nothing is updated; null: always is
 };
+
+QMSE_HOST_DEVICE inline bool halted(const std::int64_t* halt) { return halt != nullptr && *halt >= 0; }
 
 template <class Rule, class T>  // float or double
 void optimizer_step(CpuContext&, const typename Rule::Hyper&, const OptimizerArgs<T>&);

@@ -2,7 +2,6 @@
 
 #include "kernels/cpu/ranges.h"
 #include "kernels/optimizer_step/rules.h"
-#include "kernels/reduce/reduce_math.h"
 
 namespace qmse {
 namespace {
@@ -38,8 +37,7 @@ UpdateRange<Rule, T> choose_update(unsigned kept, KeptStates<sets...>) {
 
 template <class Rule, class T>
 void optimizer_step(CpuContext& context, const typename Rule::Hyper& hyper, const OptimizerArgs<T>& args) {
-  sum_of_squares(context, args.n, args.gradients, args.partials, args.gradient_norm_sq);
-  if (halted(args.halt, *args.gradient_norm_sq)) return;
+  if (halted(args.halt)) return;
   const typename Rule::template Step<T> step(hyper, *args.learning_rate, *args.step);
   const unsigned kept = Rule::kept(hyper);
   const auto update = choose_update<Rule, T>(kept, typename Rule::Kept());

@@ -2,15 +2,9 @@
 
 #include "device/cuda_context.h"
 #include "kernels/gpu/cuda_launcher.h"
-#include "kernels/reduce/norm.cuh"
 #include "kernels/reduce/reduce.h"
 
 namespace qmse {
-
-void sum_of_squares(CudaContext& context, std::int64_t n, const float* x, double* partials, double* result) {
-  CudaLauncher launcher(context.stream());
-  launch_sum_of_squares(launcher, n, x, partials, result);
-}
 
 void add(CudaContext& context, std::int64_t n, const float* x, float* y) {
   CudaLauncher launcher(context.stream());

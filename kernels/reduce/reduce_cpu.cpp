@@ -9,39 +9,6 @@
 namespace qmse {
 namespace {
 
-// Sum of x[i]^2 in f64 over fixed lanes, so that the compiler may use vectors without changing the order.
-template <class T>
-double chunk_sum_of_squares(const T* x, std::int64_t n) {
-  constexpr int kLanes = 16;
-  double lanes[kLanes] = {};
-  std::int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    for (int lane = 0; lane < kLanes; ++lane) {
-      const double value = static_cast<double>(x[i + lane]);
-      lanes[lane] += value * value;
-    }
-  }
-  double total = 0;
-  for (; i < n; ++i) total += static_cast<double>(x[i]) * static_cast<double>(x[i]);
-  for (const double lane : lanes) total += lane;
-  return total;
-}
-
-template <class T>
-void add_squares(CpuContext& context, std::int64_t n, const T* x, double* partials, double* result) {
-  const std::int64_t chunks = norm_partials(n);
-  for_ranges(context.threads(), chunks, kRangeElements / kNormChunk,
-             [=](std::int64_t first, std::int64_t last) {
-               for (std::int64_t chunk = first; chunk < last; ++chunk) {
-                 const std::int64_t begin = chunk * kNormChunk;
-                 partials[chunk] = chunk_sum_of_squares(x + begin, std::min(n, begin + kNormChunk) - begin);
-               }
-             });
-  double total = 0;
-  for (std::int64_t chunk = 0; chunk < chunks; ++chunk) total += partials[chunk];
-  *result = total;
-}
-
 template <class T>
 void add_elements(CpuContext& context, std::int64_t n, const T* x, T* y) {
   for_ranges(context.threads(), n, kRangeElements, [=](std::int64_t begin, std::int64_t end) {
@@ -78,13 +45,6 @@ void find_first_non_finite(CpuContext& context, std::int64_t n, const T* x, std:
 }
 
 }  // namespace
-
-void sum_of_squares(CpuContext& context, std::int64_t n, const float* x, double* partials, double* result) {
-  add_squares(context, n, x, partials, result);
-}
-void sum_of_squares(CpuContext& context, std::int64_t n, const double* x, double* partials, double* result) {
-  add_squares(context, n, x, partials, result);
-}
 
 void add(CpuContext& context, std::int64_t n, const float* x, float* y) { add_elements(context, n, x, y); }
 void add(CpuContext& context, std::int64_t n, const double* x, double* y) { add_elements(context, n, x, y); }

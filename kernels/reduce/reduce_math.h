@@ -13,10 +13,4 @@ QMSE_HOST_DEVICE inline bool is_finite(T x) {
   return x - x == T(0);
 }
 
-// Whether an optimizer leaves everything as it is: only where it is given `halt`, and that stands at 0 or
-// above or the gradient is not finite.
-QMSE_HOST_DEVICE inline bool halted(const std::int64_t* halt, double gradient_norm_sq) {
-  return halt != nullptr && (*halt >= 0 || !is_finite(gradient_norm_sq));
-}
-
 }  // namespace qmse

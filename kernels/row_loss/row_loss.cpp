@@ -26,6 +26,7 @@ void check_row_loss_args(const char* name, const RowLossArgs<T>& args) {
     fail("sample_loss, residual_sq and correct must point to memory for one value a sample");
   }
   if (!std::isfinite(args.scale)) fail("scale is not finite");
+  if (!std::isfinite(gradient_scale(args))) fail("gradient_scale is not finite");
 }
 
 template void check_row_loss_args(const char*, const RowLossArgs<float>&);

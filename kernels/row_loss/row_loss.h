@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 namespace qmse {
 
@@ -17,8 +18,10 @@ struct RowLossArgs {
   const T* targets = nullptr;            // y [B, c]
 
   // The per-sample loss is reported times `scale` (1, or 2/c for reduction element_mean); the gradient with
-  // respect to f is that of the batch mean: scale / B times the sample's.
+  // respect to f is that of the batch mean, scale / B times the sample's, unless gradient_scale is given:
+  // then it is that times the sample's.
   double scale = 1.0;
+  std::optional<double> gradient_scale = std::nullopt;
 
   T* gradient = nullptr;     // [B, c]; null where only values are wanted
   T* sample_loss = nullptr;  // [B]
@@ -31,6 +34,12 @@ struct RowLossArgs {
   // where that is 0.
   void* workspace = nullptr;
 };
+
+// What a sample's gradient is multiplied with.
+template <class T>
+double gradient_scale(const RowLossArgs<T>& args) {
+  return args.gradient_scale.value_or(args.scale / static_cast<double>(args.batch));
+}
 
 // Scratch memory the losses need on CUDA: 0 as long as a row fits a block, then 48 bytes for every 8192
 // elements of a row.

@@ -107,12 +107,6 @@ void store_row_values(const RowLossArgs<T>& args, std::int64_t row, double loss,
   args.correct[row] = correct ? 1 : 0;
 }
 
-// What a sample's gradient is multiplied with.
-template <class T>
-double gradient_scale(const RowLossArgs<T>& args) {
-  return args.scale / static_cast<double>(args.batch);
-}
-
 // A loss that depends on the residual through ||r||^2 alone; Formula as in mse_math.h, in f64.
 template <class T, class Formula>
 void residual_loss(CpuContext& context, const char* name, const RowLossArgs<T>& args,

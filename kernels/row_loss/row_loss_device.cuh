@@ -56,7 +56,7 @@ inline DeviceRows device_rows(const RowLossArgs<float>& args, float* v) {
   rows.labels = args.labels;
   rows.targets = args.targets;
   rows.loss_scale = static_cast<float>(args.scale);
-  rows.gradient_scale = static_cast<float>(args.scale / static_cast<double>(args.batch));
+  rows.gradient_scale = static_cast<float>(gradient_scale(args));
   rows.gradient = args.gradient;
   rows.residual = args.residual;
   rows.v = v;

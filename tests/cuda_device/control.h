@@ -46,6 +46,9 @@ std::vector<std::string> reports();
 // Makes everything that is queued run, as the device may at any time.
 void run_everything();
 
+// What the pieces of the graph that was instantiated last do, in order, for example "kernel fill_kernel".
+std::vector<std::string> last_graph();
+
 // Contexts made so far: the devices on which a call had to set CUDA up.
 int contexts_made();
 

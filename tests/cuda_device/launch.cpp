@@ -69,7 +69,8 @@ cudaError_t cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void**
   }
 
   Arguments copy;
-  Operation operation{"kernel " + kernel.name, here(), {}, {}};
+  Operation operation{
+      "kernel " + kernel.name, here(), {}, {}, Operation::Launch{function, grid, block, shared_bytes}};
   for (std::size_t i = 0; i < kernel.parameter_bytes.size(); ++i) {
     const std::size_t bytes = kernel.parameter_bytes[i];
     auto& words = copy.words.emplace_back((bytes + 7) / 8);
@@ -99,6 +100,14 @@ cudaError_t cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void**
     run(launcher, shape, pointers.data());
   };
   return remember(enqueue(stream, std::move(operation)));
+}
+
+cudaError_t cudaFuncGetName(const char** name, const void* function) {
+  const auto lock = locked();
+  const auto found = kernels().find(function);
+  if (found == kernels().end()) return remember(cudaErrorInvalidDeviceFunction);
+  *name = found->second.name.c_str();
+  return cudaSuccess;
 }
 
 }  // extern "C"

@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -90,8 +91,15 @@ struct Operation {
   Place place;
   std::vector<Range> uses;
   std::function<void()> run;
+  struct Launch {
+    const void* function;
+    dim3 grid, block;
+    std::size_t shared_bytes;
+  };
+  std::optional<Launch> launch = {};  // where it is a kernel of the program's own
 };
 extern thread_local const Operation* running;  // by this thread for the device, or null
+extern std::int64_t work_done;                 // pieces so far, this one included: the stand-in's time
 
 int current_device();
 bool set_current_device(int device);   // of this thread

@@ -16,24 +16,22 @@ struct CUstream_st {
   std::thread::id thread;
   std::vector<qmse::cuda_device::Operation> captured;
 };
-struct CUgraph_st {
-  int device = 0;
-  std::vector<qmse::cuda_device::Operation> nodes;
-};
 struct CUgraphExec_st {
   int device = 0;
   bool launched = false;
   std::shared_ptr<std::vector<qmse::cuda_device::Operation>> nodes;
 };
 
+#include "tests/cuda_device/graph.h"
+
 namespace qmse::cuda_device {
 
 thread_local const Operation* running = nullptr;
+std::int64_t work_done = 0;
 
 namespace {
 
 constexpr const char* kStream = "stream";
-constexpr const char* kGraph = "graph";
 constexpr const char* kExecutable = "executable graph";
 
 struct Devices {
@@ -41,6 +39,7 @@ struct Devices {
   std::set<int> contexts;
   std::vector<cudaStream_t> streams;
   std::set<std::pair<int, std::string>> used_before;
+  std::vector<std::string> last_graph;
 };
 Devices& devices() {
   static Devices* const only = new Devices;
@@ -62,6 +61,7 @@ void execute(const Operation& operation, int device, OpenMemory& open) {
   }
   for (const Range& range : operation.uses) open.open(range.begin);
   running = &operation;
+  ++work_done;
   try {
     operation.run();
   } catch (const std::exception& error) {
@@ -108,6 +108,11 @@ cudaError_t make_context(int device) {
 int contexts_made() {
   const auto lock = locked();
   return static_cast<int>(devices().contexts.size());
+}
+
+std::vector<std::string> last_graph() {
+  const auto lock = locked();
+  return devices().last_graph;
 }
 
 cudaError_t sticky_error(int device) {
@@ -262,7 +267,13 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   }
   stream->capturing = false;
   if (stream->capture_void) return remember(cudaErrorStreamCaptureInvalidated);
-  auto made = new CUgraph_st{stream->device, std::move(stream->captured)};
+  auto made = new CUgraph_st{stream->device, {}, {}};
+  for (Operation& operation : stream->captured) {
+    made->nodes.push_back(std::make_unique<CUgraphNode_st>(CUgraphNode_st{made, std::move(operation)}));
+    if (made->nodes.size() < 2) continue;
+    made->edges.push_back({made->nodes[made->nodes.size() - 2].get(), made->nodes.back().get()});
+  }
+  stream->captured.clear();
   born(made, kGraph);
   *graph = made;
   return cudaSuccess;
@@ -277,7 +288,9 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
   if (breaks_capture("cudaGraphInstantiate")) return remember(cudaErrorStreamCaptureUnsupported);
   if (fails(Fault::instantiation)) return remember(cudaErrorMemoryAllocation);
   auto made =
-      new CUgraphExec_st{graph->device, false, std::make_shared<std::vector<Operation>>(graph->nodes)};
+      new CUgraphExec_st{graph->device, false, std::make_shared<std::vector<Operation>>(in_order(*graph))};
+  devices().last_graph.clear();
+  for (const Operation& node : *made->nodes) devices().last_graph.push_back(node.what);
   born(made, kExecutable);
   *executable = made;
   return cudaSuccess;

@@ -6,19 +6,19 @@
 #include <vector>
 
 #include "kernels/bias_activation/bias_activation.h"
-#include "kernels/epoch_metrics/epoch_metrics.h"
 #include "kernels/fill/fill.h"
 #include "kernels/gather_normalize/gather_normalize.h"
 #include "kernels/max_pool2d/max_pool2d.h"
 #include "kernels/optimizer_step/rules.h"
 #include "kernels/reduce/reduce.h"
 #include "kernels/softmax/softmax.h"
-#include "kernels/step_counter/step_counter.h"
+#include "kernels/step_totals/step_totals.h"
 #include "tests/gpu/device.h"
 #include "tests/support/gather_case.h"
 #include "tests/support/numbers.h"
 #include "tests/support/pool_cases.h"
 #include "tests/support/small_op_references.h"
+#include "tests/support/step_totals_case.h"
 
 using namespace qmse;
 using namespace qmse::test;
@@ -122,7 +122,7 @@ TEST_CASE("kernels: softmax and log-softmax agree with the reference", "[kernels
   }
 }
 
-TEST_CASE("kernels: sums of squares, additions, fills and the search for what is not finite", "[kernels]") {
+TEST_CASE("kernels: additions, fills and the search for what is not finite", "[kernels]") {
   const auto context = device_context();
   if (!context) return;
   Backend& device = backend(*context);
@@ -131,10 +131,6 @@ TEST_CASE("kernels: sums of squares, additions, fills and the search for what is
       CAPTURE(n, offset);
       const auto x = random_values<float>(n, 1, -100, 100), y = random_values<float>(n, 2);
       const OnDevice<float> x_there(device, x, offset), y_there(device, y, offset);
-      const auto partials = unwritten<double>(device, norm_partials(n));
-      const auto sum = number_on_device(device, -1.0);
-      sum_of_squares(device, n, x_there.data(), partials.data(), sum.data());
-      check_close(sum.values(), {reference_sum_of_squares(to_f64(x))}, 1e-13);
       add(device, n, x_there.data(), y_there.data());
       const std::vector<float> added = y_there.values();
       std::size_t wrong = 0;
@@ -198,8 +194,6 @@ TEST_CASE("kernels: SGD follows the reference for several steps, and stands stil
       CAPTURE(hyper.momentum, hyper.weight_decay, hyper.nesterov, n);
       const auto start = random_values<float>(n, 1);
       const OnDevice<float> w(device, start), m(device, std::vector<float>(static_cast<std::size_t>(n)));
-      const auto partials = unwritten<double>(device, norm_partials(n));
-      const auto norm_sq = number_on_device(device, -1.0);
       ReferenceSgd reference{hyper.momentum, hyper.weight_decay, hyper.nesterov, to_f64(start)};
       const auto steps_taken = number_on_device<std::uint64_t>(device, 0);
       OptimizerArgs<float> args;
@@ -215,21 +209,11 @@ TEST_CASE("kernels: SGD follows the reference for several steps, and stands stil
         args.states[0] = hyper.momentum != 0 ? m.data() : nullptr;
         args.learning_rate = rate.data();
         args.halt = halt.data();
-        args.gradient_norm_sq = norm_sq.data();
-        args.partials = partials.data();
         optimizer_step<SgdRule>(device, hyper, args);
         reference.step(to_f64(gradient), 0.1 / (1 + step));
-        check_close(norm_sq.values(), {reference_sum_of_squares(to_f64(gradient))}, 1e-13);
         const std::vector<float> before = w.values();
         const auto halted = number_on_device<std::int64_t>(device, 0);
         args.halt = halted.data();
-        optimizer_step<SgdRule>(device, hyper, args);
-        CHECK(w.values() == before);
-        auto overflowed = gradient;
-        overflowed.back() = INFINITY;
-        const OnDevice<float> overflowed_there(device, overflowed);
-        args.gradients = overflowed_there.data();
-        args.halt = halt.data();
         optimizer_step<SgdRule>(device, hyper, args);
         CHECK(w.values() == before);
       }
@@ -250,8 +234,6 @@ TEST_CASE("kernels: Adam follows the reference for several steps, and stands sti
       const auto start = random_values<float>(n, 1);
       const std::vector<float> zeros(static_cast<std::size_t>(n));
       const OnDevice<float> w(device, start), m(device, zeros), s(device, zeros);
-      const auto partials = unwritten<double>(device, norm_partials(n));
-      const auto norm_sq = number_on_device(device, -1.0);
       ReferenceAdam reference{hyper.beta1, hyper.beta2, hyper.epsilon, hyper.weight_decay, to_f64(start)};
       OptimizerArgs<float> args;
       for (std::uint64_t step = 0; step < 3; ++step) {
@@ -269,20 +251,11 @@ TEST_CASE("kernels: Adam follows the reference for several steps, and stands sti
         args.step = step_there.data();
         args.learning_rate = rate_there.data();
         args.halt = halt.data();
-        args.gradient_norm_sq = norm_sq.data();
-        args.partials = partials.data();
         optimizer_step<AdamRule>(device, hyper, args);
         reference.step(to_f64(gradient), rate);
         const std::vector<float> before = w.values();
         const auto halted = number_on_device<std::int64_t>(device, 0);
         args.halt = halted.data();
-        optimizer_step<AdamRule>(device, hyper, args);
-        CHECK(w.values() == before);
-        auto overflowed = gradient;
-        overflowed.front() = NAN;
-        const OnDevice<float> overflowed_there(device, overflowed);
-        args.gradients = overflowed_there.data();
-        args.halt = halt.data();
         optimizer_step<AdamRule>(device, hyper, args);
         CHECK(w.values() == before);
       }
@@ -306,8 +279,6 @@ TEST_CASE("kernels: RMSprop follows the reference for several steps, and stands 
       const auto start = random_values<float>(n, 1);
       const std::vector<float> zeros(static_cast<std::size_t>(n));
       const OnDevice<float> w(device, start), s(device, zeros), buffer(device, zeros), average(device, zeros);
-      const auto partials = unwritten<double>(device, norm_partials(n));
-      const auto norm_sq = number_on_device(device, -1.0);
       ReferenceRmsprop reference{hyper.alpha,    hyper.epsilon,  hyper.weight_decay,
                                  hyper.momentum, hyper.centered, to_f64(start)};
       const auto steps_taken = number_on_device<std::uint64_t>(device, 0);
@@ -318,8 +289,6 @@ TEST_CASE("kernels: RMSprop follows the reference for several steps, and stands 
       args.states[0] = s.data();
       args.states[1] = hyper.momentum != 0 ? buffer.data() : nullptr;
       args.states[2] = hyper.centered ? average.data() : nullptr;
-      args.gradient_norm_sq = norm_sq.data();
-      args.partials = partials.data();
       for (int step = 0; step < 3; ++step) {
         const auto gradient = random_values<float>(n, 10 + static_cast<std::uint64_t>(step));
         const OnDevice<float> gradient_there(device, gradient);
@@ -336,13 +305,6 @@ TEST_CASE("kernels: RMSprop follows the reference for several steps, and stands 
         args.halt = halted.data();
         optimizer_step<RmspropRule>(device, hyper, args);
         CHECK(w.values() == before);
-        auto overflowed = gradient;
-        overflowed.back() = -INFINITY;
-        const OnDevice<float> overflowed_there(device, overflowed);
-        args.gradients = overflowed_there.data();
-        args.halt = halt.data();
-        optimizer_step<RmspropRule>(device, hyper, args);
-        CHECK(w.values() == before);
       }
       check_close(w.values(), reference.w, 0, 16 * kEpsilon);
       check_close(s.values(), reference.v, 16 * kEpsilon);
@@ -351,37 +313,62 @@ TEST_CASE("kernels: RMSprop follows the reference for several steps, and stands 
   }
 }
 
-TEST_CASE("kernels: metrics add up and the step counter moves on", "[kernels]") {
+TEST_CASE("kernels: a step's totals are the references', and the step counter moves on", "[kernels]") {
   const auto context = device_context();
   if (!context) return;
   Backend& device = backend(*context);
-  const std::int64_t batch = 1003;
-  const auto losses = random_values<float>(batch, 1, 0, 3), residuals = random_values<float>(batch, 2, 0, 2);
-  std::vector<std::int32_t> hits(static_cast<std::size_t>(batch), 1);
-  hits[5] = 0;
-  const OnDevice<float> losses_there(device, losses), residuals_there(device, residuals);
-  const OnDevice<std::int32_t> hits_there(device, hits);
-  const OnDevice<double> rates(device, {0.5, 0.25, 0.125});
-  const auto metrics = number_on_device(device, EpochMetrics{});
-  const auto counter = number_on_device(device, StepCounter{.step = 41, .gradient_norm_sq = 3.0});
-  for (int step = 0; step < 2; ++step) {
-    accumulate_metrics(device, batch, losses_there.data(), residuals_there.data(), hits_there.data(), true,
-                       metrics.data());
-    advance(device, batch, rates.data(), true, counter.data(), metrics.data());
+  for (const std::int64_t n : {0, 1, 4097, 100001}) {
+    for (const std::size_t offset : {0u, 1u}) {
+      CAPTURE(n, offset);
+      const StepNumbers<float> numbers(1003, n, 1);
+      const OnDevice<float> losses(device, numbers.losses), residuals(device, numbers.residuals),
+          gradients(device, numbers.gradients, offset);
+      const OnDevice<std::int32_t> hits(device, numbers.hits);
+      const OnDevice<double> rates(device, {0.5, 0.25, 0.125});
+      const auto metrics = number_on_device(device, EpochMetrics{});
+      const auto counter = number_on_device(device, StepCounter{.step = 41, .learning_rate = 0.5});
+      const OnDevice<char> workspace(device, std::vector<char>(step_totals_workspace_bytes(n)));
+      StepTotalsArgs<float> args = numbers.args();
+      args.sample_loss = losses.data();
+      args.residual_sq = residuals.data();
+      args.correct = hits.data();
+      args.gradients = gradients.data();
+      args.rates = rates.data();
+      args.halts = true;
+      args.metrics = metrics.data();
+      args.counter = counter.data();
+      args.workspace = workspace.data();
+      const auto at = static_cast<std::uint64_t>(args.batch);
+      step_totals(device, args);
+      const double norm_sq = counter.values()[0].gradient_norm_sq;
+      step_totals(device, args);
+      const EpochMetrics sums = metrics.values()[0];
+      StepCounter moved = counter.values()[0];
+      check_close(std::vector<double>{sums.loss, sums.residual_sq, sums.last_loss, norm_sq},
+                  {2 * numbers.loss(), 2 * numbers.residual_sq(),
+                   numbers.loss() / static_cast<double>(args.batch), numbers.norm_sq()},
+                  1e-13);
+      CHECK(moved.gradient_norm_sq == norm_sq);  // the same bits again
+      CHECK(sums.gradient_norm_sq == norm_sq + norm_sq);
+      CHECK(sums.correct == 2 * numbers.correct());
+      CHECK(sums.samples == 2 * args.batch);
+      CHECK(sums.first_non_finite_step == -1);
+      CHECK(moved.step == 43);
+      CHECK(moved.index == 2);
+      CHECK(moved.first == 2 * at);
+      CHECK(moved.learning_rate == 0.125);
+      CHECK(moved.update_rate == 0.25);
+      CHECK(moved.update_step == 42);
+      if (n == 0) continue;
+      auto overflowed = numbers.gradients;
+      overflowed.back() = INFINITY;
+      const OnDevice<float> overflowed_there(device, overflowed, offset);
+      args.gradients = overflowed_there.data();
+      step_totals(device, args);
+      CHECK(metrics.values()[0].first_non_finite_step == 2);
+      moved = counter.values()[0];
+      CHECK(moved.step == 43);
+      CHECK(moved.first == 2 * at);
+    }
   }
-  double loss = 0, residual = 0;
-  for (const float value : losses) loss += value;
-  for (const float value : residuals) residual += value;
-  const EpochMetrics sums = metrics.values()[0];
-  check_close(std::vector<double>{sums.loss, sums.residual_sq, sums.last_loss},
-              {2 * loss, 2 * residual, loss / batch}, 1e-13);
-  CHECK(sums.gradient_norm_sq == 6.0);
-  CHECK(sums.correct == 2 * (batch - 1));
-  CHECK(sums.samples == 2 * batch);
-  CHECK(sums.first_non_finite_step == -1);
-  const StepCounter moved = counter.values()[0];
-  CHECK(moved.step == 43);
-  CHECK(moved.index == 2);
-  CHECK(moved.first == static_cast<std::uint64_t>(2 * batch));
-  CHECK(moved.learning_rate == 0.125);
 }

@@ -20,14 +20,12 @@ struct Rmsprop {
   Hyper hyper;
   std::vector<T> w, s, buffer, average;
   const std::uint64_t steps_taken = 0;  // neither rule looks at it
-  double norm_sq = -1;
 
   Rmsprop(const Hyper& settings, std::vector<T> weights)
       : hyper(settings), w(std::move(weights)), s(w.size(), T(0)), buffer(s), average(s) {}
 
   void step(CpuContext& context, const std::vector<T>& gradient, double rate) {
     const auto n = static_cast<std::int64_t>(w.size());
-    std::vector<double> partials(static_cast<std::size_t>(norm_partials(n)));
     OptimizerArgs<T> args;
     args.n = n;
     args.weights = w.data();
@@ -38,8 +36,6 @@ struct Rmsprop {
     args.states[2] = hyper.centered ? average.data() : nullptr;
     args.step = &steps_taken;
     args.learning_rate = &rate;
-    args.gradient_norm_sq = &norm_sq;
-    args.partials = partials.data();
     optimizer_step<RmspropRule>(context, hyper, args);
   }
 };
@@ -64,8 +60,6 @@ void check_against_reference() {
         const double rate = 0.001 / (1 + step);
         rmsprop.step(context, gradient, rate);
         reference.step(to_f64(gradient), rate);
-        check_close(std::vector<double>{rmsprop.norm_sq}, {reference_sum_of_squares(to_f64(gradient))},
-                    1e-13);
       }
       // Weights of about 1 move by at most 0.01 a step: their own rounding, five times. s - a^2 cancels by
       // at most a factor of some 100 where a step is left, which is a ten-thousandth of a weight.
@@ -86,7 +80,6 @@ TEST_CASE("rmsprop: two steps by hand") {
   plain.step(context, {1.5}, 0.1);  // g = 2; s = 1; w = 1 - 0.1 * 2 / 1.5
   CHECK(plain.s[0] == 1.0);
   CHECK(plain.w[0] == Approx(1 - 0.2 / 1.5).epsilon(1e-15));
-  CHECK(plain.norm_sq == 2.25);
 
   Rmsprop<double> full({0.75, 0.5, 0, 0.5, true}, {1.0});
   full.step(context, {2.0}, 0.1);  // s = 1, a = 0.5; d = 2 / (sqrt(0.75) + 0.5) = b
@@ -115,6 +108,5 @@ TEST_CASE("rmsprop: the number of threads changes no bit") {
     Rmsprop<float> rmsprop(kHypers[4], weights);
     rmsprop.step(context, gradient, 0.1);
     CHECK((rmsprop.w == expected.w));
-    CHECK(rmsprop.norm_sq == expected.norm_sq);
   }
 }

@@ -18,14 +18,12 @@ struct Sgd {
   SgdRule::Hyper hyper;
   std::vector<T> w, m;
   const std::uint64_t steps_taken = 0;  // neither rule looks at it
-  double norm_sq = -1;
 
   Sgd(const SgdRule::Hyper& settings, std::vector<T> weights)
       : hyper(settings), w(std::move(weights)), m(settings.momentum != 0 ? w.size() : 0, T(0)) {}
 
   void step(CpuContext& context, const std::vector<T>& gradient, double rate) {
     const auto n = static_cast<std::int64_t>(w.size());
-    std::vector<double> partials(static_cast<std::size_t>(norm_partials(n)));
     OptimizerArgs<T> args;
     args.n = n;
     args.weights = w.data();
@@ -33,8 +31,6 @@ struct Sgd {
     args.states[0] = m.empty() ? nullptr : m.data();
     args.step = &steps_taken;
     args.learning_rate = &rate;
-    args.gradient_norm_sq = &norm_sq;
-    args.partials = partials.data();
     optimizer_step<SgdRule>(context, hyper, args);
   }
 };
@@ -55,7 +51,6 @@ void check_against_reference() {
         const double rate = 0.1 / (1 + step);
         sgd.step(context, gradient, rate);
         reference.step(to_f64(gradient), rate);
-        check_close(std::vector<double>{sgd.norm_sq}, {reference_sum_of_squares(to_f64(gradient))}, 1e-13);
       }
       // Five steps of five roundings, of numbers up to about 5 (the momenta).
       check_close(sgd.w, reference.w, 0, 16 * std::numeric_limits<T>::epsilon());
@@ -72,7 +67,6 @@ TEST_CASE("sgd: two steps by hand") {
   Sgd<double> plain({0.5, 0.2, false}, {1.0});
   plain.step(context, {0.5}, 0.1);  // g = 0.7, m = 0.7, w = 0.93
   CHECK(plain.w[0] == Approx(0.93).epsilon(1e-15));
-  CHECK(plain.norm_sq == 0.25);
   plain.step(context, {0.25}, 0.1);  // g = 0.25 + 0.186 = 0.436, m = 0.786, w = 0.8514
   CHECK(plain.m[0] == Approx(0.786).epsilon(1e-15));
   CHECK(plain.w[0] == Approx(0.8514).epsilon(1e-15));
@@ -111,7 +105,6 @@ TEST_CASE("sgd: no weights, no trouble") {
   CpuContext context(1);
   Sgd<float> sgd({0.9, 0, false}, {});
   sgd.step(context, {}, 0.1);
-  CHECK(sgd.norm_sq == 0);
 }
 
 TEST_CASE("sgd: the number of threads changes no bit") {
@@ -126,6 +119,5 @@ TEST_CASE("sgd: the number of threads changes no bit") {
     Sgd<float> sgd({0.9, 0.01, false}, weights);
     sgd.step(context, gradient, 0.1);
     CHECK((sgd.w == expected.w));
-    CHECK(sgd.norm_sq == expected.norm_sq);
   }
 }

@@ -26,12 +26,10 @@ TEST_CASE("adam: the kernel follows the reference for several steps") {
           Placed w(random_values<float>(n, 1), offset), m(zeros, offset), s(zeros, offset);
           ReferenceAdam reference{hyper.beta1, hyper.beta2, hyper.epsilon, hyper.weight_decay,
                                   to_f64(w.values())};
-          std::vector<double> partials(static_cast<std::size_t>(norm_partials(n)), -1.0);
           simt::Launcher launcher(seed);
           for (std::uint64_t step = 0; step < 3; ++step) {
             Placed gradient(random_values<float>(n, 10 + step), offset);
             const double rate = 0.01 / static_cast<double>(1 + step);
-            double norm_sq = -1;
             OptimizerArgs<float> args;
             args.n = n;
             args.weights = w.data();
@@ -40,12 +38,8 @@ TEST_CASE("adam: the kernel follows the reference for several steps") {
             args.states[1] = s.data();
             args.step = &step;
             args.learning_rate = &rate;
-            args.gradient_norm_sq = &norm_sq;
-            args.partials = partials.data();
             launch_optimizer_step<AdamRule>(launcher, hyper, args);
             reference.step(to_f64(gradient.values()), rate);
-            check_close(std::vector<double>{norm_sq}, {reference_sum_of_squares(to_f64(gradient.values()))},
-                        1e-14);
           }
           check_close(w.values(), reference.w, 0, 4 * kEpsilon);  // weights of about 1, steps of about 0.01
           check_close(m.values(), reference.m, 0, 4 * kEpsilon);

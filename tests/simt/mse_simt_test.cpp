@@ -67,6 +67,19 @@ TEST_CASE("mse: kernels take rows that are multiples of four but not aligned to 
   }
 }
 
+TEST_CASE("mse: kernels give a gradient with its own scale and leave the loss alone") {
+  const auto problem = test::random_problem<float>(4, 10, false, 3, 0.8, 0.5);
+  test::RowResults<float> mean, own;
+  simt::Launcher launcher(2);
+  launch_mse_loss(launcher, mean.args(problem));
+  RowLossArgs<float> args = own.args(problem);
+  args.gradient_scale = 2.0;  // the mean's is 0.5 / 4: all powers of two, so that values are exact multiples
+  launch_mse_loss(launcher, args);
+  CHECK(own.sample_loss == mean.sample_loss);
+  for (float& value : mean.gradient) value *= 16;
+  CHECK(own.gradient == mean.gradient);
+}
+
 TEST_CASE("mse: kernels take batches beyond 65,535 rows") {
   const std::int64_t batch = 65600;
   const auto problem = test::random_problem<float>(batch, 1, false, 2);

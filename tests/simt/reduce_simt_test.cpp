@@ -2,12 +2,10 @@
 #include <limits>
 #include <vector>
 
-#include "kernels/reduce/norm.cuh"
 #include "kernels/reduce/reduce.cuh"
 #include "tests/simt/executor.h"
 #include "tests/support/catch.h"
 #include "tests/support/numbers.h"
-#include "tests/support/small_op_references.h"
 
 using namespace qmse;
 using namespace qmse::test;
@@ -26,27 +24,6 @@ __global__ void repeated_sums_kernel(int rounds, long long* results) {
 
 }  // namespace
 
-TEST_CASE("reduce: the sum's kernels agree with the reference, the same bits in any order of threads") {
-  for (const std::int64_t n : kSizes) {
-    const auto x = random_values<float>(n, 1, -100, 100);
-    double first = -1;
-    for (const std::uint64_t seed : simt::seeds()) {
-      for (const std::size_t offset : {0u, 1u}) {
-        CAPTURE(seed, n, offset);
-        Placed there(x, offset);
-        std::vector<double> partials(static_cast<std::size_t>(norm_partials(n)), -1.0);
-        double result = -1;
-        simt::Launcher launcher(seed);
-        launch_sum_of_squares(launcher, n, there.data(), partials.data(), &result);
-        check_close(std::vector<double>{result}, {reference_sum_of_squares(to_f64(x))},
-                    1e-14);  // f64, a short tree
-        if (first < 0) first = result;
-        CHECK(result == first);
-      }
-    }
-  }
-}
-
 TEST_CASE("reduce: a block reduces many times over with one scratch, and every thread has the sum") {
   for (const std::uint64_t seed : simt::seeds()) {
     for (const unsigned threads : {32u, 96u, 1024u}) {
@@ -59,19 +36,6 @@ TEST_CASE("reduce: a block reduces many times over with one scratch, and every t
       launcher.launch(QMSE_KERNEL(repeated_sums_kernel), LaunchShape{1, threads}, 40, results.data());
       CHECK(results == expected);
     }
-  }
-}
-
-TEST_CASE("reduce: many partial sums are all added") {
-  const std::int64_t chunks = 1300;  // more than the block has threads, and no multiple of them
-  std::vector<double> partials;
-  for (std::int64_t i = 0; i < chunks; ++i) partials.push_back(static_cast<double>(i));
-  for (const std::uint64_t seed : simt::seeds()) {
-    CAPTURE(seed);
-    double result = -1;
-    simt::Launcher launcher(seed);
-    launch_norm_total(launcher, chunks * kNormChunk - 5, partials.data(), &result);
-    CHECK(result == 1300.0 * 1299.0 / 2);
   }
 }
 

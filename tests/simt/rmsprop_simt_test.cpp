@@ -29,12 +29,10 @@ TEST_CASE("rmsprop: the kernels follow the reference for several steps") {
               average(zeros, offset);
           ReferenceRmsprop reference{hyper.alpha,    hyper.epsilon,  hyper.weight_decay,
                                      hyper.momentum, hyper.centered, to_f64(w.values())};
-          std::vector<double> partials(static_cast<std::size_t>(norm_partials(n)), -1.0);
           simt::Launcher launcher(seed);
           for (std::uint64_t step = 0; step < 3; ++step) {
             Placed gradient(random_values<float>(n, 10 + step), offset);
             const double rate = 0.001 / static_cast<double>(1 + step);
-            double norm_sq = -1;
             OptimizerArgs<float> args;
             args.n = n;
             args.weights = w.data();
@@ -44,12 +42,8 @@ TEST_CASE("rmsprop: the kernels follow the reference for several steps") {
             args.states[2] = hyper.centered ? average.data() : nullptr;
             args.step = &step;
             args.learning_rate = &rate;
-            args.gradient_norm_sq = &norm_sq;
-            args.partials = partials.data();
             launch_optimizer_step<RmspropRule>(launcher, hyper, args);
             reference.step(to_f64(gradient.values()), rate);
-            check_close(std::vector<double>{norm_sq}, {reference_sum_of_squares(to_f64(gradient.values()))},
-                        1e-14);
           }
           check_close(w.values(), reference.w, 0, 16 * kEpsilon);  // as on the CPU
           check_close(s.values(), reference.v, 16 * kEpsilon);

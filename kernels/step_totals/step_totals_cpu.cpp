@@ -1,0 +1,63 @@
+#include <algorithm>
+#include <cstdint>
+
+#include "kernels/cpu/ranges.h"
+#include "kernels/step_totals/step_totals.h"
+#include "kernels/step_totals/step_totals_math.h"
+
+namespace qmse {
+namespace {
+
+// Sum of x[i]^2 in f64 over fixed lanes, so that the compiler may use vectors without changing the order.
+template <class T>
+double chunk_sum_of_squares(const T* x, std::int64_t n) {
+  constexpr int kLanes = 16;
+  double lanes[kLanes] = {};
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    for (int lane = 0; lane < kLanes; ++lane) {
+      const double value = static_cast<double>(x[i + lane]);
+      lanes[lane] += value * value;
+    }
+  }
+  double total = 0;
+  for (; i < n; ++i) total += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  for (const double lane : lanes) total += lane;
+  return total;
+}
+
+template <class T>
+double sum_of_squares(CpuContext& context, std::int64_t n, const T* x, double* partials) {
+  const std::int64_t chunks = flat_chunks(n);
+  for_ranges(context.threads(), chunks, kRangeElements / kFlatChunk,
+             [=](std::int64_t first, std::int64_t last) {
+               for (std::int64_t chunk = first; chunk < last; ++chunk) {
+                 const std::int64_t begin = chunk * kFlatChunk;
+                 partials[chunk] = chunk_sum_of_squares(x + begin, std::min(n, begin + kFlatChunk) - begin);
+               }
+             });
+  double total = 0;
+  for (std::int64_t chunk = 0; chunk < chunks; ++chunk) total += partials[chunk];
+  return total;
+}
+
+template <class T>
+void totals(CpuContext& context, const StepTotalsArgs<T>& args) {
+  auto* const workspace = static_cast<StepTotalsWorkspace*>(args.workspace);
+  const double norm_sq =
+      sum_of_squares(context, args.n, args.gradients, reinterpret_cast<double*>(workspace + 1));
+  BatchSums sums;
+  for (std::int64_t i = 0; i < args.batch; ++i) {
+    sums.loss += static_cast<double>(args.sample_loss[i]);
+    sums.residual_sq += static_cast<double>(args.residual_sq[i]);
+    sums.correct += args.correct[i];
+  }
+  add_step(sums, norm_sq, args);
+}
+
+}  // namespace
+
+void step_totals(CpuContext& context, const StepTotalsArgs<float>& args) { totals(context, args); }
+void step_totals(CpuContext& context, const StepTotalsArgs<double>& args) { totals(context, args); }
+
+}  // namespace qmse

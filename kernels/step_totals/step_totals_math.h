@@ -1,0 +1,39 @@
+// A step's sums, once they are known. C++17: included by device code.
+#pragma once
+
+#include <cstdint>
+
+#include "base/host_device.h"
+#include "kernels/reduce/reduce_math.h"
+#include "kernels/step_totals/step_totals.h"
+
+namespace qmse {
+
+// Adds the step to the epoch and moves the counter on to the next step.
+template <class T>
+QMSE_HOST_DEVICE inline void add_step(const BatchSums& sums, double gradient_norm_sq,
+                                      const StepTotalsArgs<T>& args) {
+  EpochMetrics& metrics = *args.metrics;
+  StepCounter& counter = *args.counter;
+  counter.gradient_norm_sq = gradient_norm_sq;
+  const bool known = metrics.first_non_finite_step >= 0;
+  if (args.halts && known) return;
+  const bool finite = is_finite(sums.loss) && is_finite(gradient_norm_sq);
+  if (!known && !finite) metrics.first_non_finite_step = metrics.steps;
+  metrics.loss += sums.loss;
+  metrics.residual_sq += sums.residual_sq;
+  metrics.correct += sums.correct;
+  metrics.samples += args.batch;
+  metrics.steps += 1;
+  metrics.last_loss = sums.loss / static_cast<double>(args.batch);
+  if (args.halts && !finite) return;
+  metrics.gradient_norm_sq += gradient_norm_sq;
+  counter.update_rate = counter.learning_rate;
+  counter.update_step = counter.step;
+  ++counter.step;
+  ++counter.index;
+  counter.first += static_cast<std::uint64_t>(args.batch);
+  if (args.rates != nullptr) counter.learning_rate = args.rates[counter.index];
+}
+
+}  // namespace qmse

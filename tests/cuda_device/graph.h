@@ -1,0 +1,28 @@
+// Graphs of the stand-in.
+#pragma once
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "tests/cuda_device/stand_in.h"
+
+// CUDA's own names of the types behind its handles.
+struct CUgraphNode_st {
+  CUgraph_st* graph;
+  qmse::cuda_device::Operation operation;
+};
+struct CUgraph_st {
+  int device = 0;
+  std::vector<std::unique_ptr<CUgraphNode_st>> nodes;
+  std::vector<std::pair<CUgraphNode_st*, CUgraphNode_st*>> edges;
+};
+
+namespace qmse::cuda_device {
+
+inline constexpr const char* kGraph = "graph";
+
+// Its nodes, each after all that lead to it.
+std::vector<Operation> in_order(const CUgraph_st& graph);
+
+}  // namespace qmse::cuda_device
