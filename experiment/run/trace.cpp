@@ -103,17 +103,22 @@ TraceSummary trace(const TraceRequest& request, const WeightsSource& weights, co
   std::vector<std::uint32_t> order(static_cast<std::size_t>(samples));
   shuffled_order(*config.seed_data, 0, samples, order.data());
   const Buffer device_order(context.memory(), order.size() * sizeof(std::uint32_t), "order of the trace");
-  const Buffer counters(context.memory(), 2 * sizeof(std::uint64_t),
-                        "counters of the trace");  // first sample, step
+  const Buffer counter(context.memory(), sizeof(StepCounter), "counter of the trace");
   const Buffer metrics(context.memory(), sizeof(EpochMetrics), "metrics of the trace");
+  const Buffer workspace(context.memory(), step_totals_workspace_bytes(0), "workspace of the trace");
   const EpochMetrics none;
+  const StepCounter position{.step = static_cast<std::uint64_t>(request.step - 1)};
   host_to_device(context, device_order.data(), order.data(), order.size() * sizeof(std::uint32_t));
   host_to_device(context, metrics.data(), &none, sizeof(none));
-  const std::uint64_t first_and_step[2] = {0, static_cast<std::uint64_t>(request.step - 1)};
-  host_to_device(context, counters.data(), first_and_step, sizeof(first_and_step));
-  pass.train(device_order.as<std::uint32_t>(), counters.as<std::uint64_t>(),
-             counters.as<std::uint64_t>() + 1);
-  pass.accumulate(false, metrics.as<EpochMetrics>());
+  host_to_device(context, counter.data(), &position, sizeof(position));
+  fill_zero(context, workspace.data(), step_totals_workspace_bytes(0));
+  auto* at = counter.as<StepCounter>();
+  pass.train(device_order.as<std::uint32_t>(), &at->first, &at->step);
+  StepTotalsArgs<T> totals;
+  totals.metrics = metrics.as<EpochMetrics>();
+  totals.counter = at;
+  totals.workspace = workspace.data();
+  pass.total(totals);
   EpochMetrics result;
   device_to_host(context, &result, metrics.data(), sizeof(result));
 

@@ -24,15 +24,12 @@ struct Setup {
   // The gradient of step t, and what a plain reference does with it.
   static double gradient(std::size_t i, int t) { return std::sin(static_cast<double>(i) + 0.7 * t); }
 
-  // Takes a step; returns the reported squared norm.
-  double step(Optimizer& optimizer, int t, double rate) {
+  void step(Optimizer& optimizer, int t, double rate) {
     std::vector<double> g(kSize);
     for (std::size_t i = 0; i < kSize; ++i) g[i] = gradient(i, t);
     store.write<double>(store.gradients(), 0, g);
-    double norm_sq = 0;
     const auto taken = static_cast<std::uint64_t>(t);
-    optimizer.step({&rate, &taken, &norm_sq});
-    return norm_sq;
+    optimizer.step({&rate, &taken});
   }
   void check_weights() {
     const std::vector<double> found = store.read<double>(store.weights(), 0);
@@ -52,15 +49,13 @@ TEST_CASE("optimizers: SGD follows PyTorch's rule over several steps") {
     std::vector<double> momentum(kSize);
     for (int t = 0; t < 4; ++t) {
       const double rate = 0.1 / (t + 1);
-      double norm_sq = 0;
       for (std::size_t i = 0; i < kSize; ++i) {
         const double raw = Setup::gradient(i, t);
-        norm_sq += raw * raw;
         const double g = raw + hyper.weight_decay * setup.w[i];
         momentum[i] = hyper.momentum * momentum[i] + g;
         setup.w[i] -= rate * (hyper.nesterov ? g + hyper.momentum * momentum[i] : momentum[i]);
       }
-      CHECK(setup.step(sgd, t, rate) == Approx(norm_sq).epsilon(1e-13));
+      setup.step(sgd, t, rate);
       setup.check_weights();
     }
   }
