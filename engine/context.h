@@ -1,5 +1,5 @@
-// The backend a model lives on, chosen at run time; engine/with_context.h is the bridge to the kernels, which are chosen by
-// overload.
+// The backend a model lives on, chosen at run time; engine/with_context.h is the bridge to the kernels, which
+// are chosen by overload.
 #pragma once
 
 #include <memory>

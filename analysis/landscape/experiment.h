@@ -107,5 +107,6 @@ LandscapeExperiment width_experiment();
 LandscapeExperiment sgd_floor_experiment();
 LandscapeExperiment schedule_experiment();
 LandscapeExperiment trap_experiment();
+LandscapeExperiment stability_experiment();
 
 }  // namespace qmse
