@@ -1,7 +1,5 @@
 // The backward pass of a convolution block: the engine's, and oneDNN's dense products of the same images,
 // taking turns, for several shares of windows with a gradient. docs/benchmarks.md has the command.
-#include <time.h>
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdint>
@@ -10,6 +8,7 @@
 #include <vector>
 
 #include "base/build_config.h"
+#include "bench/processor_time.h"
 #include "kernels/bias_relu_max_pool/bias_relu_max_pool.h"
 #include "kernels/conv2d/sparse_gradients.h"
 #if QMSE_ONEDNN
@@ -19,13 +18,7 @@
 namespace {
 
 using namespace qmse;
-
-// Of this thread, so that other programs on the machine count little.
-double processor_seconds() {
-  timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
-}
+using bench::processor_seconds;
 
 // On a vector's boundary, as the engine's own buffers.
 struct Values {

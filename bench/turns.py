@@ -6,9 +6,16 @@ import subprocess
 import threading
 
 PEERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "peers")
+PEERS_ENVIRONMENT = os.path.normpath(os.path.join(PEERS, "..", "..", "build", "peers"))  # of bench/setup-peers
 # What a peer says, as its first line, where it cannot run here; then why.
 UNAVAILABLE = "unavailable: "
 PATIENCE = 240  # seconds a program may take to answer: compilers of the peers are slow, but not that slow
+
+
+def peers_python():
+    """The interpreter of bench/setup-peers, or the system's."""
+    python = os.path.join(PEERS_ENVIRONMENT, "bin", "python")
+    return python if os.path.exists(python) else "/usr/bin/python3"
 
 
 class Unavailable(Exception):

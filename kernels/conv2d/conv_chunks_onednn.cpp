@@ -48,14 +48,19 @@ ConvChunks::ConvChunks(CpuContext& context, const Conv2dShape& shape, Layout inp
       std::clamp<std::int64_t>(kChunkBytes / image_bytes, 1, quotient_up(shape.batch, kThreads));
   chunks_ = quotient_up(shape.batch, images);
 
-  if (!few_channels_ && WinogradForward::fits(shape)) {
+  if (few_channels_ && DirectForward::fits(shape)) {
+    direct_.emplace(context, shape, block_);
+    algorithm_ = "forward direct 3x3";
+  } else if (WinogradForward::fits(shape)) {
     winograd_.emplace(context, shape, block_);
     algorithm_ = "forward Winograd F(2x2, 3x3)";
-    make_lanes(0);
-    return;
   }
-  const onednn::OneThread one_thread;
-  make_lanes(make_primitives());
+  if (pools()) {
+    make_lanes(0);
+  } else {
+    const onednn::OneThread one_thread;
+    make_lanes(make_primitives());
+  }
 }
 
 std::size_t ConvChunks::make_primitives() {
@@ -105,7 +110,7 @@ void ConvChunks::make_lanes(std::size_t scratchpad_bytes) {
     char* const start = lane_memory_.as<char>() + worker * lane_bytes;
     lane.input = input_bytes > 0 ? reinterpret_cast<float*>(start) : nullptr;
     lane.output = reinterpret_cast<float*>(start + input_bytes);
-    if (!winograd_) make_arguments(lane, scratchpad_bytes, start + input_bytes + output_bytes);
+    if (!pools()) make_arguments(lane, scratchpad_bytes, start + input_bytes + output_bytes);
   }
 }
 
@@ -161,18 +166,29 @@ const float* ConvChunks::filled(const float* w) {
 }
 
 void ConvChunks::begin_forward(const float* w) {
+  if (direct_) return direct_->begin(w);
   if (winograd_) return winograd_->begin(w);
   to_forward_.run(lanes_[0].stream, filled(w), forward_weights_.as<float>());
 }
 
 void ConvChunks::forward(std::int64_t chunk, int worker, const float* x) {
   Lane& lane = lanes_[static_cast<std::size_t>(worker)];
+  if (pools()) return run_own(chunk, worker, x, {.y = lane.output});
   const float* input = load_input(chunk, lane, x);
-  if (winograd_) return winograd_->run(images(chunk), worker, input, lane.output);
   const onednn::OneThread one_thread;
   Arguments& a = lane.arguments[size_index(chunk)];
   a.src.set_data_handle(const_cast<float*>(input));
   onednn::execute(sizes_[size_index(chunk)].forward, lane.stream, a.call);
+}
+
+void ConvChunks::forward_pooled(std::int64_t chunk, int worker, const float* x, const ForwardOutput& to) {
+  run_own(chunk, worker, x, to);
+}
+
+void ConvChunks::run_own(std::int64_t chunk, int worker, const float* x, const ForwardOutput& to) const {
+  const float* input = load_input(chunk, lanes_[static_cast<std::size_t>(worker)], x);
+  if (direct_) return direct_->run(images(chunk), worker, input, to);
+  winograd_->run(images(chunk), worker, input, to);
 }
 
 // The chunk's images: the caller's where they lie as they should, else laid out anew.

@@ -1,6 +1,6 @@
-// A convolution worked through in chunks of the batch, each on one thread: by WinogradForward where it fits
-// and there are channels enough, else with oneDNN. What conv2d and conv_block share of the forward pass, so
-// that the two give the same bits.
+// A convolution worked through in chunks of the batch, each on one thread: by DirectForward or, with channels
+// enough, WinogradForward where they fit, else with oneDNN. What conv2d and conv_block share of the forward
+// pass, so that the two give the same bits.
 //
 // Inside, images lie in oneDNN's blocked layout (nChw8c or nChw16c, channels padded with zeros to whole
 // blocks). The cut into chunks follows from the shape alone, and so do all bits.
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "kernels/conv2d/conv2d.h"
+#include "kernels/conv2d/direct_forward.h"
 #include "kernels/conv2d/layout.h"
 #include "kernels/conv2d/onednn.h"
 #include "kernels/conv2d/winograd_forward.h"
@@ -39,6 +40,10 @@ class ConvChunks {
   // Forward: begin_forward() once, then forward() for every chunk, which leaves conv(x, w) in output().
   void begin_forward(const float* w);
   void forward(std::int64_t chunk, int worker, const float* x);
+
+  // Whether forward_pooled() can be called: bias, ReLU and a 2x2 max-pool in the same pass.
+  bool pools() const { return direct_ || winograd_; }
+  void forward_pooled(std::int64_t chunk, int worker, const float* x, const ForwardOutput& to);
 
  private:
   // Chunks have one of two numbers of images, differing by one: a primitive for each.
@@ -73,17 +78,20 @@ class ConvChunks {
   void make_arguments(Lane& lane, std::size_t scratchpad_bytes, char* scratchpad);
   int size_index(std::int64_t chunk) const { return images(chunk) == sizes_[0].images ? 0 : 1; }
   const float* load_input(std::int64_t chunk, const Lane& lane, const float* x) const;
+  void run_own(std::int64_t chunk, int worker, const float* x, const ForwardOutput& to) const;
 
   CpuContext& context_;
   Conv2dShape shape_;
   Layout input_layout_;
-  bool few_channels_ = false;  // oneDNN reads the plain x
+  bool few_channels_ = false;  // the plain x is read as it is
   std::int64_t block_ = 0, input_blocks_ = 0, output_blocks_ = 0;
   std::int64_t filled_in_ = 0, filled_out_ = 0;  // channels as oneDNN sees them: whole blocks
   std::int64_t input_pixels_ = 0, output_pixels_ = 0;
   std::int64_t chunks_ = 0;
   std::string algorithm_;
-  std::optional<WinogradForward> winograd_;  // if set, there is nothing of oneDNN
+  // If one is set, there is nothing of oneDNN.
+  std::optional<DirectForward> direct_;
+  std::optional<WinogradForward> winograd_;
   dnnl::memory::desc weights_, weights_forward_;
   Primitive sizes_[2];
   std::vector<Lane> lanes_;

@@ -2,8 +2,10 @@
 // are at most a quarter, and a sixth or so in training, so most of the dense products would add zeros.
 //
 // An image's dy becomes lists: for each output channel its places for dw, for each pixel its output channels
-// for dx. A list is walked with a kernel's taps of eight input channels (or of eight columns, where there are
-// few channels) as sums in registers.
+// for dx. A list is walked with a kernel's taps as sums in registers, for eight input channels at a time, a
+// vector. For dw, one to three and nine to twelve are a slice of just that width: its channels lie side by
+// side from pixel to pixel, so that a row of the kernel is a run of kernel width times channels floats, and
+// of its vectors only the last has empty lanes.
 //
 // Bits follow from the values and the shape alone: not from the layouts, nor from the number of threads or
 // the processor. A sum has no terms from places where dy is zero, so a NaN or an infinity in x or w reaches
@@ -11,6 +13,7 @@
 #pragma once
 
 #include <cstdint>
+#include <iterator>
 #include <vector>
 
 #include "device/memory.h"
@@ -55,7 +58,7 @@ class SparseGradients {
  private:
   struct Worker {
     float* dense;
-    float *x, *dx;  // one slice of the image with its padding
+    float *x, *last_x, *dx;  // a slice of the image with its padding; the last may have another width
     // Lists of places, list_size_ for every output channel: dy, and where in `x` the taps start.
     float* values;
     std::int32_t* places;
@@ -67,6 +70,16 @@ class SparseGradients {
     std::int64_t* first;  // of a pixel, and of the end
   };
 
+  // Input channels that are worked on together for dw.
+  struct Slice {
+    std::int64_t channel = 0, channels = 0;
+    std::int64_t width = 0;          // floats of a pixel: channels, or a vector
+    std::vector<std::int64_t> taps;  // places of the kernel's vectors in a padded slice
+    std::int64_t sums = 0;           // where its gradient is in a group's
+    std::int64_t size() const { return std::ssize(taps) * kLanes; }  // of one output channel
+  };
+
+  void make_slices();
   void make_workers();
   Worker& worker(int index) { return workers_[static_cast<std::size_t>(index)]; }
   template <class Source>
@@ -76,23 +89,22 @@ class SparseGradients {
   template <class Source>
   void list_channels(Worker& worker, const Source& source) const;
   std::int64_t image_elements() const { return shape_.in_channels * shape_.in_height * shape_.in_width; }
-  std::int64_t channels(std::int64_t slice) const;  // that are not missing
-  std::int64_t weights_of(std::int64_t taps) const { return shape_.out_channels * taps * kLanes; }
-  std::int64_t group_elements() const { return slices_ * weights_of(taps()) + filled_outputs_; }
-  std::int64_t taps() const { return static_cast<std::int64_t>(taps_.size()); }
-  std::int64_t data_taps() const { return static_cast<std::int64_t>(data_taps_.size()); }
-  void load_slice(const float* x, std::int64_t slice, float* padded) const;
-  void store_slice(const float* padded, std::int64_t slice, float* dx) const;
-  void store_weights(const float* sum, std::int64_t slice, std::int64_t output, float* dw) const;
+  std::int64_t group_elements() const { return sums_size_ + filled_outputs_; }
+  std::int64_t data_slices() const { return (shape_.in_channels + kLanes - 1) / kLanes; }
+  std::int64_t packed_elements() const { return shape_.out_channels * kernel_taps() * kLanes; }
+  std::int64_t kernel_taps() const { return shape_.kernel_height * shape_.kernel_width; }
+  void load_slice(const float* x, const Slice& slice, float* padded) const;
+  void store_slice(const float* padded, std::int64_t c, float* dx) const;
+  void store_weights(const float* sum, const Slice& slice, float* dw) const;
 
   CpuContext& context_;
   Conv2dShape shape_;
   Layout layout_;
   std::int64_t block_;
-  bool few_channels_;  // dw's lanes are columns of the kernel, and there is one slice
   std::int64_t filled_outputs_, pixels_, rows_, columns_;
-  std::int64_t slices_, data_slices_;           // blocks of kLanes input channels
-  std::vector<std::int64_t> taps_, data_taps_;  // places of a kernel's vectors in `x` and `dx`
+  std::vector<Slice> slices_;
+  std::vector<std::int64_t> data_taps_;  // places of a kernel's vectors in `dx`
+  std::int64_t sums_size_ = 0;           // of a group's gradient of the weights
   std::int64_t groups_, list_size_;
   std::vector<std::int32_t> order_;    // pixels as lists of places have them: 2x2 tile by 2x2 tile
   std::vector<std::int32_t> places_;   // in `x`, of order_'s pixels

@@ -1,6 +1,7 @@
 #include "kernels/conv2d/winograd_forward.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "kernels/cpu/ranges.h"
 #include "kernels/cpu/simd.h"
@@ -10,51 +11,47 @@ namespace qmse {
 namespace {
 
 constexpr std::int64_t kLanes = kSimdLanes<float>;
-constexpr std::int64_t kPlaces = 16;  // of a transformed tile
-constexpr std::int64_t kRows = 6;     // tiles whose sums are in registers, each for two vectors of outputs
-constexpr std::int64_t kPanel = 2 * kLanes;
-constexpr std::int64_t kTiles = 4 * kRows;  // worked on together: their transforms stay in the cache
+constexpr std::int64_t kPlaces = 16;         // of a transformed tile
+constexpr std::int64_t kPanel = 2 * kLanes;  // outputs worked on together; the last ones may be one vector
+constexpr std::int64_t kTiles = 24;          // worked on together: their transforms stay in the cache
 
 std::int64_t filled(std::int64_t n, std::int64_t size) { return (n + size - 1) / size * size; }
 
-// y[r] [kPanel] = sum over i of x[r][i] * w[i] [kPanel]
-template <int rows>
-void multiply(std::int64_t inputs, const float* x, const float* w, float* y, std::int64_t y_row) {
-  Simd<float> sums[rows][2];
-#pragma GCC unroll 6
-  for (int r = 0; r < rows; ++r) sums[r][0] = sums[r][1] = Simd<float>{};
+// y[r] [vectors * kLanes] = sum over i of x[r][i] * w[i] [vectors * kLanes]
+template <int vectors, int rows>
+void multiply(std::int64_t inputs, const float* x, std::int64_t x_row, const float* w, float* y,
+              std::int64_t y_row) {
+  Simd<float> sums[rows][vectors];
+#pragma GCC unroll 12
+  for (int r = 0; r < rows; ++r) {
+    for (int v = 0; v < vectors; ++v) sums[r][v] = Simd<float>{};
+  }
   for (std::int64_t i = 0; i < inputs; ++i) {
-    const Simd<float> w0 = simd_load(w + i * kPanel), w1 = simd_load(w + i * kPanel + kLanes);
-#pragma GCC unroll 6
+    Simd<float> factors[vectors];
+    for (int v = 0; v < vectors; ++v) factors[v] = simd_load(w + (i * vectors + v) * kLanes);
+#pragma GCC unroll 12
     for (int r = 0; r < rows; ++r) {
-      const Simd<float> value = simd_set(x[r * inputs + i]);
-      sums[r][0] = simd_fma(value, w0, sums[r][0]);
-      sums[r][1] = simd_fma(value, w1, sums[r][1]);
+      const Simd<float> value = simd_set(x[r * x_row + i]);
+      for (int v = 0; v < vectors; ++v) sums[r][v] = simd_fma(value, factors[v], sums[r][v]);
     }
   }
-#pragma GCC unroll 6
+#pragma GCC unroll 12
   for (int r = 0; r < rows; ++r) {
-    simd_store(y + r * y_row, sums[r][0]);
-    simd_store(y + r * y_row + kLanes, sums[r][1]);
+    for (int v = 0; v < vectors; ++v) simd_store(y + r * y_row + v * kLanes, sums[r][v]);
   }
 }
 
-void multiply(std::int64_t rows, std::int64_t inputs, const float* x, const float* w, float* y,
-              std::int64_t y_row) {
-  switch (rows) {
-    case 1:
-      return multiply<1>(inputs, x, w, y, y_row);
-    case 2:
-      return multiply<2>(inputs, x, w, y, y_row);
-    case 3:
-      return multiply<3>(inputs, x, w, y, y_row);
-    case 4:
-      return multiply<4>(inputs, x, w, y, y_row);
-    case 5:
-      return multiply<5>(inputs, x, w, y, y_row);
-    default:
-      return multiply<6>(inputs, x, w, y, y_row);
-  }
+// The same for any number of rows.
+template <int vectors>
+void multiply_rows(std::int64_t count, std::int64_t inputs, const float* x, std::int64_t x_row,
+                   const float* w, float* y, std::int64_t y_row) {
+  constexpr int kRows = vectors == 1 ? 12 : 6;  // whose sums are in registers
+  const auto rest = [&]<int... row>(std::integer_sequence<int, row...>) {
+    ((count == row + 1 ? multiply<vectors, row + 1>(inputs, x, x_row, w, y, y_row) : void()), ...);
+  };
+  for (; count >= kRows; count -= kRows, x += kRows * x_row, y += kRows * y_row)
+    multiply<vectors, kRows>(inputs, x, x_row, w, y, y_row);
+  rest(std::make_integer_sequence<int, kRows - 1>());
 }
 
 }  // namespace
@@ -63,18 +60,20 @@ WinogradForward::WinogradForward(CpuContext& context, const Conv2dShape& shape, 
     : context_(context),
       shape_(shape),
       block_(block),
-      inputs_(filled(shape.in_channels, block)),
-      outputs_(filled(filled(shape.out_channels, block), kPanel)),
-      tile_columns_((shape.out_width() + 1) / 2),
-      tiles_((shape.out_height() + 1) / 2 * tile_columns_),
-      weights_(context.memory(), sizeof(float) * kPlaces * inputs_ * outputs_, "convolution weights"),
+      inputs_(filled(shape.in_channels, kLanes)),
+      outputs_(filled(shape.out_channels, kLanes)),
+      output_tiles_(shape, block),
+      tiles_(output_tiles_.rows() * output_tiles_.columns()),
+      weights_(context.memory(), sizeof(float) * kPlaces * shape.in_channels * outputs_,
+               "convolution weights"),
       scratch_(context.memory(),
                sizeof(float) * context.threads().size() * kPlaces * kTiles * (inputs_ + outputs_),
                "convolution tiles") {
-  std::fill_n(weights_.as<float>(), kPlaces * inputs_ * outputs_, 0.0f);
+  std::fill_n(weights_.as<float>(), kPlaces * shape.in_channels * outputs_, 0.0f);
 }
 
-// G g G', G = {{1, 0, 0}, {1/2, 1/2, 1/2}, {1/2, -1/2, 1/2}, {0, 0, 1}}, as [16, O / kPanel, I, kPanel].
+// G g G', G = {{1, 0, 0}, {1/2, 1/2, 1/2}, {1/2, -1/2, 1/2}, {0, 0, 1}}, as [16, O / kPanel, I, kPanel or
+// what is left].
 void WinogradForward::begin(const float* w) {
   for_ranges(context_.threads(), shape_.out_channels, range_items(shape_.in_channels * kPlaces * 4),
              [&](std::int64_t begin, std::int64_t end) {
@@ -89,8 +88,10 @@ void WinogradForward::begin(const float* w) {
                      rows[2][k] = 0.5f * (even - g[3 + k]);
                      rows[3][k] = g[6 + k];
                    }
-                   float* to = weights_.as<float>() + (o / kPanel * inputs_ + i) * kPanel + o % kPanel;
-                   const std::int64_t place = inputs_ * outputs_;
+                   const std::int64_t panel = o / kPanel * kPanel;
+                   float* to = weights_.as<float>() + panel * shape_.in_channels +
+                               i * std::min(kPanel, outputs_ - panel) + o - panel;
+                   const std::int64_t place = shape_.in_channels * outputs_;
                    for (int r = 0; r < 4; ++r) {
                      const float even = rows[r][0] + rows[r][2];
                      to[(4 * r) * place] = rows[r][0];
@@ -107,13 +108,25 @@ void WinogradForward::begin(const float* w) {
 void WinogradForward::transform_input(const float* x, std::int64_t tile, std::int64_t count,
                                       float* to) const {
   const std::int64_t height = shape_.in_height, width = shape_.in_width, pixels = height * width;
-  for (std::int64_t t = 0; t < count; ++t) {
-    const std::int64_t image = (tile + t) / tiles_, at = (tile + t) % tiles_;
-    const std::int64_t h = at / tile_columns_ * 2 - shape_.padding,
-                       w = at % tile_columns_ * 2 - shape_.padding;
+  const std::int64_t channels = filled(shape_.in_channels, block_);
+  ForwardTiles::Place at = output_tiles_.place(tile);
+  for (std::int64_t t = 0; t < count; ++t, output_tiles_.next(at)) {
+    const std::int64_t h = 2 * at.row - shape_.padding, w = 2 * at.column - shape_.padding;
     const bool inside = h >= 0 && w >= 0 && h + 4 <= height && w + 4 <= width;
+    // Of a tile across the border: the nearest pixels, and which of them are there.
+    std::int64_t near[4][4];
+    SimdInt there[4][4];
+    for (int r = 0; r < 4 && !inside; ++r) {
+      const std::int64_t row = std::clamp<std::int64_t>(h + r, 0, height - 1);
+      for (int k = 0; k < 4; ++k) {
+        const std::int64_t column = std::clamp<std::int64_t>(w + k, 0, width - 1);
+        near[r][k] = (row * width + column) * block_;
+        there[r][k] = SimdInt{} - (row == h + r && column == w + k ? 1 : 0);
+      }
+    }
     for (std::int64_t c = 0; c < inputs_; c += kLanes) {
-      const float* from = x + image * inputs_ * pixels + c / block_ * block_ * pixels + c % block_;
+      const std::int64_t in_block = c & (block_ - 1);
+      const float* from = x + (at.image * channels + c - in_block) * pixels + in_block;
       Simd<float> d[4][4];
       if (inside) {
 #pragma GCC unroll 4
@@ -125,10 +138,8 @@ void WinogradForward::transform_input(const float* x, std::int64_t tile, std::in
 #pragma GCC unroll 4
         for (int r = 0; r < 4; ++r) {
 #pragma GCC unroll 4
-          for (int k = 0; k < 4; ++k) {
-            const bool there = h + r >= 0 && h + r < height && w + k >= 0 && w + k < width;
-            d[r][k] = there ? simd_load(from + ((h + r) * width + w + k) * block_) : Simd<float>{};
-          }
+          for (int k = 0; k < 4; ++k)
+            d[r][k] = simd_choose(there[r][k], simd_load(from + near[r][k]), Simd<float>{});
         }
       }
       Simd<float> e[4][4];
@@ -153,51 +164,52 @@ void WinogradForward::transform_input(const float* x, std::int64_t tile, std::in
 }
 
 // A' m A, A' = {{1, 1, 1, 0}, {0, 1, -1, -1}}, from [16, kTiles, O].
+template <bool pooled>
 void WinogradForward::transform_output(const float* from, std::int64_t tile, std::int64_t count,
-                                       float* y) const {
-  const std::int64_t height = shape_.out_height(), width = shape_.out_width(), pixels = height * width;
-  const std::int64_t outputs = filled(shape_.out_channels, block_);
-  for (std::int64_t t = 0; t < count; ++t) {
-    const std::int64_t image = (tile + t) / tiles_, at = (tile + t) % tiles_;
-    const std::int64_t h = at / tile_columns_ * 2, w = at % tile_columns_ * 2;
-    const std::int64_t rows = std::min<std::int64_t>(2, height - h),
-                       columns = std::min<std::int64_t>(2, width - w);
-    for (std::int64_t c = 0; c < outputs; c += kLanes) {
+                                       const ForwardOutput& to) const {
+  const std::int64_t row = 4 * kTiles * outputs_;
+  ForwardTiles::Place at = output_tiles_.place(tile);
+  for (std::int64_t t = 0; t < count; ++t, output_tiles_.next(at)) {
+    for (std::int64_t c = 0; c < outputs_; c += kLanes) {
       Simd<float> s[2][4];
 #pragma GCC unroll 4
       for (int k = 0; k < 4; ++k) {
         const float* m = from + k * kTiles * outputs_ + t * outputs_ + c;
-        const std::int64_t row = 4 * kTiles * outputs_;
         const Simd<float> m1 = simd_load(m + row), m2 = simd_load(m + 2 * row);
         s[0][k] = (simd_load(m) + m1) + m2;
         s[1][k] = (m1 - m2) - simd_load(m + 3 * row);
       }
-      float* to =
-          y + image * outputs * pixels + c / block_ * block_ * pixels + c % block_ + (h * width + w) * block_;
-      for (std::int64_t r = 0; r < rows; ++r) {
-        simd_store(to + r * width * block_, (s[r][0] + s[r][1]) + s[r][2]);
-        if (columns == 2) simd_store(to + (r * width + 1) * block_, (s[r][1] - s[r][2]) - s[r][3]);
-      }
+      output_tiles_.store<pooled>(to, at, c,
+                                  {(s[0][0] + s[0][1]) + s[0][2], (s[0][1] - s[0][2]) - s[0][3],
+                                   (s[1][0] + s[1][1]) + s[1][2], (s[1][1] - s[1][2]) - s[1][3]});
     }
   }
 }
 
-void WinogradForward::run(std::int64_t images, int worker, const float* x, float* y) const {
+void WinogradForward::run(std::int64_t images, int worker, const float* x, const ForwardOutput& to) const {
   float* transformed = scratch_.as<float>() + worker * kPlaces * kTiles * (inputs_ + outputs_);
   float* products = transformed + kPlaces * kTiles * inputs_;
+  const std::int64_t inputs = shape_.in_channels;
   for (std::int64_t tile = 0; tile < images * tiles_; tile += kTiles) {
     const std::int64_t count = std::min(kTiles, images * tiles_ - tile);
     transform_input(x, tile, count, transformed);
     for (std::int64_t place = 0; place < kPlaces; ++place) {
+      const float* from = transformed + place * kTiles * inputs_;
       for (std::int64_t o = 0; o < outputs_; o += kPanel) {
-        const float* w = weights_.as<float>() + (place * outputs_ + o) * inputs_;
-        for (std::int64_t row = 0; row < count; row += kRows) {
-          multiply(std::min(kRows, count - row), inputs_, transformed + (place * kTiles + row) * inputs_, w,
-                   products + (place * kTiles + row) * outputs_ + o, outputs_);
+        const float* w = weights_.as<float>() + (place * outputs_ + o) * inputs;
+        float* y = products + place * kTiles * outputs_ + o;
+        if (o + kPanel <= outputs_) {
+          multiply_rows<2>(count, inputs, from, inputs_, w, y, outputs_);
+        } else {
+          multiply_rows<1>(count, inputs, from, inputs_, w, y, outputs_);
         }
       }
     }
-    transform_output(products, tile, count, y);
+    if (to.bias != nullptr) {
+      transform_output<true>(products, tile, count, to);
+    } else {
+      transform_output<false>(products, tile, count, to);
+    }
   }
 }
 

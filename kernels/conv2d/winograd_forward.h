@@ -10,6 +10,7 @@
 
 #include "device/memory.h"
 #include "kernels/conv2d/conv2d.h"
+#include "kernels/conv2d/forward_tiles.h"
 
 namespace qmse {
 
@@ -18,20 +19,23 @@ class WinogradForward {
   static bool fits(const Conv2dShape& shape) {
     return shape.kernel_height == 3 && shape.kernel_width == 3 && shape.stride == 1;
   }
-  // x and y are [images, channels / block, pixels, block], missing channels of x being zeros.
+  // x and y are [images, channels / block, pixels, block].
   WinogradForward(CpuContext& context, const Conv2dShape& shape, std::int64_t block);
 
   void begin(const float* w);  // [O, I, 3, 3]
-  void run(std::int64_t images, int worker, const float* x, float* y) const;
+  void run(std::int64_t images, int worker, const float* x, const ForwardOutput& to) const;
 
  private:
   void transform_input(const float* x, std::int64_t tile, std::int64_t count, float* to) const;
-  void transform_output(const float* from, std::int64_t tile, std::int64_t count, float* y) const;
+  template <bool pooled>
+  void transform_output(const float* from, std::int64_t tile, std::int64_t count,
+                        const ForwardOutput& to) const;
 
   CpuContext& context_;
   Conv2dShape shape_;
-  std::int64_t block_, inputs_, outputs_;  // channels, the blocks filled up
-  std::int64_t tile_columns_, tiles_;      // of an image
+  std::int64_t block_, inputs_, outputs_;  // channels, the last vector filled up
+  ForwardTiles output_tiles_;
+  std::int64_t tiles_;  // of an image
   Buffer weights_, scratch_;
 };
 

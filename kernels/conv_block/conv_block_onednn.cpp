@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "kernels/bias_relu_max_pool/bias_relu_max_pool.h"
+#include "kernels/bias_relu_max_pool/relu_pool_simd.h"
 #include "kernels/conv2d/blocked_layout.h"
 #include "kernels/conv2d/conv_chunks_onednn.h"
 #include "kernels/conv2d/sparse_gradients.h"
@@ -41,6 +41,7 @@ class OneDnnConvBlock final : public ConvBlock<float> {
     std::copy_n(bias, pool_.channels, bias_.as<float>());
     chunks_->begin_forward(w);
     context_.threads().run(chunks_->chunks(), [&](std::int64_t chunk, int worker) {
+      if (pool_.window == 2 && chunks_->pools()) return forward_pooled(chunk, worker, x, y);
       chunks_->forward(chunk, worker, x);
       for (std::int64_t n = 0; n < chunks_->images(chunk); ++n) {
         for (std::int64_t c = 0; c < channels_; c += kLanes) pool(chunk, n, c, worker, y);
@@ -83,6 +84,16 @@ class OneDnnConvBlock final : public ConvBlock<float> {
     return (image * pool_.channels + c) * pooled_pixels_;
   }
 
+  void forward_pooled(std::int64_t chunk, int worker, const float* x, float* y) const {
+    const std::int64_t first = chunks_->first_image(chunk);
+    float* to = blocked() ? y + in_blocks(first, 0, pooled_pixels_) : chunks_->output(worker);
+    chunks_->forward_pooled(chunk, worker, x, {to, bias_.as<float>(), choices(first, 0)});
+    for (std::int64_t n = 0; n < chunks_->images(chunk) && !blocked(); ++n) {
+      blocked_to_plain(pool_.channels, pooled_pixels_, chunks_->block(), to + in_blocks(n, 0, pooled_pixels_),
+                       y + in_plain(first + n, 0));
+    }
+  }
+
   void pool(std::int64_t chunk, std::int64_t n, std::int64_t c, int worker, float* y) const {
     if (!blocked() && c >= pool_.channels) return;
     const std::int64_t image = chunks_->first_image(chunk) + n;
@@ -110,19 +121,14 @@ class OneDnnConvBlock final : public ConvBlock<float> {
     for (std::int64_t oh = 0; oh < height; ++oh) {
       for (std::int64_t ow = 0; ow < width; ++ow) {
         const float* corner = from + oh * window * row + ow * window * block;
-        Simd<float> best{};
-        SimdInt chosen = SimdInt{} + kNothingPassed;
+        SimdReluPoolWindow pooled;
         for (std::int64_t kh = 0; kh < window; ++kh) {
-          for (std::int64_t kw = 0; kw < window; ++kw) {
-            const Simd<float> value = simd_load(corner + kh * row + kw * block) + shift;
-            const SimdInt wins = (value > best) | (value != value);  // NOLINT(misc-redundant-expression): NaN
-            best = wins ? value : best;
-            chosen = wins ? SimdInt{} + static_cast<std::int32_t>(kh * window + kw) : chosen;
-          }
+          for (std::int64_t kw = 0; kw < window; ++kw)
+            pooled.visit(simd_load(corner + kh * row + kw * block) + shift, kh * window + kw);
         }
-        simd_store(y, best);
+        simd_store(y, pooled.best);
         y += y_stride;
-        simd_store_bytes(choice, chosen);
+        simd_store_bytes(choice, pooled.choice);
         choice += kLanes;
       }
     }

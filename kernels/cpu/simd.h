@@ -53,8 +53,20 @@ inline Simd<float> simd_fma(Simd<float> a, Simd<float> b, Simd<float> c) { retur
 inline Simd<double> simd_fma(Simd<double> a, Simd<double> b, Simd<double> c) { return a * b + c; }
 #endif
 
-// Eight whole numbers below 256, and their bytes.
 typedef std::int32_t SimdInt __attribute__((vector_size(32)));
+
+// Lane by lane `yes` where the mask, a comparison's result, is set, else `no`.
+template <class V>
+inline V simd_choose(SimdInt mask, V yes, V no) {
+#if defined(__AVX2__)
+  return reinterpret_cast<V>(_mm256_blendv_ps(reinterpret_cast<__m256>(no), reinterpret_cast<__m256>(yes),
+                                              reinterpret_cast<__m256>(mask)));
+#else
+  return mask ? yes : no;
+#endif
+}
+
+// Eight whole numbers below 256, and their bytes.
 
 inline SimdInt simd_load_bytes(const std::uint8_t* from) {
 #if defined(__AVX2__)

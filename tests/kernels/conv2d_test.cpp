@@ -196,9 +196,16 @@ TEST_CASE("conv2d: says what it runs on") {
   const Conv2dShape s{4, 1, 28, 28, 32, 3, 3, 1, 1};
   CHECK(std::string(make_plain_conv2d<float>(context, s)->algorithm()) == "plain, sparse gradients");
   CHECK(std::string(make_conv2d<double>(context, s)->algorithm()) == "plain");
-  const std::string chosen = make_conv2d<float>(context, s)->algorithm();
-  CAPTURE(chosen);
-  CHECK((chosen.find("oneDNN") != std::string::npos) == (QMSE_ONEDNN != 0));
+  Conv2dShape many = s, large = s;
+  many.in_channels = 8;
+  large.kernel_height = large.kernel_width = 5;
+  const auto chosen = [&](const Conv2dShape& shape) {
+    return std::string(make_conv2d<float>(context, shape)->algorithm());
+  };
+  CAPTURE(chosen(s), chosen(many), chosen(large));
+  CHECK((chosen(s) == "forward direct 3x3, sparse gradients") == (QMSE_ONEDNN != 0));
+  CHECK((chosen(many) == "forward Winograd F(2x2, 3x3), sparse gradients") == (QMSE_ONEDNN != 0));
+  CHECK((chosen(large).find("oneDNN") != std::string::npos) == (QMSE_ONEDNN != 0));
 }
 
 // Behind a first layer of so many channels, and in front of one: what a network's convolutions can be.
@@ -206,19 +213,21 @@ TEST_CASE("conv2d: no channel counts are left to oneDNN's reference loops") {
   CpuContext context(1);
   for (const std::int64_t in : {1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 15, 16, 17, 20, 24, 31, 32, 40}) {
     for (const std::int64_t out : {1, 2, 3, 4, 7, 8, 10, 16, 20, 24, 32}) {
-      const Conv2dShape s{4, in, 7, 7, out, 3, 3, 1, 1};
-      const auto conv = make_conv2d<float>(context, s);
-      const std::string chosen = conv->algorithm();
-      CAPTURE(in, out, chosen);
-      if (conv->slow()) {  // oneDNN has nothing else on this processor
-        CHECK(chosen.find("plain (oneDNN: ") == 0);
-        CHECK(chosen.find("ref") != std::string::npos);
-      } else {
-        CHECK(chosen.find("ref") == std::string::npos);
+      for (const std::int64_t kernel : {3, 5}) {
+        const Conv2dShape s{4, in, 7, 7, out, kernel, kernel, kernel / 2, 1};
+        const auto conv = make_conv2d<float>(context, s);
+        const std::string chosen = conv->algorithm();
+        CAPTURE(in, out, kernel, chosen);
+        if (conv->slow()) {  // oneDNN has nothing else on this processor
+          CHECK(chosen.find("plain (oneDNN: ") == 0);
+          CHECK(chosen.find("ref") != std::string::npos);
+        } else {
+          CHECK(chosen.find("ref") == std::string::npos);
+        }
+        const bool few_are_slow = QMSE_ONEDNN != 0 && !onednn_is_fast() && kernel == 5;
+        CHECK((!conv->slow() || (few_are_slow && in <= 3)));
+        CHECK((in > 1 || conv->slow() == few_are_slow));
       }
-      const bool few_are_slow = QMSE_ONEDNN != 0 && !onednn_is_fast();
-      CHECK((!conv->slow() || (few_are_slow && in <= 3)));
-      CHECK((in > 1 || conv->slow() == few_are_slow));
     }
   }
 }

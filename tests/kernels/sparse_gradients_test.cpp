@@ -20,14 +20,15 @@ namespace {
 using Floats = std::vector<float>;
 
 // {batch, in channels, height, width, out channels, kernel height, kernel width, padding, stride}: the
-// network's layers, a single pixel, kernels of up to eleven columns, strides, channels that fill no vector,
-// odd sizes, batches cut into uneven groups.
+// network's layers, a single pixel, kernels of up to eleven columns, strides, channels that fill no vector or
+// are a slice of their own width, odd sizes, batches cut into uneven groups.
 const Conv2dShape kShapes[] = {
     {3, 1, 28, 28, 32, 3, 3, 1, 1}, {2, 32, 14, 14, 64, 3, 3, 1, 1}, {2, 3, 32, 32, 32, 3, 3, 1, 1},
     {1, 1, 1, 1, 1, 1, 1, 0, 1},    {1, 16, 7, 9, 5, 3, 3, 1, 1},    {17, 2, 7, 9, 9, 2, 2, 1, 1},
     {3, 8, 9, 8, 17, 5, 5, 2, 2},   {2, 3, 5, 13, 3, 2, 11, 1, 1},   {2, 17, 6, 13, 3, 1, 9, 0, 1},
     {35, 5, 8, 7, 8, 3, 3, 0, 1},   {1, 4, 11, 6, 10, 3, 3, 2, 3},   {19, 48, 5, 5, 7, 3, 3, 1, 1},
-    {2, 1, 12, 12, 12, 7, 7, 3, 1}};
+    {2, 1, 12, 12, 12, 7, 7, 3, 1}, {3, 10, 9, 7, 6, 3, 3, 1, 1},    {2, 12, 5, 10, 9, 3, 3, 0, 1},
+    {2, 20, 7, 9, 8, 3, 3, 2, 2},   {2, 11, 7, 7, 5, 5, 5, 2, 1}};
 
 std::string text(const Conv2dShape& s) {
   std::string t;

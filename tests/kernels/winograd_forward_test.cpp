@@ -52,7 +52,7 @@ Floats run(const Conv2dShape& s, std::int64_t block, const Floats& x, const Floa
                     block)] = x[i];
   }
   winograd.begin(w.data());
-  winograd.run(s.batch, 0, x_blocked.data(), y_blocked.data());
+  winograd.run(s.batch, 0, x_blocked.data(), {.y = y_blocked.data()});
   Floats y(static_cast<std::size_t>(output_count(s)));
   for (std::size_t i = 0; i < y.size(); ++i) {
     const auto at = static_cast<std::int64_t>(i), plane = at / out_pixels;
