@@ -26,10 +26,11 @@ def check_options(loss, reduction, v_distribution, v_scope, q_gradient):
 
 
 def check_whole(name, value, limit):
-    """A whole number of Python in [0, limit)."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be a whole number, not {type(value).__name__}")
-    value = value.__index__()
+    """A whole number in [0, limit), as one of Python. (torch.compile follows the int branch.)"""
+    if not isinstance(value, int) or isinstance(value, bool):
+        if isinstance(value, bool) or not hasattr(value, "__index__"):
+            raise TypeError(f"{name} must be a whole number, not {type(value).__name__}")
+        value = value.__index__()
     if not 0 <= value < limit:
         raise ValueError(f"{name} must be 0 to {limit - 1}, not {value}")
     return value
