@@ -3,7 +3,7 @@ import qmse.io
 import qmse.torch
 
 model = qmse.io.load_model("first.safetensors")  # the network with the engine's initial weights
-data = qmse.io.Dataset("fashion-mnist", "train", limit=6400)
+data = qmse.io.Dataset("fashion-mnist", "train", limit=640)
 criterion = qmse.torch.QMSE(seed=1)
 optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
 for epoch in range(2):
