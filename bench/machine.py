@@ -1,6 +1,5 @@
 """Writes what scripts/gpu-check finds on a machine: the GPU and its clocks, driver, toolkit and libraries, as JSON."""
 import argparse
-import os
 import re
 import subprocess
 
@@ -19,8 +18,7 @@ def output_of(command):
     return run.stdout.strip() if run.returncode == 0 else ""
 
 
-def gpu():
-    index = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+def gpu(index):
     # One by one: nvidia-smi answers nothing at all where it does not know one of several fields.
     values = {
         field: output_of(["nvidia-smi", "-i", index, f"--query-gpu={field}", "--format=csv,noheader"])
@@ -31,6 +29,7 @@ def gpu():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--gpu", required=True, help="as nvidia-smi -i takes it")
     parser.add_argument("--nvcc", required=True)
     parser.add_argument("--qmse", required=True, help="the program, for its list of libraries")
     parser.add_argument("--json", required=True)
@@ -38,7 +37,7 @@ def main():
     version = re.search(r"release ([\d.]+), V([\d.]+)", output_of([arguments.nvcc, "--version"]))
     record = {
         "revision": turns.git_revision(),
-        "gpu": gpu(),
+        "gpu": gpu(arguments.gpu),
         "nvcc": version.group(2) if version else "unknown",
         "info": output_of([arguments.qmse, "info"]).splitlines(),
     }

@@ -67,7 +67,7 @@ bool Arena::add_block(std::size_t bytes) {
   return true;
 }
 
-void Arena::give_back_unused() {
+void Arena::give_back_unused() noexcept {
   const auto unused = [&](const Block& block) {
     const auto piece = free_.find(block.begin);
     if (piece == free_.end() || piece->second != block.bytes) return false;

@@ -35,6 +35,9 @@ class Arena final : public MemoryResource {
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
+  // Blocks of which nothing is given out.
+  void give_back_unused() noexcept;
+
   std::size_t block_count() const { return blocks_.size(); }
 
  protected:
@@ -51,7 +54,6 @@ class Arena final : public MemoryResource {
   using Pieces = std::map<char*, std::size_t>;  // by address: bytes
 
   bool add_block(std::size_t bytes);
-  void give_back_unused();
   const Block& block_of(const char* pointer) const;
 
   std::unique_ptr<BlockSource> source_;

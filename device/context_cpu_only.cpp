@@ -20,6 +20,7 @@ CudaContext::CudaContext(const CudaOptions&) {
 }
 CudaContext::~CudaContext() = default;
 MemoryResource& CudaContext::memory() { none_is_made(); }
+void CudaContext::release_unused() noexcept {}
 const CudaOptions& CudaContext::options() const { none_is_made(); }
 const std::string& CudaContext::device_name() const { none_is_made(); }
 

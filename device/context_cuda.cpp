@@ -4,7 +4,10 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <map>
+#include <mutex>
 #include <optional>
+#include <tuple>
 #include <unordered_map>
 
 #include "device/arena.h"
@@ -89,6 +92,40 @@ class Cudnn {
   cudnnHandle_t handle_ = nullptr;
 };
 
+// What contexts with the same options have in common.
+class Shared {
+ public:
+  // Each for the device that is the calling thread's current one.
+  cublasLtHandle_t cublas_lt() {
+    const std::lock_guard guard(mutex_);
+    if (!cublas_lt_) cublas_lt_.emplace();
+    return cublas_lt_->get();
+  }
+  void* slot(std::type_index type, std::shared_ptr<void> (*make)()) {
+    const std::lock_guard guard(mutex_);
+    std::shared_ptr<void>& slot = slots_[type];
+    if (!slot) slot = make();
+    return slot.get();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::optional<CublasLt> cublas_lt_;  // made when it is first asked for
+  std::unordered_map<std::type_index, std::shared_ptr<void>> slots_;
+};
+
+std::shared_ptr<Shared> shared_with(const CudaOptions& options) {
+  using Key = std::tuple<int, MathMode, KernelChoice, std::size_t>;
+  static std::mutex mutex;
+  static std::map<Key, std::weak_ptr<Shared>> all;
+  const std::lock_guard guard(mutex);
+  std::weak_ptr<Shared>& place =
+      all[Key(options.device, options.math, options.kernels, options.workspace_limit)];
+  std::shared_ptr<Shared> shared = place.lock();
+  if (!shared) place = shared = std::make_shared<Shared>();
+  return shared;
+}
+
 // Makes the device current on this thread and describes it.
 cudaDeviceProp select_device(int index) {
   QMSE_CUDA_CHECK(cudaSetDevice(choose_cuda_device(index)));
@@ -116,18 +153,18 @@ struct CudaContext::Impl {
       : options(o),
         properties(select_device(o.device)),
         name(describe(o.device, properties)),
-        memory(std::make_unique<DeviceBlocks>(name), arena_block_bytes()) {}
+        memory(std::make_unique<DeviceBlocks>(name), arena_block_bytes()),
+        shared(shared_with(o)) {}
 
   CudaOptions options;
   cudaDeviceProp properties;
   std::string name;
   Arena memory;
   std::shared_ptr<Buffer> workspace;  // the largest so far
-  std::unordered_map<std::type_index, std::shared_ptr<void>> states;
+  std::shared_ptr<Shared> shared;
   Stream stream;
-  // Made when they are first asked for: they take a moment, and not every use of a context needs them.
-  std::optional<CublasLt> cublas_lt;
-  std::optional<Cudnn> cudnn;
+  std::optional<Cudnn>
+      cudnn;  // made when it is first asked for: it takes a moment, and not every use needs it
 };
 
 CudaContext::CudaContext(const CudaOptions& options) : impl_(std::make_unique<Impl>(options)) {}
@@ -146,7 +183,14 @@ std::size_t CudaContext::workspace_limit() const {
   return std::min(impl_->options.workspace_limit, impl_->memory.available_bytes());
 }
 
-std::shared_ptr<void>& CudaContext::state_slot(std::type_index type) { return impl_->states[type]; }
+void* CudaContext::shared_slot(std::type_index type, std::shared_ptr<void> (*make)()) {
+  return impl_->shared->slot(type, make);
+}
+
+void CudaContext::release_unused() noexcept {
+  impl_->workspace.reset();  // plans that use it hold it
+  impl_->memory.give_back_unused();
+}
 
 CUstream_st* CudaContext::stream() { return impl_->stream.get(); }
 cudnnContext* CudaContext::cudnn() {
@@ -154,10 +198,7 @@ cudnnContext* CudaContext::cudnn() {
   return impl_->cudnn->get();
 }
 
-cublasLtContext* CudaContext::cublas_lt() {
-  if (!impl_->cublas_lt) impl_->cublas_lt.emplace();
-  return impl_->cublas_lt->get();
-}
+cublasLtContext* CudaContext::cublas_lt() { return impl_->shared->cublas_lt(); }
 const CudaOptions& CudaContext::options() const { return impl_->options; }
 const std::string& CudaContext::device_name() const { return impl_->name; }
 int CudaContext::multiprocessors() const { return impl_->properties.multiProcessorCount; }

@@ -53,7 +53,7 @@ class CudaContext {
   MemoryResource& memory();  // blocks of cudaMalloc (device/arena.h)
   CUstream_st* stream();
   cudnnContext* cudnn();
-  cublasLtContext* cublas_lt();
+  cublasLtContext* cublas_lt();  // one for all contexts with these options: it is bound to no stream
 
   // Scratch of at least `bytes` bytes for one operation at a time: all work is on one stream, so operations
   // share it. Never moves: a larger request makes a new one, and the old one lives as long as its users.
@@ -62,21 +62,24 @@ class CudaContext {
   // What one planned operation may take for scratch at this moment: the option's limit, or what is free.
   std::size_t workspace_limit() const;
 
-  // What an operation keeps for the whole context, made when it is first asked for: for example the
-  // algorithms chosen so far, by shape.
+  // What operations have in common in all contexts of this process with these options, as long as one of them
+  // is there: for example the algorithms chosen so far (device/shared_choices.h). Made when it is first
+  // asked for. Contexts of other threads ask too, so a T guards itself.
   template <class T>
-  T& state() {
-    std::shared_ptr<void>& slot = state_slot(typeid(T));
-    if (!slot) slot = std::make_shared<T>();
-    return *static_cast<T*>(slot.get());
+  T& shared() {
+    return *static_cast<T*>(
+        shared_slot(typeid(T), []() -> std::shared_ptr<void> { return std::make_shared<T>(); }));
   }
+
+  // Gives back to the device what no buffer and no plan holds, for other contexts on it.
+  void release_unused() noexcept;
 
   const CudaOptions& options() const;
   const std::string& device_name() const;  // "cuda:0 (NVIDIA H100 80GB HBM3, sm_90)"
   int multiprocessors() const;
 
  private:
-  std::shared_ptr<void>& state_slot(std::type_index type);
+  void* shared_slot(std::type_index type, std::shared_ptr<void> (*make)());
 
   struct Impl;
   std::unique_ptr<Impl> impl_;

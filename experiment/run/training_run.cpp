@@ -24,7 +24,7 @@ namespace qmse {
 
 class TrainingRun::Impl {
  public:
-  Impl(const ConfigJson& given, TrainingEvents events, ImageCache* shared_images)
+  Impl(const ConfigJson& given, TrainingEvents events, ImageCache* shared_images, ContextCache* contexts)
       : events_(std::move(events)), settings_(given), directory_(settings_.config().out) {
     settings_.settle(directory_);
     if (!directory_.locked()) {
@@ -35,7 +35,8 @@ class TrainingRun::Impl {
     if (settings_.resuming()) find_position(checkpoint);
     if (all_steps_done()) return;
     const bool automatic = config().device == "auto";
-    context_ = make_context(config());
+    ContextCache own_contexts;
+    context_ = (contexts != nullptr ? *contexts : own_contexts).get(config());
     settings_.resolve_machine(*context_);
     notice("device " + context_->device_name() + describe_machine(*context_, automatic));
     {
@@ -284,7 +285,7 @@ class TrainingRun::Impl {
   TrainingEvents events_;
   RunSettings settings_;
   RunDirectory directory_;
-  std::unique_ptr<Context> context_;
+  std::shared_ptr<Context> context_;
   std::unique_ptr<TrainingParts> parts_;
   std::optional<RunWarnings> warnings_;
   std::shared_future<ContentReport> content_;
@@ -294,8 +295,9 @@ class TrainingRun::Impl {
   std::optional<Training> training_;  // none where there are no steps left to do
 };
 
-TrainingRun::TrainingRun(const ConfigJson& given, TrainingEvents events, ImageCache* images)
-    : impl_(std::make_unique<Impl>(given, std::move(events), images)) {}
+TrainingRun::TrainingRun(const ConfigJson& given, TrainingEvents events, ImageCache* images,
+                         ContextCache* contexts)
+    : impl_(std::make_unique<Impl>(given, std::move(events), images, contexts)) {}
 TrainingRun::~TrainingRun() = default;
 const TrainConfig& TrainingRun::config() const { return impl_->config(); }
 const MemoryResource* TrainingRun::memory() const { return impl_->memory(); }

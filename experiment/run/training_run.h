@@ -10,6 +10,7 @@
 #include "base/logger.h"
 #include "device/memory.h"
 #include "experiment/run/config.h"
+#include "experiment/run/context_cache.h"
 #include "experiment/run/epoch_record.h"
 #include "experiment/run/image_cache.h"
 
@@ -51,15 +52,17 @@ class TrainingRun {
   // (RunDirectoryInUse where another process works there), OutOfMemory; Stopped by events.stop_loading. A
   // run that does not get through here leaves the directory as it was, and none where it would be a new one;
   // where only its first records could not be written, outcome.json says so.
-  // `images` is where the data come from, and stay for other runs; null: loaded for this run alone.
-  TrainingRun(const ConfigJson& given, TrainingEvents events, ImageCache* images = nullptr);
+  // `images` is where the data come from, and stay for other runs, `contexts` where it calculates, which it
+  // may share with earlier runs; null: loaded, and made, for this run alone.
+  TrainingRun(const ConfigJson& given, TrainingEvents events, ImageCache* images = nullptr,
+              ContextCache* contexts = nullptr);
   ~TrainingRun();
   TrainingRun(const TrainingRun&) = delete;
   TrainingRun& operator=(const TrainingRun&) = delete;
 
   const TrainConfig& config() const;  // everything resolved
-  // The device's memory: what the run takes, and by how many allocations. Null where there was nothing left
-  // to do.
+  // The device's memory: what the run takes (and earlier runs of the same context took), and by how many
+  // allocations. Null where there was nothing left to do.
   const MemoryResource* memory() const;
 
   // Trains to the end, and records how it ended (run_outcome.h). Throws Diverged where the loss or, after an

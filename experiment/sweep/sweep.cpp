@@ -45,7 +45,7 @@ class Sweep {
         shard_(request.shard) {
     const TrainConfig base = config_of(spec().base);
     cuda_ = takes_cuda(base);
-    if (cuda_) make_context(base);  // a GPU that is not there is one error, not one a member
+    if (cuda_) own_contexts_.get(base);  // a GPU that is not there is one error, not one a member
     threads_ = base.threads > 0 ? base.threads : available_processors();
     find_members();
     const auto most = static_cast<std::int64_t>(std::max<std::size_t>(order_.size(), 1));
@@ -60,8 +60,12 @@ class Sweep {
     write_results();
     {
       std::vector<std::jthread> workers;
-      for (std::int64_t i = 1; i < jobs_; ++i) workers.emplace_back([this] { work(); });
-      work();
+      const auto on_its_own = [this] {
+        ContextCache contexts;
+        work(contexts);
+      };
+      for (std::int64_t i = 1; i < jobs_; ++i) workers.emplace_back(on_its_own);
+      work(own_contexts_);
     }
     if (error_) std::rethrow_exception(error_);
     for (std::size_t i = 0; i < members_.size(); ++i) {  // the others' last ones
@@ -173,9 +177,9 @@ class Sweep {
   }
 
   // One of the threads that train.
-  void work() {
+  void work(ContextCache& contexts) {
     try {
-      while (!stop_requested() && work_once()) {
+      while (!stop_requested() && work_once(contexts)) {
       }
     } catch (...) {  // not a member's failure, which train() keeps to itself
       const std::lock_guard guard(mutex_);
@@ -184,12 +188,12 @@ class Sweep {
   }
 
   // False where there is nothing left to do.
-  bool work_once() {
+  bool work_once(ContextCache& contexts) {
     std::unique_lock guard(mutex_);
     if (error_) return false;
     if (const std::optional<std::size_t> next = take()) {
       guard.unlock();
-      train(*next);
+      train(*next, contexts);
       changed_.notify_all();
       return true;
     }
@@ -271,20 +275,44 @@ class Sweep {
     return std::max<std::int64_t>(1, threads_ / std::clamp<std::int64_t>(busy, 1, jobs_));
   }
 
-  void train(std::size_t i) {
+  void train(std::size_t i, ContextCache& contexts) {
+    const bool failed = train_in(i, contexts);
+    contexts.run_ended(failed);
+    // A GPU that no longer works for this process is one error too: the members that are left are a later
+    // process's.
+    if (cuda_ && failed) check_device(contexts);
+  }
+
+  void check_device(ContextCache& contexts) {
+    try {
+      contexts.get(config_of(spec().base));
+    } catch (const Error& error) {
+      throw CudaError(
+          std::string("after a member's failure the GPU does not work for this process any more (") +
+          error.what() + "): start the sweep again, which goes on with what is left");
+    }
+  }
+
+  // Whether it failed, other than by its numbers.
+  bool train_in(std::size_t i, ContextCache& contexts) {
     const SweepMember& member = member_of(i);
     const Clock::time_point start = Clock::now();
     MemberReport report{.name = member.name, .number = static_cast<std::int64_t>(i) + 1};
     std::optional<TrainingRun> run;  // its lock is held until a failure is recorded
     try {
-      run.emplace(given(i), events_of(i), &images_);
+      run.emplace(given(i), events_of(i), &images_, &contexts);
       write_results();
-      if (run->run() == TrainingOutcome::stopped) return put_back(i, Stage::waiting);
+      if (run->run() == TrainingOutcome::stopped) {
+        put_back(i, Stage::waiting);
+        return false;
+      }
       if (folder_.failure(member)) folder_.forget_failure(member);
     } catch (const Stopped&) {  // before it began
-      return put_back(i, Stage::waiting);
+      put_back(i, Stage::waiting);
+      return false;
     } catch (const RunDirectoryInUse&) {
-      return put_back(i, Stage::elsewhere);
+      put_back(i, Stage::elsewhere);
+      return false;
     } catch (const NumericError& error) {  // the same bits would come to the same end
       report.error = error.what();
       report.diverged = true;
@@ -305,6 +333,7 @@ class Sweep {
     report.seconds = seconds_since(start);
     settle(i, report);
     write_results();
+    return !report.error.empty() && !report.diverged;
   }
 
   ConfigJson given(std::size_t i) {
@@ -434,6 +463,7 @@ class Sweep {
   bool cuda_ = false;
   std::int64_t threads_ = 1, jobs_ = 1;
   ImageCache images_;
+  ContextCache own_contexts_;  // of the thread that has made this
 
   std::mutex mutex_;  // of the members and what is measured; never held while an event is called
   std::condition_variable changed_;

@@ -6,13 +6,13 @@
 #include <limits>
 #include <string>
 #include <type_traits>
-#include <utility>
 #include <vector>
 
 #include "base/error.h"
 #include "device/cuda_check.h"
 #include "device/cuda_context.h"
 #include "device/cuda_library_check.h"
+#include "device/shared_choices.h"
 #include "kernels/bias_activation/bias_activation.h"
 #include "kernels/conv2d/conv2d.h"
 #include "kernels/plan.h"
@@ -77,13 +77,11 @@ struct Choice {
   Algorithm algorithm{};
   cudnnMathType_t math{};
   std::size_t workspace_bytes = 0;
+  bool lasting() const { return true; }
 };
 
-// Chosen once per shape; math mode and workspace limit belong to the context.
 template <class Algorithm>
-struct Choices {
-  std::vector<std::pair<Conv2dShape, Choice<Algorithm>>> known;
-};
+using Choices = SharedChoices<Conv2dShape, Choice<Algorithm>>;
 
 template <class Algorithm>
 struct Pass {
@@ -253,16 +251,20 @@ class CudnnConv2d final : public Conv2d<float> {
     QMSE_CUDNN_CHECK(cudnnSetConvolution2dDescriptor(pass.convolution.get(), padding, padding, stride, stride,
                                                      1, 1, CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT));
     // For f32 tensors CUDNN_DEFAULT_MATH lets cuDNN use TF32 where the GPU has it; CUDNN_FMA_MATH does not.
-    auto& known = context_.state<Choices<Algorithm>>().known;
-    for (const auto& [known_shape, choice] : known) {
-      if (known_shape != shape) continue;
-      pass.choice = choice;
-      QMSE_CUDNN_CHECK(cudnnSetConvolutionMathType(pass.convolution.get(), choice.math));
-      return;
-    }
-    QMSE_CUDNN_CHECK(
-        cudnnSetConvolutionMathType(pass.convolution.get(), tf32 ? CUDNN_DEFAULT_MATH : CUDNN_FMA_MATH));
+    pass.choice = context_.shared<Choices<Algorithm>>().get(shape, [&] {
+      QMSE_CUDNN_CHECK(
+          cudnnSetConvolutionMathType(pass.convolution.get(), tf32 ? CUDNN_DEFAULT_MATH : CUDNN_FMA_MATH));
+      return first_that_runs<Candidate>(pass, what, shape, max_count, heuristics, workspace_size, run);
+    });
+    QMSE_CUDNN_CHECK(cudnnSetConvolutionMathType(pass.convolution.get(), pass.choice.math));
+  }
 
+  // Of cuDNN's candidates; with the pass set up for it.
+  template <class Candidate, class Algorithm, class Heuristics, class WorkspaceSize, class Run>
+  Choice<Algorithm> first_that_runs(Pass<Algorithm>& pass, const char* what, const Conv2dShape& shape,
+                                    cudnnStatus_t (*max_count)(cudnnHandle_t, int*), Heuristics heuristics,
+                                    WorkspaceSize workspace_size, const Run& run) {
+    const bool tf32 = context_.options().math == MathMode::tf32;
     int count = 0;
     QMSE_CUDNN_CHECK(max_count(context_.cudnn(), &count));
     std::vector<Candidate> candidates(static_cast<std::size_t>(count));
@@ -289,8 +291,7 @@ class CudnnConv2d final : public Conv2d<float> {
         if (first_refusal.empty()) first_refusal = refusal;
         continue;
       }
-      known.emplace_back(shape, pass.choice);
-      return;
+      return pass.choice;
     }
     throw CudaError(std::string("conv2d: cuDNN has no deterministic ") + (tf32 ? "tf32" : "fp32") +
                     " algorithm for the " + what + " of " + describe(shape) + " within a workspace of " +

@@ -8,12 +8,14 @@
 #include <limits>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
 #include "device/cuda_check.h"
 #include "device/cuda_context.h"
 #include "device/cuda_library_check.h"
+#include "device/shared_choices.h"
 #include "kernels/bias_activation/bias_activation.h"
 #include "kernels/linear/linear.h"
 #include "kernels/narrow_linear/narrow_linear.h"
@@ -58,18 +60,15 @@ bool has_vector(cublasLtEpilogue_t epilogue) {
          epilogue == CUBLASLT_EPILOGUE_BGRADB;
 }
 
-// What was chosen for a product and the epilogues it is run with, once per context, whose math mode and
-// workspace limit it keeps to.
+// What was chosen for a product and the epilogues it is run with.
 struct Choice {
-  Product product;
-  Epilogues epilogues;
-  std::optional<cublasLtMatmulAlgo_t> algorithm;  // none: cuBLASLt has none
+  std::optional<cublasLtMatmulAlgo_t> algorithm = {};  // none: cuBLASLt has none
   std::size_t workspace_bytes = 0;
-  std::string refusal;  // the first one on the way, if any
+  std::string refusal = {};      // the first one on the way, if any
+  bool short_of_memory = false;  // one of them was for want of memory
+  bool lasting() const { return algorithm || !short_of_memory; }
 };
-struct Choices {
-  std::vector<Choice> known;
-};
+using Choices = SharedChoices<std::pair<Product, Epilogues>, Choice>;
 
 class Matmul {
  public:
@@ -89,11 +88,8 @@ class Matmul {
     lay_out(b_, plain_b ? product.k : product.n, plain_b ? product.n : product.k);
     lay_out(d_, product.m, product.n);
 
-    auto& known = context.state<Choices>().known;
-    const auto chosen = std::find_if(known.begin(), known.end(), [&](const Choice& choice) {
-      return choice.product == product && choice.epilogues == epilogues;
-    });
-    choice_ = chosen != known.end() ? *chosen : known.emplace_back(choose(product, epilogues, whole_sums));
+    choice_ = context.shared<Choices>().get({product, epilogues},
+                                            [&] { return choose(product, epilogues, whole_sums); });
   }
 
   bool found() const { return choice_.algorithm.has_value(); }
@@ -151,7 +147,7 @@ class Matmul {
     }
     std::array<cublasLtMatmulHeuristicResult_t, 8> results{};
     int count = 0;
-    Choice choice{product, epilogues, std::nullopt, 0, ""};
+    Choice choice;
     const cublasStatus_t asked = cublasLtMatmulAlgoGetHeuristic(
         context_.cublas_lt(), operation_.get(), a_.get(), b_.get(), d_.get(), d_.get(), preference.get(),
         static_cast<int>(results.size()), results.data(), &count);
@@ -165,7 +161,7 @@ class Matmul {
       if (result.state != CUBLAS_STATUS_SUCCESS) continue;
       choice.algorithm = result.algo;
       choice.workspace_bytes = result.workspaceSize;
-      const std::string refusal = try_out(choice);
+      const std::string refusal = try_out(product, epilogues, choice);
       if (refusal.empty()) return choice;
       if (choice.refusal.empty()) choice.refusal = refusal;
     }
@@ -177,8 +173,7 @@ class Matmul {
   // Runs the choice with every epilogue on zeros and one NaN; returns what was refused, empty if nothing was.
   // ReLU must let the NaN pass: some releases make it a zero, and then nobody would see that a number before
   // it is not finite.
-  std::string try_out(const Choice& choice) {
-    const Product& p = choice.product;
+  std::string try_out(const Product& p, const Epilogues& epilogues, Choice& choice) {
     const auto zeros = [&](std::int64_t count) {
       Buffer buffer(context_.memory(), static_cast<std::size_t>(count) * sizeof(float), "trial of a product");
       fill_zero(context_, buffer.data(), buffer.bytes());
@@ -190,7 +185,7 @@ class Matmul {
       const Buffer workspace(context_.memory(), choice.workspace_bytes, "workspace of a product's trial");
       const float nan = std::numeric_limits<float>::quiet_NaN();
       host_to_device(context_, b.data(), &nan, sizeof(nan));
-      for (const cublasLtEpilogue_t epilogue : choice.epilogues) {
+      for (const cublasLtEpilogue_t epilogue : epilogues) {
         const cublasStatus_t status = try_run(choice, a.as<float>(), b.as<float>(), d.as<float>(), epilogue,
                                               has_vector(epilogue) ? vector.as<float>() : nullptr, workspace);
         if (status != CUBLAS_STATUS_SUCCESS) {
@@ -202,6 +197,7 @@ class Matmul {
         if (!std::isnan(first)) return "its epilogue turns NaN into a number";
       }
     } catch (const OutOfMemory& error) {  // for this candidate; the next one may need less
+      choice.short_of_memory = true;
       return error.what();
     }
     return "";

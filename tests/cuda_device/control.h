@@ -49,6 +49,11 @@ void run_everything();
 // What the pieces of the graph that was instantiated last do, in order, for example "kernel fill_kernel".
 std::vector<std::string> last_graph();
 
+// How many objects of a kind were made so far ("stream", "cuDNN handle", ...), and how many calls there were
+// of those that can be made to fail.
+std::int64_t made(const std::string& kind);
+std::int64_t calls(Fault fault);
+
 // Contexts made so far: the devices on which a call had to set CUDA up.
 int contexts_made();
 

@@ -5,9 +5,12 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/safetensors.h"
+#include "losses/losses.h"
+#include "optim/optimizers.h"
 #include "tests/cuda_device/control.h"
 #include "tests/experiment/tiny_run.h"
 #include "tests/program/run_program.h"
@@ -94,25 +97,41 @@ void check_training(const World& world, const std::string& name, const Words& op
 
 }  // namespace
 
-TEST_CASE("program: the MLP trains on the device as on the CPU") {
-  check_training(World(), "mlp", {}, "mlp");
-}
-
-TEST_CASE("program: the CNN trains on the device as on the CPU, with every loss") {
+TEST_CASE("program: the CNN and the MLP train on the device as on the CPU, with every loss") {
   const World world;
-  for (const char* loss : {"mse", "qmse", "qmse_expected", "cross_entropy"}) {
-    check_training(world, loss, {"--loss", loss});
+  for (const char* model : {"cnn", "mlp"}) {
+    for (const LossKind& loss : losses()) {
+      const std::string name(loss.name);
+      check_training(world, model + ("-" + name), {"--loss", name}, model);
+    }
   }
   check_training(
       world, "full",
       {"--loss", "qmse", "--q-gradient", "full", "--v-distribution", "rademacher", "--v-scope", "per_batch"});
 }
 
-TEST_CASE("program: every optimizer trains on the device as on the CPU") {
+TEST_CASE("program: the CNN and the MLP train on the device as on the CPU, with every optimizer") {
   const World world;
-  check_training(world, "momentum", {"--momentum", "0.9", "--nesterov"});
-  check_training(world, "plain", {"--momentum", "0", "--weight-decay", "0.01"});
-  check_training(world, "adam", {"--optimizer", "adam", "--lr", "0.001"});
+  for (const char* model : {"cnn", "mlp"}) {
+    for (const std::string_view optimizer : optimizer_names()) {
+      check_training(world, model + ("-" + std::string(optimizer)), {"--optimizer", std::string(optimizer)},
+                     model);
+    }
+  }
+  check_training(world, "momentum", {"--momentum", "0.9", "--nesterov", "--weight-decay", "0.01"});
+  check_training(world, "centred",
+                 {"--optimizer", "rmsprop", "--rmsprop-momentum", "0.9", "--rmsprop-centered",
+                  "--weight-decay", "0.01"});
+}
+
+TEST_CASE("program: a variable that would change the arithmetic is refused by name") {
+  const World world;
+  const Result result = run_program(world.train("run", {"--device", "cuda"}), Output::pipe, 120,
+                                    {"env", "NVIDIA_TF32_OVERRIDE=1"});
+  CAPTURE(result.out, result.error);
+  CHECK(result.code == 2);
+  CHECK(result.error.find("NVIDIA_TF32_OVERRIDE") != std::string::npos);
+  CHECK(!std::filesystem::exists(world.folder / "run"));
 }
 
 TEST_CASE(

@@ -26,6 +26,7 @@ struct State {
     Place place;
   };
   std::map<const void*, Object> objects;
+  std::map<std::string, std::int64_t> made;  // of each kind, so far
 };
 State& state() {
   static State* const only = new State;  // outlives every destructor of the program
@@ -152,7 +153,20 @@ bool fails(Fault fault) {
   return ++state().calls[which] == settings().faults[which];
 }
 
-void born(const void* object, const char* kind) { state().objects[object] = {kind, here()}; }
+std::int64_t calls(Fault fault) {
+  const auto lock = locked();
+  return state().calls[static_cast<std::size_t>(fault)];
+}
+
+void born(const void* object, const char* kind) {
+  state().objects[object] = {kind, here()};
+  ++state().made[kind];
+}
+
+std::int64_t made(const std::string& kind) {
+  const auto lock = locked();
+  return state().made[kind];
+}
 
 bool alive(const void* object, const char* kind) {
   const auto found = state().objects.find(object);

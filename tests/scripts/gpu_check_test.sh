@@ -27,3 +27,16 @@ expect 1 'takes a number of seconds' --bench-seconds soon
 expect 1 '--data needs a value' --data
 expect 2 '^usage: ' no-such-part
 expect 0 '^usage: ' --help
+
+# A part of a GPU is named by its own number, which nvidia-smi takes for no question but this one.
+cat >"$work/bin/nvidia-smi" <<'TEXT'
+#!/bin/sh
+case "$*" in
+  -L) printf 'GPU 0: A (UUID: GPU-aa)\nGPU 1: B (UUID: GPU-bb)\n  MIG 1g.10gb     Device  0: (UUID: MIG-cc-dd)\n' ;;
+  "-i 1 --query-gpu=compute_cap --format=csv,noheader") echo 9.0 ;;
+  "-i 1 --query-gpu=name --format=csv,noheader") echo B ;;
+  *) exit 6 ;;
+esac
+TEXT
+CUDA_VISIBLE_DEVICES=MIG-cc-dd "$source_dir/scripts/gpu-check" --build "$work/build" first >"$work/out" 2>&1 && exit 1
+if grep -q 'no NVIDIA GPU here' "$work/out"; then exit 1; fi

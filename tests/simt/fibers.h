@@ -1,6 +1,6 @@
 // Coroutines on stacks of their own, kept and used again, for the SIMT executor's threads. Boost.Context
-// switches; AddressSanitizer and ThreadSanitizer, where the program is built with them, are told of every
-// switch.
+// switches; AddressSanitizer, where the program is built with it, is told of every switch (ThreadSanitizer is
+// not).
 #pragma once
 
 #include <boost/context/fiber.hpp>
