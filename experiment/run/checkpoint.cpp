@@ -7,7 +7,10 @@
 #include <cmath>
 #include <cstdio>
 #include <map>
+#include <span>
 #include <string>
+#include <tuple>
+#include <type_traits>
 #include <vector>
 
 #include "base/error.h"
@@ -16,13 +19,35 @@
 namespace qmse {
 namespace {
 
-constexpr const char* kSums = "training.sums";
-constexpr const char* kCounts = "training.counts";
-constexpr std::int64_t kSumCount = 6;
-constexpr std::int64_t kCountCount = 8;
+constexpr const char* kPrefix = "training.";  // of the tensors that hold the position, one number each
+
+// The numbers of a position, by name. Format 1 packed the whole ones into a tensor "training.counts", the
+// others into "training.sums", each in this order.
+template <class Position, class Visit>
+void visit_numbers(Position& at, const Visit& visit) {
+  visit("epoch", at.epoch);
+  visit("step", at.counter.step);
+  visit("step_of_epoch", at.counter.index);
+  visit("samples_of_epoch", at.counter.first);
+  visit("correct", at.metrics.correct);
+  visit("samples", at.metrics.samples);
+  visit("steps", at.metrics.steps);
+  visit("first_non_finite_step", at.metrics.first_non_finite_step);
+  visit("loss", at.metrics.loss);
+  visit("residual_sq", at.metrics.residual_sq);
+  visit("gradient_norm_sq", at.metrics.gradient_norm_sq);
+  visit("last_loss", at.metrics.last_loss);
+  visit("seconds", at.seconds);
+  visit("step_seconds", at.step_seconds);
+}
+
+// What a number is in the file. As tensors and not as JSON, which has no NaN: training may go on after one
+// (--on-nan continue).
+template <class Number>
+using Stored = std::conditional_t<std::is_floating_point_v<Number>, double, std::int64_t>;
 
 constexpr const char* kChecksum = "qmse.crc32";
-constexpr std::int64_t kMostSteps = std::int64_t{1} << 32;  // what the random numbers are made for
+constexpr std::int64_t kMaxSteps = std::int64_t{1} << 32;  // what the random numbers are made for
 
 class Crc32 {
  public:
@@ -104,25 +129,54 @@ std::string checksum_of(const SafetensorsFile& file) {
                   "; the file is damaged: put back a copy, or start the run again in another --out");
 }
 
-void check_sums(const std::vector<double>& sums, const std::filesystem::path& path) {
-  const double seconds = sums[4], step_seconds = sums[5];
-  if (!(seconds >= 0) || !(step_seconds >= 0) || !std::isfinite(seconds) || !std::isfinite(step_seconds))
-    damaged(path, std::string("'") + kSums + "' holds times that cannot be");
-}
-
-void check_counts(const TrainingPosition& position, const std::filesystem::path& path) {
+void check_numbers(const TrainingPosition& position, const std::filesystem::path& path) {
   const StepCounter& counter = position.counter;
   const EpochMetrics& metrics = position.metrics;
-  const auto most = static_cast<std::uint64_t>(kMostSteps);
+  const auto most = static_cast<std::uint64_t>(kMaxSteps);
   const auto index = static_cast<std::int64_t>(counter.index);
+  const auto is_time = [](double seconds) { return seconds >= 0 && std::isfinite(seconds); };
   // Each epoch has a step at least, and each step an image.
-  const bool possible = counter.step <= most && counter.index <= counter.step &&
+  const bool possible = position.epoch >= 0 && metrics.correct >= 0 && metrics.samples >= 0 &&
+                        counter.step <= most && counter.index <= counter.step &&
                         position.epoch <= static_cast<std::int64_t>(counter.step - counter.index) &&
                         metrics.steps == index && counter.first >= counter.index &&
                         static_cast<std::int64_t>(counter.first) == metrics.samples &&
                         metrics.correct <= metrics.samples && metrics.first_non_finite_step >= -1 &&
                         metrics.first_non_finite_step < index;
-  if (!possible) damaged(path, std::string("'") + kCounts + "' holds numbers that do not fit each other");
+  if (!possible) damaged(path, "its place in the training is none that can be");
+  if (!is_time(position.seconds) || !is_time(position.step_seconds))
+    damaged(path, "it holds times that cannot be");
+}
+
+template <class T>
+T read_number(const SafetensorsFile& file, const std::string& name) {
+  const std::int64_t shape[] = {1};
+  T number{};
+  file.read<T>(name, shape, std::span<T>(&number, 1));
+  return number;
+}
+
+TrainingPosition read_numbers(const SafetensorsFile& file) {
+  TrainingPosition position;
+  visit_numbers(position, [&]<class Number>(const char* name, Number& number) {
+    number = static_cast<Number>(read_number<Stored<Number>>(file, std::string(kPrefix) + name));
+  });
+  return position;
+}
+
+TrainingPosition read_packed_numbers(const SafetensorsFile& file) {
+  std::tuple<std::vector<std::int64_t>, std::vector<double>> packed = {std::vector<std::int64_t>(8),
+                                                                       std::vector<double>(6)};
+  std::tuple<std::size_t, std::size_t> used = {0, 0};
+  auto& [counts, sums] = packed;
+  file.read<std::int64_t>("training.counts", std::array{std::int64_t{8}}, counts);
+  file.read<double>("training.sums", std::array{std::int64_t{6}}, sums);
+  TrainingPosition position;
+  visit_numbers(position, [&]<class Number>(const char*, Number& number) {
+    constexpr std::size_t kind = std::is_floating_point_v<Number> ? 1 : 0;
+    number = static_cast<Number>(std::get<kind>(packed)[std::get<kind>(used)++]);
+  });
+  return position;
 }
 
 std::string prefix(const Optimizer::State& state) { return "optimizer." + state.name + "."; }
@@ -135,16 +189,10 @@ void write_checkpoint(const std::filesystem::path& path, const ParameterStore& s
   HostTensors tensors;
   tensors.add(store, store.weights(), "");
   for (const Optimizer::State& state : optimizer.state()) tensors.add(store, state.flat, prefix(state));
-  // As tensors and not as JSON, which has no NaN: training may go on after one (--on-nan continue).
-  const EpochMetrics& metrics = position.metrics;
-  tensors.add(kSums, {kSumCount},
-              std::vector<double>{metrics.loss, metrics.residual_sq, metrics.gradient_norm_sq,
-                                  metrics.last_loss, position.seconds, position.step_seconds});
-  tensors.add(kCounts, {kCountCount},
-              std::vector<std::int64_t>{position.epoch, static_cast<std::int64_t>(position.counter.step),
-                                        static_cast<std::int64_t>(position.counter.index),
-                                        static_cast<std::int64_t>(position.counter.first), metrics.correct,
-                                        metrics.samples, metrics.steps, metrics.first_non_finite_step});
+  visit_numbers(position, [&]<class Number>(const char* name, const Number& number) {
+    using T = Stored<Number>;
+    tensors.add(std::string(kPrefix) + name, {1}, std::vector<T>{static_cast<T>(number)});
+  });
   SafetensorsMetadata metadata = to_metadata(card);
   metadata["qmse.config"] = to_json(config).dump();
   const std::vector<TensorToWrite> written = tensors.to_write();
@@ -156,39 +204,15 @@ void write_checkpoint(const std::filesystem::path& path, const ParameterStore& s
 }
 
 TrainingPosition read_position(const SafetensorsFile& file) {
-  if (!file.contains(kSums) || !file.contains(kCounts)) {
-    throw DataError(in_quotes(file.path()) + ": not a checkpoint: it holds no '" + kSums + "' and '" +
-                    kCounts + "'");
-  }
+  const bool packed = read_format(file) == 1;
+  const std::string first = packed ? "training.counts" : "training.epoch";
+  if (!file.contains(first))
+    throw DataError(in_quotes(file.path()) + ": not a checkpoint: it holds no '" + first + "'");
   if (const auto recorded = file.metadata().find(kChecksum); recorded != file.metadata().end()) {
     if (recorded->second != checksum_of(file)) damaged(file.path(), "its content does not have its checksum");
   }
-  std::vector<double> sums(kSumCount);
-  std::vector<std::int64_t> counts(kCountCount);
-  const std::int64_t sums_shape[] = {kSumCount};
-  const std::int64_t counts_shape[] = {kCountCount};
-  file.read<double>(kSums, sums_shape, sums);
-  file.read<std::int64_t>(kCounts, counts_shape, counts);
-  for (std::size_t i = 0; i < 7; ++i) {
-    if (counts[i] < 0) damaged(file.path(), std::string("'") + kCounts + "' holds a negative number");
-  }
-  TrainingPosition position;
-  position.metrics.loss = sums[0];
-  position.metrics.residual_sq = sums[1];
-  position.metrics.gradient_norm_sq = sums[2];
-  position.metrics.last_loss = sums[3];
-  position.seconds = sums[4];
-  position.step_seconds = sums[5];
-  position.epoch = counts[0];
-  position.counter.step = static_cast<std::uint64_t>(counts[1]);
-  position.counter.index = static_cast<std::uint64_t>(counts[2]);
-  position.counter.first = static_cast<std::uint64_t>(counts[3]);
-  position.metrics.correct = counts[4];
-  position.metrics.samples = counts[5];
-  position.metrics.steps = counts[6];
-  position.metrics.first_non_finite_step = counts[7];
-  check_sums(sums, file.path());
-  check_counts(position, file.path());
+  const TrainingPosition position = packed ? read_packed_numbers(file) : read_numbers(file);
+  check_numbers(position, file.path());
   return position;
 }
 

@@ -21,15 +21,15 @@ struct TrainingPosition {
   double step_seconds = 0;  // of them on training steps
 };
 
-// Replaces the file. Tensors "optimizer.<state>.<parameter>", "training.sums" and "training.counts" stand
+// Replaces the file. Tensors "optimizer.<state>.<parameter>" and, one number each, "training.<number>" stand
 // beside the weights; "qmse.crc32" in the metadata is a checksum of all of it.
 void write_checkpoint(const std::filesystem::path& path, const ParameterStore& store,
                       const Optimizer& optimizer, const TrainingPosition& position, const ModelCard& card,
                       const TrainConfig& config);
 
 // The position alone: enough to see whether a run is finished. DataError for a file that is no checkpoint,
-// does not have its checksum (one by qmse before there were checksums has none), or holds numbers that
-// cannot be.
+// is of a later format, does not have its checksum (one by qmse before there were checksums has none), or
+// holds numbers that cannot be.
 TrainingPosition read_position(const SafetensorsFile& file);
 
 // DataError where `position` cannot be one of a training over so many images in batches of this size.

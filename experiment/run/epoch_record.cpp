@@ -1,24 +1,71 @@
 #include "experiment/run/epoch_record.h"
 
+#include <limits>
+
 namespace qmse {
+namespace {
+
+template <auto member>
+Json value(const EpochRecord& record) {
+  return record.*member;
+}
+
+Json accuracy_of_all(const EpochRecord& record) {
+  return record.train_accuracy_full ? Json(*record.train_accuracy_full) : Json();
+}
+
+using R = EpochRecord;
+constexpr bool kDuring = true;
+
+// clang-format off
+constexpr Metric kMetrics[] = {
+    {"epoch", "epoch", MetricKind::number, false, value<&R::epoch>},
+    {"step", "step", MetricKind::number, false, value<&R::step>},
+    {"lr", "learning rate", MetricKind::number, false, value<&R::lr>},
+    {"train_loss", "training loss", MetricKind::number, kDuring, value<&R::train_loss>},
+    {"train_residual_sq", "training mean of ‖r‖²", MetricKind::number, kDuring, value<&R::train_residual_sq>},
+    {"train_accuracy", "training accuracy", MetricKind::accuracy, kDuring, value<&R::train_accuracy>},
+    {"test_loss", "test loss", MetricKind::number, false, value<&R::test_loss>},
+    {"test_residual_sq", "test mean of ‖r‖²", MetricKind::number, false, value<&R::test_residual_sq>},
+    {"test_accuracy", "test accuracy", MetricKind::accuracy, false, value<&R::test_accuracy>},
+    {"grad_norm", "norm of the gradient", MetricKind::number, false, value<&R::grad_norm>},
+    {"seconds", "seconds", MetricKind::time, false, value<&R::seconds>},
+    {"images_per_second", "images per second", MetricKind::time, false, value<&R::images_per_second>},
+    {"train_accuracy_full", "training accuracy", MetricKind::accuracy, false, accuracy_of_all},
+    {"weights_sha256", "SHA-256 of the weights", MetricKind::number, false, value<&R::weights_sha256>},
+};
+// clang-format on
+
+}  // namespace
+
+std::span<const Metric> metrics() { return kMetrics; }
+
+const Metric* find_metric(std::string_view key) {
+  for (const Metric& metric : kMetrics) {
+    if (metric.key == key) return &metric;
+  }
+  return nullptr;
+}
 
 Json to_json(const EpochRecord& record) {
   Json json;
-  json["epoch"] = record.epoch;
-  json["step"] = record.step;
-  json["lr"] = record.lr;
-  json["train_loss"] = record.train_loss;
-  json["train_residual_sq"] = record.train_residual_sq;
-  json["train_accuracy"] = record.train_accuracy;
-  json["test_loss"] = record.test_loss;
-  json["test_residual_sq"] = record.test_residual_sq;
-  json["test_accuracy"] = record.test_accuracy;
-  json["grad_norm"] = record.grad_norm;
-  json["seconds"] = record.seconds;
-  json["images_per_second"] = record.images_per_second;
-  if (record.train_accuracy_full) json["train_accuracy_full"] = *record.train_accuracy_full;
-  json["weights_sha256"] = record.weights_sha256;
+  for (const Metric& metric : kMetrics) {
+    if (Json value = metric.value(record); !value.is_null()) json[std::string(metric.key)] = std::move(value);
+  }
   return json;
+}
+
+Json without_times(Json line) {
+  for (const Metric& metric : kMetrics) {
+    if (metric.kind == MetricKind::time) line.erase(std::string(metric.key));
+  }
+  return line;
+}
+
+double number_of(const Json& line, std::string_view key) {
+  const auto value = line.find(std::string(key));
+  return value != line.end() && value->is_number() ? value->get<double>()
+                                                   : std::numeric_limits<double>::quiet_NaN();
 }
 
 }  // namespace qmse

@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 
 #include "base/json.h"
 
@@ -23,5 +25,30 @@ struct EpochRecord {
   std::string weights_sha256;                 // after the epoch (tensor_digest.h)
 };
 Json to_json(const EpochRecord& record);
+
+// What a figure is, beside its number.
+enum class MetricKind {
+  number,
+  accuracy,  // a fraction, shown to people in per cent
+  time,      // depends on the machine's speed: no result
+};
+
+// A key of metrics.jsonl: everything that writes, draws or compares the records reads this table.
+struct Metric {
+  std::string_view key;
+  std::string_view label;  // for people: "training accuracy"
+  MetricKind kind = MetricKind::number;
+  bool during_epoch = false;               // counted while the weights change
+  Json (*value)(const EpochRecord&) = {};  // null: the record has none
+};
+std::span<const Metric> metrics();
+// Null for a key of none: a file of another version may have it.
+const Metric* find_metric(std::string_view key);
+
+// `line` without the figures of kind time.
+Json without_times(Json line);
+
+// The number under `key`; NaN where there is none, or null, as JSON has no NaN.
+double number_of(const Json& line, std::string_view key);
 
 }  // namespace qmse

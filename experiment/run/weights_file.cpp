@@ -22,6 +22,16 @@ const std::string& entry(const SafetensorsFile& file, const std::string& key) {
 }
 
 constexpr const char* kStep = "qmse.step";
+constexpr const char* kFormat = "qmse.format";
+
+// DataError unless the whole of `text` is a number from 0 up.
+std::int64_t whole_number(const SafetensorsFile& file, const char* key, const std::string& text) {
+  std::int64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size() || number < 0)
+    throw DataError(in_quotes(file.path()) + ": '" + key + "' is " + in_quotes(text) + ", no whole number");
+  return number;
+}
 
 // What a checkpoint holds beside the weights.
 bool is_of_training(const std::string& tensor) {
@@ -66,6 +76,7 @@ ConfigJson settings_of(const ModelCard& card) {
 
 SafetensorsMetadata to_metadata(const ModelCard& card) {
   SafetensorsMetadata metadata = {{"format", "pt"},
+                                  {kFormat, std::to_string(kWeightsFormat)},
                                   {"qmse.model", to_text(card.model)},
                                   {"qmse.normalization", to_json_text(card.normalization)},
                                   {"qmse.class_names", ConfigJson(card.class_names).dump()},
@@ -78,7 +89,18 @@ SafetensorsMetadata to_metadata(const ModelCard& card) {
   return metadata;
 }
 
+int read_format(const SafetensorsFile& file) {
+  const auto found = file.metadata().find(kFormat);
+  if (found == file.metadata().end()) return 1;
+  const std::int64_t format = whole_number(file, kFormat, found->second);
+  if (format < 1 || format > kWeightsFormat)
+    throw DataError(in_quotes(file.path()) + ": is of format " + found->second + "; this qmse knows 1 to " +
+                    std::to_string(kWeightsFormat) + ": use the version that wrote it, or a later one");
+  return static_cast<int>(format);
+}
+
 ModelCard read_card(const SafetensorsFile& file) {
+  read_format(file);
   ModelCard card;
   card.model = parse_model_description(entry(file, "qmse.model"), in_quotes(file.path()));
   try {
@@ -152,12 +174,7 @@ void write_weights(const std::filesystem::path& path, const ParameterStore& stor
 std::optional<std::int64_t> read_step(const SafetensorsFile& file) {
   const auto found = file.metadata().find(kStep);
   if (found == file.metadata().end()) return std::nullopt;
-  std::int64_t step = 0;
-  const std::string& text = found->second;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), step);
-  if (error != std::errc() || end != text.data() + text.size() || step < 0)
-    throw DataError(in_quotes(file.path()) + ": '" + kStep + "' is " + in_quotes(text) + ", no step");
-  return step;
+  return whole_number(file, kStep, found->second);
 }
 
 void write_weights_of(const SafetensorsFile& checkpoint, const std::filesystem::path& path,

@@ -16,6 +16,12 @@
 
 namespace qmse {
 
+// Of weights files and checkpoints: "qmse.format" in the metadata. A file without one is of format 1, in
+// which a checkpoint packs its numbers into two tensors.
+inline constexpr int kWeightsFormat = 2;
+// DataError for a format that this qmse does not know.
+int read_format(const SafetensorsFile& file);
+
 // What stands beside the weights. A function of settings and data only.
 struct ModelCard {
   ModelDescription model;

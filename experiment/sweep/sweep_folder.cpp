@@ -11,10 +11,12 @@
 #include "base/in_quotes.h"
 #include "base/stopped.h"
 #include "base/text_file.h"
+#include "experiment/run/epoch_record.h"
 #include "experiment/run/json_lines.h"
 #include "experiment/run/plain_text.h"
 #include "experiment/run/run_directory.h"
 #include "experiment/run/run_record.h"
+#include "experiment/sweep/sweep_content.h"
 
 namespace qmse {
 namespace {
@@ -77,13 +79,6 @@ bool has_finished(const std::filesystem::path& run_directory) {
   }
 }
 
-// Without what depends on the machine's speed.
-ConfigJson without_times(ConfigJson line) {
-  line.erase("seconds");
-  line.erase("images_per_second");
-  return line;
-}
-
 }  // namespace
 
 std::string_view name(MemberStatus status) {
@@ -109,7 +104,11 @@ SweepFolder::SweepFolder(std::filesystem::path path, SweepSpec spec, Waiting wai
   const std::filesystem::path file = path_ / "sweep.json";
   const std::optional<SweepSpec> recorded = recorded_spec(file);
   if (recorded) {
-    const std::string differs = difference(spec_, *recorded);
+    std::string differs = difference(spec_, *recorded);
+    if (differs.empty()) {
+      differs = content_difference(spec_, *recorded,
+                                   [&](const SweepMember& member) { return environment_of(member); });
+    }
     if (!differs.empty()) {
       throw ConfigError(in_quotes(path_) + " holds another sweep: " + differs +
                         "; choose another --out, or give the options and settings it was made with");
@@ -167,6 +166,15 @@ std::optional<MemberFailure> SweepFolder::failure(const SweepMember& member) con
 std::optional<RunRecord> SweepFolder::record(const SweepMember& member) const {
   if (!is_there(directory(member) / "metrics.jsonl")) return std::nullopt;
   return read_run(directory(member));
+}
+
+ConfigJson SweepFolder::environment_of(const SweepMember& member) const {
+  try {
+    const std::optional<RunRecord> run = record(member);
+    return run ? run->environment : ConfigJson();
+  } catch (const Error&) {  // its run will say what is wrong
+    return {};
+  }
 }
 
 void SweepFolder::record_failure(const SweepMember& member, const std::string& error, bool final) const {
@@ -250,7 +258,7 @@ void SweepFolder::write_results() {
     members.push_back(result(member));
     ++count[members.back()["status"].get<std::string>()];
   }
-  ConfigJson json;
+  ConfigJson json = {{"format", kSweepFormat}};
   for (const MemberStatus status :
        {MemberStatus::finished, MemberStatus::failed, MemberStatus::running, MemberStatus::pending}) {
     const std::string key(name(status));

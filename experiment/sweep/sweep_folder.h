@@ -35,7 +35,8 @@ struct MemberFailure {
 class SweepFolder {
  public:
   // Makes the folder, or checks that it holds this sweep; members that are new are added to it, and it may
-  // hold more than `spec`. ConfigError where it holds another sweep, a run, or something else; IoError;
+  // hold more than `spec`. Images and first weights may lie elsewhere than they did, but must be the same.
+  // ConfigError where it holds another sweep, a run, or something else; IoError;
   // Stopped where `waiting`, for the folder's lock, is stopped.
   SweepFolder(std::filesystem::path path, SweepSpec spec, Waiting waiting = {});
 
@@ -65,6 +66,7 @@ class SweepFolder {
 
  private:
   ConfigJson result(const SweepMember& member);
+  ConfigJson environment_of(const SweepMember& member) const;  // as sweep_content.h asks
 
   FileLock lock() const;
 

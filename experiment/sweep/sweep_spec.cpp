@@ -16,13 +16,13 @@ namespace qmse {
 namespace {
 
 constexpr std::size_t kLongestName = 120;
-constexpr std::size_t kMostMembers = 100000;
+constexpr std::size_t kMaxMembers = 100000;
 
 // What the sweep decides for its members.
 constexpr std::string_view kOwnKeys[] = {"out", "resume", "resume_or_start"};
 
 void check_keys(const ConfigJson& object, const std::string& source) {
-  const std::vector<std::string> known = {"base", "grid", "members"};
+  const std::vector<std::string> known = {"base", "grid", "members", "format"};
   for (const auto& [key, value] : object.items()) {
     if (std::find(known.begin(), known.end(), key) != known.end()) continue;
     const std::string near = nearest(key, known);
@@ -30,6 +30,14 @@ void check_keys(const ConfigJson& object, const std::string& source) {
                       (near.empty() ? "" : " (did you mean '" + near + "'?)") +
                       "; known keys: base, grid, members");
   }
+}
+
+void check_format(const ConfigJson& object, const std::string& source) {
+  if (!object.contains("format")) return;
+  const ConfigJson& format = object["format"];
+  if (format.is_number_integer() && format >= 1 && format <= kSweepFormat) return;
+  throw ConfigError(source + ": is of format " + format.dump() + "; this qmse knows 1 to " +
+                    std::to_string(kSweepFormat) + ": use the version that wrote it, or a later one");
 }
 
 void check_settings(const ConfigJson& layer, const std::string& source) {
@@ -53,8 +61,8 @@ std::vector<ConfigJson> product(const ConfigJson& grid, const std::string& sourc
     if (find_field(key) == nullptr) check_settings({{key, values}}, label);  // throws
     if (!values.is_array() || values.empty())
       throw ConfigError(label + ": '" + key + "' must be a list of values, not " + values.dump());
-    if (values.size() > kMostMembers / all.size()) {
-      throw ConfigError(source + ": 'grid' has more than " + std::to_string(kMostMembers) + " combinations");
+    if (values.size() > kMaxMembers / all.size()) {
+      throw ConfigError(source + ": 'grid' has more than " + std::to_string(kMaxMembers) + " combinations");
     }
     for (const ConfigJson& value : values) check_settings({{key, value}}, label);
     std::vector<ConfigJson> longer;
@@ -134,14 +142,21 @@ void give_names(std::vector<SweepMember>& members, const std::string& source) {
   }
 }
 
+constexpr const char* kPaths[] = {"data", "init_from"};
+
 // Two spellings of a path are one path, whoever compares them and from where.
 void make_paths_absolute(ConfigJson& layer) {
-  for (const char* key : {"data", "init_from"}) {
+  for (const char* key : kPaths) {
     if (!layer.contains(key)) continue;
     auto path = layer[key].get<std::string>();
     make_absolute(path);
     layer[key] = path;
   }
+}
+
+ConfigJson without_paths(ConfigJson layer) {
+  for (const char* key : kPaths) layer.erase(key);
+  return layer;
 }
 
 // The settings that are the process's choice and not the sweep's: results do not depend on them.
@@ -182,6 +197,7 @@ SweepSpec parse_sweep(std::string_view text, const std::string& source) {
     throw ConfigError(source + R"(: a sweep is a JSON object, {"base": {...}, "grid": {"lr": [0.1, 0.01]}})");
   }
   check_keys(json, source);
+  check_format(json, source);
   SweepSpec spec;
   if (json.contains("base")) {
     check_settings(json["base"], source + ": 'base'");
@@ -249,6 +265,7 @@ void complete(SweepSpec& spec, const std::string& source) {
 
 ConfigJson to_json(const SweepSpec& spec) {
   ConfigJson json;
+  json["format"] = kSweepFormat;
   json["base"] = without_machine(spec.base);
   json["members"] = ConfigJson::array();
   const auto add = [&](const SweepMember& member) {
@@ -262,8 +279,10 @@ ConfigJson to_json(const SweepSpec& spec) {
 }
 
 std::string difference(const SweepSpec& spec, const SweepSpec& recorded) {
-  const auto compare = [](const ConfigJson& now, const ConfigJson& then,
+  const auto compare = [](const ConfigJson& all_now, const ConfigJson& all_then,
                           const std::string& where) -> std::string {
+    const ConfigJson now = without_paths(without_machine(all_now)),
+                     then = without_paths(without_machine(all_then));
     for (const ConfigField& field : config_fields()) {
       const std::string key(field.name);
       const ConfigJson a = now.value(key, ConfigJson()), b = then.value(key, ConfigJson());
@@ -274,7 +293,7 @@ std::string difference(const SweepSpec& spec, const SweepSpec& recorded) {
     }
     return "";
   };
-  std::string text = compare(without_machine(spec.base), without_machine(recorded.base), "");
+  std::string text = compare(spec.base, recorded.base, "");
   if (!text.empty()) return text;
   std::map<std::string_view, const SweepMember*> known;
   for (const SweepMember& then : recorded.members) known[then.name] = &then;
@@ -285,8 +304,7 @@ std::string difference(const SweepSpec& spec, const SweepSpec& recorded) {
       added = &now;
       continue;
     }
-    text = compare(without_machine(now.settings), without_machine(then->second->settings),
-                   "member " + in_quotes(now.name) + ": ");
+    text = compare(now.settings, then->second->settings, "member " + in_quotes(now.name) + ": ");
     if (!text.empty()) return text;
     known.erase(then);
   }

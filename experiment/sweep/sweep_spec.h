@@ -40,11 +40,15 @@ SweepSpec parse_sweep(std::string_view text, const std::string& source);
 // finds those that are the same run as an earlier one.
 void complete(SweepSpec& spec, const std::string& source);
 
-// {"base": {...}, "members": [{"name": ..., ...}, ...]}, repeats last: parse_sweep() reads it back.
+// {"format": 2, "base": {...}, "members": [{"name": ..., ...}, ...]}, repeats last: parse_sweep() reads it
+// back. A file without "format" is of format 1, which is the same but for that; one of a later format is a
+// ConfigError.
+inline constexpr int kSweepFormat = 2;
 ConfigJson to_json(const SweepSpec& spec);
 
 // Why `spec` does not continue `recorded`, for a message; empty where it does: the base is the same, and so
-// are the members, but that one of the two may have more.
+// are the members, but that one of the two may have more. The paths "data" and "init_from" are not looked at
+// (sweep_content.h).
 std::string difference(const SweepSpec& spec, const SweepSpec& recorded);
 
 }  // namespace qmse

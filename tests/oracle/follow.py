@@ -51,6 +51,13 @@ def read_images(config, root):
     return images[:limit], labels[:limit].astype(np.int64)
 
 
+def steps_done(tensors):
+    """Of a checkpoint; its format 1 packs its numbers into one tensor. 0 for a weights file."""
+    if "training.step" in tensors:
+        return int(tensors["training.step"][0])
+    return int(tensors["training.counts"][1]) if "training.counts" in tensors else 0
+
+
 class Training:
     """SGD with a constant rate, from a checkpoint or, without momenta and position, from weights alone at step 0."""
 
@@ -70,7 +77,7 @@ class Training:
         for name, parameter in self.parameters.items():
             if MOMENTUM + name in tensors:
                 self.optimizer.state[parameter]["momentum_buffer"] = torch.tensor(tensors[MOMENTUM + name], dtype=dtype)
-        self.steps_done = int(tensors["training.counts"][1]) if "training.counts" in tensors else 0
+        self.steps_done = steps_done(tensors)
         self.epoch, self.order = None, None
 
     def batch(self):
@@ -173,7 +180,7 @@ def record(program, run, folder, until, epochs):
         if os.stat(current).st_ino != kept:
             os.link(current, link)
             kept = os.stat(link).st_ino
-            step = int(safetensors.read(link)[0]["training.counts"][1])
+            step = steps_done(safetensors.read(link)[0])
             os.replace(link, os.path.join(folder, f"{step:08d}.safetensors"))
             if step >= until:
                 training.send_signal(signal.SIGINT)

@@ -247,31 +247,32 @@ struct SavedCheckpoint {
     position.seconds = 1.5;
     position.step_seconds = 1.25;
     write_checkpoint(path, saved.store, optimizer, position, saved.card, TrainConfig{});
-    counts = SafetensorsFile(path).read<std::int64_t>("training.counts");
-    sums = SafetensorsFile(path).read<double>("training.sums");
   }
-  // The same with other numbers, as an earlier qmse wrote it: without a checksum.
-  void write_unchecked(const std::vector<std::int64_t>& new_counts,
-                       const std::vector<double>& new_sums) const {
+  // What is read from the same with another number, which has no checksum, as one of an earlier qmse.
+  template <class T>
+  TrainingPosition read_with(const std::string& number, T value) const {
     const SafetensorsFile file(path);
     SafetensorsMetadata metadata = file.metadata();
     metadata.erase("qmse.crc32");
-    std::vector<std::vector<float>> values;
-    std::vector<TensorToWrite> tensors;
+    HostTensors tensors;
     for (const std::string& name : file.names()) {
       const TensorInfo& info = file.info(name);
-      const void* data =
-          name == "training.counts" ? static_cast<const void*>(new_counts.data()) : new_sums.data();
-      if (info.dtype == DType::f32) data = values.emplace_back(file.read<float>(name)).data();
-      tensors.push_back({name, info.dtype, info.shape, data});
+      if (name == "training." + number) {
+        tensors.add(name, info.shape, std::vector<T>{value});
+      } else if (info.dtype == DType::f32) {
+        tensors.add(name, info.shape, file.read<float>(name));
+      } else if (info.dtype == DType::f64) {
+        tensors.add(name, info.shape, file.read<double>(name));
+      } else {
+        tensors.add(name, info.shape, file.read<std::int64_t>(name));
+      }
     }
-    write_safetensors(folder / "unchecked", tensors, metadata);
+    write_safetensors(folder / "unchecked", tensors.to_write(), metadata);
+    return read_position(SafetensorsFile(folder / "unchecked"));
   }
 
   TempDirectory folder;
   std::filesystem::path path = folder / "c";
-  std::vector<std::int64_t> counts;
-  std::vector<double> sums;
 };
 
 }  // namespace
@@ -301,37 +302,33 @@ TEST_CASE("checkpoint: a flipped bit anywhere is found by the checksum") {
 
 TEST_CASE("checkpoint: without a checksum, as earlier ones, it is read where its numbers fit each other") {
   const SavedCheckpoint saved;
-  const auto read = [&](std::size_t count, std::int64_t value) {
-    std::vector<std::int64_t> counts = saved.counts;
-    counts[count] = value;
-    saved.write_unchecked(counts, saved.sums);
-    return read_position(SafetensorsFile(saved.folder / "unchecked"));
-  };
-  CHECK(read(0, 3).counter.step == 17);
-  CHECK(read(7, 1).metrics.first_non_finite_step == 1);
+  CHECK(saved.read_with("epoch", std::int64_t{3}).counter.step == 17);
+  CHECK(saved.read_with("first_non_finite_step", std::int64_t{1}).metrics.first_non_finite_step == 1);
   struct Wrong {
-    std::size_t count;
-    std::int64_t value;
+    const char* number;
+    std::vector<std::int64_t> values;
   };
   constexpr std::int64_t kLargest = std::numeric_limits<std::int64_t>::max();
-  for (const Wrong& wrong : std::vector<Wrong>{
-           {0, -3},       {0, 16}, {0, kLargest}, {1, -1},       {1, 1},   {1, kLargest}, {2, 3},
-           {2, kLargest}, {3, 1},  {3, 127},      {3, kLargest}, {4, 129}, {4, -5},       {5, 127},
-           {5, kLargest}, {6, 1},  {6, kLargest}, {7, -2},       {7, 2},   {7, kLargest}, {7, -kLargest}}) {
-    CAPTURE(wrong.count, wrong.value);
-    CHECK(missing(message_of<DataError>([&] { read(wrong.count, wrong.value); }),
-                  {"unchecked", "training.counts", "damaged"}) == "");
+  for (const Wrong& wrong : std::vector<Wrong>{{"epoch", {-3, 16, kLargest}},
+                                               {"step", {-1, 1, kLargest}},
+                                               {"step_of_epoch", {-1, 3, kLargest}},
+                                               {"samples_of_epoch", {-1, 1, 127, kLargest}},
+                                               {"correct", {129, -5}},
+                                               {"samples", {-1, 127, kLargest}},
+                                               {"steps", {-1, 1, kLargest}},
+                                               {"first_non_finite_step", {-2, 2, kLargest, -kLargest}}}) {
+    for (const std::int64_t value : wrong.values) {
+      CAPTURE(wrong.number, value);
+      CHECK(missing(message_of<DataError>([&] { saved.read_with(wrong.number, value); }),
+                    {"unchecked", "place in the training", "damaged"}) == "");
+    }
   }
   for (const double seconds :
        {-1.0, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
-    for (const std::size_t sum : {4, 5}) {
-      CAPTURE(seconds, sum);
-      std::vector<double> sums = saved.sums;
-      sums[sum] = seconds;
-      saved.write_unchecked(saved.counts, sums);
-      CHECK(
-          missing(message_of<DataError>([&] { read_position(SafetensorsFile(saved.folder / "unchecked")); }),
-                  {"training.sums"}) == "");
+    for (const char* number : {"seconds", "step_seconds"}) {
+      CAPTURE(seconds, number);
+      CHECK(missing(message_of<DataError>([&] { saved.read_with(number, seconds); }),
+                    {"times that cannot be"}) == "");
     }
   }
 }

@@ -135,8 +135,9 @@ TEST_CASE("sweep: stopped after any number of questions, and gone on with, it is
 TEST_CASE("sweep: a member that fails is told, and the others go on") {
   const TinySweep tiny;
   SweepRequest request = tiny.request("out");
-  request.spec.members[1].settings["lr"] = 1e30;           // not finite: for good
-  request.spec.members[2].settings["train_limit"] = 1000;  // more images than there are: may change
+  const std::filesystem::path late = tiny.folder / "late";
+  request.spec.members[1].settings["lr"] = 1e30;                  // not finite: for good
+  request.spec.members[2].settings["init_from"] = late.string();  // not there: may change
   std::vector<std::string> reported;
   const auto run = [&] {
     reported.clear();
@@ -159,7 +160,7 @@ TEST_CASE("sweep: a member that fails is told, and the others go on") {
   CHECK(diverged["epoch"] == 1);
   CHECK(diverged["step"].get<int>() >= 1);
   CHECK_FALSE(tiny.results("out")["members"][2].contains("diverged"));
-  CHECK(missing(outcome.failed[1].error, {"70"}) == "");
+  CHECK(missing(outcome.failed[1].error, {"late"}) == "");
   CHECK(reported.size() == 6);
   CHECK(tiny.results("out")["failed"] == 2);
   CHECK(tiny.results("out")["members"][1]["status"] == "failed");
@@ -167,7 +168,8 @@ TEST_CASE("sweep: a member that fails is told, and the others go on") {
 
   CHECK(run().failed.size() == 2);
   CHECK(reported == std::vector<std::string>{"loss=mse,seed=3"});  // the other would only fail again
-  write_mnist(tiny.data.root.path(), 1000, TinyData::kTest);
+  train(tiny.data.settings(tiny.folder / "first", "mlp"));
+  std::filesystem::copy(tiny.folder / "first/model.safetensors", late);
   CHECK(run().finished == 5);
   CHECK(tiny.results("out")["failed"] == 1);
   CHECK(tiny.results("out")["members"][2]["status"] == "finished");
@@ -285,6 +287,67 @@ TEST_CASE("sweep: a folder with another sweep, or something else, is refused") {
   SweepRequest request = tiny.request("out");
   write_bytes(tiny.folder / "out/sweep.json", to_json(request.spec).dump());
   CHECK(run_sweep(request, {}).finished == 6);
+}
+
+TEST_CASE("sweep: its images and first weights may lie elsewhere, but must be the same") {
+  const TinySweep tiny;
+  const auto copied = [&](const std::string& to) {
+    std::filesystem::copy(tiny.data.root.path(), tiny.folder / to, std::filesystem::copy_options::recursive);
+    return (tiny.folder / to).string();
+  };
+  train(tiny.data.settings(tiny.folder / "first", "mlp"));
+  const std::string start = (tiny.folder / "first/model.safetensors").string();
+  const auto request = [&](const std::string& out, const std::string& data, const std::string& weights) {
+    SweepRequest made = tiny.request(out);
+    made.spec.base["data"] = data;
+    if (!weights.empty()) made.spec.base["init_from"] = weights;
+    complete(made.spec, "test");
+    return made;
+  };
+  const std::string here = tiny.data.root.path().string(), there = copied("there"), other = copied("other");
+  const std::string images = read_bytes(tiny.folder / "other/mnist/train-images-idx3-ubyte");
+  std::string changed = images;
+  changed.back() = static_cast<char>(changed.back() ^ 1);
+  write_bytes(tiny.folder / "other/mnist/train-images-idx3-ubyte", changed);
+  std::filesystem::copy(start, tiny.folder / "moved");
+  ConfigJson another = tiny.data.settings(tiny.folder / "second", "mlp");
+  another["seed"] = 9;
+  train(another);
+  const std::string moved = (tiny.folder / "moved").string(),
+                    second = (tiny.folder / "second/model.safetensors").string();
+  const auto refused = [](const SweepRequest& asked) {
+    return message_of<ConfigError>([&] { run_sweep(asked, {}); });
+  };
+
+  // Before a member has begun, what lies at both paths counts.
+  const SweepFolder made(tiny.folder / "fresh", request("fresh", here, start).spec);
+  CHECK(missing(refused(request("fresh", other, start)), {"'data'", "they are not the same"}) == "");
+  CHECK(missing(refused(request("fresh", here, second)), {"'init_from'", "they are not the same"}) == "");
+  CHECK(missing(refused(request("fresh", here, "")), {"'init_from' is not given", "was"}) == "");
+  CHECK(missing(refused(request("fresh", (tiny.folder / "none").string(), start)),
+                {"'data'", "cannot be read"}) == "");
+  CHECK(run_sweep(request("fresh", there, moved), {}).finished == 6);
+
+  // Later, what its runs have recorded; the paths that they were given need not be there any more.
+  std::filesystem::remove_all(tiny.folder / "there");
+  std::filesystem::remove(moved);
+  const std::string third = copied("third");
+  std::vector<std::string> trained;
+  const SweepEvents events{
+      .member = [&](const MemberReport& report, const SweepProgress&) { trained.push_back(report.name); }};
+  SweepRequest more = request("fresh", third, start);
+  more.spec.members.push_back({"", {{"loss", "mse"}, {"seed", 4}}});
+  complete(more.spec, "test");
+  CHECK(run_sweep(more, events).finished == 7);
+  CHECK(trained == std::vector<std::string>{"loss=mse,seed=4"});
+  CHECK(missing(refused(request("fresh", other, start)), {"'data'", "they are not the same"}) == "");
+  CHECK(missing(refused(request("fresh", third, second)), {"'init_from'", "they are not the same"}) == "");
+
+  // Under the same path too.
+  write_bytes(tiny.folder / "third/mnist/train-images-idx3-ubyte", changed);
+  CHECK(missing(refused(more), {"'data'", "what lies there has changed"}) == "");
+  std::filesystem::remove_all(tiny.folder / "third");  // finished members need no images
+  CHECK(run_sweep(more, {}).finished == 7);
 }
 
 TEST_CASE("sweep: members can be added, and a command with fewer leaves the others alone") {
