@@ -11,16 +11,16 @@
 #include "base/error.h"
 #include "base/in_quotes.h"
 #include "base/parse_choice.h"
-#include "data/contact_sheet.h"
 #include "data/content.h"
 #include "data/registry.h"
+#include "experiment/report/contact_sheet.h"
 #include "experiment/run/config.h"
 #include "random/shuffle.h"
 
 namespace qmse::app {
 namespace {
 
-constexpr std::int64_t kMostShown = 2000;  // images on a contact sheet
+constexpr std::int64_t kMaxShown = 2000;  // images on a contact sheet
 
 std::string text_of(const CLI::Option* option, const std::string& otherwise) {
   return option->count() > 0 ? option->as<std::string>() : otherwise;
@@ -78,14 +78,14 @@ struct Show {
   CLI::Option *name, *data, *labels, *split, *count, *seed, *out;
 
   int operator()() const {
-    if (out->count() == 0) throw ConfigError("--out FILE.png is missing: where the picture goes");
+    if (out->count() == 0) throw ConfigError("--out FILE.html is missing: where the page goes");
     const std::string file = out->as<std::string>();
-    if (!file.ends_with(".png")) throw ConfigError("--out must end in .png, not be " + in_quotes(file));
+    if (!file.ends_with(".html")) throw ConfigError("--out must end in .html, not be " + in_quotes(file));
     const std::string dataset = name->as<std::string>(), which = text_of(split, "train");
     if (which != "train" && which != "test")
       throw ConfigError("--split must be train or test, not " + in_quotes(which));
     const std::int64_t wanted =
-        count->count() > 0 ? static_cast<std::int64_t>(whole_number(*count, 1, kMostShown)) : 64;
+        count->count() > 0 ? static_cast<std::int64_t>(whole_number(*count, 1, kMaxShown)) : 64;
     const bool at_random = seed->count() > 0;
     const std::uint64_t random_seed = at_random ? whole_number(*seed, 0, ~std::uint64_t{0}) : 0;
     const auto kind = parse_choice<LabelKind>(text_of(labels, "fine"), "labels");
@@ -106,7 +106,7 @@ struct Show {
       std::iota(order.begin(), order.end(), 0u);
     }
     const std::vector<std::int64_t> chosen(order.begin(), order.begin() + std::min(wanted, images.count));
-    write_file_atomically(file, encode_png(contact_sheet(images, chosen)));
+    write_file_atomically(file, contact_sheet(images, chosen));
     std::cout << chosen.size() << " of " << images.count << " images in " << file << '\n';
     return 0;
   }
@@ -141,7 +141,7 @@ Command data_command() {
   verifier.action =
       with_name(verified, [=] { return verify(verified->as<std::string>(), text_of(verified_data, "")); });
 
-  Command show = make_command("qmse data show", "Draw images with their labels into a PNG file");
+  Command show = make_command("qmse data show", "Show images with their labels on an HTML page");
   CLI::App& options = *show.parser;
   Show shown{};
   shown.name = add_name(options);
@@ -152,14 +152,14 @@ Command data_command() {
   shown.count = add_text_option(options, "--count", "N", "Options", "how many images [64]");
   shown.seed = add_text_option(options, "--seed", "N", "Options",
                                "choose them at random by this seed; without it the first ones");
-  shown.out = add_text_option(options, "--out", "FILE.png", "Options", "where the picture goes");
+  shown.out = add_text_option(options, "--out", "FILE.html", "Options", "where the page goes");
   show.action = with_name(shown.name, shown);
 
   return {.name = "data",
           .summary = "List, check, show and fetch data sets",
           .footer =
               "Example\n  qmse data fetch cifar10\n"
-              "  qmse data show cifar10 --count 40 --seed 1 --out cifar10.png",
+              "  qmse data show cifar10 --count 40 --seed 1 --out cifar10.html",
           .commands = {std::move(list), std::move(verifier), std::move(show), data_fetch_command()}};
 }
 

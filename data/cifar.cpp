@@ -16,7 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kPixels = 3 * 32 * 32;
-constexpr std::uint64_t kMostRecords = 1'000'000;
+constexpr std::uint64_t kMaxRecords = 1'000'000;
 constexpr std::size_t kPiece = 256;  // records read in one go: they stay in the cache
 
 // One of the two formats.
@@ -98,7 +98,7 @@ std::uint64_t record_count(const InputFile& file, const Format& format) {
              (mixed_up ? ", but of those of " + std::string(other.name) + ": the files are mixed up"
                        : ", so it is cut short or another kind of file"));
   }
-  if (records > kMostRecords) fail(file.path(), format, "it has more than a million records");
+  if (records > kMaxRecords) fail(file.path(), format, "it has more than a million records");
   return records;
 }
 

@@ -1,4 +1,4 @@
-// Whether the files of a data set are the official ones, and where they differ.
+// Whether the files of a data set are the official ones.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,6 @@ struct FileContent {
   bool whole = true;        // false: it is longer
   std::string sha256;       // empty where it is longer
   std::string difference;   // "" where nothing differs from the official file
-  bool known_copy = false;  // the difference is that of the known copy
 };
 
 enum class ContentKind {
@@ -32,17 +31,16 @@ enum class ContentKind {
 struct ContentReport {
   ContentKind kind = ContentKind::own;
   std::string sha256;   // of the lines that `sha256sum FILES` prints for `files`; empty where one has none
-  std::string summary;  // "official", "differs: 103 images are ...": one line
+  std::string summary;  // "official", "differs in train.bin": one line
   std::vector<FileContent> files;
   std::vector<FileContent> class_names;  // files that name the classes; no part of `sha256`
 };
 
 // Reads the files of data set `name` in `directory`: the official ones by name, of "folder" all images. A
 // file may be compressed (.gz): what counts is its content. Errors as the readers' for files that are missing
-// or damaged. SHA-256 says whether a file is official; where it is not, CRC-32s of its records say which
-// ones differ, a hundred together. A compressed file is read no further than behind the number of bytes of
-// the official file or, where that is more, of its own header; one that is longer has no SHA-256. Asks `stop`
-// between pieces: Stopped.
+// or damaged. SHA-256 says whether a file is official. A compressed file is read no further than behind the
+// number of bytes of the official file or, where that is more, of its own header; one that is longer has no
+// SHA-256. Asks `stop` between pieces: Stopped.
 ContentReport examine_content(std::string_view name, const std::filesystem::path& directory,
                               const std::function<bool()>& stop = {});
 

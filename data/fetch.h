@@ -11,13 +11,12 @@
 
 namespace qmse {
 
-// Where a data set can be had, and in which form.
+// Where a data set can be had, and in which form: what DatasetInfo says of it.
 struct FetchPlan {
-  const KnownSet* set;
-  std::string folder;              // of the data set, under the destination
-  std::string mirror;              // the files' names are added to it
-  std::string archive;             // one tar.gz that holds `folder`; empty: each file of the set, with .gz
-  std::vector<std::string> texts;  // files of the archive that the set does not list: class names
+  KnownSet set;
+  std::string folder;   // of the data set, under the destination
+  std::string mirror;   // the files' names are added to it
+  std::string archive;  // one tar.gz that holds `folder`; empty: each file of the set, with .gz
 };
 
 // ConfigError for an unknown data set and for "folder".

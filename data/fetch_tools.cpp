@@ -124,15 +124,15 @@ void download_all(const FetchPlan& plan, const Staging& staging, const DownloadO
     }
     std::vector<std::string> names;
     std::uint64_t largest = 1 << 16;
-    for (const KnownFile& file : plan.set->files) {
+    for (const KnownFile& file : plan.set.files) {
       names.push_back(plan.folder + "/" + file.name);
       largest = std::max(largest, file.bytes);
     }
-    for (const std::string& text : plan.texts) names.push_back(plan.folder + "/" + text);
+    for (const KnownNames& text : plan.set.class_names) names.push_back(plan.folder + "/" + text.name);
     unpack_tar(archive, names, largest, staging.unpacked());
     return;
   }
-  for (const KnownFile& file : plan.set->files) {
+  for (const KnownFile& file : plan.set.files) {
     const std::string name = std::string(file.name) + ".gz";
     if (fs::exists(staging.unpacked() / name, ignored)) {
       resumed = true;
@@ -152,7 +152,7 @@ fs::path fetch_dataset(const FetchPlan& plan, const fs::path& out, const Downloa
   if (fs::exists(fs::symlink_status(target, ignored))) {  // also a link to nothing
     std::string cause;
     try {
-      const ContentReport report = examine_content(*plan.set, target, options.stop);
+      const ContentReport report = examine_content(plan.set, target, options.stop);
       if (report.kind == ContentKind::official) return target;
       cause = report.summary;
     } catch (const Stopped&) {
@@ -170,7 +170,7 @@ fs::path fetch_dataset(const FetchPlan& plan, const fs::path& out, const Downloa
     std::string wrong;
     try {
       download_all(plan, staging, options, events, resumed);
-      const ContentReport report = examine_content(*plan.set, staging.unpacked(), options.stop);
+      const ContentReport report = examine_content(plan.set, staging.unpacked(), options.stop);
       if (report.kind == ContentKind::official) break;
       wrong = report.summary;
     } catch (const DataError& error) {  // a damaged archive or compressed file

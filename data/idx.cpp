@@ -10,7 +10,7 @@
 namespace qmse {
 namespace {
 
-constexpr std::uint64_t kMostElements = std::uint64_t{4} << 30;
+constexpr std::uint64_t kMaxElements = std::uint64_t{4} << 30;
 constexpr std::size_t kFirstPiece = std::size_t{1} << 20;  // bytes
 constexpr unsigned char kUnsignedByte = 0x08;
 
@@ -98,7 +98,7 @@ std::uint64_t announced_idx_bytes(std::span<const unsigned char> beginning) {
   for (std::size_t at = 4; at < header; at += 4) {
     const std::uint64_t size = std::uint64_t{beginning[at]} << 24 | std::uint64_t{beginning[at + 1]} << 16 |
                                std::uint64_t{beginning[at + 2]} << 8 | beginning[at + 3];
-    elements = std::min(elements * size, kMostElements);
+    elements = std::min(elements * size, kMaxElements);
   }
   return header + elements;
 }
@@ -142,9 +142,9 @@ void IdxFile::read_header(int dimensions) {
     shape_.push_back(std::int64_t{size[0]} << 24 | size[1] << 16 | size[2] << 8 | size[3]);
     if (shape_.back() == 0) fail(path(), "dimension " + std::to_string(d) + " is 0");
     // (2^32 + 1) (2^32 - 1) < 2^64: the product cannot overflow.
-    bytes_ = std::min(bytes_ * static_cast<std::uint64_t>(shape_.back()), kMostElements + 1);
+    bytes_ = std::min(bytes_ * static_cast<std::uint64_t>(shape_.back()), kMaxElements + 1);
   }
-  if (bytes_ > kMostElements)
+  if (bytes_ > kMaxElements)
     fail(path(), "its header announces " + text_of(shape_) + " elements, more than 4 GiB");
   if (!gzip_ && bytes_ != file_.size() - position_) {
     fail(path(), "its header announces " + text_of(shape_) + " elements, but " +

@@ -7,7 +7,7 @@
 namespace qmse {
 namespace {
 
-constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 28;  // of a file
+constexpr std::uint64_t kMaxBytes = std::uint64_t{1} << 28;  // of a file
 
 [[noreturn]] void fail(const std::filesystem::path& path, const std::string& cause) {
   throw DataError("cannot read the picture " + in_quotes(path) + ": " + cause +
@@ -77,7 +77,7 @@ Picture decode_pnm(std::string_view bytes, const std::filesystem::path& path) {
 
 Picture read_picture(const std::filesystem::path& path) {
   const InputFile file(path);
-  if (file.size() > kMostBytes) fail(path, "the file is larger than 256 MiB");
+  if (file.size() > kMaxBytes) fail(path, "the file is larger than 256 MiB");
   std::string bytes(file.size(), '\0');
   file.read(0, bytes.data(), bytes.size());
   if (bytes.starts_with("\x89PNG")) return decode_png(bytes, path);

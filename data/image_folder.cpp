@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::uint64_t kMostBytes = std::uint64_t{4} << 30;  // of pixels
+constexpr std::uint64_t kMaxBytes = std::uint64_t{4} << 30;  // of pixels
 constexpr const char* kIdxStems[] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte",
                                      "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"};
 
@@ -142,7 +142,7 @@ ImageDataset read_classes(const fs::path& directory, Split split, const std::fun
         set.channels = picture.channels;
         set.height = picture.height;
         set.width = picture.width;
-        if (picture.pixels.size() > kMostBytes / total) {
+        if (picture.pixels.size() > kMaxBytes / total) {
           throw DataError("the " + std::to_string(total) + " images of " + in_quotes(directory) +
                           " are more than 4 GiB; make them smaller");
         }

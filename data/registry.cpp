@@ -18,7 +18,6 @@ struct Row {
   DatasetInfo info;
   ImageDataset (*read)(const std::filesystem::path& directory, Split split, LabelKind labels,
                        const Stop& stop);
-  bool has_coarse_labels = false;
 };
 
 ImageDataset read_mnist(const std::filesystem::path& directory, Split split, LabelKind, const Stop&) {
@@ -45,19 +44,90 @@ ImageDataset read_folder(const std::filesystem::path& directory, Split split, La
   return read_image_folder(directory, split, stop);
 }
 
+// The SHA-256 of MNIST's files are of content with the published MD5s (6bbc9ace898e44ae57da46a324031adb for
+// the training images), those of Fashion-MNIST of what Debian's dataset-fashion-mnist installs, those of
+// CIFAR-10 and CIFAR-100 are the ones that the Ruby library torchvision-ruby checks its downloads by.
+constexpr KnownFile kMnist[] = {
+    {"train-images-idx3-ubyte", "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db", 47040016},
+    {"train-labels-idx1-ubyte", "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5", 60008},
+    {"t10k-images-idx3-ubyte", "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7", 7840016},
+    {"t10k-labels-idx1-ubyte", "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2", 10008},
+};
+constexpr KnownFile kFashionMnist[] = {
+    {"train-images-idx3-ubyte", "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888", 47040016},
+    {"train-labels-idx1-ubyte", "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9", 60008},
+    {"t10k-images-idx3-ubyte", "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b", 7840016},
+    {"t10k-labels-idx1-ubyte", "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34", 10008},
+};
+constexpr KnownFile kCifar10[] = {
+    {"data_batch_1.bin", "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5", 30730000},
+    {"data_batch_2.bin", "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed", 30730000},
+    {"data_batch_3.bin", "bbe8596564c0f86427f876058170b84dac6670ddf06d79402899d93ceea26f67", 30730000},
+    {"data_batch_4.bin", "014e562d6e23c72197cc727519169a60359f5eccd8945ad5a09d710285ff4e48", 30730000},
+    {"data_batch_5.bin", "755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add", 30730000},
+    {"test_batch.bin", "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b", 30730000},
+};
+constexpr KnownFile kCifar100[] = {
+    {"train.bin", "f31298fc616915fa142368359df1c4ca2ae984d6915ca468b998a5ec6aeebf29", 153700000},
+    {"test.bin", "d8b1e6b7b3bee4020055f0699b111f60b1af1e262aeb93a0b659061746f8224a", 30740000},
+};
+constexpr KnownNames kCifar10Names[] = {
+    {"batches.meta.txt", "2ce042b1e0b48db4bb214408e6414ba18b2731c24af244f2d6c112fddf31af00"}};
+constexpr KnownNames kCifar100Names[] = {
+    {"fine_label_names.txt", "4a53f81a8af29bb6aa646bfe2c455db1b061edfde82a39c0cfc313ef536c681b"},
+    {"coarse_label_names.txt", "14e28b5b70e3d8a29704b0d9f8c5985cca5f3c3d08ea043dcc87a036df37a2b3"}};
+
 constexpr Row kRows[] = {
-    {{"mnist", "MNIST", "mnist", "28 x 28, grey", "10", 60'000, 10'000}, read_mnist},
-    {{"fashion-mnist", "Fashion-MNIST", "fashion-mnist", "28 x 28, grey", "10", 60'000, 10'000,
-      "install Debian's package dataset-fashion-mnist"},
+    {{.name = "mnist",
+      .label = "MNIST",
+      .folder = "mnist",
+      .images = "28 x 28, grey",
+      .classes = "10",
+      .train = 60'000,
+      .test = 10'000,
+      .known = {kMnist},
+      .mirror = "https://ossci-datasets.s3.amazonaws.com/mnist/"},
+     read_mnist},
+    {{.name = "fashion-mnist",
+      .label = "Fashion-MNIST",
+      .folder = "fashion-mnist",
+      .images = "28 x 28, grey",
+      .classes = "10",
+      .train = 60'000,
+      .test = 10'000,
+      .known = {kFashionMnist},
+      .mirror = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+      .other_source = "install Debian's package dataset-fashion-mnist"},
      read_fashion_mnist},
-    {{"cifar10", "CIFAR-10", "cifar-10-batches-bin", "32 x 32, colour", "10", 50'000, 10'000, "",
-      "cifar-10-batches-py", "cifar-10-binary.tar.gz"},
+    {{.name = "cifar10",
+      .label = "CIFAR-10",
+      .folder = "cifar-10-batches-bin",
+      .images = "32 x 32, colour",
+      .classes = "10",
+      .train = 50'000,
+      .test = 10'000,
+      .known = {kCifar10,
+                kCifar10Names,
+                {"71a1360ea1a64f9847d83f5a83debe664e28f9d9491203b83ff6a189dcc21865",
+                 "103 of its images went through JPEG, all else is official"}},
+      .mirror = "https://www.cs.toronto.edu/~kriz/",
+      .archive = "cifar-10-binary.tar.gz",
+      .python_folder = "cifar-10-batches-py"},
      read_cifar10_fine},
-    {{"cifar100", "CIFAR-100", "cifar-100-binary", "32 x 32, colour", "100 (20 coarse)", 50'000, 10'000, "",
-      "cifar-100-python", "cifar-100-binary.tar.gz"},
-     read_cifar100_either,
-     true},
-    {{"folder", "", "", "any one size", "any", 0, 0}, read_folder},
+    {{.name = "cifar100",
+      .label = "CIFAR-100",
+      .folder = "cifar-100-binary",
+      .images = "32 x 32, colour",
+      .classes = "100 (20 coarse)",
+      .train = 50'000,
+      .test = 10'000,
+      .coarse_labels = true,
+      .known = {kCifar100, kCifar100Names},
+      .mirror = "https://www.cs.toronto.edu/~kriz/",
+      .archive = "cifar-100-binary.tar.gz",
+      .python_folder = "cifar-100-python"},
+     read_cifar100_either},
+    {{.name = "folder", .label = "", .folder = "", .images = "any one size", .classes = "any"}, read_folder},
 };
 
 // The folder of the Python version, where it lies in place of the binary one: in `folder`, or `folder`
@@ -150,10 +220,13 @@ std::string data_option(std::string_view name, const std::filesystem::path& dire
 }
 
 void check_label_kind(LabelKind labels, std::string_view dataset) {
-  if (labels == LabelKind::coarse && !row_of(dataset).has_coarse_labels) {
-    throw ConfigError("--labels coarse is for --dataset cifar100; " + std::string(dataset) +
-                      " has one kind of labels");
+  if (labels != LabelKind::coarse || row_of(dataset).info.coarse_labels) return;
+  std::string those;
+  for (const Row& row : kRows) {
+    if (row.info.coarse_labels) those += (those.empty() ? "" : " or ") + std::string(row.info.name);
   }
+  throw ConfigError("--labels coarse is for --dataset " + those + "; " + std::string(dataset) +
+                    " has one kind of labels");
 }
 
 ImageDataset load_dataset(std::string_view name, const std::filesystem::path& directory, Split split,

@@ -9,21 +9,24 @@
 #include <vector>
 
 #include "data/image_dataset.h"
+#include "data/known_content.h"
 
 namespace qmse {
 
-// A data set known by name, or "folder", one's own.
+// A data set known by name, or "folder", one's own: all that list, verify, fetch, help and errors say of it.
 struct DatasetInfo {
   const char* name;
   const char* label;   // "Fashion-MNIST", for people; "": none
   const char* folder;  // its name under each place; "" for "folder", which is where --data says
   const char* images;  // their size, for people
   const char* classes;
-  std::int64_t train, test;       // how many
-  const char* other_source = "";  // how a person gets the files, besides `qmse data fetch`
-  // The folder of the Python version, pickled, which is not read here, and the archive of the one that is.
-  const char* python_folder = "";
-  const char* archive = "";
+  std::int64_t train = 0, test = 0;  // how many
+  bool coarse_labels = false;        // it has LabelKind::coarse too
+  KnownSet known = {};               // the official files
+  const char* mirror = "";           // where they can be had: names of files are added to it
+  const char* archive = "";          // the tar.gz there that holds `folder`; "": each file, with .gz
+  const char* other_source = "";     // how a person gets the files, besides `qmse data fetch`
+  const char* python_folder = "";    // of the Python version, pickled, which is not read here
 
   bool is_own() const { return *folder == '\0'; }
 };

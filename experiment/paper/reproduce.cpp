@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <map>
 #include <memory>
 
@@ -10,6 +9,7 @@
 #include "base/error.h"
 #include "base/in_quotes.h"
 #include "base/name_text.h"
+#include "base/number_text.h"
 #include "base/stopped.h"
 #include "base/text_file.h"
 #include "data/resident_dataset.h"
@@ -65,9 +65,9 @@ class Reproduction {
     sweep.out = request_.out / "runs";
     sweep.jobs = request_.jobs;
     sweep.shard = request_.shard;
-    notice(
-        "the paper gives no batch size: " + std::to_string(kBatchSize) + " is taken" +
-        (plan_.paper_only ? std::string("; nor its losses' scale: ") + kPaperReduction + " is taken" : ""));
+    notice("the paper gives no batch size: " + std::to_string(kBatchSize) + " is taken" +
+           (plan_.paper_only ? "; nor its losses' scale: " + std::string(name(kPaperReduction)) + " is taken"
+                             : ""));
     const SweepFolder folder(sweep.out, sweep.spec);
     if (!takes_cuda(config_of(sweep.spec, sweep.spec.members.front()))) estimate(folder);
 
@@ -134,7 +134,7 @@ class Reproduction {
     config.dataset = figure.dataset;
     config.data = plan_.data;
     config.train_limit = plan_.train_limit;
-    config.loss = "mse";
+    config.loss = paper_losses().mse.name;
     config.seed = static_cast<std::uint64_t>(seed);
     config.device = request_.device;
     config.threads = request_.threads;
@@ -194,7 +194,7 @@ class Reproduction {
     given["train_limit"] = std::min(kCalibrationImages, images->train.count);
     given["epochs"] = 1;
     given["evaluate_train"] = false;
-    given["on_nan"] = "continue";
+    given["on_nan"] = name(OnNan::go_on);
     given["out"] = escape_name((folder / "run").native());
     EpochRecord record;
     TrainingRun(given, {.epoch = [&](const EpochRecord& measured, std::int64_t) { record = measured; },
@@ -230,11 +230,7 @@ class Reproduction {
     }
     if (left == 0) return;
     std::string time = counted(std::llround(std::ceil(seconds / 60)), "minute");
-    if (seconds >= 5400) {
-      char hours[32];
-      std::snprintf(hours, sizeof(hours), "%.1f hours", seconds / 3600);
-      time = hours;
-    }
+    if (seconds >= 5400) time = fixed_text(seconds / 3600, 1) + " hours";
     notice(counted(left, "run") + " of " + counted(plan_.epochs, "epoch") + ": about " + time +
            " on this CPU, as measured just now" +
            (request_.shard.count > 1 ? ", shared with the other processes" : ""));

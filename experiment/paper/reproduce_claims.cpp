@@ -1,7 +1,7 @@
 // The paper's claims about its figures, and when we say that one holds.
 #include <cmath>
-#include <cstdio>
 #include <functional>
+#include <stdexcept>
 
 #include "base/error.h"
 #include "experiment/paper/reproduce_results.h"
@@ -17,32 +17,30 @@ constexpr double kAbout = 0.05;
 // "Similar": a mean difference within two percentage points.
 constexpr double kSimilar = 0.02;
 
-std::string percent(double value) {
-  char text[32];
-  std::snprintf(text, sizeof(text), "%.2f %%", 100 * value);
-  return text;
-}
+std::string percent(double value) { return fixed_text(100 * value, 2) + " %"; }
 
-std::string points(double value) { return signed_text("%.2f", 100 * value); }
+std::string points(double value) { return signed_fixed_text(100 * value, 2); }
 
 // The paper's two losses in one convention.
 class Runs {
  public:
-  Runs(const FigureRuns& figure, std::string reduction) : figure_(figure), reduction_(std::move(reduction)) {}
+  Runs(const FigureRuns& figure, Reduction reduction) : figure_(figure), reduction_(reduction) {}
 
-  const VariantRuns& of(const std::string& loss, double momentum) const {
+  const VariantRuns& of(const LossKind& loss, double momentum) const {
     for (const VariantRuns& row : figure_.variants) {
       const Variant& variant = row.variant;
-      if (variant.in_paper && variant.loss == loss && variant.reduction == reduction_ &&
+      if (variant.kind == VariantKind::paper && variant.loss == &loss && variant.reduction == reduction_ &&
           variant.momentum == momentum)
         return row;
     }
-    throw ConfigError("no runs of " + loss);
+    throw std::logic_error("no runs of " + std::string(loss.name));
   }
+  const VariantRuns& mse(double momentum) const { return of(paper_losses().mse, momentum); }
+  const VariantRuns& qmse(double momentum) const { return of(paper_losses().qmse, momentum); }
 
  private:
   const FigureRuns& figure_;
-  std::string reduction_;
+  Reduction reduction_;
 };
 
 // All of them: the worst verdict, all numbers.
@@ -58,7 +56,7 @@ Judgement all_of(const std::vector<Judgement>& parts) {
 }
 
 std::string who(const VariantRuns& row) {
-  return loss_label(row.variant.loss) + " with " + momentum_title(*row.variant.momentum);
+  return std::string(row.variant.loss->label) + " with " + momentum_title(*row.variant.momentum);
 }
 
 // What can be said before any number is looked at: a run that diverged makes no accuracy hold; one that
@@ -118,13 +116,13 @@ Judgement above(const VariantRuns& first, const VariantRuns& second, Measure mea
 }
 
 Judgement qmse_above(const Runs& runs, double momentum, Measure measure) {
-  return above(runs.of("qmse", momentum), runs.of("mse", momentum), measure,
+  return above(runs.qmse(momentum), runs.mse(momentum), measure,
                std::string(measure == Measure::final_train ? "training" : "test") + ", " +
                    momentum_title(momentum) + ":");
 }
 
 Judgement similar(const Runs& runs, double momentum) {
-  const VariantRuns &qmse = runs.of("qmse", momentum), &mse = runs.of("mse", momentum);
+  const VariantRuns &qmse = runs.qmse(momentum), &mse = runs.mse(momentum);
   for (const VariantRuns* row : {&qmse, &mse}) {
     if (const auto early = unfinished(*row)) return *early;
   }
@@ -134,7 +132,7 @@ Judgement similar(const Runs& runs, double momentum) {
 }
 
 struct Rule {
-  const char* figure;
+  const PaperFigure* figure;
   const char* text;
   const char* criterion;
   std::function<Judgement(const Runs&)> judge;
@@ -144,8 +142,8 @@ Judgement levels(const Runs& runs, const std::vector<double>& momenta,
                  const std::function<bool(double)>& condition) {
   std::vector<Judgement> parts;
   for (const double momentum : momenta) {
-    for (const char* loss : {"mse", "qmse"})
-      parts.push_back(level(runs.of(loss, momentum), Measure::final_train, condition));
+    for (const VariantRuns* row : {&runs.mse(momentum), &runs.qmse(momentum)})
+      parts.push_back(level(*row, Measure::final_train, condition));
   }
   return all_of(parts);
 }
@@ -155,50 +153,49 @@ const std::vector<Rule>& rules() {
   const auto about = [](double target) {
     return [target](double accuracy) { return std::abs(accuracy - target) <= kAbout; };
   };
+  const auto& [fig1, fig2, fig3] = paper_figures();
   static const std::vector<Rule> all = {
-      {"fig1", "On MNIST both losses reach a training accuracy near 1.0.",
+      {&fig1, "On MNIST both losses reach a training accuracy near 1.0.",
        "mean final training accuracy of at least 98 % for both losses and both momenta",
        [=](const Runs& runs) {
          return levels(runs, {0.0, 0.9}, near_one);
        }},
-      {"fig1", "On MNIST QMSE is ahead of MSE in training and test accuracy.",
+      {&fig1, "On MNIST QMSE is ahead of MSE in training and test accuracy.",
        "95 % intervals of the paired differences of final accuracy above 0, training and test, both momenta",
        [](const Runs& runs) {
          return all_of(
              {qmse_above(runs, 0.0, Measure::final_train), qmse_above(runs, 0.0, Measure::final_test),
               qmse_above(runs, 0.9, Measure::final_train), qmse_above(runs, 0.9, Measure::final_test)});
        }},
-      {"fig1", "On MNIST QMSE with momentum is the best of the four.",
+      {&fig1, "On MNIST QMSE with momentum is the best of the four.",
        "95 % intervals of the paired differences of final test accuracy, QMSE with momentum 0.9 minus each "
        "of "
        "the others, above 0",
        [](const Runs& runs) {
-         const VariantRuns& best = runs.of("qmse", 0.9);
+         const VariantRuns& best = runs.qmse(0.9);
          std::vector<Judgement> parts;
-         for (const auto& [loss, momentum] : {std::pair{"qmse", 0.0}, {"mse", 0.0}, {"mse", 0.9}}) {
-           const VariantRuns& other = runs.of(loss, momentum);
-           parts.push_back(above(best, other, Measure::final_test, "test, minus " + who(other) + ":"));
-         }
+         for (const VariantRuns* other : {&runs.qmse(0.0), &runs.mse(0.0), &runs.mse(0.9)})
+           parts.push_back(above(best, *other, Measure::final_test, "test, minus " + who(*other) + ":"));
          return all_of(parts);
        }},
-      {"fig2", "On CIFAR-10 both losses reach a training accuracy near 1.0 with momentum.",
+      {&fig2, "On CIFAR-10 both losses reach a training accuracy near 1.0 with momentum.",
        "mean final training accuracy of at least 98 % for both losses with momentum 0.9",
        [=](const Runs& runs) { return levels(runs, {0.9}, near_one); }},
-      {"fig2", "On CIFAR-10 QMSE's training accuracy is significantly higher without momentum.",
+      {&fig2, "On CIFAR-10 QMSE's training accuracy is significantly higher without momentum.",
        "95 % interval of the paired difference of final training accuracy above 0 with momentum 0",
        [](const Runs& runs) { return qmse_above(runs, 0.0, Measure::final_train); }},
-      {"fig2", "On CIFAR-10 the test accuracies are similar.",
+      {&fig2, "On CIFAR-10 the test accuracies are similar.",
        "mean difference of final test accuracy within 2 points for both momenta",
        [](const Runs& runs) {
          return all_of({similar(runs, 0.0), similar(runs, 0.9)});
        }},
-      {"fig3", "On CIFAR-100 the training accuracy is about 0.15 without momentum.",
+      {&fig3, "On CIFAR-100 the training accuracy is about 0.15 without momentum.",
        "mean final training accuracy within 5 points of 15 % for both losses with momentum 0",
        [=](const Runs& runs) { return levels(runs, {0.0}, about(0.15)); }},
-      {"fig3", "On CIFAR-100 the training accuracy is about 0.35 with momentum.",
+      {&fig3, "On CIFAR-100 the training accuracy is about 0.35 with momentum.",
        "mean final training accuracy within 5 points of 35 % for both losses with momentum 0.9",
        [=](const Runs& runs) { return levels(runs, {0.9}, about(0.35)); }},
-      {"fig3", "On CIFAR-100 QMSE improves the training accuracy, without and with momentum.",
+      {&fig3, "On CIFAR-100 QMSE improves the training accuracy, without and with momentum.",
        "95 % intervals of the paired differences of final training accuracy above 0 for both momenta",
        [](const Runs& runs) {
          return all_of(
@@ -238,7 +235,7 @@ std::string Claim::sentence() const {
   for (const auto& [reduction, judgement] : by_reduction) {
     sentence += joint;
     if (depends) sentence += name(judgement.verdict);
-    sentence += " with " + reduction + " (" + judgement.numbers + ")";
+    sentence += " with " + std::string(name(reduction)) + " (" + judgement.numbers + ")";
     joint = depends ? ", " : " and";
   }
   return sentence + ". Criterion: " + criterion + ".";
@@ -248,12 +245,10 @@ std::vector<Claim> judge(const std::vector<FigureRuns>& all, bool paper_only) {
   std::vector<Claim> claims;
   for (const FigureRuns& figure : all) {
     for (const Rule& rule : rules()) {
-      if (rule.figure != figure.figure->name) continue;
+      if (rule.figure != figure.figure) continue;
       Claim claim{rule.figure, rule.text, rule.criterion, {}};
-      for (const char* reduction : {"element_mean", "batch_mean"}) {
-        if (paper_only && reduction != std::string(kPaperReduction)) continue;
+      for (const Reduction reduction : conventions(paper_only))
         claim.by_reduction.emplace_back(reduction, rule.judge(Runs(figure, reduction)));
-      }
       claims.push_back(std::move(claim));
     }
   }

@@ -1,50 +1,29 @@
 #include "experiment/paper/reproduce_figures.h"
 
 #include <algorithm>
-#include <cmath>
-#include <cstdio>
-#include <limits>
 #include <string>
+
+#include "base/number_text.h"
+#include "experiment/report/mean_curve.h"
+#include "experiment/run/epoch_record.h"
 
 namespace qmse {
 namespace {
 
 constexpr Inset kPaperInset = {80, 100};  // epochs
 
-double number(const ConfigJson& line, const char* key) {
-  const auto value = line.find(key);
-  return value != line.end() && value->is_number() ? value->get<double>() : std::nan("");
-}
-
-// The mean of the seeds that finished; each that did not is a strand, up to where it ended.
+// The mean of the seeds that finished, in per cent; each that did not is a strand, up to where it ended.
 Curve curve(const VariantRuns& row, const char* key, const std::string& label) {
-  Curve curve;
-  curve.label = label;
-  std::vector<const SeedRun*> runs;
+  std::vector<RunLine> lines;
   for (const SeedRun& run : row.runs) {
-    if (run.status == MemberStatus::finished) {
-      runs.push_back(&run);
-    } else if (!run.epochs.empty()) {
-      Strand& strand = curve.strands.emplace_back();
-      for (std::size_t i = 0; i < run.epochs.size(); ++i) {
-        strand.x.push_back(static_cast<double>(i + 1));
-        strand.y.push_back(number(run.epochs[i], key));
-      }
+    RunLine& line = lines.emplace_back();
+    line.whole = run.status == MemberStatus::finished;
+    for (std::size_t i = 0; i < run.epochs.size(); ++i) {
+      line.x.push_back(static_cast<double>(i + 1));
+      line.y.push_back(100 * number_of(run.epochs[i], key));
     }
   }
-  if (runs.empty()) return curve;
-  for (std::size_t i = 0; i < runs.front()->epochs.size(); ++i) {
-    std::vector<double> values;
-    for (const SeedRun* run : runs) values.push_back(run->epochs.at(i).at(key).get<double>());
-    const double center = mean(values);
-    curve.x.push_back(static_cast<double>(i + 1));
-    curve.mean.push_back(center);
-    if (const std::optional<double> deviation = standard_deviation(values)) {
-      curve.low.push_back(center - *deviation);
-      curve.high.push_back(center + *deviation);
-    }
-  }
-  return curve;
+  return mean_curve(label, lines);
 }
 
 void add(Panel& panel, Curve curve) {
@@ -57,9 +36,6 @@ void add_note(Panel& panel, const std::string& who, const VariantRuns& row) {
   if (!missing.empty()) panel.note += (panel.note.empty() ? "" : "; ") + who + ": " + missing;
 }
 
-constexpr const char* kStrands =
-    " Thin lines with a cross: single runs that did not finish, up to where they ended.";
-
 bool any_strand(const Figure& figure) {
   return std::any_of(figure.panels.begin(), figure.panels.end(), [](const Panel& panel) {
     return std::any_of(panel.curves.begin(), panel.curves.end(),
@@ -69,47 +45,40 @@ bool any_strand(const Figure& figure) {
 
 Figure figure_titled(const FigureRuns& runs, const std::string& what) {
   Figure figure;
-  char lr[32];
-  std::snprintf(lr, sizeof(lr), "%.4g", runs.figure->lr);
-  figure.title = runs.figure->dataset + ", lr " + lr + what;
+  figure.title = runs.figure->dataset + ", lr " + significant_text(runs.figure->lr, 4) + what;
   return figure;
 }
 
-// How many seeds the paper's curves are of.
-std::string seeds_caption(const FigureRuns& runs) {
-  std::size_t most = 0, fewest = std::numeric_limits<std::size_t>::max();
+std::string caption_of(const FigureRuns& runs, bool (*counts)(const Variant&)) {
+  std::vector<std::size_t> seeds;
   for (const VariantRuns& row : runs.variants) {
-    if (!row.variant.in_paper) continue;
-    const auto finished =
+    if (!counts(row.variant)) continue;
+    seeds.push_back(
         static_cast<std::size_t>(std::count_if(row.runs.begin(), row.runs.end(), [](const SeedRun& run) {
           return run.status == MemberStatus::finished;
-        }));
-    most = std::max(most, finished);
-    fewest = std::min(fewest, finished);
+        })));
   }
-  if (most == 0) return "No run finished.";
-  if (most == 1) return "One seed.";
-  return "Mean over " + (fewest < most ? std::to_string(fewest) + " to " : "") + std::to_string(most) +
-         " seeds that finished; bands: standard deviation.";
+  return seeds_caption(seeds);
 }
+
+bool is_of_paper(const Variant& variant) { return variant.kind == VariantKind::paper; }
 
 }  // namespace
 
 Figure paper_figure(const FigureRuns& runs, const ReproducePlan& plan) {
   Figure figure = figure_titled(runs, "");
-  figure.caption = seeds_caption(runs);
+  figure.caption = caption_of(runs, is_of_paper);
   figure.columns = plan.paper_only ? 1 : 2;
   for (const double momentum : kPaperMomenta) {
-    for (const char* reduction : {"element_mean", "batch_mean"}) {
-      if (plan.paper_only && reduction != std::string(kPaperReduction)) continue;
+    for (const Reduction reduction : conventions(plan.paper_only)) {
       Panel panel;
-      panel.title = momentum_title(momentum) + ", " + reduction;
+      panel.title = momentum_title(momentum) + ", " + std::string(name(reduction));
       panel.x_label = "epoch";
-      panel.y_label = "accuracy";
+      panel.y_label = "accuracy (%)";
       for (const VariantRuns& row : runs.variants) {
         const Variant& variant = row.variant;
-        if (!variant.in_paper || variant.momentum != momentum || variant.reduction != reduction) continue;
-        const std::string loss = loss_label(variant.loss);
+        if (!is_of_paper(variant) || variant.momentum != momentum || variant.reduction != reduction) continue;
+        const std::string loss(variant.loss->label);
         add(panel, curve(row, "train_accuracy_full", loss + ", training"));
         add(panel, curve(row, "test_accuracy", loss + ", test"));
         add_note(panel, loss, row);
@@ -119,7 +88,7 @@ Figure paper_figure(const FigureRuns& runs, const ReproducePlan& plan) {
       figure.panels.push_back(std::move(panel));
     }
   }
-  if (any_strand(figure)) figure.caption += kStrands;
+  if (any_strand(figure)) figure.caption += std::string(" ") + kStrandsCaption;
   return figure;
 }
 
@@ -129,26 +98,22 @@ Figure figure_of_all(const FigureRuns& runs) {
   figure.caption =
       "Means over the seeds that finished. Last row: MSE at other learning rates, cross-entropy, and Adam, "
       "which has no momentum.";
-  const auto is_control = [](const Variant& variant, const std::string& reduction) {
-    return variant.reduction == reduction &&
-           (variant.in_paper || variant.scaled || variant.loss == "qmse_expected");
-  };
-  for (const std::string row_title : {"element_mean", "batch_mean", ""}) {
+  // The last row has the references, those before it the others of their convention.
+  std::vector<std::optional<Reduction>> rows = {Reduction::element_mean, Reduction::batch_mean, std::nullopt};
+  for (const std::optional<Reduction> reduction : rows) {
+    const std::string ending = reduction ? ", " + std::string(name(*reduction)) : "";
     for (const double momentum : kPaperMomenta) {
       Panel panel;
-      panel.title = momentum_title(momentum) + (row_title.empty() ? "" : ", " + row_title);
+      panel.title = momentum_title(momentum) + ending;
       panel.x_label = "epoch";
-      panel.y_label = "test accuracy";
+      panel.y_label = "test accuracy (%)";
       for (const VariantRuns& row : runs.variants) {
         const Variant& variant = row.variant;
         if (variant.momentum.value_or(momentum) != momentum) continue;
+        const bool is_reference = variant.kind == VariantKind::reference;
+        if (reduction ? is_reference || variant.reduction != *reduction : !is_reference) continue;
         std::string label = variant.label;
-        if (row_title.empty()) {
-          if (is_control(variant, "element_mean") || is_control(variant, "batch_mean")) continue;
-        } else {
-          if (!is_control(variant, row_title)) continue;
-          label.erase(label.find(", " + row_title), row_title.size() + 2);  // the panel's title has it
-        }
+        if (reduction) label.erase(label.find(ending), ending.size());  // the panel's title has it
         add_note(panel, label, row);
         Curve means = curve(row, "test_accuracy", label);
         means.low.clear();  // so many bands would hide the curves
@@ -158,7 +123,7 @@ Figure figure_of_all(const FigureRuns& runs) {
       figure.panels.push_back(std::move(panel));
     }
   }
-  if (any_strand(figure)) figure.caption += kStrands;
+  if (any_strand(figure)) figure.caption += std::string(" ") + kStrandsCaption;
   return figure;
 }
 

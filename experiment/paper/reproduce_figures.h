@@ -7,7 +7,7 @@
 namespace qmse {
 
 // As in the paper: momentum 0 above momentum 0.9, training and test accuracy of MSE and QMSE; a column for
-// each convention. Curves are means over the seeds that finished, bands their standard deviation.
+// each convention. Curves are mean_curve()s of the seeds that finished, in per cent.
 Figure paper_figure(const FigureRuns& runs, const ReproducePlan& plan);
 
 // Test accuracy of every loss and learning rate: a column for each momentum; a row for each convention with

@@ -1,13 +1,11 @@
 #include "experiment/paper/reproduce_plan.h"
 
-#include <array>
 #include <charconv>
 
 #include "base/error.h"
 #include "base/in_quotes.h"
 #include "base/name_text.h"
-#include "experiment/run/config_fields.h"
-#include "optim/optimizers.h"
+#include "base/number_text.h"
 
 namespace qmse {
 namespace {
@@ -16,34 +14,40 @@ namespace {
 constexpr double kGrid[] = {0.1, 0.3, 3.0, 10.0};
 constexpr double kAdamRate = 0.001;  // the usual one
 
-// Of four digits, with a point in every language: names of members have them.
-std::string number_text(double value) {
-  std::array<char, 32> text;
-  const auto [end, error] =
-      std::to_chars(text.data(), text.data() + text.size(), value, std::chars_format::general, 4);
-  return {text.data(), end};
+constexpr const char* kAll = "all";
+
+// Of few digits: names of members have them, and the last bits of another processor change nothing.
+std::string rate_text(double rate) { return significant_text(rate, 4); }
+
+double rounded(double rate) {
+  const std::string text = rate_text(rate);
+  std::from_chars(text.data(), text.data() + text.size(), rate);
+  return rate;
 }
 
-double rounded(double value) {
-  const std::string text = number_text(value);
-  std::from_chars(text.data(), text.data() + text.size(), value);
-  return value;
-}
-
-Variant plain(const std::string& loss, const std::string& reduction, double momentum, double lr) {
-  Variant variant;
-  variant.key = loss + "-" + reduction;
-  variant.label = loss_label(loss) + ", " + reduction;
-  variant.loss = loss;
-  variant.reduction = reduction;
-  variant.momentum = momentum;
-  variant.lr = lr;
-  return variant;
+Variant plain(VariantKind kind, const LossKind& loss, Reduction reduction, double momentum, double lr) {
+  return {.kind = kind,
+          .loss = &loss,
+          .reduction = reduction,
+          .optimizer = find_optimizer("sgd"),
+          .momentum = momentum,
+          .lr = lr,
+          .key = std::string(loss.name) + "-" + std::string(name(reduction)),
+          .label = std::string(loss.label) + ", " + std::string(name(reduction))};
 }
 
 }  // namespace
 
-std::string loss_label(const std::string& loss) { return std::string(find_field("loss")->label(loss)); }
+const PaperLosses& paper_losses() {
+  static const PaperLosses losses = {*find_loss("mse"), *find_loss("qmse"), *find_loss("qmse_expected"),
+                                     *find_loss("cross_entropy")};
+  return losses;
+}
+
+std::vector<Reduction> conventions(bool paper_only) {
+  if (paper_only) return {kPaperReduction};
+  return {Reduction::element_mean, Reduction::batch_mean};
+}
 
 const std::array<PaperFigure, 3>& paper_figures() {
   static const std::array<PaperFigure, 3> figures = {PaperFigure{"fig1", "mnist", 0.01, 10, true},
@@ -52,49 +56,48 @@ const std::array<PaperFigure, 3>& paper_figures() {
   return figures;
 }
 
-std::string momentum_title(double momentum) { return "momentum " + number_text(momentum); }
+std::string momentum_title(double momentum) { return "momentum " + rate_text(momentum); }
 
 std::vector<Variant> variants(const PaperFigure& figure, bool paper_only) {
+  const PaperLosses& losses = paper_losses();
   std::vector<Variant> all;
   for (const double momentum : kPaperMomenta) {
-    for (const char* reduction : {"element_mean", "batch_mean"}) {
-      if (paper_only && reduction != std::string(kPaperReduction)) continue;
-      for (const char* loss : {"mse", "qmse"}) {
-        all.push_back(plain(loss, reduction, momentum, figure.lr));
-        all.back().in_paper = true;
-      }
+    for (const Reduction reduction : conventions(paper_only)) {
+      for (const LossKind* loss : {&losses.mse, &losses.qmse})
+        all.push_back(plain(VariantKind::paper, *loss, reduction, momentum, figure.lr));
       if (paper_only) continue;
-      all.push_back(plain("qmse_expected", reduction, momentum, figure.lr));
-      Variant scaled = plain("mse", reduction, momentum, 0);
-      scaled.key += "-scaled";
-      scaled.label += ", lr × (E‖r‖² + 1/c)";
-      scaled.scaled = true;
-      all.push_back(scaled);
+      all.push_back(
+          plain(VariantKind::without_noise, losses.qmse_without_noise, reduction, momentum, figure.lr));
+      all.push_back(plain(VariantKind::scaled, losses.mse, reduction, momentum, 0));
+      all.back().key += "-scaled";
+      all.back().label += ", lr × (E‖r‖² + 1/c)";
     }
     if (paper_only) continue;
     for (const double factor : kGrid) {
-      Variant other = plain("mse", "batch_mean", momentum, factor * figure.lr);
-      other.key += "-lr" + number_text(other.lr);
-      other.label += ", lr " + number_text(other.lr);
+      Variant other =
+          plain(VariantKind::reference, losses.mse, Reduction::batch_mean, momentum, factor * figure.lr);
+      other.key += "-lr" + rate_text(other.lr);
+      other.label += ", lr " + rate_text(other.lr);
       all.push_back(other);
     }
-    all.push_back(plain("cross_entropy", "batch_mean", momentum, figure.lr));
-    all.back().label = loss_label("cross_entropy");
+    all.push_back(
+        plain(VariantKind::reference, losses.cross_entropy, Reduction::batch_mean, momentum, figure.lr));
+    all.back().label = losses.cross_entropy.label;
   }
   if (paper_only) return all;
-  for (const char* loss : {"mse", "cross_entropy"}) {
-    Variant adam = plain(loss, "batch_mean", 0, kAdamRate);
+  for (const LossKind* loss : {&losses.mse, &losses.cross_entropy}) {
+    Variant adam = plain(VariantKind::reference, *loss, Reduction::batch_mean, 0, kAdamRate);
+    adam.optimizer = find_optimizer("adam");
     adam.key += "-adam";
-    adam.label = loss_label(loss) + ", " + std::string(find_optimizer("adam")->label);
+    adam.label = std::string(loss->label) + ", " + std::string(adam.optimizer->label);
     adam.momentum.reset();
-    adam.optimizer = "adam";
     all.push_back(adam);
   }
   return all;
 }
 
 std::string member_name(const PaperFigure& figure, const Variant& variant, std::int64_t seed) {
-  return figure.name + (variant.momentum ? "-momentum" + number_text(*variant.momentum) : "") + "-" +
+  return figure.name + (variant.momentum ? "-momentum" + rate_text(*variant.momentum) : "") + "-" +
          variant.key + "-seed" + std::to_string(seed);
 }
 
@@ -106,17 +109,17 @@ SweepSpec make_spec(const ReproducePlan& plan, const InitialWeight& initial_weig
                {"evaluate_train", true},
                {"train_limit", plan.train_limit}};
   if (!plan.data.empty()) spec.base["data"] = escape_name(plan.data);
-  for (const std::string& name : plan.figures) {
-    const PaperFigure& figure = figure_named(name);
+  for (const PaperFigure* each : plan.figures) {
+    const PaperFigure& figure = *each;
     // Seed by seed, so that a sweep that is left early has whole comparisons.
     for (std::int64_t seed = 1; seed <= plan.seeds; ++seed) {
       for (const Variant& variant : variants(figure, plan.paper_only)) {
-        const double lr = variant.scaled ? figure.lr * initial_weight(figure, seed) : variant.lr;
+        const double lr =
+            variant.kind == VariantKind::scaled ? figure.lr * initial_weight(figure, seed) : variant.lr;
         ConfigJson settings = {{"dataset", figure.dataset},
-                               {"loss", variant.loss},
-                               {"reduction", variant.reduction},
-                               {"optimizer", variant.optimizer},
-                               // Of few digits, so that the last bits of another processor change nothing.
+                               {"loss", variant.loss->name},
+                               {"reduction", name(variant.reduction)},
+                               {"optimizer", variant.optimizer->name},
                                {"lr", rounded(lr)}};
         if (variant.momentum) settings["momentum"] = *variant.momentum;
         settings["seed"] = seed;
@@ -127,22 +130,14 @@ SweepSpec make_spec(const ReproducePlan& plan, const InitialWeight& initial_weig
   return spec;
 }
 
-std::vector<std::string> parse_figures(const std::string& which) {
-  std::vector<std::string> all;
+std::vector<const PaperFigure*> parse_figures(const std::string& which) {
+  std::vector<const PaperFigure*> chosen;
   for (const PaperFigure& figure : paper_figures()) {
-    if (which == figure.name) return {figure.name};
-    all.push_back(figure.name);
+    if (which == figure.name || which == kAll) chosen.push_back(&figure);
   }
-  if (which == "all") return all;
+  if (!chosen.empty()) return chosen;
   throw ConfigError("reproduce what? fig1 (MNIST), fig2 (CIFAR-10), fig3 (CIFAR-100) or all, not " +
                     in_quotes(which));
-}
-
-const PaperFigure& figure_named(const std::string& name) {
-  for (const PaperFigure& figure : paper_figures()) {
-    if (figure.name == name) return figure;
-  }
-  throw ConfigError("no figure " + in_quotes(name));
 }
 
 }  // namespace qmse

@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "experiment/sweep/sweep_spec.h"
+#include "losses/losses.h"
+#include "optim/optimizers.h"
 
 namespace qmse {
 
@@ -24,17 +26,25 @@ struct PaperFigure {
 const std::array<PaperFigure, 3>& paper_figures();
 
 inline constexpr std::array<double, 2> kPaperMomenta = {0.0, 0.9};
-std::string loss_label(const std::string& loss);  // "MSE"
-std::string momentum_title(double momentum);      // "momentum 0.9"
+std::string momentum_title(double momentum);  // "momentum 0.9"
+
+// Those the paper compares, and what they are compared with beside.
+struct PaperLosses {
+  const LossKind &mse, &qmse, &qmse_without_noise, &cross_entropy;
+};
+const PaperLosses& paper_losses();
+
 inline constexpr std::int64_t kPaperEpochs = 100;
 inline constexpr std::int64_t kBatchSize = 64;  // the paper gives none
 
 // The paper does not say how its losses are scaled. Where only its own runs are made they take element_mean:
 // what whoever follows it with PyTorch's MSELoss gets.
-inline constexpr const char* kPaperReduction = "element_mean";
+inline constexpr Reduction kPaperReduction = Reduction::element_mean;
+// The conventions that are run: the paper's, and unless it alone is asked for the other.
+std::vector<Reduction> conventions(bool paper_only);
 
 struct ReproducePlan {
-  std::vector<std::string> figures;  // "fig1", ...
+  std::vector<const PaperFigure*> figures;
   bool paper_only = false;
   std::int64_t epochs = kPaperEpochs;
   std::int64_t seeds = 3;
@@ -42,16 +52,23 @@ struct ReproducePlan {
   std::string data;
 };
 
+enum class VariantKind {
+  paper,          // MSE and QMSE at the paper's learning rate
+  without_noise,  // QMSE's expectation, at the same rate
+  scaled,         // MSE at the paper's rate times E||r||^2 + 1/c at initialisation, which depends on the seed
+  reference,      // MSE at other rates, cross-entropy, Adam
+};
+
 // What the runs of different seeds have in common: a row of the table.
 struct Variant {
-  std::string key;    // in names of members: "qmse-element_mean"
-  std::string label;  // for readers: "QMSE, element_mean"
-  std::string loss, reduction;
-  bool in_paper = false;           // MSE and QMSE at the paper's learning rate
+  VariantKind kind;
+  const LossKind* loss;
+  Reduction reduction;
+  const OptimizerKind* optimizer;
   std::optional<double> momentum;  // nothing: Adam, which has none of this kind
-  double lr = 0;                   // 0: it depends on the seed, see `scaled`
-  bool scaled = false;             // MSE at the paper's rate times E||r||^2 + 1/c at initialisation
-  std::string optimizer = "sgd";
+  double lr = 0;                   // 0: scaled
+  std::string key;                 // in names of members: "qmse-element_mean"
+  std::string label;               // for readers: "QMSE, element_mean"
 };
 
 // The variants of one figure, in the table's order; those of momentum 0 first.
@@ -67,7 +84,6 @@ using InitialWeight = std::function<double(const PaperFigure& figure, std::int64
 SweepSpec make_spec(const ReproducePlan& plan, const InitialWeight& initial_weight);
 
 // The figures of "fig1", "fig2", "fig3" or "all". ConfigError for anything else.
-std::vector<std::string> parse_figures(const std::string& which);
-const PaperFigure& figure_named(const std::string& name);
+std::vector<const PaperFigure*> parse_figures(const std::string& which);
 
 }  // namespace qmse

@@ -1,13 +1,13 @@
 #include "experiment/paper/reproduce_results.h"
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
 #include <map>
 
 #include "base/error.h"
 #include "base/in_quotes.h"
+#include "base/number_text.h"
 #include "data/registry.h"
+#include "experiment/report/run_summary.h"
 #include "experiment/run/plain_text.h"
 #include "experiment/run/run_record.h"
 
@@ -25,21 +25,13 @@ constexpr MeasureName kMeasures[] = {{Measure::final_train, "final_train_accurac
                                      {Measure::best_test, "best_test_accuracy", "best test"},
                                      {Measure::residual_sq, "train_residual_sq", "‖r‖²"}};
 
-std::string text(const char* format, double value) {
-  std::array<char, 48> buffer;
-  std::snprintf(buffer.data(), buffer.size(), format, value);
-  return buffer.data();
-}
+// Accuracies in per cent, ||r||^2 as it is.
+double scale_of(Measure measure) { return measure == Measure::residual_sq ? 1 : 100; }
+int decimals_of(Measure measure) { return measure == Measure::residual_sq ? 4 : 2; }
 
-// Accuracies in percent, ||r||^2 as it is.
-std::string shown(Measure measure, double value) {
-  return measure == Measure::residual_sq ? text("%.4f", value) : text("%.2f", 100 * value);
-}
-
-std::string mean_text(Measure measure, const std::vector<double>& values) {
-  if (values.empty()) return "–";
-  const std::optional<double> deviation = standard_deviation(values);
-  return shown(measure, mean(values)) + (deviation ? " ± " + shown(measure, *deviation) : "");
+std::string mean_text(Measure measure, std::vector<double> values) {
+  for (double& value : values) value *= scale_of(measure);
+  return spread_text(values, decimals_of(measure));
 }
 
 std::vector<double> values_of(const VariantRuns& variant, Measure measure) {
@@ -56,11 +48,11 @@ std::string state_text(const VariantRuns& variant) {
 }
 
 std::string momentum_text(const Variant& variant) {
-  return variant.momentum ? text("%.2g", *variant.momentum) : "–";
+  return variant.momentum ? significant_text(*variant.momentum, 2) : "–";
 }
 
 std::string rate_text(const Variant& variant) {
-  return variant.scaled ? "by seed" : text("%.4g", variant.lr);
+  return variant.kind == VariantKind::scaled ? "by seed" : significant_text(variant.lr, 4);
 }
 
 ReportTable results_table(const FigureRuns& runs) {
@@ -80,20 +72,22 @@ ReportTable results_table(const FigureRuns& runs) {
 // What QMSE is compared with.
 struct Comparison {
   const char* text;
-  const char* loss;
-  bool scaled;
+  VariantKind kind;
+  const LossKind* loss;
 };
-constexpr Comparison kComparisons[] = {{"QMSE − MSE", "mse", false},
-                                       {"QMSE − QMSE without noise", "qmse_expected", false},
-                                       {"QMSE − MSE, lr × (E‖r‖² + 1/c)", "mse", true}};
+std::vector<Comparison> comparisons() {
+  const PaperLosses& losses = paper_losses();
+  return {{"QMSE − MSE", VariantKind::paper, &losses.mse},
+          {"QMSE − QMSE without noise", VariantKind::without_noise, &losses.qmse_without_noise},
+          {"QMSE − MSE, lr × (E‖r‖² + 1/c)", VariantKind::scaled, &losses.mse}};
+}
 constexpr Measure kCompared[] = {Measure::final_train, Measure::final_test, Measure::residual_sq};
 
 // "+1.50 (−0.20 to +3.20)"
 std::string difference_text(const Difference& difference) {
   if (difference.pairs.empty()) return "–";
   const auto shown = [&](double value) {
-    return difference.measure == Measure::residual_sq ? signed_text("%.4f", value)
-                                                      : signed_text("%.2f", 100 * value);
+    return signed_fixed_text(scale_of(difference.measure) * value, decimals_of(difference.measure));
   };
   return shown(mean(difference.pairs)) +
          (difference.interval
@@ -107,7 +101,8 @@ ReportTable difference_table(const std::vector<Difference>& all) {
   for (const Measure measure : kCompared)
     table.header.push_back(kMeasures[static_cast<std::size_t>(measure)].label);
   for (std::size_t i = 0; i < all.size(); i += std::size(kCompared)) {
-    std::vector<std::string> row = {all[i].comparison, all[i].reduction, text("%.2g", all[i].momentum),
+    std::vector<std::string> row = {all[i].comparison, std::string(name(all[i].reduction)),
+                                    significant_text(all[i].momentum, 2),
                                     std::to_string(all[i].pairs.size())};
     for (std::size_t j = 0; j < std::size(kCompared); ++j) row.push_back(difference_text(all[i + j]));
     table.rows.push_back(std::move(row));
@@ -118,7 +113,7 @@ ReportTable difference_table(const std::vector<Difference>& all) {
 // The command that makes these runs.
 std::string command_text(const ReproducePlan& plan) {
   std::string command =
-      "qmse reproduce " + (plan.figures.size() == 1 ? plan.figures.front() : std::string("all"));
+      "qmse reproduce " + (plan.figures.size() == 1 ? plan.figures.front()->name : std::string("all"));
   if (plan.paper_only) command += " --paper-only";
   command += " --epochs " + std::to_string(plan.epochs) + " --seeds " + std::to_string(plan.seeds);
   if (plan.train_limit > 0) command += " --train-limit " + std::to_string(plan.train_limit);
@@ -142,7 +137,7 @@ std::string scale_warning(const std::vector<FigureRuns>& runs, const ReproducePl
       images += (images.empty() ? "" : ", ") + std::to_string(used) + " of " + std::to_string(all);
   }
   if (least >= 1 && images.empty()) return "";
-  const auto percent = [](double value) { return value > 0.99 ? "100" : text("%.2g", 100 * value); };
+  const auto percent = [](double value) { return value > 0.99 ? "100" : significant_text(100 * value, 2); };
   std::string share = percent(least);
   if (percent(most) != share) share += " to " + percent(most);
   return "Each of these runs makes " + share + " % of the paper's training steps" +
@@ -154,7 +149,7 @@ std::string scale_warning(const std::vector<FigureRuns>& runs, const ReproducePl
 ReportTable claims_table(const std::vector<Claim>& claims) {
   ReportTable table{{"the paper says"}, {}};
   for (const auto& [reduction, judgement] : claims.front().by_reduction)
-    table.header.push_back("with " + reduction);
+    table.header.push_back("with " + std::string(name(reduction)));
   for (const Claim& claim : claims) {
     std::vector<std::string> row = {claim.text};
     for (const auto& [reduction, judgement] : claim.by_reduction) row.emplace_back(name(judgement.verdict));
@@ -215,9 +210,9 @@ void refuse_other_images(FigureRuns& figure) {
 
 std::vector<FigureRuns> collect(const SweepFolder& folder, const ReproducePlan& plan) {
   std::vector<FigureRuns> all;
-  for (const std::string& name : plan.figures) {
+  for (const PaperFigure* figure : plan.figures) {
     FigureRuns runs;
-    runs.figure = &figure_named(name);
+    runs.figure = figure;
     for (const Variant& variant : variants(*runs.figure, plan.paper_only)) {
       VariantRuns row{variant, {}};
       for (std::int64_t seed = 1; seed <= plan.seeds; ++seed) {
@@ -275,27 +270,24 @@ std::optional<double> value_of(const SeedRun& run, Measure measure) {
   if (run.status != MemberStatus::finished || run.epochs.empty()) return std::nullopt;
   const bool train = measure == Measure::final_train || measure == Measure::best_train;
   const char* key = measure == Measure::residual_sq ? kRecorded[0] : train ? kRecorded[1] : kRecorded[2];
-  const auto at = [&](const ConfigJson& line) { return line.at(key).get<double>(); };
-  if (measure != Measure::best_train && measure != Measure::best_test) return at(run.epochs.back());
-  double best = 0;
-  for (const ConfigJson& line : run.epochs) best = std::max(best, at(line));
-  return best;
+  const bool best = measure == Measure::best_train || measure == Measure::best_test;
+  return best ? best_value(run.epochs, key) : final_value(run.epochs, key);
 }
 
 std::vector<Difference> differences(const FigureRuns& runs) {
-  const auto find = [&](const char* loss, const std::string& reduction, double momentum, bool scaled) {
+  const auto find = [&](VariantKind kind, const LossKind& loss, Reduction reduction, double momentum) {
     return std::find_if(runs.variants.begin(), runs.variants.end(), [&](const VariantRuns& row) {
       const Variant& variant = row.variant;
-      return variant.loss == loss && variant.reduction == reduction && variant.momentum == momentum &&
-             variant.scaled == scaled && (scaled || variant.lr == runs.figure->lr);
+      return variant.kind == kind && variant.loss == &loss && variant.reduction == reduction &&
+             variant.momentum == momentum;
     });
   };
   std::vector<Difference> all;
-  for (const Comparison& comparison : kComparisons) {
-    for (const char* reduction : {"element_mean", "batch_mean"}) {
+  for (const Comparison& comparison : comparisons()) {
+    for (const Reduction reduction : conventions(false)) {
       for (const double momentum : kPaperMomenta) {
-        const auto qmse = find("qmse", reduction, momentum, false),
-                   other = find(comparison.loss, reduction, momentum, comparison.scaled);
+        const auto qmse = find(VariantKind::paper, paper_losses().qmse, reduction, momentum),
+                   other = find(comparison.kind, *comparison.loss, reduction, momentum);
         if (qmse == runs.variants.end() || other == runs.variants.end()) continue;  // --paper-only
         for (const Measure measure : kCompared) {
           Difference difference{comparison.text, reduction, momentum, measure, {}, {}};
@@ -328,7 +320,7 @@ std::vector<ReportSection> sections(const std::vector<FigureRuns>& runs, const R
       "These runs: " + counted(plan.epochs, "epoch") + ", " +
           (plan.train_limit > 0 ? "the first " + std::to_string(plan.train_limit) : std::string("all")) +
           " training images, batch size " + std::to_string(kBatchSize) + ", " + counted(plan.seeds, "seed") +
-          (plan.paper_only ? std::string(", reduction ") + kPaperReduction
+          (plan.paper_only ? ", reduction " + std::string(name(kPaperReduction))
                            : std::string(", both conventions")) +
           ". They are made by: " + command_text(plan)};
   if (!plan.paper_only) {
@@ -344,14 +336,13 @@ std::vector<ReportSection> sections(const std::vector<FigureRuns>& runs, const R
   all.push_back(std::move(details));
   for (const FigureRuns& figure : runs) {
     ReportSection section;
-    section.title =
-        figure.figure->name + ": " + figure.figure->dataset + ", lr " + text("%.4g", figure.figure->lr);
+    section.title = figure.figure->name + ": " + figure.figure->dataset + ", lr " +
+                    significant_text(figure.figure->lr, 4);
     section.paragraphs = {
         "c = " + std::to_string(figure.figure->classes) + " classes." +
-            (figure.data.empty()         ? ""
-             : figure.data == "official" ? " The files are the official ones."
-                                         : " The files: " + figure.data + "."),
-        "Mean ± standard deviation over the seeds that finished. Accuracies in percent; training accuracy is "
+            (figure.data.empty() ? "" : " The files: " + figure.data + "."),
+        "Mean ± standard deviation over the seeds that finished. Accuracies in per cent; training accuracy "
+        "is "
         "that of the whole training set after the epoch; final: after the last epoch; best: the highest of "
         "any epoch, chosen by looking at the result; ‖r‖² is the mean over the last epoch's training steps.",
         "Differences are of pairs that share initial weights and data order, in percentage points and in "
@@ -386,13 +377,13 @@ ConfigJson to_json(const std::vector<FigureRuns>& runs, const ReproducePlan& pla
   json["batch_size"] = kBatchSize;
   json["interval"] = "paired Student t, 95 %";
   for (const Claim& claim : judge(runs, plan.paper_only)) {
-    ConfigJson entry = {{"figure", claim.figure},
+    ConfigJson entry = {{"figure", claim.figure->name},
                         {"claim", claim.text},
                         {"criterion", claim.criterion},
                         {"verdict", claim.verdict()}};
     for (const auto& [reduction, judgement] : claim.by_reduction)
-      entry["by_reduction"][reduction] = {{"verdict", name(judgement.verdict)},
-                                          {"numbers", judgement.numbers}};
+      entry["by_reduction"][std::string(name(reduction))] = {{"verdict", name(judgement.verdict)},
+                                                             {"numbers", judgement.numbers}};
     json["claims"].push_back(std::move(entry));
   }
   for (const FigureRuns& figure : runs) {
@@ -428,7 +419,7 @@ ConfigJson to_json(const std::vector<FigureRuns>& runs, const ReproducePlan& pla
       const auto& interval = difference.interval;
       const char* key = kMeasures[static_cast<std::size_t>(difference.measure)].key;
       entry["differences"].push_back({{"comparison", difference.comparison},
-                                      {"reduction", difference.reduction},
+                                      {"reduction", name(difference.reduction)},
                                       {"momentum", difference.momentum},
                                       {"measure", key},
                                       {"pairs", difference.pairs},

@@ -53,7 +53,7 @@ std::optional<double> value_of(const SeedRun& run, Measure measure);  // nothing
 // size.
 struct Difference {
   std::string comparison;  // "QMSE − MSE"
-  std::string reduction;
+  Reduction reduction = kPaperReduction;
   double momentum = 0;
   Measure measure = Measure::final_train;
   std::vector<double> pairs;
@@ -74,10 +74,10 @@ struct Judgement {
   std::string numbers;
 };
 struct Claim {
-  std::string figure;
+  const PaperFigure* figure = nullptr;
   std::string text;       // what the paper says
   std::string criterion;  // when we say that it holds
-  std::vector<std::pair<std::string, Judgement>> by_reduction;
+  std::vector<std::pair<Reduction, Judgement>> by_reduction;
   // "holds", ..., or "depends on the convention"; and all of it as a sentence.
   std::string verdict() const;
   std::string sentence() const;

@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cmath>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/in_quotes.h"
+#include "base/number_text.h"
 #include "experiment/report/gnuplot.h"
 #include "experiment/run/plain_text.h"
 
@@ -19,7 +19,7 @@ namespace {
 constexpr std::array<const char*, 7> kColours = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
                                                  "#e69f00", "#56b4e9", "#555555"};
 constexpr std::array<const char*, 4> kDashes = {"solid", "(9,3)", "(3,3)", "(9,3,2,3)"};
-static_assert(kColours.size() * kDashes.size() == kMostStyles);
+static_assert(kColours.size() * kDashes.size() == kMaxStyles);
 constexpr const char* kInk = "#333333";
 constexpr const char* kGrid = "#d4d4d4";
 constexpr const char* kPaper = "#ffffff";
@@ -29,8 +29,8 @@ constexpr double kPanelWidth = 460, kPanelHeight = 334;
 constexpr double kLeft = 66, kRight = 18, kTop = 34, kBottom = 58;  // within a panel
 constexpr double kEdge = 14;                                        // around everything
 constexpr double kTitleHeight = 30, kTitleRow = 18, kNoteRow = 15, kLegendHeight = 22, kCaptionHeight = 17;
-constexpr double kKeyLength = 34;      // a line in the legend
-constexpr double kMostPixels = 32767;  // cairo's, in each direction
+constexpr double kKeyLength = 34;     // a line in the legend
+constexpr double kMaxPixels = 32767;  // cairo's, in each direction
 constexpr double kFont = 13, kTitleFont = 16, kSmallFont = 11;
 constexpr double kLetter = 0.6;         // mean width of a character, in font sizes
 constexpr std::size_t kFewPoints = 24;  // so few are marked one by one
@@ -46,11 +46,7 @@ struct Range {
   double span() const { return high - low; }
 };
 
-std::string number(double value) {
-  std::array<char, 32> text;
-  const auto [end, error] = std::to_chars(text.data(), text.data() + text.size(), value);
-  return {text.data(), end};
-}
+std::string number(double value) { return shortest_text(value); }
 
 std::string pair(double x, double y) { return number(x) + "," + number(y); }
 
@@ -211,7 +207,7 @@ class Script {
     head_ += kEdge + legend_rows_ * kLegendHeight;
     const double foot = caption_.empty() ? 0 : static_cast<double>(caption_.size()) * kCaptionHeight + 8;
     height_ = head_ + rows * panel_height_ + foot + kEdge;
-    if (std::max(2 * width_, 2 * height_) > kMostPixels) {
+    if (std::max(2 * width_, 2 * height_) > kMaxPixels) {
       throw ConfigError("a picture of " + std::to_string(figure.panels.size()) + " panels and " +
                         counted(labels_.size(), "curve") +
                         " is too large to be drawn: draw fewer measures or runs at a time");

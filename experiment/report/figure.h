@@ -24,7 +24,7 @@ struct Curve {
 };
 
 // So many curves look different from each other.
-inline constexpr std::size_t kMostStyles = 28;
+inline constexpr std::size_t kMaxStyles = 28;
 
 // A small plot in the panel that shows x_low <= x <= x_high enlarged.
 struct Inset {

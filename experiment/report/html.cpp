@@ -1,8 +1,7 @@
 #include "experiment/report/html.h"
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
+#include <string_view>
 
 #include "base/error.h"
 #include "base/in_quotes.h"
@@ -11,29 +10,18 @@
 namespace qmse {
 namespace {
 
-void replace_all(std::string& text, const std::string& from, const std::string& to) {
-  for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size()) {
-    text.replace(at, from.size(), to);
+// RFC 4648, section 4.
+std::string base64(std::string_view bytes) {
+  constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string text;
+  for (std::size_t at = 0; at < bytes.size(); at += 3) {
+    const std::string_view three = bytes.substr(at, 3);
+    unsigned bits = 0;
+    for (std::size_t i = 0; i < 3; ++i)
+      bits = bits << 8 | (i < three.size() ? static_cast<unsigned char>(three[i]) : 0U);
+    for (std::size_t i = 0; i < 4; ++i) text += i <= three.size() ? kDigits[bits >> (18 - 6 * i) & 63] : '=';
   }
-}
-
-// "rgb(  0, 114, 178)" -> "var(--plot-0072b2,#0072b2)", so that the page's style can give another colour.
-void name_colours(std::string& tag) {
-  for (std::size_t at = 0; (at = tag.find("rgb(", at)) != std::string::npos;) {
-    std::array<int, 3> rgb{};
-    std::array<char, 64> named;
-    int length = 0;
-    if (std::sscanf(tag.c_str() + at, "rgb(%d,%d,%d)%n", &rgb[0], &rgb[1], &rgb[2], &length) != 3 ||
-        length == 0) {
-      at += 4;
-      continue;
-    }
-    const int size =
-        std::snprintf(named.data(), named.size(), "var(--plot-%02x%02x%02x,#%02x%02x%02x)", rgb[0] & 255,
-                      rgb[1] & 255, rgb[2] & 255, rgb[0] & 255, rgb[1] & 255, rgb[2] & 255);
-    tag.replace(at, static_cast<std::size_t>(length), named.data(), static_cast<std::size_t>(size));
-    at += static_cast<std::size_t>(size);
-  }
+  return text;
 }
 
 bool is_number(const std::string& cell) {
@@ -94,31 +82,9 @@ std::string html_table(const ReportTable& table) {
   return html + "</tbody></table></div>\n";
 }
 
-std::string inline_svg(const std::string& file, const std::string& prefix, const std::string& description) {
-  std::string svg;
-  std::size_t at = file.find("<svg");
-  while (at < file.size()) {
-    const std::size_t end = file.find('>', at);
-    if (end == std::string::npos) throw Error("gnuplot's SVG ends within a tag");
-    std::string tag = file.substr(at, end + 1 - at);
-    std::size_t text = end + 1;
-    if (tag == "<title>" || tag == "<desc>") {  // names that browsers would show as hints
-      text = file.find('>', text) + 1;
-      tag = "";
-    } else if (svg.empty()) {
-      tag.insert(4, " role=\"img\" aria-label=\"" + escape_html(description) + "\"");
-    }
-    name_colours(tag);
-    replace_all(tag, "\"#ffffff\"", "\"var(--plot-ffffff,#ffffff)\"");
-    replace_all(tag, " id='", " id='" + prefix);
-    if (const std::size_t name = tag.find(" id=\"gnuplot"); name != std::string::npos) {
-      tag.erase(name, tag.find('"', name + 5) + 1 - name);  // not unique even within the file
-    }
-    replace_all(tag, "href='#", "href='#" + prefix);
-    at = std::min(file.find('<', text), file.size());
-    svg += tag + file.substr(text, at - text);
-  }
-  return svg;
+std::string inline_image(const std::string& type, const std::string& bytes, const std::string& description) {
+  return "<img alt=\"" + escape_html(description) + "\" src=\"data:" + type + ";base64," + base64(bytes) +
+         "\" />";
 }
 
 }  // namespace qmse

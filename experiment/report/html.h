@@ -13,9 +13,8 @@ std::string escape_html(const std::string& text);
 // Cells with numbers stand right. Throws ShapeError for a row that is longer or shorter than the header.
 std::string html_table(const ReportTable& table);
 
-// An SVG file as an element of a page that holds several: without the file's head, with ids of its own,
-// colours that the page can change (custom properties --plot-rrggbb) and `description` for those who do not
-// see it.
-std::string inline_svg(const std::string& file, const std::string& prefix, const std::string& description);
+// An <img> element that holds the whole picture, `type` being "image/svg+xml" or "image/png"; `description`
+// is for those who do not see it.
+std::string inline_image(const std::string& type, const std::string& bytes, const std::string& description);
 
 }  // namespace qmse

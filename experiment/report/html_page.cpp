@@ -24,8 +24,9 @@ std::string HtmlPage::figure(const Figure& figure) {
   const std::vector<std::string> pictures = draw_panels(figure);
   for (std::size_t i = 0; i < pictures.size(); ++i) {
     const Panel& panel = figure.panels[i];
-    html += inline_svg(pictures[i], "f" + std::to_string(++pictures_) + "-",
-                       panel.title + ": " + panel.y_label + " over " + panel.x_label);
+    html += inline_image("image/svg+xml", pictures[i],
+                         panel.title + ": " + panel.y_label + " over " + panel.x_label) +
+            "\n";
   }
   html += "</div>\n";
   if (!figure.caption.empty()) html += "<figcaption>" + escape_html(figure.caption) + "</figcaption>\n";
@@ -54,8 +55,8 @@ std::string HtmlPage::html(const std::string& title, const std::string& summary,
   return "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\" />\n"
          "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\" />\n"
          "<meta name=\"color-scheme\" content=\"light dark\" />\n"
-         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
-         "'unsafe-inline'\" />\n<title>" +
+         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; "
+         "style-src 'unsafe-inline'\" />\n<title>" +
          name + "</title>\n<style>\n" + kReportStyle + "</style>\n</head>\n<body>\n<main>\n<header><h1>" +
          name + "</h1>\n" + summary + contents() + "</header>\n" + sections + "<footer>Written by qmse " +
          escape_html(QMSE_VERSION) +

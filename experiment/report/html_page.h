@@ -9,7 +9,7 @@
 
 namespace qmse {
 
-// The parts in the order in which they are asked for; headings and pictures are numbered through.
+// The parts in the order in which they are asked for; headings are numbered through.
 class HtmlPage {
  public:
   // Of a section; the page lists it at its head.
@@ -17,7 +17,7 @@ class HtmlPage {
   // Any text; both escape it.
   static std::string warning(const std::string& text);
   static std::string paragraph(const std::string& text);
-  std::string figure(const Figure& figure);
+  static std::string figure(const Figure& figure);
   std::string section(const ReportSection& section);
 
   // The whole file. `summary` and `sections` are HTML, made by the functions above.
@@ -27,7 +27,6 @@ class HtmlPage {
   std::string contents() const;
 
   std::vector<std::string> headings_;
-  int pictures_ = 0;
 };
 
 }  // namespace qmse

@@ -1,8 +1,7 @@
 #include "experiment/report/report.h"
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
+#include <cmath>
 #include <map>
 #include <set>
 #include <utility>
@@ -10,6 +9,7 @@
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/in_quotes.h"
+#include "base/number_text.h"
 #include "experiment/report/html.h"
 #include "experiment/report/html_page.h"
 #include "experiment/report/report_guide.h"
@@ -17,13 +17,14 @@
 #include "experiment/report/run_groups.h"
 #include "experiment/report/run_summary.h"
 #include "experiment/run/config_fields.h"
+#include "experiment/run/epoch_record.h"
 #include "experiment/run/plain_text.h"
 
 namespace qmse {
 namespace {
 
 // What a reader can look through, and a browser show: a sweep may have 100,000 members.
-constexpr std::size_t kMostGroups = 500, kMostRuns = 2000, kMostValues = 50, kMostMachines = 20;
+constexpr std::size_t kMaxGroups = 500, kMaxRuns = 2000, kMaxValues = 50, kMaxMachines = 20;
 
 RunsFound read_runs(const std::filesystem::path& folder) {
   RunsFound found = find_runs(folder);
@@ -41,11 +42,8 @@ std::string first_of(std::size_t shown, std::size_t all, const std::string& what
 }
 
 std::string percent(const ConfigJson& epoch, const std::string& key) {
-  const auto value = epoch.find(key);
-  if (value == epoch.end() || !value->is_number()) return "–";
-  std::array<char, 32> text;
-  std::snprintf(text.data(), text.size(), "%.2f", 100 * value->get<double>());
-  return text.data();
+  const double value = number_of(epoch, key);
+  return std::isnan(value) ? "–" : fixed_text(100 * value, 2);
 }
 
 // A JSON value as a reader expects it: texts without their quotes.
@@ -111,7 +109,7 @@ class Page {
 
   std::string results() {
     std::vector<RunGroup> shown;
-    for (const std::size_t place : leading_groups(groups_, kMostGroups)) shown.push_back(groups_[place]);
+    for (const std::size_t place : leading_groups(groups_, kMaxGroups)) shown.push_back(groups_[place]);
     ReportSection section{.title = "Results", .tables = {summary_table(shown)}};
     const bool any_epoch = std::any_of(found_.runs.begin(), found_.runs.end(),
                                        [](const RunRecord& run) { return !run.epochs.empty(); });
@@ -139,14 +137,14 @@ class Page {
     const std::string train = train_accuracy_measure(groups_);
     std::size_t all = 0;
     for (const UnreadableRun& run : found_.unreadable) {
-      if (++all <= kMostRuns)
+      if (++all <= kMaxRuns)
         table.rows.push_back({relative(run.directory), "–", "–", "cannot be read: " + run.reason, "–", "–"});
     }
     for (const RunGroup& group : groups_) {
       std::string label = describe_settings(group.settings, names);
       if (label.empty()) label = describe_settings(group.settings, {"loss"});
       const auto add = [&](const RunRecord& run, const std::string& remark) {
-        if (++all > kMostRuns) return;
+        if (++all > kMaxRuns) return;
         const ConfigJson last = run.epochs.empty() ? ConfigJson::object() : run.epochs.back();
         table.rows.push_back({relative(run.directory), label, shown(run.config.value("seed", ConfigJson())),
                               state_text(run) + remark, percent(last, train),
@@ -160,8 +158,8 @@ class Page {
                "Accuracies after the last epoch there is. A run is repeated, bit for bit on the same "
                "processor type, by qmse train --config RUN/config.json --out NEW.") +
            "<details><summary>" +
-           (all > kMostRuns ? first_of(kMostRuns, all, "run") : "All " + counted(all, "run")) +
-           "</summary>\n" + html_table(table) + "</details>\n</section>\n";
+           (all > kMaxRuns ? first_of(kMaxRuns, all, "run") : "All " + counted(all, "run")) + "</summary>\n" +
+           html_table(table) + "</details>\n</section>\n";
   }
 
   // What the runs were trained on.
@@ -180,7 +178,7 @@ class Page {
     ReportTable table{{"images", "data set", "training", "test", "shape", "content", "runs", "such as from"},
                       {}};
     for (const auto& [label, images] : distinct) {
-      if (table.rows.size() == kMostValues) break;
+      if (table.rows.size() == kMaxValues) break;
       const RunRecord& run = *images.first;
       const ConfigJson data = run.environment.value("data", ConfigJson::object());
       const ConfigJson numbers = data.is_object() ? data.value("images", ConfigJson()) : ConfigJson();
@@ -200,8 +198,8 @@ class Page {
                    : "Runs on different images are different runs, whatever the path they were given. "
                      "Images are named by the beginning of their files' SHA-256, as qmse data verify "
                      "prints it.") +
-           (distinct.size() > kMostValues
-                ? HtmlPage::paragraph(first_of(kMostValues, distinct.size(), "set") + ".")
+           (distinct.size() > kMaxValues
+                ? HtmlPage::paragraph(first_of(kMaxValues, distinct.size(), "set") + ".")
                 : "") +
            html_table(table) + "</section>\n";
   }
@@ -214,9 +212,9 @@ class Page {
       std::string all;
       for (const RunRecord& run : found_.runs) {
         const auto [text, fresh] = values.insert(shown(run.config.value(name, ConfigJson())));
-        if (fresh && values.size() <= kMostValues) all += (all.empty() ? "" : "; ") + *text;
+        if (fresh && values.size() <= kMaxValues) all += (all.empty() ? "" : "; ") + *text;
       }
-      if (values.size() > kMostValues) all = std::to_string(values.size()) + " values: " + all + "; ...";
+      if (values.size() > kMaxValues) all = std::to_string(values.size()) + " values: " + all + "; ...";
       const ConfigField* field = find_field(name);
       table.rows.push_back(
           {name, shorten(plain_text(all), 200), field == nullptr ? "" : std::string(field->help)});
@@ -238,9 +236,9 @@ class Page {
       ++distinct[place->second].second;
     }
     std::string html = "<section>\n" + page_.heading("Environment");
-    if (distinct.size() > kMostMachines) {
-      html += HtmlPage::paragraph(first_of(kMostMachines, distinct.size(), "environment") + ".");
-      distinct.resize(kMostMachines);
+    if (distinct.size() > kMaxMachines) {
+      html += HtmlPage::paragraph(first_of(kMaxMachines, distinct.size(), "environment") + ".");
+      distinct.resize(kMaxMachines);
     }
     for (const auto& [environment, count] : distinct) {
       ReportTable table{{"what", "value"}, {}};

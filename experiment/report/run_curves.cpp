@@ -1,25 +1,22 @@
 #include "experiment/report/run_curves.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
-#include <set>
 #include <utility>
 
 #include "base/error.h"
 #include "base/in_quotes.h"
+#include "experiment/report/mean_curve.h"
+#include "experiment/run/epoch_record.h"
 
 namespace qmse {
 namespace {
 
-constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+constexpr const char* kWholeTrainAccuracy = "train_accuracy_full";
 constexpr std::int64_t kInsetFrom = 80, kInsetTo = 100;  // the paper's, epochs
 
-bool is_accuracy(const std::string& measure) { return measure.find("accuracy") != std::string::npos; }
-
-double number(const ConfigJson& epoch, const std::string& key) {
-  const auto value = epoch.find(key);
-  return value != epoch.end() && value->is_number() ? value->get<double>() : kNone;
+bool is_accuracy(const std::string& measure) {
+  const Metric* metric = find_metric(measure);
+  return metric != nullptr && metric->kind == MetricKind::accuracy;
 }
 
 // All keys with numbers, in the order of the records.
@@ -50,19 +47,15 @@ std::string axis_name(CurveAxis axis) {
   return "";
 }
 
-// x and y of one run, epoch by epoch.
-struct Line {
-  std::vector<double> x, y;
-};
-
-Line line(const RunRecord& run, CurveAxis axis, const std::string& measure) {
-  Line line;
+// A run, epoch by epoch.
+RunLine line(const RunRecord& run, CurveAxis axis, const std::string& measure) {
+  RunLine line;
   double seconds = 0;
   for (const ConfigJson& epoch : run.epochs) {
-    seconds += number(epoch, "seconds");
-    line.x.push_back(axis == CurveAxis::seconds ? seconds
-                                                : number(epoch, axis == CurveAxis::step ? "step" : "epoch"));
-    line.y.push_back(number(epoch, measure) * (is_accuracy(measure) ? 100 : 1));
+    seconds += number_of(epoch, "seconds");
+    line.x.push_back(
+        axis == CurveAxis::seconds ? seconds : number_of(epoch, axis == CurveAxis::step ? "step" : "epoch"));
+    line.y.push_back(number_of(epoch, measure) * (is_accuracy(measure) ? 100 : 1));
   }
   return line;
 }
@@ -87,32 +80,12 @@ std::vector<const RunRecord*> whole_runs(const RunGroup& group) {
 
 Curve curve(const RunGroup& group, const std::string& label, CurveAxis axis, const std::string& measure) {
   const std::vector<const RunRecord*> whole = whole_runs(group);
-  std::vector<Line> lines;
-  Curve curve{label, {}, {}};
+  std::vector<RunLine> lines;
   for (const RunRecord& run : group.runs) {
-    Line each = line(run, axis, measure);
-    if (std::find(whole.begin(), whole.end(), &run) != whole.end()) {
-      lines.push_back(std::move(each));
-    } else if (!each.x.empty()) {
-      curve.strands.push_back({std::move(each.x), std::move(each.y)});
-    }
+    lines.push_back(line(run, axis, measure));
+    lines.back().whole = std::find(whole.begin(), whole.end(), &run) != whole.end();
   }
-  for (std::size_t i = 0; !lines.empty() && i < lines.front().x.size(); ++i) {
-    double x = 0, sum = 0, low = INFINITY, high = -INFINITY;
-    for (const Line& each : lines) {
-      x += each.x[i];
-      sum += each.y[i];  // one seed without a value leaves a gap: a mean over the others would hide it
-      low = std::min(low, each.y[i]);
-      high = std::max(high, each.y[i]);
-    }
-    const auto count = static_cast<double>(lines.size());
-    curve.x.push_back(x / count);
-    curve.mean.push_back(sum / count);
-    if (lines.size() < 2) continue;
-    curve.low.push_back(low);
-    curve.high.push_back(high);
-  }
-  return curve;
+  return mean_curve(label, lines);
 }
 
 // Groups whose curves share panels.
@@ -163,38 +136,24 @@ std::string note_of(const std::vector<RunGroup>& groups, const std::vector<std::
 }
 
 std::string caption(const std::vector<RunGroup>& groups, const std::vector<std::string>& measures) {
-  std::set<std::size_t> seeds;
+  std::vector<std::size_t> seeds;
   bool strands = false;
   for (const RunGroup& group : groups) {
     std::size_t begun = 0;
     for (const RunRecord& run : group.runs) begun += !run.epochs.empty();
-    const std::size_t whole = whole_runs(group).size();
-    if (whole > 0) seeds.insert(whole);
-    strands = strands || whole < begun;
+    seeds.push_back(whole_runs(group).size());
+    strands = strands || seeds.back() < begun;
   }
-  std::string text;
-  if (seeds.empty()) {
-    text = "No curve is a mean.";
-  } else if (*seeds.rbegin() == 1) {
-    text = "One seed for each curve.";
-  } else {
-    text = "Lines: the mean over " +
-           (seeds.size() == 1 ? std::to_string(*seeds.begin())
-                              : std::to_string(*seeds.begin()) + " to " + std::to_string(*seeds.rbegin())) +
-           " seeds; bands: from the lowest to the highest seed.";
-  }
-  if (strands) {
-    text +=
-        " Thin lines with a cross: single runs that ended early, up to where they did; they are not in "
-        "the mean.";
-  }
+  std::string text = seeds_caption(seeds);
+  if (strands) text += std::string(" ") + kStrandsCaption;
   const auto during = [](const std::string& measure) {
-    return measure.starts_with("train_") && measure != "train_accuracy_full";
+    const Metric* metric = find_metric(measure);
+    return metric != nullptr && metric->during_epoch;
   };
   if (std::any_of(measures.begin(), measures.end(), during)) {
     text += " Training values are counted during the epoch, while the weights change.";
   }
-  if (has(measures, "train_accuracy_full")) {
+  if (has(measures, kWholeTrainAccuracy)) {
     text += " Training accuracy is measured after the epoch, on all training images.";
   }
   return text;
@@ -203,12 +162,8 @@ std::string caption(const std::vector<RunGroup>& groups, const std::vector<std::
 }  // namespace
 
 std::string measure_name(const std::string& measure) {
-  if (measure == "train_accuracy_full") return "training accuracy";
-  if (measure == "train_residual_sq") return "training mean of ‖r‖²";
-  if (measure == "test_residual_sq") return "test mean of ‖r‖²";
-  if (measure == "lr") return "learning rate";
-  if (measure == "grad_norm") return "norm of the gradient";
-  std::string words = measure.starts_with("train_") ? "training_" + measure.substr(6) : measure;
+  if (const Metric* metric = find_metric(measure)) return std::string(metric->label);
+  std::string words = measure;
   std::replace(words.begin(), words.end(), '_', ' ');
   return words;
 }
@@ -217,16 +172,16 @@ std::string train_accuracy_measure(const std::vector<RunGroup>& groups) {
   for (const RunGroup& group : groups) {
     for (const RunRecord& run : group.runs) {
       for (const ConfigJson& epoch : run.epochs) {
-        if (!epoch.contains("train_accuracy_full")) return "train_accuracy";
+        if (!epoch.contains(kWholeTrainAccuracy)) return "train_accuracy";
       }
     }
   }
-  return "train_accuracy_full";
+  return kWholeTrainAccuracy;
 }
 
 Figure run_figure(const std::vector<RunGroup>& all, const CurveRequest& request) {
   std::vector<RunGroup> groups;
-  for (const std::size_t place : leading_groups(all, kMostStyles)) groups.push_back(all[place]);
+  for (const std::size_t place : leading_groups(all, kMaxStyles)) groups.push_back(all[place]);
   std::vector<std::string> measures = request.measures;
   if (measures.empty()) measures = {train_accuracy_measure(groups), "test_accuracy"};
   const std::vector<std::string> known = measures_of(groups);

@@ -17,12 +17,11 @@ struct CurveRequest {
 };
 
 // A column of panels for each measure; a row for each data set, set of images and momentum. Several seeds:
-// the mean, and a band from the lowest to the highest. Runs that ended before the others, or diverged, are
-// not in the mean: each is a strand of its own, and the panel says how many of how many they are. Of more
-// groups than a figure has styles it shows the leading_groups(), and says so. Where all runs have 100 epochs
-// or more, the accuracies have an inset from epoch 80 to 100. The caption says what is shown. Accuracies are
-// in per cent. Throws ConfigError for a measure that no run has, naming those they have; DataError where
-// there is no epoch yet.
+// mean_curve(). Runs that ended before the others, or diverged, are not in the mean: each is a strand of its
+// own, and the panel says how many of how many they are. Of more groups than a figure has styles it shows the
+// leading_groups(), and says so. Where all runs have 100 epochs or more, the accuracies have an inset from
+// epoch 80 to 100. The caption says what is shown. Accuracies are in per cent. Throws ConfigError for a
+// measure that no run has, naming those they have; DataError where there is no epoch yet.
 Figure run_figure(const std::vector<RunGroup>& groups, const CurveRequest& request);
 
 // A key of metrics.jsonl for readers: "training accuracy".

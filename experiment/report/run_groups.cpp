@@ -1,15 +1,16 @@
 #include "experiment/report/run_groups.h"
 
 #include <algorithm>
-#include <array>
-#include <charconv>
+#include <cmath>
 #include <map>
 #include <numeric>
 #include <string_view>
 #include <utility>
 
+#include "base/number_text.h"
 #include "experiment/run/config_fields.h"
 #include "experiment/run/digest.h"
+#include "experiment/run/epoch_record.h"
 #include "experiment/run/file_lock.h"
 
 namespace qmse {
@@ -71,11 +72,7 @@ bool before(const std::string& name, const ConfigJson& a, const ConfigJson& b) {
 
 std::string value_text(const ConfigJson& value) {
   if (value.is_string()) return value.get<std::string>();
-  if (value.is_number_float()) {
-    std::array<char, 32> text;
-    const auto [end, error] = std::to_chars(text.data(), text.data() + text.size(), value.get<double>());
-    return {text.data(), end};
-  }
+  if (value.is_number_float()) return shortest_text(value.get<double>());
   if (!value.is_array()) return value.dump();
   std::string text;
   for (const ConfigJson& item : value) text += (text.empty() ? "" : "-") + value_text(item);
@@ -252,10 +249,8 @@ std::vector<std::size_t> leading_groups(const std::vector<RunGroup>& groups, std
   for (std::size_t i = 0; i < groups.size(); ++i) {
     double sum = 0;
     for (const RunRecord& run : groups[i].runs) {
-      const ConfigJson last = run.epochs.empty() ? ConfigJson() : run.epochs.back();
-      sum += last.is_object() && last.contains("test_accuracy") && last["test_accuracy"].is_number()
-                 ? last["test_accuracy"].get<double>()
-                 : 0;
+      const double last = run.epochs.empty() ? 0 : number_of(run.epochs.back(), "test_accuracy");
+      sum += std::isnan(last) ? 0 : last;
     }
     scores.push_back(sum / static_cast<double>(groups[i].runs.size()));
     panels[text_of(panel_key(groups[i]))].push_back(i);

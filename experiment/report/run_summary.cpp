@@ -1,54 +1,30 @@
 #include "experiment/report/run_summary.h"
 
-#include <algorithm>
-#include <array>
 #include <cmath>
-#include <cstdio>
-#include <limits>
 
+#include "base/number_text.h"
 #include "experiment/report/run_curves.h"
+#include "experiment/report/statistics.h"
+#include "experiment/run/epoch_record.h"
 
 namespace qmse {
-namespace {
 
-double measure(const ConfigJson& epoch, const std::string& key) {
-  const auto value = epoch.find(key);
-  return value != epoch.end() && value->is_number() ? value->get<double>()
-                                                    : std::numeric_limits<double>::quiet_NaN();
+std::string spread_text(std::span<const double> values, int decimals) {
+  if (values.empty()) return "–";
+  const double center = mean(values);
+  if (!std::isfinite(center)) return "not finite";
+  const std::optional<double> deviation = standard_deviation(values);
+  return fixed_text(center, decimals) + (deviation ? " ± " + fixed_text(*deviation, decimals) : "");
 }
 
-double final_value(const RunRecord& run, const std::string& key) { return measure(run.epochs.back(), key); }
+double final_value(std::span<const ConfigJson> epochs, std::string_view key) {
+  return number_of(epochs.back(), key);
+}
 
-double best_value(const RunRecord& run, const std::string& key) {
-  double best = std::numeric_limits<double>::quiet_NaN();
-  for (const ConfigJson& epoch : run.epochs) best = std::fmax(best, measure(epoch, key));
+double best_value(std::span<const ConfigJson> epochs, std::string_view key) {
+  double best = number_of(epochs.front(), key);
+  for (const ConfigJson& epoch : epochs) best = std::fmax(best, number_of(epoch, key));
   return best;
-}
-
-std::string fixed(double value, int decimals) {
-  std::array<char, 64> text;
-  std::snprintf(text.data(), text.size(), "%.*f", decimals, value);
-  return text.data();
-}
-
-}  // namespace
-
-Spread spread(const std::vector<double>& values) {
-  Spread result{values.size(), 0, 0};
-  if (values.empty()) return result;
-  const auto count = static_cast<double>(values.size());
-  for (const double value : values) result.mean += value / count;
-  if (values.size() < 2) return result;
-  double squares = 0;
-  for (const double value : values) squares += (value - result.mean) * (value - result.mean);
-  result.deviation = std::sqrt(squares / (count - 1));
-  return result;
-}
-
-std::string spread_text(const Spread& spread, int decimals) {
-  if (spread.count == 0) return "–";
-  if (!std::isfinite(spread.mean)) return "not finite";
-  return fixed(spread.mean, decimals) + (spread.count == 1 ? "" : " ± " + fixed(spread.deviation, decimals));
 }
 
 ReportTable summary_table(const std::vector<RunGroup>& groups) {
@@ -72,8 +48,8 @@ ReportTable summary_table(const std::vector<RunGroup>& groups) {
     const std::string missing = missing_text(group.runs);
     const auto cell = [&](const auto& value, const std::string& key, double scale, int decimals) {
       std::vector<double> values;
-      for (const RunRecord* run : finished) values.push_back(scale * value(*run, key));
-      return spread_text(spread(values), decimals);
+      for (const RunRecord* run : finished) values.push_back(scale * value(run->epochs, key));
+      return spread_text(values, decimals);
     };
     table.rows.push_back(
         {label.empty() ? describe_settings(group.settings, {"loss"}) : label,

@@ -1,7 +1,9 @@
 // What came out of groups of runs, as a table.
 #pragma once
 
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "experiment/report/report.h"
@@ -9,15 +11,14 @@
 
 namespace qmse {
 
-// Mean and sample standard deviation (n - 1).
-struct Spread {
-  std::size_t count = 0;
-  double mean = 0, deviation = 0;
-};
-Spread spread(const std::vector<double>& values);
+// "98.71 ± 0.05": mean and sample standard deviation; without the deviation for one value, "–" for none, "not
+// finite" where the mean is not.
+std::string spread_text(std::span<const double> values, int decimals);
 
-// "98.71 ± 0.05"; without a deviation for one value, "–" for none, "not finite" where the mean is not.
-std::string spread_text(const Spread& spread, int decimals);
+// Of a run's epochs, at least one: the number under `key` of the last, and the highest of any; NaN where
+// there is none.
+double final_value(std::span<const ConfigJson> epochs, std::string_view key);
+double best_value(std::span<const ConfigJson> epochs, std::string_view key);
 
 // One row a group: how its runs ended ("2 of 3 diverged") and, over those that finished, final and best
 // accuracies in per cent and the final means of ||r||^2, as mean ± standard deviation over the seeds.

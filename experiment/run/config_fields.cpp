@@ -67,7 +67,6 @@ using enum ConfigGroup;
 constexpr unsigned kAll = kTrain | kTrace | kEvaluate;
 constexpr double kMaxInt = 2147483647.0;
 
-const ConfigCondition kCoarse = {"dataset", {"cifar100"}};
 const ConfigCondition kCnn = {"model", {"cnn"}};
 const ConfigCondition kMlp = {"model", {"mlp"}};
 const ConfigCondition kRandomStart = {"init_from", {""}};
@@ -75,6 +74,15 @@ const ConfigCondition kStepSchedule = {"schedule", {"step"}};
 const ConfigCondition kCosine = {"schedule", {"cosine"}};
 const ConfigCondition kRobbinsMonro = {"schedule", {"robbins_monro"}};
 const ConfigCondition kNoCpu = {"device", {"cpu"}, true};
+
+// That a data set with coarse labels is chosen.
+ConfigCondition with_coarse_labels() {
+  ConfigCondition condition{"dataset", {}};
+  for (const std::string& name : dataset_names()) {
+    if (dataset_info(name).coarse_labels) condition.values.emplace_back(dataset_info(name).name);
+  }
+  return condition;
+}
 
 std::string join(const std::vector<std::string_view>& words, std::string_view between) {
   std::string all;
@@ -135,7 +143,7 @@ const std::vector<ConfigField>& table() {
        "environment variable QMSE_DATA, then ~/.cache/qmse and /usr/share/datasets); for --dataset folder the one "
        "that holds train/ and test/", {.free_on_resume = true}},
       {data, kAll, "labels", choice<&Config::labels>(),
-       "cifar100: the 100 classes or their 20 superclasses", {.only_with = kCoarse}},
+       "cifar100: the 100 classes or their 20 superclasses", {.only_with = with_coarse_labels()}},
       {data, kTrain | kTrace, "train_limit", &Config::train_limit,
        "use the first N training images only; 0: all", {.low = 0, .high = kMaxInt}},
       {data, kTrain | kTrace, "normalize", choice<&Config::normalize>(),

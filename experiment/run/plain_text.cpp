@@ -35,12 +35,6 @@ std::string plain_text(const std::string& text) {
   return clean;
 }
 
-std::string signed_text(const char* format, double value) {
-  std::array<char, 48> size;
-  std::snprintf(size.data(), size.size(), format, std::abs(value));
-  return (std::signbit(value) ? "−" : "+") + std::string(size.data());
-}
-
 std::string utc_text(std::chrono::system_clock::time_point time) {
   using std::chrono::milliseconds;
   using std::chrono::seconds;

@@ -18,10 +18,6 @@ std::string counted(std::integral auto count, const std::string& thing) {
   return std::to_string(count) + " " + thing + (count == 1 ? "" : "s");
 }
 
-// A number with its sign, "+1.50" or "−1.50" with a minus as long as the plus; `format` is for its
-// size, "%.2f".
-std::string signed_text(const char* format, double value);
-
 // "2026-11-24T17:30:00.123Z", before 1970 too.
 std::string utc_text(std::chrono::system_clock::time_point time);
 

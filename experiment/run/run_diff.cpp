@@ -13,6 +13,7 @@
 #include "base/text_file.h"
 #include "engine/safetensors.h"
 #include "experiment/run/config_fields.h"
+#include "experiment/run/epoch_record.h"
 #include "experiment/run/run_record.h"
 
 namespace qmse {
@@ -139,8 +140,7 @@ class Comparison {
   // Adds the values that differ; false where none do.
   bool compare_lines(const char* file, const ConfigJson& a, const ConfigJson& b) {
     ResultDifference difference{.file = file};
-    for (const std::string& key : keys_of(a, b)) {
-      if (key == "seconds" || key == "images_per_second") continue;
+    for (const std::string& key : keys_of(without_times(a), without_times(b))) {
       if (!a.contains(key) || !b.contains(key)) {
         if (said_.insert(key).second)
           not_compared(std::string(file) + ": " + key + ": " + lacking(a.contains(key), b.contains(key)));

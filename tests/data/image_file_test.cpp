@@ -8,8 +8,6 @@
 
 #include "base/build_config.h"
 #include "base/error.h"
-#include "data/contact_sheet.h"
-#include "data/font_6x10.h"
 #include "tests/data/largest_allocation.h"
 #include "tests/data/pictures.h"
 #include "tests/support/catch.h"
@@ -192,47 +190,6 @@ TEST_CASE("image file: thousands of damaged pictures are read as valid or throw"
   }
   CHECK(valid > 20);
   CHECK(valid < kRounds / 2);
-}
-
-// The sheet of two images of 2 x 3: enlarged 48 times, labels below, nothing outside of them.
-TEST_CASE("image file: a contact sheet has the pixels, enlarged, and the labels' letters") {
-  ImageDataset set;
-  set.count = 2;
-  set.channels = 3;
-  set.height = 3;
-  set.width = 2;
-  set.class_names = {"x", "Y!"};
-  set.labels = {1, 0};
-  for (int i = 0; i < 36; ++i) set.images.push_back(static_cast<std::uint8_t>(7 * i));
-  const std::int64_t which[] = {1, 0};
-  const Picture sheet = contact_sheet(set, which);
-  REQUIRE(sheet.channels == 3);
-  const auto at = [&](std::int64_t x, std::int64_t y, std::int64_t c) {
-    return sheet.pixels[static_cast<std::size_t>(3 * (y * sheet.width + x) + c)];
-  };
-  constexpr std::int64_t kScale = 48, kLeft = 10, kTop = 10, kCell = 96 + 10;
-  for (std::int64_t n = 0; n < 2; ++n) {
-    for (std::int64_t y = 0; y < 3; ++y) {
-      for (std::int64_t x = 0; x < 2; ++x) {
-        for (std::int64_t c = 0; c < 3; ++c) {
-          const auto expected = set.images[static_cast<std::size_t>(((1 - n) * 3 + c) * 6 + 2 * y + x)];
-          for (const std::int64_t inside : {std::int64_t{0}, kScale - 1}) {
-            CHECK(at(kLeft + n * kCell + x * kScale + inside, kTop + y * kScale + inside, c) == expected);
-          }
-        }
-      }
-    }
-  }
-  const std::int64_t line = kTop + 3 * kScale + 2;
-  for (int row = 0; row < kGlyphHeight; ++row) {
-    for (int column = 0; column < kGlyphWidth; ++column) {
-      const bool x_ink = (kGlyphs['x' - 32][row] >> (5 - column)) & 1,
-                 y_ink = (kGlyphs['Y' - 32][row] >> (5 - column)) & 1;
-      CHECK(at(kLeft + column, line + row, 0) == (x_ink ? 0 : 255));
-      CHECK(at(kLeft + kCell + column, line + row, 0) == (y_ink ? 0 : 255));
-    }
-  }
-  CHECK_THROWS_AS(contact_sheet(set, {}), ConfigError);
 }
 
 }  // namespace

@@ -53,7 +53,7 @@ std::vector<Reader> readers() {
   const auto sweep = [](const fs::path& folder) { SweepFolder(folder, small_sweep()); };
   const auto reproduction = [](const fs::path& folder) {
     ReproduceRequest request;
-    request.plan.figures = {"fig1"};
+    request.plan.figures = parse_figures("fig1");
     request.plan.data = folder / "no data are looked at before";
     request.out = folder;
     reproduce(request, {});
@@ -163,7 +163,7 @@ TEST_CASE("readers: texts within a weights file that nest deeply are refused, an
 TEST_CASE("readers: a measurement that cannot be one is refused, and named") {
   const TempDirectory root;
   ReproduceRequest request;
-  request.plan.figures = {"fig1"};
+  request.plan.figures = parse_figures("fig1");
   request.plan.data = root / "no data are looked at before";
   request.out = root.path();
   for (const char* value : {"-1", "0", "null", "\"2\"", "1e999", "[]"}) {

@@ -19,7 +19,7 @@ namespace {
 
 ReproducePlan plan_of(const std::string& figure, bool paper_only, std::int64_t seeds) {
   ReproducePlan plan;
-  plan.figures = {figure};
+  plan.figures = parse_figures(figure);
   plan.paper_only = paper_only;
   plan.seeds = seeds;
   plan.epochs = 2;
@@ -30,7 +30,7 @@ ReproducePlan plan_of(const std::string& figure, bool paper_only, std::int64_t s
 FigureRuns runs_of(const std::string& figure, bool paper_only, std::int64_t seeds,
                    const std::function<double(const Variant&, std::int64_t)>& accuracy) {
   FigureRuns runs;
-  runs.figure = &figure_named(figure);
+  runs.figure = parse_figures(figure).front();
   for (const Variant& variant : variants(*runs.figure, paper_only)) {
     VariantRuns row{variant, {}};
     for (std::int64_t seed = 1; seed <= seeds; ++seed) {
@@ -90,7 +90,7 @@ TEST_CASE("reproduce: by default both conventions, the scaled rate of each seed,
   CHECK(find("fig1-momentum0-mse-batch_mean-lr0.03-seed1")["lr"] == 0.03);
   CHECK(find("fig1-mse-batch_mean-adam-seed1")["optimizer"] == "adam");
   CHECK(find("fig1-momentum0.9-cross_entropy-batch_mean-seed1")["momentum"] == 0.9);
-  CHECK(spec.members.size() == 2 * variants(figure_named("fig1"), false).size());
+  CHECK(spec.members.size() == 2 * variants(*parse_figures("fig1").front(), false).size());
 }
 
 TEST_CASE("reproduce: a language with decimal commas changes no name and no rate") {
@@ -121,7 +121,8 @@ TEST_CASE("reproduce: verdicts follow the intervals of the paired differences") 
   // -+ 2.48.
   const auto ahead = [](double step) {
     return [step](const Variant& variant, std::int64_t seed) {
-      return 0.5 + 0.1 * double(seed) + (variant.loss == "qmse" ? 0.01 * (2 + step * double(seed - 2)) : 0.0);
+      return 0.5 + 0.1 * double(seed) +
+             (variant.loss == &paper_losses().qmse ? 0.01 * (2 + step * double(seed - 2)) : 0.0);
     };
   };
   const auto verdict = [](const FigureRuns& runs, std::size_t claim, bool paper_only = true) {
@@ -137,7 +138,7 @@ TEST_CASE("reproduce: verdicts follow the intervals of the paired differences") 
   CHECK(verdict(runs_of("fig2", true, 3, ahead(0.5)), 0) == "does not hold");  // 0.7 is not near 1
   CHECK(verdict(runs_of("fig2", true, 3, ahead(0.5)), 2) == "holds");          // test: 1 point
   const auto diverged = [&](const Variant& variant, std::int64_t seed) {
-    return variant.loss == "qmse" && seed == 2 ? -1.0 : ahead(0.5)(variant, seed);
+    return variant.loss == &paper_losses().qmse && seed == 2 ? -1.0 : ahead(0.5)(variant, seed);
   };
   CHECK(verdict(runs_of("fig2", true, 3, diverged), 1) == "does not hold");
   FigureRuns unfinished = runs_of("fig2", true, 3, ahead(0.5));
@@ -147,7 +148,7 @@ TEST_CASE("reproduce: verdicts follow the intervals of the paired differences") 
   CHECK(verdict(unfinished, 1) == "not run");
 
   const auto by_convention = [&](const Variant& variant, std::int64_t seed) {
-    return variant.reduction == "batch_mean" ? behind(variant, seed) : ahead(0.5)(variant, seed);
+    return variant.reduction == Reduction::batch_mean ? behind(variant, seed) : ahead(0.5)(variant, seed);
   };
   const std::vector<Claim> claims = judge({runs_of("fig2", false, 3, by_convention)}, false);
   CHECK(claims[1].verdict() == "depends on the convention");
@@ -161,7 +162,9 @@ TEST_CASE("reproduce: verdicts follow the intervals of the paired differences") 
   // With momentum QMSE has to beat the other three, not itself alone.
   const auto with_momentum = [](double mse) {
     return [mse](const Variant& variant, std::int64_t seed) {
-      return 0.01 * double(seed) + (variant.momentum == 0.0 ? 0.5 : variant.loss == "mse" ? mse : 0.8);
+      return 0.01 * double(seed) + (variant.momentum == 0.0               ? 0.5
+                                    : variant.loss == &paper_losses().mse ? mse
+                                                                          : 0.8);
     };
   };
   CHECK(verdict(runs_of("fig1", true, 3, with_momentum(0.7)), 2) == "holds");
@@ -177,9 +180,9 @@ TEST_CASE("reproduce: verdicts follow the intervals of the paired differences") 
 TEST_CASE("reproduce: QMSE is compared with MSE, with itself without noise, and at steps of the same size") {
   // Ahead of MSE by 4 points, of the two others by 1 and by nothing.
   const auto accuracy = [](const Variant& variant, std::int64_t) {
-    if (variant.loss == "qmse") return 0.54;
-    if (variant.loss == "qmse_expected") return 0.53;
-    return variant.scaled ? 0.54 : variant.in_paper ? 0.5 : 0.1;
+    if (variant.loss == &paper_losses().qmse) return 0.54;
+    if (variant.kind == VariantKind::without_noise) return 0.53;
+    return variant.kind == VariantKind::scaled ? 0.54 : variant.kind == VariantKind::paper ? 0.5 : 0.1;
   };
   std::map<std::string, std::set<double>> means;
   for (const Difference& difference : differences(runs_of("fig1", false, 2, accuracy))) {
@@ -258,7 +261,7 @@ TEST_CASE("reproduce: a member whose record is damaged counts as failed, and hid
 
 TEST_CASE("reproduce: figures show the runs that diverged up to where they end, and count them") {
   const auto accuracy = [](const Variant& variant, std::int64_t seed) {
-    return variant.loss == "qmse" && variant.momentum == 0.9 && seed > 1 ? -1.0 : 0.5;
+    return variant.loss == &paper_losses().qmse && variant.momentum == 0.9 && seed > 1 ? -1.0 : 0.5;
   };
   FigureRuns runs = runs_of("fig2", true, 3, accuracy);
   for (VariantRuns& row : runs.variants) {
@@ -272,12 +275,13 @@ TEST_CASE("reproduce: figures show the runs that diverged up to where they end, 
   REQUIRE(figure.panels.size() == 2);
   CHECK(figure.panels[0].note == "");
   CHECK(figure.panels[1].note == "QMSE: 2 of 3 diverged");
-  CHECK(missing(figure.caption, {"Mean over 1 to 3 seeds that finished", "Thin lines with a cross"}) == "");
+  CHECK(missing(figure.caption, {"Lines: the mean over 1 to 3 seeds; bands: their standard deviation",
+                                 "Thin lines with a cross"}) == "");
   const std::vector<Curve>& curves = figure.panels[1].curves;
   REQUIRE(curves.size() == 4);
   CHECK(curves[2].label == "QMSE, training");
   REQUIRE(curves[2].strands.size() == 2);
-  CHECK(curves[2].strands[0].y == std::vector<double>{0.25});
+  CHECK(curves[2].strands[0].y == std::vector<double>{25});
   CHECK(curves[0].strands.empty());
   CHECK(missing_text(runs.variants[3]) == "2 of 3 diverged");
   CHECK(figure_of_all(runs).panels.size() == 6);
@@ -319,8 +323,8 @@ TEST_CASE("reproduce: a run on other images than most of its figure is not compa
 
 TEST_CASE("reproduce: tables have mean and deviation, differences with intervals, and every run") {
   const auto accuracy = [](const Variant& variant, std::int64_t seed) {
-    if (variant.loss == "cross_entropy") return -1.0;
-    return 0.5 + 0.1 * double(seed) + (variant.loss == "qmse" ? 0.02 : 0.0);
+    if (variant.loss == &paper_losses().cross_entropy) return -1.0;
+    return 0.5 + 0.1 * double(seed) + (variant.loss == &paper_losses().qmse ? 0.02 : 0.0);
   };
   const std::vector<FigureRuns> runs = {runs_of("fig1", false, 2, accuracy)};
   const ReproducePlan plan = plan_of("fig1", false, 2);
@@ -335,7 +339,7 @@ TEST_CASE("reproduce: tables have mean and deviation, differences with intervals
   const ConfigJson json = to_json(runs, plan);
   std::size_t count = 0;
   for (const ConfigJson& row : json["figures"][0]["variants"]) count += row["runs"].size();
-  CHECK(count == 2 * variants(figure_named("fig1"), false).size());
+  CHECK(count == 2 * variants(*parse_figures("fig1").front(), false).size());
   CHECK(json["claims"].size() == 3);
   const std::string alone =
       to_markdown(sections({runs_of("fig1", true, 1, accuracy)}, plan_of("fig1", true, 1)));

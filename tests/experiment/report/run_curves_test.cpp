@@ -24,11 +24,11 @@ bool contains(const std::string& text, const std::string& part) {
 
 }  // namespace
 
-TEST_CASE("run curves: seeds are one curve, their mean with a band from lowest to highest") {
+TEST_CASE("run curves: seeds are one curve, their mean with a band of their deviation") {
   const World world;
   write_run(world.folder / "1", {{"seed", 1}}, {0.5, 0.75});
-  write_run(world.folder / "2", {{"seed", 2}}, {0.25, 0.25});
-  write_run(world.folder / "3", {{"seed", 3}}, {0.75, 0.5});
+  write_run(world.folder / "2", {{"seed", 2}}, {0.5, 0.25});
+  write_run(world.folder / "3", {{"seed", 3}}, {0.8, 0.5});
   const Figure figure = world.figure();
   REQUIRE(figure.panels.size() == 2);
   CHECK(figure.columns == 2);
@@ -39,11 +39,14 @@ TEST_CASE("run curves: seeds are one curve, their mean with a band from lowest t
   const Curve& curve = figure.panels[1].curves[0];
   CHECK(curve.label == "QMSE");
   CHECK(curve.x == std::vector<double>{1, 2});
-  CHECK(curve.mean == std::vector<double>{50, 50});
-  CHECK(curve.low == std::vector<double>{25, 25});
-  CHECK(curve.high == std::vector<double>{75, 75});
+  REQUIRE(curve.mean.size() == 2);
+  CHECK(curve.mean[0] == Approx(60));
+  CHECK(curve.low[0] == Approx(60 - std::sqrt(300.0)));  // 50, 50, 80: (100 + 100 + 400) / 2
+  CHECK(curve.high[0] == Approx(60 + std::sqrt(300.0)));
+  CHECK(curve.mean[1] == 50);
+  CHECK(curve.low[1] == 25);  // 75, 25, 50
   CHECK(contains(figure.caption, "mean over 3 seeds"));
-  CHECK(contains(figure.caption, "lowest to the highest"));
+  CHECK(contains(figure.caption, "bands: their standard deviation"));
   CHECK(contains(figure.caption, "during the epoch"));
   CHECK_FALSE(figure.panels[0].inset);
 }
@@ -106,7 +109,7 @@ TEST_CASE("run curves: of more groups than there are styles the best of each row
     curves += panel.curves.size();
     CHECK(panel.curves.size() == 14);
   }
-  CHECK(curves == kMostStyles);
+  CHECK(curves == kMaxStyles);
   CHECK(contains(figure.caption, "Of 60 groups of runs the 28 with the highest test accuracy"));
   // The worst of the row whose accuracies are all lower is not there, its best is.
   const auto has_curve = [&](const std::string& label) {
