@@ -17,8 +17,8 @@ bool wants_json(const CLI::Option& log_format);
 // {"event": event, and what `content` has}.
 void write_json_event(const char* event, const ConfigJson& content);
 
-// What `work` returns; where it throws, {"event": "failed", "error": ...} ends the output, and the error goes
-// on.
+// What `work` returns; where it throws, {"event": "failed", "error": ...} ends the
+// output, and the error goes on.
 template <class Work>
 auto with_failure_event(bool json, const Work& work) {
   try {

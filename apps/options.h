@@ -30,8 +30,8 @@ class ConfigOptions {
   CLI::Option* config_file_;
 };
 
-// An option with one text that is no setting: "--weights FILE". Its value is option->as<std::string>() where
-// given.
+// An option with one text that is no setting: "--weights FILE".
+// Its value is option->as<std::string>() where given.
 CLI::Option* add_text_option(CLI::App& command, const std::string& name, const std::string& placeholder,
                              const std::string& group, const std::string& help);
 

@@ -28,8 +28,8 @@ std::unique_ptr<SweepDisplay> make_text_sweep_display();
 
 // {"event": "notice", "text": ...}, {"event": "member", "name": ..., "status": ..., ...}, and last
 // {"event": "finished" or "stopped", "members": ..., "finished": ..., "failed": ...,
-// "failures": [{"name": ..., "error": ...}], "out": ...}, and "results_error" where results.json could not be
-// written.
+// "failures": [{"name": ..., "error": ...}], "out": ...}, and "results_error" where
+// results.json could not be written.
 std::unique_ptr<SweepDisplay> make_json_sweep_display();
 
 // Events that `display` shows, and that stop on Ctrl-C and SIGTERM. They keep a reference to it.

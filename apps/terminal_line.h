@@ -17,8 +17,8 @@ class TerminalLine {
 
   // Rewrites the line in place; only on a terminal. As much of it as fits.
   void show(const std::string& text);
-  // The first of `lines`, which come in the order of what is left out, that fits; of the last as much as
-  // fits.
+  // The first of `lines`, which come in the order of what is left out, that
+  // fits; of the last as much as fits.
   void show_first_fitting(const std::vector<std::string>& lines);
   void clear();
   // A line that stays, in the place of the one that is shown.

@@ -28,8 +28,8 @@ class TrainingDisplay {
 std::unique_ptr<TrainingDisplay> make_text_display();
 
 // An object a line: {"event": "notice", "text": ...}, {"event": "epoch", "epochs": ..., and what
-// metrics.jsonl has}, and last {"event": "finished" or "already_finished", "out": ..., "weights_sha256":
-// ...},
+// metrics.jsonl has}, and last {"event": "finished" or "already_finished",
+// "out": ..., "weights_sha256": ...},
 // {"event": "stopped", "out": ...}, or what with_failure_event() writes.
 std::unique_ptr<TrainingDisplay> make_json_display();
 

@@ -83,8 +83,8 @@ void AtomicFile::open_temporary() {
       if (file_ < 0) fail_to_write(path_, errno);
       return;
     }
-    // While this writer waited for the lock, the one before may have renamed or removed the file it had
-    // opened.
+    // While this writer waited for the lock, the one before may have renamed
+    // or removed the file it had opened.
     struct stat opened {};
     struct stat named {};
     if (::fstat(file_, &opened) != 0) fail_to_write(path_, errno);

@@ -1,5 +1,5 @@
-// How the library says something to a person: it prints nothing itself, the application installs one of
-// these.
+// How the library says something to a person: it prints nothing itself,
+// the application installs one of these.
 #pragma once
 
 #include <functional>

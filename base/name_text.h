@@ -19,8 +19,8 @@ std::string escape_name(std::string_view name);
 // The inverse: unescape_name(escape_name(name)) == name, for every name.
 std::string unescape_name(std::string_view text);
 
-// To be shown only: as escape_name(), but every backslash stays, so that what is escaped already does not
-// change.
+// To be shown only: as escape_name(), but every backslash stays, so that
+// what is escaped already does not change.
 std::string printable(std::string_view text);
 
 }  // namespace qmse

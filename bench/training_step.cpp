@@ -1,7 +1,7 @@
 // The training step and the epoch, one measurement per line of standard input (bench/protocol.h): "<n>" times
 // n steps, "epoch" a whole epoch, from the upload of its order to the reading of its metrics. Makes its own
-// data, so that no file is needed; with --export it writes them, and the initial weights, for peers to start
-// from.
+// data, so that no file is needed; with --export it writes them, and the
+// initial weights, for peers to start from.
 #include <sys/resource.h>
 
 #include <CLI/CLI.hpp>

@@ -102,8 +102,8 @@ void sync_folder(const fs::path& path) {
   ::close(folder);
 }
 
-// Everything of the plan into staging.unpacked(). `resumed` becomes true where bytes of an earlier call are
-// used.
+// Everything of the plan into staging.unpacked(). `resumed` becomes true where bytes
+// of an earlier call are used.
 void download_all(const FetchPlan& plan, const Staging& staging, const DownloadOptions& options,
                   const FetchEvents& events, bool& resumed) {
   const auto get = [&](const std::string& name) {

@@ -130,8 +130,8 @@ constexpr Row kRows[] = {
     {{.name = "folder", .label = "", .folder = "", .images = "any one size", .classes = "any"}, read_folder},
 };
 
-// The folder of the Python version, where it lies in place of the binary one: in `folder`, or `folder`
-// itself.
+// The folder of the Python version, where it lies in place of the
+// binary one: in `folder`, or `folder` itself.
 std::string python_version(const DatasetInfo& info, const std::filesystem::path& folder) {
   if (*info.python_folder == '\0') return "";
   const std::filesystem::path plain = folder.has_filename() ? folder : folder.parent_path();

@@ -50,8 +50,8 @@ DataPlaces data_places_from_environment();
 // The folder with the files of data set `name`: under `explicit_directory` (the option --data) if that is not
 // empty, else under `places.variable` if that is not empty, and only where neither is given under
 // `places.cache`, then `places.system`. Of "folder" it is `explicit_directory` itself. ConfigError for an
-// unknown name and for "folder" without one; IoError where there is no such folder, with the places looked
-// at.
+// unknown name and for "folder" without one; IoError where there is no
+// such folder, with the places looked at.
 std::filesystem::path find_data_directory(std::string_view name, const std::string& explicit_directory,
                                           const DataPlaces& places = data_places_from_environment());
 

@@ -27,8 +27,8 @@ CudaGraph::CudaGraph(CudaContext& context, const std::function<void()>& work)
   try {
     work();
   } catch (...) {
-    // The stream must leave capture before anything else can be queued on it; the first error is the one to
-    // report.
+    // The stream must leave capture before anything else can be queued on it; the
+    // first error is the one to report.
     cudaStreamEndCapture(stream, &graph);
     if (graph != nullptr) cudaGraphDestroy(graph);
     cudaGetLastError();

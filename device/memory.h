@@ -8,8 +8,8 @@
 
 namespace qmse {
 
-// Gives out memory of one device. Not thread-safe: allocations happen while a step is built, never while it
-// runs.
+// Gives out memory of one device. Not thread-safe: allocations happen while a
+// step is built, never while it runs.
 class MemoryResource {
  public:
   virtual ~MemoryResource() = default;

@@ -38,12 +38,12 @@ class Loss {
  public:
   virtual ~Loss() = default;
   virtual std::string_view name() const = 0;
-  // Value, and where batch.row.gradient is given the gradient with respect to the outputs, as training uses
-  // them.
+  // Value, and where batch.row.gradient is given the gradient with respect to
+  // the outputs, as training uses them.
   virtual void train(Context& context, const LossBatch<float>& batch) const = 0;
   virtual void train(Context& context, const LossBatch<double>& batch) const = 0;
-  // The value without randomness, as evaluation reports it: for a loss that draws random numbers its
-  // expectation.
+  // The value without randomness, as evaluation reports it: for a loss
+  // that draws random numbers its expectation.
   virtual void evaluate(Context& context, const LossBatch<float>& batch) const = 0;
   virtual void evaluate(Context& context, const LossBatch<double>& batch) const = 0;
   // Whether train() stores v where asked to.

@@ -1,5 +1,5 @@
-// The parameters of a model in one flat buffer per kind: weights, gradients, and whatever the optimizer
-// keeps.
+// The parameters of a model in one flat buffer per kind: weights,
+// gradients, and whatever the optimizer keeps.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// A fixed sequence of device work that is run many times: on CUDA captured once and replayed, elsewhere just
-// run.
+// A fixed sequence of device work that is run many times: on CUDA
+// captured once and replayed, elsewhere just run.
 #pragma once
 
 #include <cstdint>

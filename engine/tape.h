@@ -43,8 +43,8 @@ class Tape {
   // context and dtype. The result needs a gradient if an input does.
   Value record(const std::string& name, const Shape& shape, const std::vector<Value>& inputs,
                std::unique_ptr<Operation> operation, Layout layout = Layout::plain);
-  // The same elements under another shape: no copy, gradients shared. Throws ShapeError where the counts
-  // differ.
+  // The same elements under another shape: no copy, gradients shared.
+  // Throws ShapeError where the counts differ.
   Value reshape(const std::string& name, Value value, const Shape& shape);
 
   // Runs every node in order.
@@ -125,8 +125,8 @@ class Tape {
   Buffer finite_index_;          // result of the search for non-finite values
 };
 
-// Makes OperationOf<float> or OperationOf<double>, whichever the tape computes in, from (tape.context(),
-// arguments...).
+// Makes OperationOf<float> or OperationOf<double>, whichever the tape computes
+// in, from (tape.context(), arguments...).
 template <template <class> class OperationOf, class... Arguments>
 std::unique_ptr<Operation> make_operation(Tape& tape, const Arguments&... arguments) {
   if (tape.options().dtype == DType::f64)

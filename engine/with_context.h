@@ -1,6 +1,6 @@
 // From a Context to the operations' overloads on CpuContext and CudaContext. Apart from engine/context.h
-// because it depends on whether the build has CUDA: whatever does not include it is compiled the same in
-// both.
+// because it depends on whether the build has CUDA: whatever does not include
+// it is compiled the same in both.
 #pragma once
 
 #include <type_traits>

@@ -54,8 +54,8 @@ QMSE_HOST_DEVICE inline NormalQuad direction_normals(std::uint64_t seed, std::ui
   return normals_from_bits(random_bits(seed, RandomPurpose::direction, attempt, step, sample, block));
 }
 
-// n^2 in units of 2^-25, below 2^31; the four of one block sum to less than 2^32. Add up in uint64, in any
-// order.
+// n^2 in units of 2^-25, below 2^31; the four of one block sum to less than
+// 2^32. Add up in uint64, in any order.
 QMSE_HOST_DEVICE inline std::uint32_t direction_square(float n) {
   const float scaled = fma_rn(mul_rn(n, 0x1p25f), n, 0.5f);
   return static_cast<std::uint32_t>(static_cast<std::int32_t>(scaled));

@@ -12,8 +12,8 @@ struct PhiloxBlock {
   std::uint32_t x[4];
 };
 
-// What a stream of random numbers is for. The values are part of the file format: recorded runs depend on
-// them.
+// What a stream of random numbers is for. The values are part of the
+// file format: recorded runs depend on them.
 enum class RandomPurpose : std::uint32_t {
   initial_weights = 1,
   data_order = 2,

@@ -25,8 +25,8 @@ using StepPieces = std::vector<StepPiece>;  // in the order of execution
 
 // Whether this was built with CUPTI. Without, the next two throw CudaError.
 bool has_cupti();
-// Before the context is made: graphs are recorded node by node only if they were captured while CUPTI
-// listened.
+// Before the context is made: graphs are recorded node by node only
+// if they were captured while CUPTI listened.
 void start_cupti();
 // Of what ran since the last call, `steps` times the same. CudaError where the steps are not the same.
 StepPieces recorded_by_cupti(std::size_t steps);

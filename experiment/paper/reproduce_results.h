@@ -49,8 +49,8 @@ std::string missing_text(const VariantRuns& variant);
 std::optional<double> value_of(const SeedRun& run, Measure measure);  // nothing unless it has finished
 
 // QMSE minus another, of pairs that share a seed. Against MSE; against QMSE without its noise, which shows
-// what the noise does; against MSE whose first steps are as large, which shows what is left beside their
-// size.
+// what the noise does; against MSE whose first steps are as large, which
+// shows what is left beside their size.
 struct Difference {
   std::string comparison;  // "QMSE − MSE"
   Reduction reduction = kPaperReduction;

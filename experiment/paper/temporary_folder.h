@@ -6,8 +6,8 @@
 
 namespace qmse {
 
-// Made in the system's folder for temporary files (TMPDIR), gone with the object. IoError where it cannot be
-// made.
+// Made in the system's folder for temporary files (TMPDIR), gone with the
+// object. IoError where it cannot be made.
 class TemporaryFolder {
  public:
   explicit TemporaryFolder(const std::string& purpose);  // a part of its name

@@ -61,8 +61,8 @@ RunLine line(const RunRecord& run, CurveAxis axis, const std::string& measure) {
 }
 
 // The runs that a mean is of: those that were not ended by an error, as far as the longest of them goes. One
-// that diverged or was stopped is none of them: a mean that loses its worst run half-way rises without
-// reason.
+// that diverged or was stopped is none of them: a mean that loses
+// its worst run half-way rises without reason.
 std::vector<const RunRecord*> whole_runs(const RunGroup& group) {
   const auto goes_on = [](const RunRecord& run) {
     return run.outcome.end != RunEnd::diverged && run.outcome.end != RunEnd::failed;

@@ -113,8 +113,8 @@ std::string describe_setting(const std::string& name, const ConfigJson& value) {
 
 ConfigJson result_settings(const RunRecord& run) {
   ConfigJson settings = ConfigJson::object();
-  // In the table's order. A record older than a setting has its default; what no table has any more comes
-  // last.
+  // In the table's order. A record older than a setting has its default; what
+  // no table has any more comes last.
   TrainConfig defaults;
   defaults.optimizer = run.config.value("optimizer", defaults.optimizer);
   resolve_defaults(defaults);

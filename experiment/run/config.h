@@ -19,8 +19,8 @@
 
 namespace qmse {
 
-// Settings as JSON, in the order of the table: a whole configuration, or a layer of one (the keys that are
-// given).
+// Settings as JSON, in the order of the table: a whole configuration, or a
+// layer of one (the keys that are given).
 using ConfigJson = Json;
 
 // What to do when the loss is not finite.
@@ -117,8 +117,8 @@ void check_layer(const ConfigJson& layer, const std::string& source);
 // and the known ones), key given twice, wrong type, value out of range.
 ConfigJson parse_config(std::string_view text, const std::string& source);
 
-// A JSON value as a file's text. Bytes that are no UTF-8, which paths may have, become the replacement
-// character.
+// A JSON value as a file's text. Bytes that are no UTF-8, which
+// paths may have, become the replacement character.
 std::string json_text(const ConfigJson& json);
 
 // parse_config() of a file's content. Throws IoError where it cannot be read.

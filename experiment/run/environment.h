@@ -24,8 +24,8 @@ std::string processor();           // model name
 std::string onednn_isa();          // "AVX2": what oneDNN uses; empty in builds without it
 std::string simd_level();          // "x86-64-v3 (AVX2, FMA); oneDNN uses AVX2"
 
-// Everything above and the device and threads of `context`: the content of environment.json, but for its
-// data.
+// Everything above and the device and threads of `context`: the content
+// of environment.json, but for its data.
 ConfigJson environment(Context& context);
 
 }  // namespace qmse

@@ -14,8 +14,8 @@ namespace qmse {
 class ImageCache {
  public:
   // load_training_images(config) with its content's report, or what an earlier call with the same data
-  // settings got. May be called from several threads. A call that throws leaves nothing behind. `stop` as
-  // there.
+  // settings got. May be called from several threads. A call that throws
+  // leaves nothing behind. `stop` as there.
   std::shared_ptr<const TrainingImages> get(const TrainConfig& config,
                                             const std::function<bool()>& stop = {});
 

@@ -65,8 +65,8 @@ class RunDirectory {
   // These three check_still_ours().
   void write_config(const TrainConfig& config) const;
   void record_outcome(const RunOutcome& outcome) const;
-  // Replaces environment.json by `environment`, or, where a run goes on at `step` > 0, adds it to the list
-  // "resumed".
+  // Replaces environment.json by `environment`, or, where a run goes on at `step` >
+  // 0, adds it to the list "resumed".
   void record_environment(ConfigJson environment, std::int64_t step) const;
   // environment.json; an empty object where there is none. DataError where it is damaged.
   ConfigJson recorded_environment() const;

@@ -40,8 +40,8 @@ struct TrainingParts {
 
 class Training;
 
-// What goes on beside the training. Each call goes to all observers in their order; what one throws ends the
-// training.
+// What goes on beside the training. Each call goes to all observers in their
+// order; what one throws ends the training.
 class TrainingObserver {
  public:
   virtual ~TrainingObserver() = default;

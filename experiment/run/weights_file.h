@@ -1,5 +1,5 @@
-// Weights on disk: a safetensors file with PyTorch's names, whose metadata says everything needed to use
-// them.
+// Weights on disk: a safetensors file with PyTorch's names, whose metadata
+// says everything needed to use them.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// What --weights and --init-from name: a weights file or a checkpoint, or a run directory for its final
-// weights.
+// What --weights and --init-from name: a weights file or a checkpoint, or
+// a run directory for its final weights.
 #pragma once
 
 #include <filesystem>
@@ -19,8 +19,8 @@ struct WeightsSource {
 WeightsSource find_weights(const std::filesystem::path& path);
 
 // `given` over what the weights at `path` were trained with: settings_of(card) and, of a run directory, where
-// its data lie and what its record says of labels, loss and reduction. DataError where config.json is
-// damaged.
+// its data lie and what its record says of labels, loss and
+// reduction. DataError where config.json is damaged.
 ConfigJson settings_with_weights(const std::filesystem::path& path, const ModelCard& card,
                                  const ConfigJson& given);
 

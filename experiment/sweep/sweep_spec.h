@@ -41,8 +41,8 @@ SweepSpec parse_sweep(std::string_view text, const std::string& source);
 void complete(SweepSpec& spec, const std::string& source);
 
 // {"format": 2, "base": {...}, "members": [{"name": ..., ...}, ...]}, repeats last: parse_sweep() reads it
-// back. A file without "format" is of format 1, which is the same but for that; one of a later format is a
-// ConfigError.
+// back. A file without "format" is of format 1, which is the same but for that;
+// one of a later format is a ConfigError.
 inline constexpr int kSweepFormat = 2;
 ConfigJson to_json(const SweepSpec& spec);
 

@@ -142,8 +142,8 @@ TEST_CASE("registry: loads by name, with the class names") {
                "t10k-images-idx3-ubyte"));
 }
 
-// Published facts about a set: 60 000 and 10 000 images of 28 x 28, balanced or not, mean and deviation to 4
-// digits.
+// Published facts about a set: 60 000 and 10 000 images of 28 x 28, balanced
+// or not, mean and deviation to 4 digits.
 void check_published(const std::string& name, const fs::path& folder, double mean, double stddev) {
   const ImageDataset train = load_dataset(name, folder, Split::train);
   const ImageDataset test = load_dataset(name, folder, Split::test);

@@ -1,5 +1,5 @@
-// Every mistake is one line on standard error with file and cause; exit code 2 for wrong usage, 1 for
-// failures.
+// Every mistake is one line on standard error with file and cause; exit code
+// 2 for wrong usage, 1 for failures.
 #include <zlib.h>
 
 #include "engine/safetensors.h"

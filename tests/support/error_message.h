@@ -7,8 +7,8 @@
 
 namespace qmse::test {
 
-// The message of the E that `function` throws; any other exception passes through, and none at all is an
-// error.
+// The message of the E that `function` throws; any other exception passes through,
+// and none at all is an error.
 template <class E, class Function>
 std::string message_of(const Function& function) {
   try {

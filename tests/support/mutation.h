@@ -1,5 +1,5 @@
-// Random damage to a file's bytes, for tests of readers: whatever comes out, a reader accepts it as valid or
-// throws.
+// Random damage to a file's bytes, for tests of readers: whatever comes out, a
+// reader accepts it as valid or throws.
 #pragma once
 
 #include <algorithm>

@@ -320,8 +320,8 @@ TEST_CASE("resume: first weights of the same content under another path are the 
   given["init_from"] = (folder / "other").string();
   CHECK(missing(message_of<ConfigError>([&] { train(resumed(given)); }),
                 {"--init-from", "other", "first/model.safetensors"}) == "");
-  // Other weights in the same place are others, and the same ones anywhere are the same: the record has their
-  // hash.
+  // Other weights in the same place are others, and the same ones anywhere are
+  // the same: the record has their hash.
   ConfigJson longer = data.settings(folder / "first");
   longer["epochs"] = 4;
   train(resumed(longer));

@@ -206,8 +206,8 @@ TEST_CASE("training run: weights of another run are the start of --init-from") {
   train(given);
   CHECK(read_bytes(folder / "second/model.safetensors") == read_bytes(folder / "first/model.safetensors"));
 
-  // A run directory stands for its final weights, a checkpoint for those within; the record says which they
-  // are.
+  // A run directory stands for its final weights, a checkpoint for those
+  // within; the record says which they are.
   const std::string sha256 = json_lines(folder / "first/metrics.jsonl").back()["weights_sha256"];
   for (const char* source : {"first", "first/model.safetensors", "first/checkpoint.safetensors"}) {
     CAPTURE(source);
