@@ -104,6 +104,10 @@ const LandscapeExperiment& landscape_experiment(const std::string& name);
 LandscapeExperiment symmetries_experiment();
 LandscapeExperiment linear_experiment();
 LandscapeExperiment width_experiment();
+LandscapeExperiment efficiency_experiment();
+LandscapeExperiment critical_experiment();
+LandscapeExperiment saddle_experiment();
+LandscapeExperiment escape_experiment();
 LandscapeExperiment sgd_floor_experiment();
 LandscapeExperiment schedule_experiment();
 
