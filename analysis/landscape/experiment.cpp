@@ -37,7 +37,8 @@ Json describe_network(const MlpShape& shape, const MlpObjective& objective) {
 
 const std::vector<LandscapeExperiment>& landscape_experiments() {
   static const std::vector<LandscapeExperiment> all = {
-      symmetries_experiment(), linear_experiment(), width_experiment(),    sgd_floor_experiment(),
+      symmetries_experiment(), linear_experiment(), width_experiment(),    efficiency_experiment(),
+      critical_experiment(),   saddle_experiment(), escape_experiment(),   sgd_floor_experiment(),
       schedule_experiment(),   trap_experiment(),   stability_experiment()};
   return all;
 }

@@ -19,7 +19,7 @@
 namespace qmse {
 namespace {
 
-constexpr std::int64_t kMaxSamples = 20000;
+constexpr std::int64_t kMaxSamples = 100000;
 
 // Inputs sample by sample, and the class of each.
 struct Classified {
@@ -28,13 +28,34 @@ struct Classified {
   std::vector<std::int32_t> labels;
 };
 
-std::optional<std::int64_t> number_after(const std::string& text, const std::string& prefix) {
+// The number that is the whole of `text` after `prefix`; nothing where it has another beginning.
+std::optional<std::int64_t> number_after(const std::string& text, const std::string& prefix,
+                                         std::int64_t least = 1) {
   if (!text.starts_with(prefix)) return std::nullopt;
   std::int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data() + prefix.size(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || value < 1)
-    throw ConfigError("--labels " + in_quotes(text) + ": " + prefix + "K takes a whole number from 1");
+  if (error != std::errc() || end != text.data() + text.size() || value < least) {
+    throw ConfigError("--labels " + in_quotes(text) + ": " + prefix + "K takes a whole number from " +
+                      std::to_string(least));
+  }
   return value;
+}
+
+// The classes that samples are taken from, in the order of their targets; empty: all.
+std::vector<std::int32_t> chosen_classes(const std::string& labels) {
+  std::vector<std::int32_t> chosen;
+  if (const auto classes = number_after(labels, "classes:")) {
+    for (std::int32_t c = 0; c < *classes; ++c) chosen.push_back(c);
+  } else if (labels.starts_with("pair:")) {
+    const std::size_t colon = labels.rfind(':');
+    if (colon == 4) throw ConfigError("--labels " + in_quotes(labels) + ": pair:A:B takes two classes");
+    const auto first = number_after(labels.substr(0, colon), "pair:", 0);
+    const auto second = number_after("pair:" + labels.substr(colon + 1), "pair:", 0);
+    if (*first == *second)
+      throw ConfigError("--labels " + in_quotes(labels) + ": takes two different classes");
+    chosen = {static_cast<std::int32_t>(*first), static_cast<std::int32_t>(*second)};
+  }
+  return chosen;
 }
 
 std::vector<std::int64_t> choose(std::vector<std::int64_t> from, std::int64_t count, std::uint64_t seed) {
@@ -117,17 +138,43 @@ Classified principal_components(const ImageDataset& images, const std::vector<st
   return result;
 }
 
-Classified from_images(const std::string& name, const Json& settings, const std::string& data,
-                       std::optional<std::int64_t> classes) {
+// Every image at half its resolution: means of 2 x 2 pixels, from 0 to 1.
+Classified half_size(const ImageDataset& images, const std::vector<std::int64_t>& chosen) {
+  const std::int64_t height = images.height / 2, width = images.width / 2;
+  Classified result{.count = static_cast<std::int64_t>(chosen.size()),
+                    .inputs = images.channels * height * width,
+                    .classes = images.classes(),
+                    .x = {},
+                    .labels = {}};
+  for (const std::int64_t n : chosen) {
+    for (std::int64_t c = 0; c < images.channels; ++c) {
+      const std::uint8_t* plane =
+          images.images.data() + (n * images.channels + c) * images.height * images.width;
+      for (std::int64_t row = 0; row < 2 * height; row += 2) {
+        for (std::int64_t column = 0; column < 2 * width; column += 2) {
+          const std::uint8_t* at = plane + row * images.width + column;
+          result.x.push_back((at[0] + at[1] + at[images.width] + at[images.width + 1]) / 1020.0);
+        }
+      }
+    }
+    result.labels.push_back(images.labels[static_cast<std::size_t>(n)]);
+  }
+  return result;
+}
+
+Classified from_images(const std::string& name, bool components, const Json& settings,
+                       const std::string& data, const std::vector<std::int32_t>& classes) {
   const std::int64_t count = whole(settings, "samples");
   const ImageDataset images = load_dataset(name, find_data_directory(name, data), Split::train);
-  if (classes.value_or(1) > images.classes()) {
+  if (!classes.empty() && *std::max_element(classes.begin(), classes.end()) >= images.classes()) {
     throw ConfigError("--labels " + text(settings, "labels") + ": " + name + " has " +
                       std::to_string(images.classes()) + " classes");
   }
   std::vector<std::int64_t> eligible;
   for (std::int64_t n = 0; n < images.count; ++n) {
-    if (!classes || images.labels[static_cast<std::size_t>(n)] < *classes) eligible.push_back(n);
+    if (classes.empty() || std::find(classes.begin(), classes.end(),
+                                     images.labels[static_cast<std::size_t>(n)]) != classes.end())
+      eligible.push_back(n);
   }
   if (count > static_cast<std::int64_t>(eligible.size())) {
     throw ConfigError("--samples " + std::to_string(count) + " is more than " + name +
@@ -135,14 +182,16 @@ Classified from_images(const std::string& name, const Json& settings, const std:
   }
   const auto chosen =
       choose(std::move(eligible), count, static_cast<std::uint64_t>(whole(settings, "data_seed")));
-  return principal_components(images, chosen, whole(settings, "inputs"), text(settings, "whiten") == "yes");
+  return components ? principal_components(images, chosen, whole(settings, "inputs"),
+                                           text(settings, "whiten") == "yes")
+                    : half_size(images, chosen);
 }
 
-Classified gaussian(const Json& settings, std::optional<std::int64_t> classes) {
+Classified gaussian(const Json& settings, const std::vector<std::int32_t>& classes) {
   const auto seed = static_cast<std::uint64_t>(whole(settings, "data_seed"));
   Classified result{.count = whole(settings, "samples"),
                     .inputs = whole(settings, "inputs"),
-                    .classes = classes.value_or(10),
+                    .classes = classes.empty() ? 10 : static_cast<std::int64_t>(classes.size()),
                     .x = {},
                     .labels = {}};
   RandomStream random(seed, RandomPurpose::problem), teacher(seed, RandomPurpose::problem, 1);
@@ -180,6 +229,9 @@ std::vector<double> targets(const Classified& data, const std::string& labels, s
       std::swap(y[static_cast<std::size_t>(n)], y[static_cast<std::size_t>(random.below(n + 1))]);
   } else if (labels == "parity") {
     for (const std::int32_t label : data.labels) y.push_back(label % 2 == 0 ? -1.0 : 1.0);
+  } else if (labels.starts_with("pair:")) {
+    const std::int32_t second = chosen_classes(labels).back();
+    for (const std::int32_t label : data.labels) y.push_back(label == second ? 1.0 : 0.0);
   } else if (const auto projected = number_after(labels, "projection:")) {
     outputs = *projected;
     std::vector<double> share(static_cast<std::size_t>(data.classes)), matrix;
@@ -198,8 +250,9 @@ std::vector<double> targets(const Classified& data, const std::string& labels, s
   } else {
     outputs = number_after(labels, "classes:").value_or(labels == "class" ? data.classes : 0);
     if (outputs == 0) {
-      throw ConfigError("--labels " + in_quotes(labels) +
-                        " is not known here: it is random, parity, class, classes:K or projection:K");
+      throw ConfigError(
+          "--labels " + in_quotes(labels) +
+          " is not known here: it is random, parity, class, classes:K, pair:A:B or projection:K");
     }
     for (const std::int32_t label : data.labels) {
       for (std::int64_t o = 0; o < outputs; ++o) y.push_back(o == label ? 1.0 : 0.0);
@@ -274,31 +327,32 @@ std::string digest(const std::vector<double>& values) {
 std::vector<LandscapeOption> problem_options(const std::string& data_set, std::int64_t samples,
                                              std::int64_t inputs, const std::string& labels,
                                              const std::string& whiten) {
-  return {{.name = "data_set",
-           .help = "mnist-pca (or another data set of images), gaussian, circles, xor or csv:FILE",
-           .usual = data_set},
-          {.name = "samples",
-           .help = "how many, of images or gaussian",
-           .usual = samples,
-           .low = 2,
-           .high = kMaxSamples},
-          {.name = "inputs",
-           .help = "how many: principal components of images, or gaussian",
-           .usual = inputs,
-           .low = 1,
-           .high = 3072},
-          {.name = "labels",
-           .help = "targets: random, parity, class, classes:K, projection:K; circles, xor, csv: given",
-           .usual = labels},
-          {.name = "whiten",
-           .help = "scale principal components to variance 1",
-           .usual = whiten,
-           .choices = {"yes", "no"}},
-          {.name = "data_seed",
-           .help = "which samples and labels are drawn",
-           .usual = 0,
-           .low = 0,
-           .high = 4294967295.0}};
+  return {
+      {.name = "data_set",
+       .help = "mnist-pca, mnist-half (or another data set of images), gaussian, circles, xor or csv:FILE",
+       .usual = data_set},
+      {.name = "samples",
+       .help = "how many, of images or gaussian",
+       .usual = samples,
+       .low = 2,
+       .high = kMaxSamples},
+      {.name = "inputs",
+       .help = "how many: principal components of images, or gaussian",
+       .usual = inputs,
+       .low = 1,
+       .high = 3072},
+      {.name = "labels",
+       .help = "targets: random, parity, class, classes:K, pair:A:B, projection:K; circles, xor, csv: given",
+       .usual = labels},
+      {.name = "whiten",
+       .help = "scale principal components to variance 1",
+       .usual = whiten,
+       .choices = {"yes", "no"}},
+      {.name = "data_seed",
+       .help = "which samples and labels are drawn",
+       .usual = 0,
+       .low = 0,
+       .high = 4294967295.0}};
 }
 
 Problem make_problem(const Json& settings, const std::string& data) {
@@ -313,16 +367,18 @@ Problem make_problem(const Json& settings, const std::string& data) {
     problem.text = name + ", " + std::to_string(problem.samples.count) + " samples of " +
                    std::to_string(problem.samples.inputs) + " inputs";
   } else {
-    const auto classes = number_after(labels, "classes:");
+    const std::vector<std::int32_t> classes = chosen_classes(labels);
     Classified classified;
     if (name == "gaussian") {
+      if (labels.starts_with("pair:")) throw ConfigError("--labels " + in_quotes(labels) + " is for images");
       classified = gaussian(settings, classes);
-    } else if (name.ends_with("-pca")) {
-      classified = from_images(name.substr(0, name.size() - 4), settings, data, classes);
+    } else if (name.ends_with("-pca") || name.ends_with("-half")) {
+      const bool components = name.ends_with("-pca");
+      classified = from_images(name.substr(0, name.rfind('-')), components, settings, data, classes);
     } else {
       throw ConfigError(
           "--data-set " + in_quotes(name) +
-          " is not known: it is gaussian, circles, xor, csv:FILE or NAME-pca, such as mnist-pca");
+          " is not known: it is gaussian, circles, xor, csv:FILE, NAME-pca or NAME-half, such as mnist-pca");
     }
     std::int64_t outputs = 1;
     const std::vector<double> y =

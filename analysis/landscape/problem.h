@@ -20,6 +20,7 @@ struct Problem {
 //   drawn by
 //              `data_seed`, on the first `inputs` principal components of these, each scaled to variance 1
 //              unless `whiten` is no. The sign of a component is that of its largest entry.
+//   NAME-half  the images themselves at half their resolution, by means of 2 x 2 pixels, from 0 to 1
 //   gaussian   standard normal inputs, the class the largest of ten random linear functions
 //   circles    the thesis' 100 training points; labels given
 //   xor        four points, two outputs; labels given
@@ -29,6 +30,7 @@ struct Problem {
 //   parity        -1 for even classes, +1 for odd ones
 //   class         one-hot
 //   classes:K     one-hot of the first K classes, samples from these alone
+//   pair:A:B      0 for class A, 1 for class B, samples from these alone
 //   projection:K  K random linear functions of the centred one-hot class
 //   given         as the data say
 std::vector<LandscapeOption> problem_options(const std::string& data_set, std::int64_t samples,

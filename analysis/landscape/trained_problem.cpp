@@ -4,7 +4,7 @@
 
 #include "analysis/critical/search.h"
 #include "analysis/mlp/descent.h"
-#include "analysis/mlp/random_stream.h"
+#include "analysis/mlp/glorot.h"
 #include "base/error.h"
 
 namespace qmse {
@@ -63,15 +63,7 @@ Mlp TrainedProblem::network() const { return Mlp(shape_, objective_, problem_.sa
 
 void TrainedProblem::compute() const {
   Mlp network = this->network();
-  RandomStream random(1, RandomPurpose::initial_weights);
-  std::vector<double> w;  // Glorot and Bengio's uniform weights, biases 0
-  for (std::int64_t layer = 1; layer <= shape_.layers(); ++layer) {
-    const std::int64_t in = shape_.widths[static_cast<std::size_t>(layer - 1)],
-                       out = shape_.widths[static_cast<std::size_t>(layer)];
-    const double reach = std::sqrt(6.0 / static_cast<double>(in + out));
-    for (std::int64_t i = 0; i < in * out; ++i) w.push_back(random.uniform(-reach, reach));
-    w.insert(w.end(), static_cast<std::size_t>(out), 0.0);
-  }
+  std::vector<double> w = glorot_weights(shape_, 1);
   const std::string start = text(settings_, "start");
   if (start != "random") {
     Descent descent(network, std::move(w), {.momentum = number(settings_, "pretraining_momentum")}, 1);
