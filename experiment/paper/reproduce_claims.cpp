@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "base/error.h"
+#include "base/number_text.h"
 #include "experiment/paper/reproduce_results.h"
 #include "experiment/run/plain_text.h"
 
