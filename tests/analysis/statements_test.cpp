@@ -164,7 +164,7 @@ TEST_CASE("landscape saddle: no random start ends at a saddle, and every symmetr
 }
 
 TEST_CASE(
-    "tied saddle: one direction down, which parts the units; what steps do with sample gradients never "
+    "tied saddle: one direction down, which parts the units, and what steps do with sample gradients never "
     "does") {
   int found = 0;
   for (std::uint64_t data = 1; data <= 8; ++data) {  // some data have saddles with more directions down
@@ -200,7 +200,7 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "landscape escape: medians are the predicted ones; no noise leaves nothing, far away nothing is "
+    "landscape escape: medians are the predicted ones, no noise leaves nothing, far away nothing is "
     "predicted") {
   const TempDirectory folder;
   const Json given = {{"data_set", "gaussian"},
