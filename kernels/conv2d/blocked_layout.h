@@ -27,7 +27,8 @@ void for_eights(std::int64_t pixels, const Step& step) {
 // in them.
 inline void lanes_from_plain(std::int64_t channels, std::int64_t pixels, const float* from,
                              std::int64_t from_channel, float* to, std::int64_t to_pixel) {
-  using namespace blocked_layout_detail;
+  using blocked_layout_detail::for_eights;
+  using blocked_layout_detail::kLanes;
   const auto load = [&]<int vectors>(std::int64_t p) {
     Simd<float> tile[vectors][kLanes];
 #pragma GCC unroll 2
@@ -61,7 +62,8 @@ inline void lanes_from_plain(std::int64_t channels, std::int64_t pixels, const f
 // The way back; all eight lanes of `from` are read.
 inline void plain_from_lanes(std::int64_t channels, std::int64_t pixels, const float* from,
                              std::int64_t from_pixel, float* to, std::int64_t to_channel) {
-  using namespace blocked_layout_detail;
+  using blocked_layout_detail::for_eights;
+  using blocked_layout_detail::kLanes;
   if (pixels < kLanes) {
     for (std::int64_t c = 0; c < channels; ++c) {
       for (std::int64_t p = 0; p < pixels; ++p) to[c * to_channel + p] = from[p * from_pixel + c];
