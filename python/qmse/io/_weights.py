@@ -5,7 +5,7 @@ import tempfile
 from qmse.io import _files
 
 _CARD = ("qmse.model", "qmse.normalization", "qmse.class_names", "qmse.dataset")
-_OPTIONAL = ("qmse.labels", "qmse.loss", "qmse.reduction")
+_OPTIONAL = ("qmse.format", "qmse.labels", "qmse.loss", "qmse.reduction")
 
 
 def load_model(path):
