@@ -84,7 +84,13 @@ std::vector<double> dead_trap(double margin, std::uint64_t seed) {
   return w;
 }
 
-// One training, whose state is `w`.
+double squares(const std::vector<double>& values) {
+  double sum = 0;
+  for (const double value : values) sum += value * value;
+  return sum;
+}
+
+// One training, whose state is `w`. (Descent has neither Adam nor noise that depends on the residuals.)
 class Walk {
  public:
   Walk(const Method& method, const Samples& samples, std::vector<double> start, std::uint64_t seed)
@@ -104,9 +110,7 @@ class Walk {
   // False where the loss or the gradient was no finite number; the weights are then those before the step.
   bool step(double lr) {
     const double loss = find_gradient();
-    double sum = 0;
-    for (const double g : gradient_) sum += g * g;
-    if (!std::isfinite(loss + sum)) return false;
+    if (!std::isfinite(loss + squares(gradient_))) return false;
     ++steps_;
     for (std::size_t i = 0; i < w.size(); ++i) {
       double direction = gradient_[i];
@@ -126,9 +130,7 @@ class Walk {
   double half_residual_sq() { return mse_.loss(w); }
   double gradient_norm() {
     mse_.gradient(w, gradient_);
-    double sum = 0;
-    for (const double g : gradient_) sum += g * g;
-    return std::sqrt(sum);
+    return std::sqrt(squares(gradient_));
   }
   std::int64_t steps() const { return steps_; }
 
@@ -182,8 +184,7 @@ class Walk {
           all += row[i] * row[i];
         }
       }
-      double along = 0;
-      for (const double value : pulled) along += value * value;
+      const double along = squares(pulled);
       trace += (3 * rho / c + 2 / (c * (c + 2)) - 1 / (c * c)) * along +
                (rho * rho / c + rho / (c * (c + 2))) * all;
     }

@@ -1,4 +1,4 @@
-// A sequence of random numbers of one seed and purpose, with the bits of kernels/core/philox.h.
+// A sequence of random numbers of one seed and purpose, with the bits of random/philox.h.
 #pragma once
 
 #include <cstdint>
