@@ -15,7 +15,7 @@
 #include "data/normalization.h"
 #include "data/resident_dataset.h"
 #include "engine/training_loop.h"
-#include "losses/mse.h"
+#include "losses/residual_loss.h"
 #include "models/simple_cnn.h"
 #include "optim/optimizers.h"
 

@@ -21,8 +21,8 @@
 #include "data/resident_dataset.h"
 #include "engine/training_loop.h"
 #include "experiment/run/setup.h"
-#include "losses/mse.h"
 #include "losses/qmse.h"
+#include "losses/residual_loss.h"
 #include "models/simple_cnn.h"
 #include "optim/optimizers.h"
 

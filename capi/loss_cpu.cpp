@@ -11,8 +11,8 @@
 #include "capi/request.h"
 #include "device/context.h"
 #include "kernels/cross_entropy/cross_entropy.h"
-#include "kernels/mse/mse.h"
 #include "kernels/qmse/qmse.h"
+#include "kernels/residual_loss/rules.h"
 #include "random/direction.h"
 #include "random/shuffle.h"
 
@@ -70,10 +70,10 @@ void run(CpuContext& context, const qmse_loss_args& args) {
   row.correct = or_scratch(args.correct, args.batch, correct_scratch);
   switch (args.loss) {
     case QMSE_LOSS_MSE:
-      mse_loss(context, row);
+      residual_loss<MseRule>(context, row);
       break;
     case QMSE_LOSS_QMSE_EXPECTED:
-      qmse_expected_loss(context, row);
+      residual_loss<QmseExpectedRule>(context, row);
       break;
     case QMSE_LOSS_CROSS_ENTROPY:
       cross_entropy_loss(context, row);

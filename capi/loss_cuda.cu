@@ -8,11 +8,12 @@
 #include "base/error.h"
 #include "capi/qmse_loss.h"
 #include "capi/request.h"
+#include "device/cuda_launcher.h"
 #include "kernels/checked_rows/checked_rows.cuh"
 #include "kernels/cross_entropy/cross_entropy.cuh"
-#include "kernels/gpu/cuda_launcher.h"
-#include "kernels/mse/mse.cuh"
 #include "kernels/qmse/qmse.cuh"
+#include "kernels/residual_loss/residual_loss.cuh"
+#include "kernels/residual_loss/rules.h"
 
 namespace qmse::capi {
 namespace {
@@ -109,12 +110,11 @@ void queue(const qmse_loss_args& args, cudaStream_t stream) {
   finished.v = static_cast<float*>(args.v);
   finished.mean_loss = static_cast<float*>(args.mean_loss);
   if (args.batch == 0) {
-    if (finished.mean_loss != nullptr) launch_finish_rows(launcher, 0, args.classes, nullptr, finished);
+    if (finished.mean_loss != nullptr) finish_rows(launcher, 0, args.classes, nullptr, finished);
     return;
   }
-  launch_check_rows(launcher, args.batch, args.classes,
-                    GivenIntegers{args.labels, args.label_dtype == QMSE_INT64},
-                    GivenIntegers{args.sample_ids, args.sample_id_dtype == QMSE_INT64}, workspace.checked);
+  check_rows(launcher, args.batch, args.classes, GivenIntegers{args.labels, args.label_dtype == QMSE_INT64},
+             GivenIntegers{args.sample_ids, args.sample_id_dtype == QMSE_INT64}, workspace.checked);
   RowLossArgs<float> row;
   row.batch = args.batch;
   row.classes = args.classes;
@@ -130,13 +130,13 @@ void queue(const qmse_loss_args& args, cudaStream_t stream) {
   row.workspace = workspace.rows;
   switch (args.loss) {
     case QMSE_LOSS_MSE:
-      launch_mse_loss(launcher, row);
+      residual_loss<MseRule>(launcher, row);
       break;
     case QMSE_LOSS_QMSE_EXPECTED:
-      launch_qmse_expected_loss(launcher, row);
+      residual_loss<QmseExpectedRule>(launcher, row);
       break;
     case QMSE_LOSS_CROSS_ENTROPY:
-      launch_cross_entropy_loss(launcher, row);
+      cross_entropy_loss(launcher, row);
       break;
     default: {
       QmseArgs<float> qmse;
@@ -145,10 +145,10 @@ void queue(const qmse_loss_args& args, cudaStream_t stream) {
       qmse.step = args.step;
       qmse.sample_ids = workspace.checked.sample_ids;
       qmse.v = finished.v;
-      launch_qmse_loss(launcher, qmse);
+      qmse_loss(launcher, qmse);
     }
   }
-  launch_finish_rows(launcher, args.batch, args.classes, workspace.checked.valid, finished);
+  finish_rows(launcher, args.batch, args.classes, workspace.checked.valid, finished);
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 #include <cublasLt.h>
-#include <cuda_runtime_api.h>
+#include <cuda_runtime.h>
 #include <cudnn.h>
 
 #include <algorithm>
@@ -13,6 +13,7 @@
 #include "device/arena.h"
 #include "device/cuda_check.h"
 #include "device/cuda_context.h"
+#include "device/cuda_launcher.h"
 #include "device/cuda_library_check.h"
 #include "device/devices.h"
 
@@ -199,6 +200,12 @@ cudnnContext* CudaContext::cudnn() {
 }
 
 cublasLtContext* CudaContext::cublas_lt() { return impl_->shared->cublas_lt(); }
+
+void CudaContext::launch(const void* function, void** arguments, const LaunchShape& shape, const char* name,
+                         const char* file, int line) {
+  launch_on_stream(impl_->stream.get(), function, arguments, shape, name, file, line);
+}
+
 const CudaOptions& CudaContext::options() const { return impl_->options; }
 const std::string& CudaContext::device_name() const { return impl_->name; }
 int CudaContext::multiprocessors() const { return impl_->properties.multiProcessorCount; }

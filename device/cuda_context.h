@@ -9,6 +9,7 @@
 #include <typeindex>
 
 #include "device/context.h"
+#include "device/launch.h"
 #include "device/math_mode.h"
 #include "device/memory.h"
 
@@ -55,6 +56,17 @@ class CudaContext {
   cudnnContext* cudnn();
   cublasLtContext* cublas_lt();  // one for all contexts with these options: it is bound to no stream
 
+  // Queues the kernel on the stream. Throws CudaError with the kernel's name, shape and place in the source
+  // when the launch is refused; what goes wrong while it runs is reported by whichever call waits for the
+  // stream. Never waits and allocates nothing, so launches may be captured into a CUDA graph.
+  template <class... Parameters>
+  void launch(const Kernel<Parameters...>& kernel, const LaunchShape& shape,
+              KernelArgumentT<Parameters>... arguments) {
+    void* pointers[] = {static_cast<void*>(&arguments)..., nullptr};
+    launch(reinterpret_cast<const void*>(kernel.function), pointers, shape, kernel.name, kernel.file,
+           kernel.line);
+  }
+
   // Scratch of at least `bytes` bytes for one operation at a time: all work is on one stream, so operations
   // share it. Never moves: a larger request makes a new one, and the old one lives as long as its users.
   std::shared_ptr<Buffer> shared_workspace(std::size_t bytes);
@@ -79,6 +91,8 @@ class CudaContext {
   int multiprocessors() const;
 
  private:
+  void launch(const void* function, void** arguments, const LaunchShape& shape, const char* name,
+              const char* file, int line);
   void* shared_slot(std::type_index type, std::shared_ptr<void> (*make)());
 
   struct Impl;

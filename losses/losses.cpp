@@ -5,20 +5,21 @@
 
 #include "base/in_quotes.h"
 #include "losses/cross_entropy.h"
-#include "losses/mse.h"
 #include "losses/qmse.h"
-#include "losses/qmse_expected.h"
+#include "losses/residual_loss.h"
 
 namespace qmse {
 namespace {
 
-double half(double) { return 0.5; }
-double half_and_noise(double classes) { return 0.5 * (1 + 1 / classes); }
 double log_of(double classes) { return std::log(classes); }
 
 template <class L>
 std::unique_ptr<Loss> make(const LossOptions& options) {
   return std::make_unique<L>(options.reduction);
+}
+template <class Rule>
+LossKind rule() {
+  return {Rule::kName, Rule::kLabel, true, {}, false, Rule::value_of_zeros, make<ResidualLoss<Rule>>};
 }
 std::unique_ptr<Loss> make_qmse(const LossOptions& options) {
   return std::make_unique<QmseLoss>(options.qmse, options.reduction);
@@ -27,18 +28,19 @@ std::unique_ptr<Loss> make_qmse(const LossOptions& options) {
 }  // namespace
 
 const std::vector<LossKind>& losses() {
+#define QMSE_RULE(Rule) rule<Rule>(),
   static const std::vector<LossKind> all = {
-      {"mse", "MSE", true, {}, false, half, make<MseLoss>},
+      QMSE_RESIDUAL_LOSSES(QMSE_RULE)  //
       {"qmse",
        "QMSE",
        true,
        {"v_distribution", "v_scope", "q_gradient", "seed_v"},
        true,
-       half_and_noise,
+       QmseExpectedRule::value_of_zeros,
        make_qmse},
-      {"qmse_expected", "QMSE without noise", true, {}, false, half_and_noise, make<QmseExpectedLoss>},
       {"cross_entropy", "cross-entropy", false, {}, false, log_of, make<CrossEntropyLoss>},
   };
+#undef QMSE_RULE
   return all;
 }
 

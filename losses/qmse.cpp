@@ -1,6 +1,8 @@
 #include "losses/qmse.h"
 #include "engine/with_context.h"
 
+#include "kernels/residual_loss/rules.h"
+
 namespace qmse {
 
 template <class T>
@@ -16,7 +18,7 @@ void QmseLoss::run_train(Context& context, const LossBatch<T>& batch) const {
 
 template <class T>
 void QmseLoss::run_evaluate(Context& context, const LossBatch<T>& batch) const {
-  with_context<T>(context, [&](auto& backend) { qmse_expected_loss(backend, batch.row); });
+  with_context<T>(context, [&](auto& backend) { residual_loss<QmseExpectedRule>(backend, batch.row); });
 }
 
 template void QmseLoss::run_train(Context&, const LossBatch<float>&) const;

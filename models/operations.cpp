@@ -5,6 +5,7 @@
 #include "kernels/conv_block/conv_block.h"
 #include "kernels/linear/linear.h"
 #include "kernels/max_pool2d/max_pool2d.h"
+#include "models/map_operation.h"
 
 namespace qmse {
 
@@ -103,32 +104,6 @@ class LinearOperation : public Operation {
 };
 
 template <class T>
-class ActivationOperation : public Operation {
- public:
-  ActivationOperation(Context& context, std::int64_t count, Activation activation)
-      : context_(&context), count_(count), activation_(activation) {}
-
-  void forward(const ForwardBuffers& b) override {
-    with_context<T>(*context_, [&](auto& backend) {
-      const T* no_bias = nullptr;
-      bias_activation_forward(backend, BiasShape{1, 1, count_}, activation_, in<T>(b.inputs[0]), no_bias,
-                              static_cast<T*>(b.output));
-    });
-  }
-  void backward(const BackwardBuffers& b) override {
-    with_context<T>(*context_, [&](auto& backend) {
-      activation_backward(backend, count_, activation_, static_cast<const T*>(b.output),
-                          static_cast<const T*>(b.output_gradient), static_cast<T*>(b.input_gradients[0]));
-    });
-  }
-
- private:
-  Context* context_;
-  std::int64_t count_;
-  Activation activation_;
-};
-
-template <class T>
 class MaxPool2dOperation : public Operation {
  public:
   MaxPool2dOperation(Context& context, const MaxPool2dShape& shape)
@@ -157,30 +132,6 @@ class MaxPool2dOperation : public Operation {
   Context* context_;
   MaxPool2dShape shape_;
   Buffer choice_;
-};
-
-template <class T>
-class SoftmaxOperation : public Operation {
- public:
-  SoftmaxOperation(Context& context, SoftmaxKind kind, std::int64_t rows, std::int64_t columns)
-      : context_(&context), kind_(kind), rows_(rows), columns_(columns) {}
-
-  void forward(const ForwardBuffers& b) override {
-    with_context<T>(*context_, [&](auto& backend) {
-      softmax_forward(backend, kind_, rows_, columns_, in<T>(b.inputs[0]), static_cast<T*>(b.output));
-    });
-  }
-  void backward(const BackwardBuffers& b) override {
-    with_context<T>(*context_, [&](auto& backend) {
-      softmax_backward(backend, kind_, rows_, columns_, static_cast<const T*>(b.output),
-                       static_cast<const T*>(b.output_gradient), static_cast<T*>(b.input_gradients[0]));
-    });
-  }
-
- private:
-  Context* context_;
-  SoftmaxKind kind_;
-  std::int64_t rows_, columns_;
 };
 
 Conv2dShape conv2d_shape(const Tape& tape, const std::string& name, Value x, Value weight, Value bias,
@@ -254,9 +205,16 @@ Value record_linear(Tape& tape, const std::string& name, Value x, Value weight, 
 }
 
 Value record_activation(Tape& tape, const std::string& name, Value x, Activation activation) {
-  const Shape& shape = tape.shape(x);
-  return tape.record(name, shape, {x}, make_operation<ActivationOperation>(tape, shape.count(), activation),
-                     tape.layout(x));
+  const std::int64_t n = tape.shape(x).count();
+  return record_map(
+      tape, name, x, tape.shape(x),
+      [n, activation]<class T>(auto& backend, const T* in, T* out) {
+        const T* no_bias = nullptr;
+        bias_activation_forward(backend, BiasShape{1, 1, n}, activation, in, no_bias, out);
+      },
+      [n, activation]<class T>(auto& backend, const T*, const T* out, const T* d_out, T* d_in) {
+        activation_backward(backend, n, activation, out, d_out, d_in);
+      });
 }
 
 Value record_max_pool2d(Tape& tape, const std::string& name, Value x, std::int64_t window) {
@@ -267,12 +225,6 @@ Value record_max_pool2d(Tape& tape, const std::string& name, Value x, std::int64
   check_for(name, [&] { check(shape); });
   return tape.record(name, {shape.batch, shape.channels, shape.out_height(), shape.out_width()}, {x},
                      make_operation<MaxPool2dOperation>(tape, shape));
-}
-
-Value record_softmax(Tape& tape, const std::string& name, Value x, SoftmaxKind kind) {
-  const Shape& shape = tape.shape(x);
-  require(shape.dimensions() == 2, name, "softmax takes rows [N, c], not " + to_string(shape));
-  return tape.record(name, shape, {x}, make_operation<SoftmaxOperation>(tape, kind, shape[0], shape[1]));
 }
 
 }  // namespace qmse

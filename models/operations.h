@@ -4,7 +4,6 @@
 
 #include "engine/tape.h"
 #include "kernels/bias_activation/activation.h"
-#include "kernels/softmax/softmax.h"
 
 namespace qmse {
 
@@ -31,8 +30,5 @@ Value record_activation(Tape& tape, const std::string& name, Value x, Activation
 
 // x [N, C, H, W] -> [N, C, H / window, W / window].
 Value record_max_pool2d(Tape& tape, const std::string& name, Value x, std::int64_t window);
-
-// Over the rows of x [N, c].
-Value record_softmax(Tape& tape, const std::string& name, Value x, SoftmaxKind kind);
 
 }  // namespace qmse

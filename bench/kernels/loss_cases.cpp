@@ -1,7 +1,7 @@
 #include "bench/kernels/cases.h"
 #include "kernels/cross_entropy/cross_entropy.h"
-#include "kernels/mse/mse.h"
 #include "kernels/qmse/qmse.h"
+#include "kernels/residual_loss/rules.h"
 
 namespace qmse::bench {
 namespace {
@@ -62,7 +62,7 @@ void add_losses(std::vector<KernelCase>& cases, const LossShape& shape, bool den
     }));
   }
   cases.push_back(loss_case("mse", shape, dense, false, [=](CudaContext& context, Arrays& arrays) -> Work {
-    return [&context, args = make_rows(arrays, shape, dense)] { mse_loss(context, args); };
+    return [&context, args = make_rows(arrays, shape, dense)] { residual_loss<MseRule>(context, args); };
   }));
   cases.push_back(
       loss_case("cross_entropy", shape, dense, false, [=](CudaContext& context, Arrays& arrays) -> Work {
@@ -70,7 +70,9 @@ void add_losses(std::vector<KernelCase>& cases, const LossShape& shape, bool den
       }));
   cases.push_back(
       loss_case("qmse expected", shape, dense, false, [=](CudaContext& context, Arrays& arrays) -> Work {
-        return [&context, args = make_rows(arrays, shape, dense)] { qmse_expected_loss(context, args); };
+        return [&context, args = make_rows(arrays, shape, dense)] {
+          residual_loss<QmseExpectedRule>(context, args);
+        };
       }));
 }
 

@@ -3,7 +3,6 @@
 #include "kernels/fill/fill.h"
 #include "kernels/max_pool2d/max_pool2d.h"
 #include "kernels/reduce/reduce.h"
-#include "kernels/softmax/softmax.h"
 
 namespace qmse::bench {
 namespace {
@@ -55,26 +54,6 @@ void add_bias_case(std::vector<KernelCase>& cases, const BiasShape& shape) {
                    }});
 }
 
-void add_softmax_cases(std::vector<KernelCase>& cases, std::int64_t rows, std::int64_t columns) {
-  const std::string shape = std::to_string(rows) + " x " + std::to_string(columns);
-  const std::int64_t n = rows * columns;
-  cases.push_back(
-      {"softmax forward", shape, "8 rows columns", 8 * n, [=](CudaContext& context, Arrays& arrays) -> Work {
-         const float* x = arrays.floats(n);
-         auto* y = arrays.zeros<float>(n);
-         return [=, &context] { softmax_forward(context, SoftmaxKind::softmax, rows, columns, x, y); };
-       }});
-  cases.push_back({"softmax backward", shape, "12 rows columns", 12 * n,
-                   [=](CudaContext& context, Arrays& arrays) -> Work {
-                     const float* y = arrays.floats(n);
-                     const float* dy = arrays.floats(n);
-                     auto* dx = arrays.zeros<float>(n);
-                     return [=, &context] {
-                       softmax_backward(context, SoftmaxKind::softmax, rows, columns, y, dy, dx);
-                     };
-                   }});
-}
-
 void add_pool_cases(std::vector<KernelCase>& cases, const MaxPool2dShape& shape) {
   const std::int64_t in = shape.batch * shape.channels * shape.in_height * shape.in_width;
   const std::int64_t out = shape.batch * shape.channels * shape.out_height() * shape.out_width();
@@ -105,8 +84,6 @@ std::vector<KernelCase> other_cases() {
   add_flat_cases(cases, std::int64_t{1} << 26);
   add_bias_case(cases, {256, 128, 1});
   add_bias_case(cases, {4096, 64, 256});
-  add_softmax_cases(cases, 4096, 10);
-  add_softmax_cases(cases, 65536, 1000);
   add_pool_cases(cases, {4096, 32, 32, 32, 2});
   return cases;
 }

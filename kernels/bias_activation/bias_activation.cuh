@@ -3,10 +3,10 @@
 
 #include <cstdint>
 
+#include "device/launch.h"
 #include "kernels/bias_activation/bias_activation.h"
 #include "kernels/bias_activation/bias_activation_math.h"
 #include "kernels/gpu/elements.cuh"
-#include "kernels/gpu/launch.h"
 #include "kernels/reduce/block_reduce.cuh"
 
 namespace qmse {
@@ -32,15 +32,15 @@ __global__ void __launch_bounds__(kElementThreads)
   store_group(y, i, n, aligned, group);
 }
 
-template <class Launcher>
-void launch_bias_activation_forward(Launcher& launcher, const BiasShape& shape, Activation activation,
-                                    const float* x, const float* bias, float* y) {
+template <class Gpu>
+void bias_activation_forward(Gpu& gpu, const BiasShape& shape, Activation activation, const float* x,
+                             const float* bias, float* y) {
   const std::int64_t n = shape.batch * shape.channels * shape.inner;
   if (n == 0) return;
   with_activation(activation, [&](auto chosen) {
-    launcher.launch(QMSE_KERNEL(bias_activation_forward_kernel<decltype(chosen)::value>),
-                    LaunchShape{grid_blocks(n, 4 * kElementThreads), kElementThreads}, shape, n, x, bias, y,
-                    aligned_for<4>(x, y));
+    gpu.launch(QMSE_KERNEL(bias_activation_forward_kernel<decltype(chosen)::value>),
+               LaunchShape{grid_blocks(n, 4 * kElementThreads), kElementThreads}, shape, n, x, bias, y,
+               aligned_for<4>(x, y));
   });
 }
 
@@ -58,14 +58,14 @@ __global__ void __launch_bounds__(kElementThreads)
   store_group(dx, i, n, aligned, gradient);
 }
 
-template <class Launcher>
-void launch_activation_backward(Launcher& launcher, std::int64_t n, Activation activation, const float* y,
-                                const float* dy, float* dx) {
+template <class Gpu>
+void activation_backward(Gpu& gpu, std::int64_t n, Activation activation, const float* y, const float* dy,
+                         float* dx) {
   if (n == 0) return;
   with_activation(activation, [&](auto chosen) {
-    launcher.launch(QMSE_KERNEL(activation_backward_kernel<decltype(chosen)::value>),
-                    LaunchShape{grid_blocks(n, 4 * kElementThreads), kElementThreads}, n, y, dy, dx,
-                    aligned_for<4>(y, dy, dx));
+    gpu.launch(QMSE_KERNEL(activation_backward_kernel<decltype(chosen)::value>),
+               LaunchShape{grid_blocks(n, 4 * kElementThreads), kElementThreads}, n, y, dy, dx,
+               aligned_for<4>(y, dy, dx));
   });
 }
 
@@ -141,20 +141,20 @@ __global__ void __launch_bounds__(threads)
   db[channel] = static_cast<float>(total);
 }
 
-template <class Launcher>
-void launch_bias_gradient(Launcher& launcher, const BiasShape& shape, const float* dy, float* db) {
+template <class Gpu>
+void bias_gradient(Gpu& gpu, const BiasShape& shape, const float* dy, float* db) {
   if (shape.channels == 0) return;
   if (shape.inner == 1) {
-    launcher.launch(QMSE_KERNEL(bias_gradient_columns_kernel<kColumnThreads>),
-                    LaunchShape{grid_blocks(shape.channels, kBlockColumns), kColumnThreads}, shape.batch,
-                    shape.channels, dy, db);
+    gpu.launch(QMSE_KERNEL(bias_gradient_columns_kernel<kColumnThreads>),
+               LaunchShape{grid_blocks(shape.channels, kBlockColumns), kColumnThreads}, shape.batch,
+               shape.channels, dy, db);
     return;
   }
   const LaunchShape blocks{grid_blocks(shape.channels, 1), kBiasGradientThreads};
   if (shape.inner % 4 == 0) {
-    launcher.launch(QMSE_KERNEL(bias_gradient_planes_kernel<4>), blocks, shape, dy, db, aligned_for<4>(dy));
+    gpu.launch(QMSE_KERNEL(bias_gradient_planes_kernel<4>), blocks, shape, dy, db, aligned_for<4>(dy));
   } else {
-    launcher.launch(QMSE_KERNEL(bias_gradient_planes_kernel<1>), blocks, shape, dy, db, true);
+    gpu.launch(QMSE_KERNEL(bias_gradient_planes_kernel<1>), blocks, shape, dy, db, true);
   }
 }
 

@@ -1,21 +1,12 @@
 #include "kernels/bias_relu_max_pool/bias_relu_max_pool.cuh"
 
-#include "device/cuda_context.h"
-#include "kernels/bias_relu_max_pool/bias_relu_max_pool.h"
-#include "kernels/gpu/cuda_launcher.h"
+#include "kernels/gpu/context.h"
 
 namespace qmse {
 
-void bias_relu_max_pool_forward(CudaContext& context, const MaxPool2dShape& shape, const float* x,
-                                const float* bias, float* y, std::uint8_t* choice) {
-  CudaLauncher launcher(context.stream());
-  launch_bias_relu_max_pool_forward(launcher, shape, x, bias, y, choice);
-}
-
-void bias_relu_max_pool_backward(CudaContext& context, const MaxPool2dShape& shape, const float* dy,
-                                 const std::uint8_t* choice, float* dx, float* db, double* partials) {
-  CudaLauncher launcher(context.stream());
-  launch_bias_relu_max_pool_backward(launcher, shape, dy, choice, dx, db, partials);
-}
+template void bias_relu_max_pool_forward(GpuContext&, const MaxPool2dShape&, const float* x,
+                                         const float* bias, float* y, std::uint8_t* choice);
+template void bias_relu_max_pool_backward(GpuContext&, const MaxPool2dShape&, const float* dy,
+                                          const std::uint8_t* choice, float* dx, float* db, double* partials);
 
 }  // namespace qmse

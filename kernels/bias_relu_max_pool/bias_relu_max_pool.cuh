@@ -11,17 +11,17 @@
 
 namespace qmse {
 
-template <class Launcher>
-void launch_bias_relu_max_pool_forward(Launcher& launcher, const MaxPool2dShape& shape, const float* x,
-                                       const float* bias, float* y, std::uint8_t* choice) {
-  launch_pool_forward<ReluPoolWindow<float>>(launcher, shape, x, bias, y, choice);
+template <class Gpu>
+void bias_relu_max_pool_forward(Gpu& gpu, const MaxPool2dShape& shape, const float* x, const float* bias,
+                                float* y, std::uint8_t* choice) {
+  launch_pool_forward<ReluPoolWindow<float>>(gpu, shape, x, bias, y, choice);
 }
 
-template <class Launcher>
-void launch_bias_relu_max_pool_backward(Launcher& launcher, const MaxPool2dShape& shape, const float* dy,
-                                        const std::uint8_t* choice, float* dx, float* db, double* partials) {
+template <class Gpu>
+void bias_relu_max_pool_backward(Gpu& gpu, const MaxPool2dShape& shape, const float* dy,
+                                 const std::uint8_t* choice, float* dx, float* db, double* partials) {
   static_assert(kNothingPassed >= 15 * 15, "no place in a window is kNothingPassed");
-  launch_pool_backward(launcher, shape, dy, choice, dx, db, partials);
+  launch_pool_backward(gpu, shape, dy, choice, dx, db, partials);
 }
 
 }  // namespace qmse

@@ -4,9 +4,9 @@
 #include <cmath>
 #include <cstdint>
 
+#include "device/launch.h"
 #include "kernels/checked_rows/checked_rows.h"
 #include "kernels/gpu/cuda_names.h"
-#include "kernels/gpu/launch.h"
 #include "kernels/reduce/block_reduce.cuh"
 
 namespace qmse {
@@ -64,21 +64,19 @@ __global__ void __launch_bounds__(kFinishThreads)
   }
 }
 
-template <class Launcher>
-void launch_check_rows(Launcher& launcher, std::int64_t batch, std::int64_t classes,
-                       const GivenIntegers& labels, const GivenIntegers& ids, const CheckedRows& checked) {
+template <class Gpu>
+void check_rows(Gpu& gpu, std::int64_t batch, std::int64_t classes, const GivenIntegers& labels,
+                const GivenIntegers& ids, const CheckedRows& checked) {
   if (batch == 0) return;
-  launcher.launch(QMSE_KERNEL(check_rows_kernel),
-                  LaunchShape{grid_blocks(batch, kCheckThreads), kCheckThreads}, batch, classes, labels, ids,
-                  checked);
+  gpu.launch(QMSE_KERNEL(check_rows_kernel), LaunchShape{grid_blocks(batch, kCheckThreads), kCheckThreads},
+             batch, classes, labels, ids, checked);
 }
 
 // `valid` as check_rows() wrote it; null: all are. A batch of 0 rows has the mean NaN.
-template <class Launcher>
-void launch_finish_rows(Launcher& launcher, std::int64_t batch, std::int64_t classes,
-                        const std::int32_t* valid, const FinishedRows& rows) {
-  launcher.launch(QMSE_KERNEL(finish_rows_kernel), LaunchShape{1, kFinishThreads}, batch, classes, valid,
-                  rows);
+template <class Gpu>
+void finish_rows(Gpu& gpu, std::int64_t batch, std::int64_t classes, const std::int32_t* valid,
+                 const FinishedRows& rows) {
+  gpu.launch(QMSE_KERNEL(finish_rows_kernel), LaunchShape{1, kFinishThreads}, batch, classes, valid, rows);
 }
 
 }  // namespace qmse

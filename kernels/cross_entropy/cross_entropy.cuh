@@ -11,7 +11,7 @@
 namespace qmse {
 
 template <bool kDense>
-struct CrossEntropyLoss {
+struct CrossEntropyRows {
   static constexpr bool kRedraws = false;
   static constexpr bool kDirection = false;
 
@@ -21,25 +21,27 @@ struct CrossEntropyLoss {
   };
   struct Row {};
   struct Kept {
-    Quad f;
-    Quad y;  // dense targets only
+    Group<float, 4> f;
+    Group<float, 4> y;  // dense targets only
   };
 
   __device__ Row begin_row(std::int64_t) const { return Row{}; }
-  __device__ Kept keep(const Quad&, const Quad& f, const Quad& y) const { return Kept{f, y}; }
-  __device__ void add(Sums& sums, const Kept& kept, const Group& group) const {
+  __device__ Kept keep(const Group<float, 4>&, const Group<float, 4>& f, const Group<float, 4>& y) const {
+    return Kept{f, y};
+  }
+  __device__ void add(Sums& sums, const Kept& kept, const RowGroup& group) const {
     float maximum = sums.maximum;
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
-      if (group.has(k)) maximum = fmaxf(maximum, kept.f.x[k]);
+      if (group.has(k)) maximum = fmaxf(maximum, kept.f.v[k]);
     }
     if (maximum > sums.maximum) sums.rescale(maximum);
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
       if (!group.has(k)) continue;
-      const float e = softmax_exponential(kept.f.x[k], maximum);
+      const float e = softmax_exponential(kept.f.v[k], maximum);
       if constexpr (kDense) {
-        sums.add(e, kept.f.x[k], kept.y.x[k]);
+        sums.add(e, kept.f.v[k], kept.y.v[k]);
       } else {
         sums.add(e, k == group.label_at);
       }
@@ -52,27 +54,27 @@ struct CrossEntropyLoss {
       return Result{sums.finish(target.label_output), gradient_scale};
     }
   }
-  __device__ float gradient(const Result& result, const Kept& kept, const Group& group, int k) const {
-    const float target = kDense ? kept.y.x[k] : (k == group.label_at ? 1.0f : 0.0f);
-    return result.gradient_scale * result.gradient(result.softmax(kept.f.x[k]), target);
+  __device__ float gradient(const Result& result, const Kept& kept, const RowGroup& group, int k) const {
+    const float target = kDense ? kept.y.v[k] : (k == group.label_at ? 1.0f : 0.0f);
+    return result.gradient_scale * result.gradient(result.softmax(kept.f.v[k]), target);
   }
-  __device__ Quad residual(const Kept& kept, const Group& group) const {
-    Quad r;
+  __device__ Group<float, 4> residual(const Kept& kept, const RowGroup& group) const {
+    Group<float, 4> r;
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
-      r.x[k] = kDense ? kept.y.x[k] - kept.f.x[k] : one_hot_residual(kept.f.x[k], k == group.label_at);
+      r.v[k] = kDense ? kept.y.v[k] - kept.f.v[k] : one_hot_residual(kept.f.v[k], k == group.label_at);
     }
     return r;
   }
 };
 
-template <class Launcher>
-void launch_cross_entropy_loss(Launcher& launcher, const RowLossArgs<float>& args) {
+template <class Gpu>
+void cross_entropy_loss(Gpu& gpu, const RowLossArgs<float>& args) {
   check_row_loss_args("cross_entropy_loss", args);
   if (args.labels != nullptr) {
-    launch_row_loss<false>(launcher, args, nullptr, CrossEntropyLoss<false>{});
+    row_loss<false>(gpu, args, nullptr, CrossEntropyRows<false>{});
   } else {
-    launch_row_loss<true>(launcher, args, nullptr, CrossEntropyLoss<true>{});
+    row_loss<true>(gpu, args, nullptr, CrossEntropyRows<true>{});
   }
 }
 

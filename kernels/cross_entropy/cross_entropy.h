@@ -9,6 +9,7 @@ namespace qmse {
 
 void cross_entropy_loss(CpuContext&, const RowLossArgs<float>&);
 void cross_entropy_loss(CpuContext&, const RowLossArgs<double>&);
-void cross_entropy_loss(CudaContext&, const RowLossArgs<float>&);
+template <class Gpu>
+void cross_entropy_loss(Gpu&, const RowLossArgs<float>&);
 
 }  // namespace qmse

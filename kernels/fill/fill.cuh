@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
+#include "device/launch.h"
 #include "kernels/gpu/cuda_names.h"
-#include "kernels/gpu/launch.h"
 
 namespace qmse {
 
@@ -19,16 +19,16 @@ __global__ void fill_kernel(std::int64_t n, int head, std::int64_t vectors, floa
   if (thread < n - tail) x[tail + thread] = value;
 }
 
-template <class Launcher>
-void launch_fill(Launcher& launcher, std::int64_t n, float value, float* x) {
+template <class Gpu>
+void fill(Gpu& gpu, std::int64_t n, float value, float* x) {
   if (n == 0) return;
   constexpr unsigned block = 256;
   const auto to_boundary =
       static_cast<std::int64_t>(-reinterpret_cast<std::uintptr_t>(x) % 16 / sizeof(float));
   const std::int64_t head = to_boundary < n ? to_boundary : n;
   const std::int64_t vectors = (n - head) / 4;
-  launcher.launch(QMSE_KERNEL(fill_kernel), LaunchShape{grid_blocks((n + 3) / 4, block), block}, n,
-                  static_cast<int>(head), vectors, value, x);
+  gpu.launch(QMSE_KERNEL(fill_kernel), LaunchShape{grid_blocks((n + 3) / 4, block), block}, n,
+             static_cast<int>(head), vectors, value, x);
 }
 
 }  // namespace qmse

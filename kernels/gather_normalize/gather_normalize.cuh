@@ -3,10 +3,10 @@
 
 #include <cstdint>
 
+#include "device/launch.h"
 #include "kernels/gather_normalize/gather_normalize.h"
 #include "kernels/gather_normalize/gather_normalize_math.h"
 #include "kernels/gpu/elements.cuh"
-#include "kernels/gpu/launch.h"
 
 namespace qmse {
 
@@ -37,13 +37,13 @@ __global__ void __launch_bounds__(kGatherThreads)
   }
 }
 
-template <class Launcher>
-void launch_gather_normalize(Launcher& launcher, const GatherArgs<float>& args) {
+template <class Gpu>
+void gather_normalize(Gpu& gpu, const GatherArgs<float>& args) {
   if (args.batch == 0) return;
   const bool aligned =
       args.channels * args.inner % 4 == 0 && aligned_for<4>(args.images) && aligned_for<4>(args.x);
-  launcher.launch(QMSE_KERNEL(gather_normalize_kernel),
-                  LaunchShape{grid_blocks(args.batch, 1), kGatherThreads}, args, aligned);
+  gpu.launch(QMSE_KERNEL(gather_normalize_kernel), LaunchShape{grid_blocks(args.batch, 1), kGatherThreads},
+             args, aligned);
 }
 
 }  // namespace qmse

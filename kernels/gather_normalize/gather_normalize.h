@@ -23,6 +23,7 @@ struct GatherArgs {
 
 void gather_normalize(CpuContext&, const GatherArgs<float>&);
 void gather_normalize(CpuContext&, const GatherArgs<double>&);
-void gather_normalize(CudaContext&, const GatherArgs<float>&);
+template <class Gpu>
+void gather_normalize(Gpu&, const GatherArgs<float>&);
 
 }  // namespace qmse

@@ -10,16 +10,16 @@
 
 namespace qmse {
 
-template <class Launcher>
-void launch_max_pool2d_forward(Launcher& launcher, const MaxPool2dShape& shape, const float* x, float* y,
-                               std::uint8_t* choice) {
-  launch_pool_forward<MaxPoolWindow<float>>(launcher, shape, x, nullptr, y, choice);
+template <class Gpu>
+void max_pool2d_forward(Gpu& gpu, const MaxPool2dShape& shape, const float* x, float* y,
+                        std::uint8_t* choice) {
+  launch_pool_forward<MaxPoolWindow<float>>(gpu, shape, x, nullptr, y, choice);
 }
 
-template <class Launcher>
-void launch_max_pool2d_backward(Launcher& launcher, const MaxPool2dShape& shape, const float* dy,
-                                const std::uint8_t* choice, float* dx) {
-  launch_pool_backward(launcher, shape, dy, choice, dx, nullptr, nullptr);
+template <class Gpu>
+void max_pool2d_backward(Gpu& gpu, const MaxPool2dShape& shape, const float* dy, const std::uint8_t* choice,
+                         float* dx) {
+  launch_pool_backward(gpu, shape, dy, choice, dx, nullptr, nullptr);
 }
 
 }  // namespace qmse

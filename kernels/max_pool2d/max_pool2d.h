@@ -36,14 +36,15 @@ inline std::int64_t pool_backward_partials(const MaxPool2dShape& shape) {
 // x [N, C, H, W].
 void max_pool2d_forward(CpuContext&, const MaxPool2dShape&, const float* x, float* y, std::uint8_t* choice);
 void max_pool2d_forward(CpuContext&, const MaxPool2dShape&, const double* x, double* y, std::uint8_t* choice);
-void max_pool2d_forward(CudaContext&, const MaxPool2dShape&, const float* x, float* y, std::uint8_t* choice);
+template <class Gpu>
+void max_pool2d_forward(Gpu&, const MaxPool2dShape&, const float* x, float* y, std::uint8_t* choice);
 
 // dx [N, C, H, W], overwritten whole, from dy [N, C, OH, OW] and choice.
 void max_pool2d_backward(CpuContext&, const MaxPool2dShape&, const float* dy, const std::uint8_t* choice,
                          float* dx);
 void max_pool2d_backward(CpuContext&, const MaxPool2dShape&, const double* dy, const std::uint8_t* choice,
                          double* dx);
-void max_pool2d_backward(CudaContext&, const MaxPool2dShape&, const float* dy, const std::uint8_t* choice,
-                         float* dx);
+template <class Gpu>
+void max_pool2d_backward(Gpu&, const MaxPool2dShape&, const float* dy, const std::uint8_t* choice, float* dx);
 
 }  // namespace qmse

@@ -8,8 +8,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "device/launch.h"
 #include "kernels/gpu/elements.cuh"
-#include "kernels/gpu/launch.h"
 #include "kernels/max_pool2d/max_pool2d.h"
 #include "kernels/reduce/block_reduce.cuh"
 
@@ -106,9 +106,9 @@ __global__ void __launch_bounds__(threads)
 }
 
 // db [C] may be null; else `partials` holds pool_backward_partials(shape) doubles.
-template <class Launcher>
-void launch_pool_backward(Launcher& launcher, const MaxPool2dShape& shape, const float* dy,
-                          const std::uint8_t* choice, float* dx, float* db, double* partials) {
+template <class Gpu>
+void launch_pool_backward(Gpu& gpu, const MaxPool2dShape& shape, const float* dy, const std::uint8_t* choice,
+                          float* dx, float* db, double* partials) {
   check(shape);
   if (db == nullptr) partials = nullptr;
   const bool covered = shape.window == 2 && shape.in_height % 2 == 0;
@@ -119,16 +119,16 @@ void launch_pool_backward(Launcher& launcher, const MaxPool2dShape& shape, const
   const std::int64_t splits = (shape.batch * items + kPoolSplit - 1) / kPoolSplit;
   const LaunchShape blocks{grid_blocks(shape.channels * splits, 1), kElementThreads};
   if (pairs) {
-    launcher.launch(QMSE_KERNEL(pool2_backward_kernel<2>), blocks, shape, splits, dy, choice, dx, partials);
+    gpu.launch(QMSE_KERNEL(pool2_backward_kernel<2>), blocks, shape, splits, dy, choice, dx, partials);
   } else if (singles) {
-    launcher.launch(QMSE_KERNEL(pool2_backward_kernel<1>), blocks, shape, splits, dy, choice, dx, partials);
+    gpu.launch(QMSE_KERNEL(pool2_backward_kernel<1>), blocks, shape, splits, dy, choice, dx, partials);
   } else {
-    launcher.launch(QMSE_KERNEL(pool_backward_kernel<kElementThreads>), blocks, shape, splits, dy, choice, dx,
-                    partials);
+    gpu.launch(QMSE_KERNEL(pool_backward_kernel<kElementThreads>), blocks, shape, splits, dy, choice, dx,
+               partials);
   }
   if (db != nullptr) {
-    launcher.launch(QMSE_KERNEL(channel_total_kernel<kChannelTotalThreads>),
-                    LaunchShape{grid_blocks(shape.channels, 1), kChannelTotalThreads}, splits, partials, db);
+    gpu.launch(QMSE_KERNEL(channel_total_kernel<kChannelTotalThreads>),
+               LaunchShape{grid_blocks(shape.channels, 1), kChannelTotalThreads}, splits, partials, db);
   }
 }
 

@@ -5,8 +5,8 @@
 
 #include <cstdint>
 
+#include "device/launch.h"
 #include "kernels/gpu/elements.cuh"
-#include "kernels/gpu/launch.h"
 #include "kernels/max_pool2d/max_pool2d.h"
 
 namespace qmse {
@@ -70,23 +70,23 @@ __global__ void __launch_bounds__(kElementThreads)
 }
 
 // bias [C] may be null.
-template <class Window, class Launcher>
-void launch_pool_forward(Launcher& launcher, const MaxPool2dShape& shape, const float* x, const float* bias,
-                         float* y, std::uint8_t* choice) {
+template <class Window, class Gpu>
+void launch_pool_forward(Gpu& gpu, const MaxPool2dShape& shape, const float* x, const float* bias, float* y,
+                         std::uint8_t* choice) {
   check(shape);
   const std::int64_t outputs = shape.batch * shape.channels * shape.out_height() * shape.out_width();
   if (shape.window == 2 && shape.in_width % 4 == 0 && aligned_for<4>(x) && aligned_for<2>(y, choice)) {
-    launcher.launch(QMSE_KERNEL(pool2_forward_kernel<Window, 2>),
-                    LaunchShape{grid_blocks(outputs / 2, kElementThreads), kElementThreads}, shape, x, bias,
-                    y, choice);
+    gpu.launch(QMSE_KERNEL(pool2_forward_kernel<Window, 2>),
+               LaunchShape{grid_blocks(outputs / 2, kElementThreads), kElementThreads}, shape, x, bias, y,
+               choice);
   } else if (shape.window == 2 && shape.in_width % 2 == 0 && aligned_for<2>(x)) {
-    launcher.launch(QMSE_KERNEL(pool2_forward_kernel<Window, 1>),
-                    LaunchShape{grid_blocks(outputs, kElementThreads), kElementThreads}, shape, x, bias, y,
-                    choice);
+    gpu.launch(QMSE_KERNEL(pool2_forward_kernel<Window, 1>),
+               LaunchShape{grid_blocks(outputs, kElementThreads), kElementThreads}, shape, x, bias, y,
+               choice);
   } else {
-    launcher.launch(QMSE_KERNEL(pool_forward_kernel<Window>),
-                    LaunchShape{grid_blocks(outputs, kElementThreads), kElementThreads}, shape, x, bias, y,
-                    choice);
+    gpu.launch(QMSE_KERNEL(pool_forward_kernel<Window>),
+               LaunchShape{grid_blocks(outputs, kElementThreads), kElementThreads}, shape, x, bias, y,
+               choice);
   }
 }
 

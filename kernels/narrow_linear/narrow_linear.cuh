@@ -5,9 +5,9 @@
 #include <cstdint>
 
 #include "base/error.h"
+#include "device/launch.h"
 #include "kernels/bias_activation/bias_activation_math.h"
 #include "kernels/gpu/elements.cuh"
-#include "kernels/gpu/launch.h"
 #include "kernels/narrow_linear/narrow_linear.h"
 #include "kernels/reduce/block_reduce.cuh"
 
@@ -103,22 +103,20 @@ inline void check_narrow_linear(const NarrowLinearShape& s) {
   if (!has_narrow_linear(s)) throw ShapeError("narrow_linear: too many outputs, inputs or rows");
 }
 
-template <class Launcher>
-void launch_narrow_linear_forward(Launcher& launcher, const NarrowLinearShape& s, const float* x,
-                                  const float* w, const float* bias, float* y) {
+template <class Gpu>
+void narrow_linear_forward(Gpu& gpu, const NarrowLinearShape& s, const float* x, const float* w,
+                           const float* bias, float* y) {
   check_narrow_linear(s);
   with_activation(s.activation, [&](auto activation) {
-    launcher.launch(
-        QMSE_KERNEL(narrow_linear_forward_kernel<decltype(activation)::value>),
-        LaunchShape{grid_blocks(s.batch, kNarrowForwardThreads / kWarpSize), kNarrowForwardThreads}, s, x, w,
-        bias, y);
+    gpu.launch(QMSE_KERNEL(narrow_linear_forward_kernel<decltype(activation)::value>),
+               LaunchShape{grid_blocks(s.batch, kNarrowForwardThreads / kWarpSize), kNarrowForwardThreads}, s,
+               x, w, bias, y);
   });
 }
 
-template <class Launcher>
-void launch_narrow_linear_backward(Launcher& launcher, const NarrowLinearShape& s, const float* x,
-                                   const float* w, const float* y, const float* dy, float* dx, float* dw,
-                                   float* db) {
+template <class Gpu>
+void narrow_linear_backward(Gpu& gpu, const NarrowLinearShape& s, const float* x, const float* w,
+                            const float* y, const float* dy, float* dx, float* dw, float* db) {
   static_assert(kNarrowBackwardThreads / kWarpSize >= kMostNarrowOutputs, "a warp adds up one output's sums");
   check_narrow_linear(s);
   const std::int64_t data_blocks =
@@ -127,9 +125,9 @@ void launch_narrow_linear_backward(Launcher& launcher, const NarrowLinearShape& 
       dw == nullptr && db == nullptr ? 0 : grid_blocks(s.in_features, kWarpSize);
   if (data_blocks + weight_blocks == 0) return;
   with_activation(s.activation, [&](auto activation) {
-    launcher.launch(QMSE_KERNEL(narrow_linear_backward_kernel<decltype(activation)::value>),
-                    LaunchShape{grid_blocks(data_blocks + weight_blocks, 1), kNarrowBackwardThreads}, s,
-                    data_blocks, x, w, y, dy, dx, dw, db);
+    gpu.launch(QMSE_KERNEL(narrow_linear_backward_kernel<decltype(activation)::value>),
+               LaunchShape{grid_blocks(data_blocks + weight_blocks, 1), kNarrowBackwardThreads}, s,
+               data_blocks, x, w, y, dy, dx, dw, db);
   });
 }
 

@@ -26,12 +26,14 @@ inline bool has_narrow_linear(const NarrowLinearShape& s) {
 }
 
 // x [N, I], w [O, I], bias [O] or null -> y [N, O].
-void narrow_linear_forward(CudaContext&, const NarrowLinearShape&, const float* x, const float* w,
-                           const float* bias, float* y);
+template <class Gpu>
+void narrow_linear_forward(Gpu&, const NarrowLinearShape&, const float* x, const float* w, const float* bias,
+                           float* y);
 
 // From y and dy [N, O]: dx [N, I] (null: not wanted), dw [O, I] and db [O] (each null: not wanted),
 // overwritten.
-void narrow_linear_backward(CudaContext&, const NarrowLinearShape&, const float* x, const float* w,
-                            const float* y, const float* dy, float* dx, float* dw, float* db);
+template <class Gpu>
+void narrow_linear_backward(Gpu&, const NarrowLinearShape&, const float* x, const float* w, const float* y,
+                            const float* dy, float* dx, float* dw, float* db);
 
 }  // namespace qmse

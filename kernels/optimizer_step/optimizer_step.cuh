@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
+#include "device/launch.h"
 #include "kernels/gpu/elements.cuh"
-#include "kernels/gpu/launch.h"
 #include "kernels/optimizer_step/rules.h"
 #include "kernels/step_totals/flat_chunks.cuh"
 
@@ -56,27 +56,26 @@ __global__ void __launch_bounds__(kChunkThreads)
   }
 }
 
-template <class Rule, unsigned kept, class Launcher>
-void launch_update(Launcher& launcher, const typename Rule::Hyper& hyper, const OptimizerArgs<float>& args) {
+template <class Rule, unsigned kept, class Gpu>
+void update_kept(Gpu& gpu, const typename Rule::Hyper& hyper, const OptimizerArgs<float>& args) {
   bool aligned = aligned_for<4>(args.weights, args.gradients);
   for (int k = 0; k < kMaxOptimizerStates; ++k) {
     if ((kept >> k & 1) != 0) aligned = aligned && aligned_for<4>(args.states[k]);
   }
-  launcher.launch(QMSE_KERNEL(optimizer_step_kernel<Rule, kept>),
-                  LaunchShape{grid_blocks(args.n, kFlatChunk), kChunkThreads}, hyper, args, aligned);
+  gpu.launch(QMSE_KERNEL(optimizer_step_kernel<Rule, kept>),
+             LaunchShape{grid_blocks(args.n, kFlatChunk), kChunkThreads}, hyper, args, aligned);
 }
 
-template <class Rule, class Launcher, unsigned... sets>
-void launch_one_update(Launcher& launcher, const typename Rule::Hyper& hyper,
-                       const OptimizerArgs<float>& args, KeptStates<sets...>) {
+template <class Rule, class Gpu, unsigned... sets>
+void one_update(Gpu& gpu, const typename Rule::Hyper& hyper, const OptimizerArgs<float>& args,
+                KeptStates<sets...>) {
   const unsigned kept = Rule::kept(hyper);
-  ((kept == sets ? launch_update<Rule, sets>(launcher, hyper, args) : void()), ...);
+  ((kept == sets ? update_kept<Rule, sets>(gpu, hyper, args) : void()), ...);
 }
 
-template <class Rule, class Launcher>
-void launch_optimizer_step(Launcher& launcher, const typename Rule::Hyper& hyper,
-                           const OptimizerArgs<float>& args) {
-  if (args.n > 0) launch_one_update<Rule>(launcher, hyper, args, typename Rule::Kept());
+template <class Rule, class Gpu, class>
+void optimizer_step(Gpu& gpu, const typename Rule::Hyper& hyper, const OptimizerArgs<float>& args) {
+  if (args.n > 0) one_update<Rule>(gpu, hyper, args, typename Rule::Kept());
 }
 
 }  // namespace qmse

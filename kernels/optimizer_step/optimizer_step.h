@@ -28,6 +28,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 #include <utility>
 
 #include "base/host_device.h"
@@ -56,7 +57,7 @@ QMSE_HOST_DEVICE inline bool halted(const std::int64_t* halt) { return halt != n
 
 template <class Rule, class T>  // float or double
 void optimizer_step(CpuContext&, const typename Rule::Hyper&, const OptimizerArgs<T>&);
-template <class Rule>
-void optimizer_step(CudaContext&, const typename Rule::Hyper&, const OptimizerArgs<float>&);
+template <class Rule, class Gpu, class = std::enable_if_t<!std::is_same_v<Gpu, CpuContext>>>
+void optimizer_step(Gpu&, const typename Rule::Hyper&, const OptimizerArgs<float>&);
 
 }  // namespace qmse

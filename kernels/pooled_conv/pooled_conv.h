@@ -24,16 +24,19 @@ struct PooledConvShape {
 };
 
 // x [N, I, H, W], w [O, I, 3, 3], bias [O] -> y [N, O, OH, OW], choice [N, O, OH, OW].
-void pooled_conv_forward(CudaContext&, const PooledConvShape&, const float* x, const float* w,
-                         const float* bias, float* y, std::uint8_t* choice);
+template <class Gpu>
+void pooled_conv_forward(Gpu&, const PooledConvShape&, const float* x, const float* w, const float* bias,
+                         float* y, std::uint8_t* choice);
 
 // dw [O, I, 3, 3] and db [O], both overwritten, from x and dy [N, O, OH, OW]. `partials`: scratch of
 // pooled_conv_partials(shape) floats (pooled_conv_plan.h).
-void pooled_conv_weights(CudaContext&, const PooledConvShape&, const float* x, const float* dy,
+template <class Gpu>
+void pooled_conv_weights(Gpu&, const PooledConvShape&, const float* x, const float* dy,
                          const std::uint8_t* choice, float* dw, float* db, float* partials);
 
 // dx [N, I, H, W], overwritten whole, from w and dy.
-void pooled_conv_data(CudaContext&, const PooledConvShape&, const float* w, const float* dy,
+template <class Gpu>
+void pooled_conv_data(Gpu&, const PooledConvShape&, const float* w, const float* dy,
                       const std::uint8_t* choice, float* dx);
 
 }  // namespace qmse

@@ -8,8 +8,8 @@
 
 #include <cstdint>
 
+#include "device/launch.h"
 #include "kernels/gpu/elements.cuh"
-#include "kernels/gpu/launch.h"
 #include "kernels/pooled_conv/pooled_conv_plan.h"
 #include "kernels/pooled_conv/pooled_conv_weights.cuh"
 #include "kernels/reduce/block_reduce.cuh"
@@ -117,27 +117,27 @@ __global__ void __launch_bounds__(kDataThreads)
   }
 }
 
-template <int windows, class Launcher>
-void launch_pooled_conv_data_of(Launcher& launcher, const PooledConvShape& s, const DataPlan& plan,
-                                const float* w, const float* dy, const std::uint8_t* choice, float* dx) {
+template <int windows, class Gpu>
+void launch_pooled_conv_data_of(Gpu& gpu, const PooledConvShape& s, const DataPlan& plan, const float* w,
+                                const float* dy, const std::uint8_t* choice, float* dx) {
   const LaunchShape blocks{grid_blocks(s.batch * pooled_ceil(s.in_channels, kLanes) * plan.bands, 1),
                            kDataThreads, static_cast<std::size_t>(data_tile_bytes(s, plan.rows))};
-  launcher.launch(QMSE_KERNEL(pooled_conv_data_kernel<windows>), blocks, s, plan, w, dy, choice, dx);
+  gpu.launch(QMSE_KERNEL(pooled_conv_data_kernel<windows>), blocks, s, plan, w, dy, choice, dx);
 }
 
-template <class Launcher>
-void launch_pooled_conv_data(Launcher& launcher, const PooledConvShape& s, const float* w, const float* dy,
-                             const std::uint8_t* choice, float* dx) {
+template <class Gpu>
+void pooled_conv_data(Gpu& gpu, const PooledConvShape& s, const float* w, const float* dy,
+                      const std::uint8_t* choice, float* dx) {
   const DataPlan plan = plan_data(s);
   switch (plan.windows) {
     case 1:
-      return launch_pooled_conv_data_of<1>(launcher, s, plan, w, dy, choice, dx);
+      return launch_pooled_conv_data_of<1>(gpu, s, plan, w, dy, choice, dx);
     case 2:
-      return launch_pooled_conv_data_of<2>(launcher, s, plan, w, dy, choice, dx);
+      return launch_pooled_conv_data_of<2>(gpu, s, plan, w, dy, choice, dx);
     case 3:
-      return launch_pooled_conv_data_of<3>(launcher, s, plan, w, dy, choice, dx);
+      return launch_pooled_conv_data_of<3>(gpu, s, plan, w, dy, choice, dx);
     case 4:
-      return launch_pooled_conv_data_of<4>(launcher, s, plan, w, dy, choice, dx);
+      return launch_pooled_conv_data_of<4>(gpu, s, plan, w, dy, choice, dx);
     default:
       throw ShapeError("pooled_conv_data: the image is too wide");
   }

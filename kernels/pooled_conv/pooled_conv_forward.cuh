@@ -4,9 +4,9 @@
 
 #include <cstdint>
 
+#include "device/launch.h"
 #include "kernels/bias_relu_max_pool/bias_relu_max_pool_math.h"
 #include "kernels/gpu/elements.cuh"
-#include "kernels/gpu/launch.h"
 #include "kernels/pooled_conv/pooled_conv_plan.h"
 
 namespace qmse {
@@ -94,28 +94,27 @@ __global__ void __launch_bounds__(kElementThreads)
   }
 }
 
-template <int channels, class Launcher>
-void launch_pooled_conv_forward_of(Launcher& launcher, const PooledConvShape& s, const float* x,
-                                   const float* w, const float* bias, float* y, std::uint8_t* choice) {
+template <int channels, class Gpu>
+void launch_pooled_conv_forward_of(Gpu& gpu, const PooledConvShape& s, const float* x, const float* w,
+                                   const float* bias, float* y, std::uint8_t* choice) {
   const std::int64_t groups = pooled_ceil(s.out_channels, kGroupChannels);
   const LaunchShape blocks{grid_blocks(s.batch * groups, 1), kElementThreads,
                            static_cast<std::size_t>(few_tile_floats(s)) * sizeof(float)};
-  launcher.launch(QMSE_KERNEL(pooled_conv_forward_kernel<channels>), blocks, s, groups, x, w, bias, y,
-                  choice);
+  gpu.launch(QMSE_KERNEL(pooled_conv_forward_kernel<channels>), blocks, s, groups, x, w, bias, y, choice);
 }
 
-template <class Launcher>
-void launch_pooled_conv_forward(Launcher& launcher, const PooledConvShape& s, const float* x, const float* w,
-                                const float* bias, float* y, std::uint8_t* choice) {
+template <class Gpu>
+void pooled_conv_forward(Gpu& gpu, const PooledConvShape& s, const float* x, const float* w,
+                         const float* bias, float* y, std::uint8_t* choice) {
   switch (s.in_channels) {
     case 1:
-      return launch_pooled_conv_forward_of<1>(launcher, s, x, w, bias, y, choice);
+      return launch_pooled_conv_forward_of<1>(gpu, s, x, w, bias, y, choice);
     case 2:
-      return launch_pooled_conv_forward_of<2>(launcher, s, x, w, bias, y, choice);
+      return launch_pooled_conv_forward_of<2>(gpu, s, x, w, bias, y, choice);
     case 3:
-      return launch_pooled_conv_forward_of<3>(launcher, s, x, w, bias, y, choice);
+      return launch_pooled_conv_forward_of<3>(gpu, s, x, w, bias, y, choice);
     case 4:
-      return launch_pooled_conv_forward_of<4>(launcher, s, x, w, bias, y, choice);
+      return launch_pooled_conv_forward_of<4>(gpu, s, x, w, bias, y, choice);
     default:
       throw ShapeError("pooled_conv_forward: takes 1 to 4 input channels");
   }

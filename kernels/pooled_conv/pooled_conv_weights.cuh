@@ -6,8 +6,8 @@
 
 #include <cstdint>
 
+#include "device/launch.h"
 #include "kernels/gpu/elements.cuh"
-#include "kernels/gpu/launch.h"
 #include "kernels/pooled_conv/pooled_conv_forward.cuh"
 #include "kernels/pooled_conv/pooled_conv_plan.h"
 #include "kernels/reduce/block_reduce.cuh"
@@ -217,35 +217,34 @@ __global__ void __launch_bounds__(threads)
   }
 }
 
-template <int channels, class Launcher>
-void launch_pooled_conv_few_weights(Launcher& launcher, const PooledConvShape& s, const WeightsPlan& plan,
+template <int channels, class Gpu>
+void launch_pooled_conv_few_weights(Gpu& gpu, const PooledConvShape& s, const WeightsPlan& plan,
                                     const float* x, const float* dy, const std::uint8_t* choice,
                                     float* partials) {
   const std::int64_t groups = pooled_ceil(s.out_channels, kGroupChannels);
   const LaunchShape blocks{grid_blocks(groups * plan.splits, 1), kElementThreads,
                            static_cast<std::size_t>(few_tile_floats(s)) * sizeof(float)};
-  launcher.launch(QMSE_KERNEL(pooled_conv_few_weights_kernel<channels>), blocks, s, plan, x, dy, choice,
-                  partials);
+  gpu.launch(QMSE_KERNEL(pooled_conv_few_weights_kernel<channels>), blocks, s, plan, x, dy, choice, partials);
 }
 
 inline constexpr unsigned kTotalThreads = 256;
 
-template <class Launcher>
-void launch_pooled_conv_weights(Launcher& launcher, const PooledConvShape& s, const float* x, const float* dy,
-                                const std::uint8_t* choice, float* dw, float* db, float* partials) {
+template <class Gpu>
+void pooled_conv_weights(Gpu& gpu, const PooledConvShape& s, const float* x, const float* dy,
+                         const std::uint8_t* choice, float* dw, float* db, float* partials) {
   const WeightsPlan plan = plan_weights(s);
   switch (s.in_channels) {
     case 1:
-      launch_pooled_conv_few_weights<1>(launcher, s, plan, x, dy, choice, partials);
+      launch_pooled_conv_few_weights<1>(gpu, s, plan, x, dy, choice, partials);
       break;
     case 2:
-      launch_pooled_conv_few_weights<2>(launcher, s, plan, x, dy, choice, partials);
+      launch_pooled_conv_few_weights<2>(gpu, s, plan, x, dy, choice, partials);
       break;
     case 3:
-      launch_pooled_conv_few_weights<3>(launcher, s, plan, x, dy, choice, partials);
+      launch_pooled_conv_few_weights<3>(gpu, s, plan, x, dy, choice, partials);
       break;
     case 4:
-      launch_pooled_conv_few_weights<4>(launcher, s, plan, x, dy, choice, partials);
+      launch_pooled_conv_few_weights<4>(gpu, s, plan, x, dy, choice, partials);
       break;
     default: {
       const std::int64_t blocks =
@@ -253,15 +252,15 @@ void launch_pooled_conv_weights(Launcher& launcher, const PooledConvShape& s, co
       // At the end the tile holds the block's sums.
       const std::int64_t floats =
           std::max(weights_tile_places(s, plan.rows) * kPlaceStride, kGroupChannels * kLanes * 9);
-      launcher.launch(QMSE_KERNEL(pooled_conv_weights_kernel<kElementThreads>),
-                      LaunchShape{grid_blocks(blocks, 1), kElementThreads,
-                                  static_cast<std::size_t>(floats) * sizeof(float)},
-                      s, plan, x, dy, choice, partials);
+      gpu.launch(QMSE_KERNEL(pooled_conv_weights_kernel<kElementThreads>),
+                 LaunchShape{grid_blocks(blocks, 1), kElementThreads,
+                             static_cast<std::size_t>(floats) * sizeof(float)},
+                 s, plan, x, dy, choice, partials);
     }
   }
-  launcher.launch(QMSE_KERNEL(pooled_conv_total_kernel<kTotalThreads>),
-                  LaunchShape{grid_blocks(partial_count(s), kWarpSize), kTotalThreads}, s, plan.splits,
-                  partials, dw, db);
+  gpu.launch(QMSE_KERNEL(pooled_conv_total_kernel<kTotalThreads>),
+             LaunchShape{grid_blocks(partial_count(s), kWarpSize), kTotalThreads}, s, plan.splits, partials,
+             dw, db);
 }
 
 }  // namespace qmse

@@ -5,7 +5,6 @@
 
 #include "kernels/qmse/qmse.h"
 #include "kernels/qmse/qmse_math.h"
-#include "kernels/row_loss/residual_loss.cuh"
 #include "kernels/row_loss/row_loss.cuh"
 #include "random/direction.h"
 
@@ -26,8 +25,8 @@ struct QmseSettings {
     std::uint32_t attempt;
   };
   struct Kept {
-    Quad difference;  // -r
-    Quad v;           // sphere: the normals n that v = n / |n| comes from
+    Group<float, 4> difference;  // -r
+    Group<float, 4> v;           // sphere: the normals n that v = n / |n| comes from
   };
   struct Result {
     float loss;
@@ -48,10 +47,13 @@ struct QmseSettings {
     return philox4x32_10(random_counter(RandomPurpose::direction, row.attempt, row.step, row.sample, block),
                          keys);
   }
-  __device__ Kept keep(const Quad& difference, const Quad&, const Quad&) const {
-    return Kept{difference, Quad{}};
+  __device__ Kept keep(const Group<float, 4>& difference, const Group<float, 4>&,
+                       const Group<float, 4>&) const {
+    return Kept{difference, Group<float, 4>{}};
   }
-  __device__ Quad residual(const Kept& kept, const Group&) const { return negative(kept.difference); }
+  __device__ Group<float, 4> residual(const Kept& kept, const RowGroup&) const {
+    return negative(kept.difference);
+  }
 };
 
 // v uniform on the sphere. The sum over a row takes <n, r>, since <v, r> = <n, r> / |n|, so that |n| may be
@@ -76,22 +78,22 @@ struct QmseSphereLoss : QmseSettings {
   __device__ Draws prepare(const Row&, int, int) const {
     return Draws{};
   }
-  __device__ void draw(Kept& kept, const Row& row, const Draws&, int, const Group& group) const {
+  __device__ void draw(Kept& kept, const Row& row, const Draws&, int, const RowGroup& group) const {
     const NormalQuad n = normals_from_bits(bits(row, static_cast<std::uint32_t>(group.element) / 4));
 #pragma unroll
-    for (int k = 0; k < 4; ++k) kept.v.x[k] = group.has(k) ? n.n[k] : 0.0f;
+    for (int k = 0; k < 4; ++k) kept.v.v[k] = group.has(k) ? n.n[k] : 0.0f;
     // A single component is its sign: a normal of length 1, exactly.
-    if (group.valid == 1 && classes == 1) kept.v.x[0] = direction_component(kept.v.x[0], 0.0f, 1);
+    if (group.valid == 1 && classes == 1) kept.v.v[0] = direction_component(kept.v.v[0], 0.0f, 1);
   }
-  __device__ void add(Sums& sums, const Kept& kept, const Group&) const {
+  __device__ void add(Sums& sums, const Kept& kept, const RowGroup&) const {
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
-      sums.residual_sq += kept.difference.x[k] * kept.difference.x[k];
-      sums.normal_residual += kept.v.x[k] * -kept.difference.x[k];
+      sums.residual_sq += kept.difference.v[k] * kept.difference.v[k];
+      sums.normal_residual += kept.v.v[k] * -kept.difference.v[k];
     }
     // Two squares fit 32 bits.
-    sums.square += direction_square(kept.v.x[0]) + direction_square(kept.v.x[1]);
-    sums.square += direction_square(kept.v.x[2]) + direction_square(kept.v.x[3]);
+    sums.square += direction_square(kept.v.v[0]) + direction_square(kept.v.v[1]);
+    sums.square += direction_square(kept.v.v[2]) + direction_square(kept.v.v[3]);
   }
   __device__ bool refused(const Sums& sums) const { return !direction_accept(sums.square, classes); }
   __device__ Result finish(const Sums& sums, const RowTarget&, float gradient_scale) const {
@@ -100,14 +102,14 @@ struct QmseSphereLoss : QmseSettings {
   }
   // direction_component(); draw() took care of c = 1.
   __device__ float component(const Result& result, const Kept& kept, int k) const {
-    return mul_rn(kept.v.x[k], result.inverse_norm);
+    return mul_rn(kept.v.v[k], result.inverse_norm);
   }
-  __device__ Quad direction(const Result& result, const Kept& kept) const {
-    return Quad{{component(result, kept, 0), component(result, kept, 1), component(result, kept, 2),
-                 component(result, kept, 3)}};
+  __device__ Group<float, 4> direction(const Result& result, const Kept& kept) const {
+    return Group<float, 4>{{component(result, kept, 0), component(result, kept, 1),
+                            component(result, kept, 2), component(result, kept, 3)}};
   }
-  __device__ float gradient(const Result& result, const Kept& kept, const Group&, int k) const {
-    return qmse_gradient(result.scaled_a, residual_multiple, -kept.difference.x[k],
+  __device__ float gradient(const Result& result, const Kept& kept, const RowGroup&, int k) const {
+    return qmse_gradient(result.scaled_a, residual_multiple, -kept.difference.v[k],
                          component(result, kept, k));
   }
 };
@@ -154,26 +156,27 @@ struct QmseRademacherLoss : QmseSettings {
     return draws;
   }
   template <int kGroups>
-  __device__ void draw(Kept& kept, const Row&, const Draws<kGroups>& draws, int j, const Group& group) const {
+  __device__ void draw(Kept& kept, const Row&, const Draws<kGroups>& draws, int j,
+                       const RowGroup& group) const {
     const std::uint32_t first_bit = static_cast<std::uint32_t>(group.element) % 32;
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
-      if (group.has(k)) kept.v.x[k] = rademacher_component(draws.word[j], first_bit + k, magnitude);
+      if (group.has(k)) kept.v.v[k] = rademacher_component(draws.word[j], first_bit + k, magnitude);
     }
   }
-  __device__ void add(Sums& sums, const Kept& kept, const Group&) const {
+  __device__ void add(Sums& sums, const Kept& kept, const RowGroup&) const {
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
-      sums.residual_sq += kept.difference.x[k] * kept.difference.x[k];
-      sums.direction_residual += kept.v.x[k] * -kept.difference.x[k];
+      sums.residual_sq += kept.difference.v[k] * kept.difference.v[k];
+      sums.direction_residual += kept.v.v[k] * -kept.difference.v[k];
     }
   }
   __device__ Result finish(const Sums& sums, const RowTarget&, float gradient_scale) const {
     return result(sums.residual_sq, sums.direction_residual, 1.0f, gradient_scale);
   }
-  __device__ Quad direction(const Result&, const Kept& kept) const { return kept.v; }
-  __device__ float gradient(const Result& result, const Kept& kept, const Group&, int k) const {
-    return qmse_gradient(result.scaled_a, residual_multiple, -kept.difference.x[k], kept.v.x[k]);
+  __device__ Group<float, 4> direction(const Result&, const Kept& kept) const { return kept.v; }
+  __device__ float gradient(const Result& result, const Kept& kept, const RowGroup&, int k) const {
+    return qmse_gradient(result.scaled_a, residual_multiple, -kept.difference.v[k], kept.v.v[k]);
   }
 
  private:
@@ -185,8 +188,8 @@ struct QmseRademacherLoss : QmseSettings {
   }
 };
 
-template <class Loss, class Launcher>
-void launch_qmse_loss(Launcher& launcher, const QmseArgs<float>& args) {
+template <class Loss, class Gpu>
+void qmse_loss_of(Gpu& gpu, const QmseArgs<float>& args) {
   Loss loss;
   loss.keys = philox_keys(args.options.seed);
   loss.step = args.step;
@@ -195,26 +198,20 @@ void launch_qmse_loss(Launcher& launcher, const QmseArgs<float>& args) {
   loss.residual_multiple = qmse_residual_multiple<float>(args.options.q_gradient == QGradient::full);
   loss.magnitude = rademacher_magnitude(args.row.classes);
   if (args.row.labels != nullptr) {
-    launch_row_loss<false>(launcher, args.row, args.v, loss);
+    row_loss<false>(gpu, args.row, args.v, loss);
   } else {
-    launch_row_loss<true>(launcher, args.row, args.v, loss);
+    row_loss<true>(gpu, args.row, args.v, loss);
   }
 }
 
-template <class Launcher>
-void launch_qmse_loss(Launcher& launcher, const QmseArgs<float>& args) {
+template <class Gpu>
+void qmse_loss(Gpu& gpu, const QmseArgs<float>& args) {
   check_qmse_args(args);
   if (args.options.distribution == Direction::sphere) {
-    launch_qmse_loss<QmseSphereLoss>(launcher, args);
+    qmse_loss_of<QmseSphereLoss>(gpu, args);
   } else {
-    launch_qmse_loss<QmseRademacherLoss>(launcher, args);
+    qmse_loss_of<QmseRademacherLoss>(gpu, args);
   }
-}
-
-template <class Launcher>
-void launch_qmse_expected_loss(Launcher& launcher, const RowLossArgs<float>& args) {
-  check_row_loss_args("qmse_expected_loss", args);
-  launch_residual_loss(launcher, args, QmseExpectedFormula{static_cast<std::int32_t>(args.classes)});
 }
 
 }  // namespace qmse

@@ -43,13 +43,7 @@ void check_qmse_args(const QmseArgs<T>&);
 
 void qmse_loss(CpuContext&, const QmseArgs<float>&);
 void qmse_loss(CpuContext&, const QmseArgs<double>&);  // v is the same f32 vector, widened
-void qmse_loss(CudaContext&, const QmseArgs<float>&);
-
-// The expectation over v on the unit sphere (and for Rademacher): loss 1/2 (||r||^4 + ||r||^2 / c), no draws.
-// Where a gradient is asked for it is E[-Qr] = -(||r||^2 + 1/c) r: QMSE's expected step, which is not the
-// gradient of that value (docs/theory.md).
-void qmse_expected_loss(CpuContext&, const RowLossArgs<float>&);
-void qmse_expected_loss(CpuContext&, const RowLossArgs<double>&);
-void qmse_expected_loss(CudaContext&, const RowLossArgs<float>&);
+template <class Gpu>
+void qmse_loss(Gpu&, const QmseArgs<float>&);
 
 }  // namespace qmse

@@ -73,14 +73,4 @@ void qmse(CpuContext& context, const QmseArgs<T>& args) {
 void qmse_loss(CpuContext& context, const QmseArgs<float>& args) { qmse(context, args); }
 void qmse_loss(CpuContext& context, const QmseArgs<double>& args) { qmse(context, args); }
 
-void qmse_expected_loss(CpuContext& context, const RowLossArgs<float>& args) {
-  residual_loss(context, "qmse_expected_loss", args,
-                QmseExpectedFormula{static_cast<std::int32_t>(args.classes)});
-}
-
-void qmse_expected_loss(CpuContext& context, const RowLossArgs<double>& args) {
-  residual_loss(context, "qmse_expected_loss", args,
-                QmseExpectedFormula{static_cast<std::int32_t>(args.classes)});
-}
-
 }  // namespace qmse

@@ -1,8 +1,6 @@
 // The formulas of qmse.h. C++17: included by device code.
 #pragma once
 
-#include <cstdint>
-
 #include "base/host_device.h"
 
 namespace qmse {
@@ -29,19 +27,5 @@ template <class T>
 QMSE_HOST_DEVICE T qmse_gradient(T a, T residual_multiple, T r, T v) {
   return -a * (residual_multiple * r + v);
 }
-
-// The expectation over v: `value` and gradient `factor` as in MseFormula.
-struct QmseExpectedFormula {
-  std::int32_t classes;  // c
-
-  template <class T>
-  QMSE_HOST_DEVICE T value(T residual_sq) const {
-    return T(0.5) * residual_sq * (residual_sq + T(1) / T(classes));
-  }
-  template <class T>
-  QMSE_HOST_DEVICE T factor(T residual_sq) const {
-    return -(residual_sq + T(1) / T(classes));
-  }
-};
 
 }  // namespace qmse

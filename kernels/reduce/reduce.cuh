@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
+#include "device/launch.h"
 #include "kernels/gpu/elements.cuh"
-#include "kernels/gpu/launch.h"
 #include "kernels/reduce/block_reduce.cuh"
 #include "kernels/reduce/reduce_math.h"
 
@@ -21,11 +21,11 @@ __global__ void __launch_bounds__(kElementThreads)
   store_group(y, i, n, aligned, to);
 }
 
-template <class Launcher>
-void launch_add(Launcher& launcher, std::int64_t n, const float* x, float* y) {
+template <class Gpu>
+void add(Gpu& gpu, std::int64_t n, const float* x, float* y) {
   if (n == 0) return;
-  launcher.launch(QMSE_KERNEL(add_kernel), LaunchShape{grid_blocks(n, 4 * kElementThreads), kElementThreads},
-                  n, x, y, aligned_for<4>(x, y));
+  gpu.launch(QMSE_KERNEL(add_kernel), LaunchShape{grid_blocks(n, 4 * kElementThreads), kElementThreads}, n, x,
+             y, aligned_for<4>(x, y));
 }
 
 __global__ void set_index_kernel(std::int64_t value, long long* index) { *index = value; }
@@ -46,15 +46,15 @@ __global__ void __launch_bounds__(kElementThreads)
   if (threadIdx.x % kWarpSize == 0 && first < n) atomicMin(index, first);
 }
 
-template <class Launcher>
-void launch_first_non_finite(Launcher& launcher, std::int64_t n, const float* x, std::int64_t* index) {
+template <class Gpu>
+void first_non_finite(Gpu& gpu, std::int64_t n, const float* x, std::int64_t* index) {
   static_assert(sizeof(long long) == sizeof(std::int64_t), "atomicMin takes long long");
   auto* place = reinterpret_cast<long long*>(index);
-  launcher.launch(QMSE_KERNEL(set_index_kernel), LaunchShape{1, 1}, n, place);
+  gpu.launch(QMSE_KERNEL(set_index_kernel), LaunchShape{1, 1}, n, place);
   if (n == 0) return;
-  launcher.launch(QMSE_KERNEL(first_non_finite_kernel),
-                  LaunchShape{grid_blocks(n, 4 * kElementThreads), kElementThreads}, n, x, aligned_for<4>(x),
-                  place);
+  gpu.launch(QMSE_KERNEL(first_non_finite_kernel),
+             LaunchShape{grid_blocks(n, 4 * kElementThreads), kElementThreads}, n, x, aligned_for<4>(x),
+             place);
 }
 
 }  // namespace qmse

@@ -16,34 +16,94 @@
 // twice, 120; Rademacher 27 and 53. An H100 issues 132 * 128 * 1.7e9 = 2.9e13 a second; at 85 % of 3 TB/s
 // that is 90 for 8 bytes, at 60 % 128. Sums are taken in an order that depends on B and c alone.
 //
-// A loss is a plain struct with its settings and these members (residual_loss.cuh has the smallest):
-//   Sums              what is summed over a row; default-constructed for nothing; merge(other) commutes to
-//   the
-//                     last bit, so that all lanes get the same; at most 48 bytes together with Ranking
-//   Row, begin_row()  what the draws of a row depend on
-//   Kept, keep()      what is kept of a group in registers, from f - y, outputs and targets
-//   kDirection        whether there is a v: then prepare(), what a warp draws at once for all groups, draw()
-//   for
-//                     one kept group, and direction() of it, v itself
-//   kRedraws          whether draws can be refused(sums): then of rows of a warp only, which draw() again
-//   add()             a kept group to the sums
-//   redraw(kept, row, group) Result, finish()  loss, residual_sq, and what the gradient needs of the sums
-//   gradient()        of one output of a kept group, times the scale that finish() got
-//   residual()        y - f of a kept group
+// A loss is a plain struct with its settings and these members; check_row_loss() below says what is missing,
+// and tests/simt/row_loss_contract_test.cpp is the smallest one.
+//
+//   Sums                what is summed over a row; Sums() is that of nothing, merge(other) commutes to the
+//                       last bit so that all lanes get the same; at most 48 bytes together with Ranking
+//   Row, begin_row()    what the draws of a row depend on
+//   Kept, keep()        what is kept of a group in registers, made of f - y, outputs and targets
+//   add()               a kept group to the sums
+//   Result, finish()    of the sums: loss and residual_sq, and what the gradient needs of them
+//   gradient()          of one output of a kept group, times the scale that finish() got
+//   residual()          y - f of a kept group
+//   kDirection          whether there is a v: then prepare() is what a warp draws at once, draw() gives it to
+//                       one kept group, direction() is v of a group, Row::attempt counts the draws
+//   kRedraws            whether a draw can be refused(sums), which then happens in rows of a warp alone
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 #include <string>
+#include <type_traits>
+#include <utility>
 
 #include "base/error.h"
+#include "device/launch.h"
 #include "kernels/gpu/cuda_names.h"
-#include "kernels/gpu/launch.h"
 #include "kernels/row_loss/row_loss.h"
 #include "kernels/row_loss/row_loss_device.cuh"
 #include "kernels/row_loss/row_loss_math.h"
 
 namespace qmse {
+
+// The contract above; fails to compile where a loss does not keep it, saying what it lacks.
+template <class Loss>
+constexpr bool check_row_loss() {
+  using Sums = typename Loss::Sums;
+  using Row = typename Loss::Row;
+  using Kept = typename Loss::Kept;
+  using Result = typename Loss::Result;
+  using Four = Group<float, 4>;
+  static_assert(std::is_trivially_copyable_v<Loss>, "a loss is a kernel's parameter");
+  static_assert(std::is_trivially_copyable_v<Sums> && sizeof(Sums) % 4 == 0,
+                "Sums go from lane to lane as words");
+  static_assert(std::is_default_constructible_v<Sums>, "Sums() is that of nothing");
+  static_assert(std::is_same_v<decltype(std::declval<Sums&>().merge(std::declval<const Sums&>())), void>,
+                "Sums::merge(const Sums&)");
+  static_assert(std::is_same_v<decltype(std::declval<const Loss&>().begin_row(std::int64_t{})), Row>,
+                "Row begin_row(int64 row) const");
+  static_assert(std::is_same_v<decltype(std::declval<const Loss&>().keep(std::declval<const Four&>(),
+                                                                         std::declval<const Four&>(),
+                                                                         std::declval<const Four&>())),
+                               Kept>,
+                "Kept keep(difference, outputs, targets) const");
+  static_assert(std::is_same_v<decltype(std::declval<const Loss&>().add(std::declval<Sums&>(),
+                                                                        std::declval<const Kept&>(),
+                                                                        std::declval<const RowGroup&>())),
+                               void>,
+                "void add(Sums&, kept, group) const");
+  static_assert(std::is_same_v<decltype(std::declval<const Loss&>().finish(
+                                   std::declval<const Sums&>(), std::declval<const RowTarget&>(), 1.0f)),
+                               Result>,
+                "Result finish(sums, target, gradient_scale) const");
+  static_assert(std::is_convertible_v<decltype(std::declval<Result&>().loss), float> &&
+                    std::is_convertible_v<decltype(std::declval<Result&>().residual_sq), float>,
+                "Result has loss and residual_sq");
+  static_assert(std::is_same_v<decltype(std::declval<const Loss&>().gradient(
+                                   std::declval<const Result&>(), std::declval<const Kept&>(),
+                                   std::declval<const RowGroup&>(), 0)),
+                               float>,
+                "float gradient(result, kept, group, k) const");
+  static_assert(std::is_same_v<decltype(std::declval<const Loss&>().residual(
+                                   std::declval<const Kept&>(), std::declval<const RowGroup&>())),
+                               Four>,
+                "residual(kept, group) const");
+  static_assert(Loss::kDirection || !Loss::kRedraws, "only what is drawn can be drawn again");
+  if constexpr (Loss::kDirection) {
+    static_assert(std::is_same_v<decltype(std::declval<const Loss&>().direction(std::declval<const Result&>(),
+                                                                                std::declval<const Kept&>())),
+                                 Four>,
+                  "direction(result, kept) const");
+    static_assert(std::is_integral_v<decltype(std::declval<Row&>().attempt)>, "Row has attempt");
+  }
+  if constexpr (Loss::kRedraws) {
+    static_assert(
+        std::is_same_v<decltype(std::declval<const Loss&>().refused(std::declval<const Sums&>())), bool>,
+        "bool refused(sums) const");
+  }
+  return true;
+}
 
 constexpr int kWarpKernelThreads = 128;
 constexpr int kBlockKernelThreads = 512;  // at most
@@ -192,9 +252,8 @@ __global__ void __launch_bounds__(kSlabKernelThreads, 1)
   part.store_groups(rows, loss, place, memory, result);
 }
 
-template <class Loss, bool kDense, bool kVectors, class Launcher>
-void launch_long_rows(Launcher& launcher, const RowLossArgs<float>& args, const DeviceRows& rows,
-                      const Loss& loss) {
+template <class Loss, bool kDense, bool kVectors, class Gpu>
+void long_rows(Gpu& gpu, const RowLossArgs<float>& args, const DeviceRows& rows, const Loss& loss) {
   using Totals = RowTotals<Loss, kDense>;
   static_assert(sizeof(Totals) <= kPartialBytes);
   if (args.workspace == nullptr) {
@@ -217,15 +276,14 @@ void launch_long_rows(Launcher& launcher, const RowLossArgs<float>& args, const 
     work.write_items = static_cast<int>(write_rows) * write_slabs;
     work.write_slabs = write_slabs;
     work.writes_elements = writes;
-    launcher.launch(QMSE_KERNEL(row_loss_slab_kernel<Loss, kDense, kVectors>),
-                    LaunchShape{grid_blocks(work.reduce_items + work.write_items, 1), kSlabKernelThreads},
-                    rows, loss, partials, work);
+    gpu.launch(QMSE_KERNEL(row_loss_slab_kernel<Loss, kDense, kVectors>),
+               LaunchShape{grid_blocks(work.reduce_items + work.write_items, 1), kSlabKernelThreads}, rows,
+               loss, partials, work);
   }
 }
 
-template <class Loss, bool kDense, bool kVectors, class Launcher>
-void launch_rows(Launcher& launcher, const RowLossArgs<float>& args, const DeviceRows& rows,
-                 const Loss& loss) {
+template <class Loss, bool kDense, bool kVectors, class Gpu>
+void row_loss_of(Gpu& gpu, const RowLossArgs<float>& args, const DeviceRows& rows, const Loss& loss) {
   const std::int64_t groups = (args.classes + 3) / 4;
   const bool one_group = groups <= 32 && groups * args.batch <= kGroupsForLatency;
   if (one_group || args.classes <= kWarpReach) {
@@ -233,30 +291,30 @@ void launch_rows(Launcher& launcher, const RowLossArgs<float>& args, const Devic
     while ((one_group ? 1 : kLaneGroups) << lanes_log2 < groups) ++lanes_log2;
     const LaunchShape shape{grid_blocks(args.batch, kWarpKernelThreads >> lanes_log2), kWarpKernelThreads};
     if (one_group) {
-      launcher.launch(QMSE_KERNEL(row_loss_warp_kernel<Loss, kDense, 1, kVectors>), shape, rows, loss,
-                      lanes_log2);
+      gpu.launch(QMSE_KERNEL(row_loss_warp_kernel<Loss, kDense, 1, kVectors>), shape, rows, loss, lanes_log2);
     } else {
-      launcher.launch(QMSE_KERNEL(row_loss_warp_kernel<Loss, kDense, kLaneGroups, kVectors>), shape, rows,
-                      loss, lanes_log2);
+      gpu.launch(QMSE_KERNEL(row_loss_warp_kernel<Loss, kDense, kLaneGroups, kVectors>), shape, rows, loss,
+                 lanes_log2);
     }
   } else if (args.classes <= kLongestBlockRow) {
     const unsigned warps = grid_blocks(args.classes, kWarpReach);
     const std::size_t shared_bytes = kVectors ? 0 : warps * kTile * sizeof(float);
-    launcher.launch(QMSE_KERNEL(row_loss_block_kernel<Loss, kDense, kVectors>),
-                    LaunchShape{grid_blocks(args.batch, 1), 32 * warps, shared_bytes}, rows, loss);
+    gpu.launch(QMSE_KERNEL(row_loss_block_kernel<Loss, kDense, kVectors>),
+               LaunchShape{grid_blocks(args.batch, 1), 32 * warps, shared_bytes}, rows, loss);
   } else {
-    launch_long_rows<Loss, kDense, kVectors>(launcher, args, rows, loss);
+    long_rows<Loss, kDense, kVectors>(gpu, args, rows, loss);
   }
 }
 
 // Launches what `args` asks for; `loss` is as described above.
-template <bool kDense, class Loss, class Launcher>
-void launch_row_loss(Launcher& launcher, const RowLossArgs<float>& args, float* v, const Loss& loss) {
+template <bool kDense, class Loss, class Gpu>
+void row_loss(Gpu& gpu, const RowLossArgs<float>& args, float* v, const Loss& loss) {
+  static_assert(check_row_loss<Loss>());
   const DeviceRows rows = device_rows(args, v);
   if (rows_are_vectors(rows)) {
-    launch_rows<Loss, kDense, true>(launcher, args, rows, loss);
+    row_loss_of<Loss, kDense, true>(gpu, args, rows, loss);
   } else {
-    launch_rows<Loss, kDense, false>(launcher, args, rows, loss);
+    row_loss_of<Loss, kDense, false>(gpu, args, rows, loss);
   }
 }
 

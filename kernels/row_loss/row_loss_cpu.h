@@ -5,7 +5,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 
 #include "device/context.h"
@@ -105,34 +104,6 @@ void store_row_values(const RowLossArgs<T>& args, std::int64_t row, double loss,
   args.sample_loss[row] = static_cast<T>(args.scale * loss);
   args.residual_sq[row] = static_cast<T>(residual_sq);
   args.correct[row] = correct ? 1 : 0;
-}
-
-// A loss that depends on the residual through ||r||^2 alone; Formula as in mse_math.h, in f64.
-template <class T, class Formula>
-void residual_loss(CpuContext& context, const char* name, const RowLossArgs<T>& args,
-                   const Formula& formula) {
-  check_row_loss_args(name, args);
-  for_ranges(context.threads(), args.batch, range_items(args.classes),
-             [&](std::int64_t begin, std::int64_t end) {
-               alignas(32) T r[kRowBlock];
-               for (std::int64_t index = begin; index < end; ++index) {
-                 const CpuRow<T> row(args, index);
-                 double residual_sq = 0;
-                 row.for_blocks([&](std::int64_t first, std::int64_t count) {
-                   row.residual_block(first, count, r);
-                   residual_sq += static_cast<double>(block_dot(r, r, count));
-                 });
-                 store_row_values(args, index, formula.value(residual_sq), residual_sq,
-                                  row.correct(!std::isnan(residual_sq)));
-                 row.store_residual();
-                 if (row.gradient == nullptr) continue;
-                 const T factor = static_cast<T>(gradient_scale(args) * formula.factor(residual_sq));
-                 row.for_blocks([&](std::int64_t first, std::int64_t count) {
-                   if (row.classes > kRowBlock) row.residual_block(first, count, r);
-                   for (std::int64_t i = 0; i < count; ++i) row.gradient[first + i] = factor * r[i];
-                 });
-               }
-             });
 }
 
 }  // namespace qmse

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "kernels/gpu/cuda_names.h"
+#include "kernels/gpu/elements.cuh"
 #include "kernels/row_loss/row_loss.h"
 #include "kernels/row_loss/row_loss_math.h"
 
@@ -23,12 +23,8 @@ constexpr int kLaneGroups = 4;  // groups of four outputs a lane keeps, at most
 // Floats of shared memory in which a warp turns outputs around, see WarpMemory.
 constexpr int kTile = kLaneGroups * kStrip * 5 / 4;
 
-struct Quad {
-  float x[4];
-};
-
-__device__ inline Quad negative(const Quad& quad) {
-  return Quad{{-quad.x[0], -quad.x[1], -quad.x[2], -quad.x[3]}};
+__device__ inline Group<float, 4> negative(const Group<float, 4>& quad) {
+  return Group<float, 4>{{-quad.v[0], -quad.v[1], -quad.v[2], -quad.v[3]}};
 }
 
 // RowLossArgs as the kernels take it.
@@ -76,7 +72,7 @@ inline bool rows_are_vectors(const DeviceRows& rows) {
 }
 
 // A lane's four outputs of a row.
-struct Group {
+struct RowGroup {
   int element;   // index in the row of the first
   int valid;     // how many of them the row has: 4 or more for all, 0 or less for none
   int label_at;  // the label's index less `element`; with dense targets -1
@@ -117,9 +113,9 @@ struct LanePlace {
   __device__ bool takes(int j) const { return j * stride < left; }
   // Of a group that the lane takes.
   template <bool kDense>
-  __device__ Group group(const RowTarget& target, int j) const {
+  __device__ RowGroup group(const RowTarget& target, int j) const {
     const int first = element + j * stride;
-    return Group{first, kVectors ? 4 : left - j * stride, kDense ? -1 : target.label - first};
+    return RowGroup{first, kVectors ? 4 : left - j * stride, kDense ? -1 : target.label - first};
   }
 };
 
@@ -150,8 +146,8 @@ class WarpMemory {
 
   // The lane's groups; 0 for what the row does not have, undefined for groups that the lane does not take.
   template <int kGroups>
-  __device__ void load(const float* __restrict__ x, const LanePlace<kVectors>& place, Quad (&quads)[kGroups],
-                       bool last_use) const {
+  __device__ void load(const float* __restrict__ x, const LanePlace<kVectors>& place,
+                       Group<float, 4> (&quads)[kGroups], bool last_use) const {
     const float* source = x + place.span_first;
     if constexpr (kVectors) {
 #pragma unroll
@@ -159,7 +155,7 @@ class WarpMemory {
         if (!place.takes(j)) continue;
         const float* group = source + place.offset + j * place.stride;
         const float4 vector = load_vector(reinterpret_cast<const float4*>(group), last_use);
-        quads[j] = Quad{{vector.x, vector.y, vector.z, vector.w}};
+        quads[j] = Group<float, 4>{{vector.x, vector.y, vector.z, vector.w}};
       }
     } else {
 #pragma unroll
@@ -173,7 +169,7 @@ class WarpMemory {
 #pragma unroll
         for (int k = 0; k < 4; ++k) {
           const int i = j * place.stride + k;
-          quads[j].x[k] = i < place.left ? at(place.offset + i) : 0.0f;
+          quads[j].v[k] = i < place.left ? at(place.offset + i) : 0.0f;
         }
       }
       __syncwarp();
@@ -183,15 +179,15 @@ class WarpMemory {
   // Stores a group that the lane takes, at the latest when flush() returns. Lanes differ in how often they
   // put, but all flush.
   __device__ void put(float* __restrict__ x, const LanePlace<kVectors>& place, int j,
-                      const Quad& quad) const {
+                      const Group<float, 4>& quad) const {
     const int first = place.offset + j * place.stride;
     if constexpr (kVectors) {
       store_vector(reinterpret_cast<float4*>(x + place.span_first + first),
-                   make_float4(quad.x[0], quad.x[1], quad.x[2], quad.x[3]));
+                   make_float4(quad.v[0], quad.v[1], quad.v[2], quad.v[3]));
     } else {
 #pragma unroll
       for (int k = 0; k < 4; ++k) {
-        if (j * place.stride + k < place.left) at(first + k) = quad.x[k];
+        if (j * place.stride + k < place.left) at(first + k) = quad.v[k];
       }
     }
   }
@@ -353,15 +349,15 @@ struct RowInRegisters {
     constexpr bool last_use = kPass != Pass::sums;
     target = row_target<kDense>(rows, place.row);
     row = loss.begin_row(place.row);
-    Quad f[kGroups];
-    Quad y[kGroups];
+    Group<float, 4> f[kGroups];
+    Group<float, 4> y[kGroups];
     memory.load(rows.output, place, f, last_use);
     if constexpr (kDense) memory.load(rows.targets, place, y, last_use);
-    Quad difference[kGroups];
+    Group<float, 4> difference[kGroups];
     compare<kPass != Pass::gradient>(place, f, y, difference);
 #pragma unroll
     for (int j = 0; j < kGroups; ++j) {
-      if (place.takes(j)) kept[j] = loss.keep(difference[j], f[j], kDense ? y[j] : Quad{});
+      if (place.takes(j)) kept[j] = loss.keep(difference[j], f[j], kDense ? y[j] : Group<float, 4>{});
     }
   }
 
@@ -392,10 +388,10 @@ struct RowInRegisters {
                                const Memory& memory, const typename Loss::Result& result) const {
     if (rows.gradient != nullptr) {
       store(place, memory, rows.gradient, [&](int j) {
-        const Group group = place.template group<kDense>(target, j);
-        Quad quad;
+        const RowGroup group = place.template group<kDense>(target, j);
+        Group<float, 4> quad;
 #pragma unroll
-        for (int k = 0; k < 4; ++k) quad.x[k] = loss.gradient(result, kept[j], group, k);
+        for (int k = 0; k < 4; ++k) quad.v[k] = loss.gradient(result, kept[j], group, k);
         return quad;
       });
     }
@@ -422,22 +418,22 @@ struct RowInRegisters {
 
   // Takes the differences f - y = -r and, if asked to, ranks the lane's outputs.
   template <bool kRank>
-  __device__ void compare(const Place& place, const Quad (&f)[kGroups], const Quad (&y)[kGroups],
-                          Quad (&difference)[kGroups]) {
+  __device__ void compare(const Place& place, const Group<float, 4> (&f)[kGroups],
+                          const Group<float, 4> (&y)[kGroups], Group<float, 4> (&difference)[kGroups]) {
     float largest = -INFINITY;
 #pragma unroll
     for (int j = 0; j < kGroups; ++j) {
       if (!place.takes(j)) continue;
-      const Group group = place.template group<kDense>(target, j);
+      const RowGroup group = place.template group<kDense>(target, j);
 #pragma unroll
       for (int k = 0; k < 4; ++k) {
-        difference[j].x[k] = kDense ? f[j].x[k] - y[j].x[k] : f[j].x[k];
+        difference[j].v[k] = kDense ? f[j].v[k] - y[j].v[k] : f[j].v[k];
         if (!kRank || !group.has(k)) continue;
         if constexpr (kDense) {
-          ranking.output.merge(f[j].x[k], group.element + k);
-          ranking.target.merge(y[j].x[k], group.element + k);
+          ranking.output.merge(f[j].v[k], group.element + k);
+          ranking.target.merge(y[j].v[k], group.element + k);
         } else {
-          largest = fmaxf(largest, f[j].x[k]);
+          largest = fmaxf(largest, f[j].v[k]);
         }
       }
     }
@@ -451,15 +447,16 @@ struct RowInRegisters {
     }
   }
 
-  __device__ void settle_ties(const Place& place, const Quad (&f)[kGroups], Quad (&difference)[kGroups]) {
+  __device__ void settle_ties(const Place& place, const Group<float, 4> (&f)[kGroups],
+                              Group<float, 4> (&difference)[kGroups]) {
 #pragma unroll
     for (int j = 0; j < kGroups; ++j) {
       if (!place.takes(j)) continue;
-      const Group group = place.template group<kDense>(target, j);
+      const RowGroup group = place.template group<kDense>(target, j);
 #pragma unroll
       for (int k = 0; k < 4; ++k) {
-        if (k == group.label_at) difference[j].x[k] = -one_hot_residual(f[j].x[k], true);
-        if (k < group.label_at && group.has(k) && !ranks_below(f[j].x[k], target.label_output, true)) {
+        if (k == group.label_at) difference[j].v[k] = -one_hot_residual(f[j].v[k], true);
+        if (k < group.label_at && group.has(k) && !ranks_below(f[j].v[k], target.label_output, true)) {
           ranking.below = 0;
         }
       }

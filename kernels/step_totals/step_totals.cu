@@ -1,14 +1,9 @@
 #include "kernels/step_totals/step_totals.cuh"
 
-#include "device/cuda_context.h"
-#include "kernels/gpu/cuda_launcher.h"
-#include "kernels/step_totals/step_totals.h"
+#include "kernels/gpu/context.h"
 
 namespace qmse {
 
-void step_totals(CudaContext& context, const StepTotalsArgs<float>& args) {
-  CudaLauncher launcher(context.stream());
-  launch_step_totals(launcher, args);
-}
+template void step_totals(GpuContext&, const StepTotalsArgs<float>&);
 
 }  // namespace qmse

@@ -4,8 +4,8 @@
 
 #include <cstdint>
 
+#include "device/launch.h"
 #include "kernels/gpu/elements.cuh"
-#include "kernels/gpu/launch.h"
 #include "kernels/reduce/block_reduce.cuh"
 #include "kernels/step_totals/flat_chunks.cuh"
 #include "kernels/step_totals/step_totals.h"
@@ -73,11 +73,11 @@ __global__ void __launch_bounds__(kChunkThreads)
   add_step(workspace->batch, norm_sq, args);
 }
 
-template <class Launcher>
-void launch_step_totals(Launcher& launcher, const StepTotalsArgs<float>& args) {
+template <class Gpu>
+void step_totals(Gpu& gpu, const StepTotalsArgs<float>& args) {
   const unsigned chunks = args.n > 0 ? grid_blocks(args.n, kFlatChunk) : 0;
-  launcher.launch(QMSE_KERNEL(step_totals_kernel), LaunchShape{chunks + 1, kChunkThreads}, args,
-                  aligned_for<4>(args.gradients));
+  gpu.launch(QMSE_KERNEL(step_totals_kernel), LaunchShape{chunks + 1, kChunkThreads}, args,
+             aligned_for<4>(args.gradients));
 }
 
 }  // namespace qmse

@@ -79,6 +79,7 @@ inline constexpr std::size_t step_totals_workspace_bytes(std::int64_t n) {
 // Sums are f64, in an order that sizes alone decide: index order on the CPU, a fixed tree on a GPU.
 void step_totals(CpuContext&, const StepTotalsArgs<float>&);
 void step_totals(CpuContext&, const StepTotalsArgs<double>&);
-void step_totals(CudaContext&, const StepTotalsArgs<float>&);
+template <class Gpu>
+void step_totals(Gpu&, const StepTotalsArgs<float>&);
 
 }  // namespace qmse

@@ -9,8 +9,8 @@
 
 #include "engine/tensor.h"
 #include "engine/training_loop.h"
-#include "losses/mse.h"
 #include "losses/qmse.h"
+#include "losses/residual_loss.h"
 #include "models/layers.h"
 #include "models/sequential.h"
 #include "optim/optimizers.h"

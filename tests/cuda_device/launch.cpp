@@ -96,8 +96,8 @@ cudaError_t cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void**
   operation.run = [run = kernel.run, shape, copy] {
     Arguments own = copy;
     const std::vector<void*> pointers = own.pointers();
-    qmse::simt::Launcher launcher(settings().seed < 2 ? settings().seed : random_below(1u << 30) + 2);
-    run(launcher, shape, pointers.data());
+    qmse::simt::Context gpu(settings().seed < 2 ? settings().seed : random_below(1u << 30) + 2);
+    run(gpu, shape, pointers.data());
   };
   return remember(enqueue(stream, std::move(operation)));
 }

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/gpu/launch.h"
+#include "device/launch.h"
 #include "tests/simt/executor.h"
 
 namespace qmse::cuda_device {
@@ -18,15 +18,15 @@ struct KnownKernel {
   std::vector<std::size_t> parameter_bytes;
   std::vector<void (*)(void*)> clear_padding;  // of each: between members lies whatever lay there before
   // Runs the grid with the arguments at these addresses.
-  std::function<void(simt::Launcher&, const LaunchShape&, void* const*)> run;
+  std::function<void(simt::Context&, const LaunchShape&, void* const*)> run;
 };
 
 void register_kernel(const void* function, KnownKernel kernel);
 
 template <class... Parameters, std::size_t... i>
-void run_kernel(const Kernel<Parameters...>& kernel, simt::Launcher& launcher, const LaunchShape& shape,
+void run_kernel(const Kernel<Parameters...>& kernel, simt::Context& gpu, const LaunchShape& shape,
                 [[maybe_unused]] void* const* arguments, std::index_sequence<i...>) {
-  launcher.launch(kernel, shape, *static_cast<Parameters*>(arguments[i])...);
+  gpu.launch(kernel, shape, *static_cast<Parameters*>(arguments[i])...);
 }
 
 template <class Parameter>
@@ -40,8 +40,8 @@ Kernel<Parameters...> known(const Kernel<Parameters...>& kernel) {
                   {kernel.name,
                    {sizeof(Parameters)...},
                    {&clear_padding<Parameters>...},
-                   [kernel](simt::Launcher& launcher, const LaunchShape& shape, void* const* arguments) {
-                     run_kernel(kernel, launcher, shape, arguments, std::index_sequence_for<Parameters...>());
+                   [kernel](simt::Context& gpu, const LaunchShape& shape, void* const* arguments) {
+                     run_kernel(kernel, gpu, shape, arguments, std::index_sequence_for<Parameters...>());
                    }});
   return kernel;
 }

@@ -11,7 +11,7 @@
 
 #include "bench/step_timeline/timeline.h"
 #include "engine/training_loop.h"
-#include "losses/mse.h"
+#include "losses/residual_loss.h"
 #include "models/simple_cnn.h"
 #include "optim/optimizers.h"
 #include "tests/cuda_device/in_child.h"

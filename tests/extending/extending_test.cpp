@@ -5,10 +5,11 @@
 #include <sstream>
 
 #include "engine/training_loop.h"
+#include "losses/residual_loss.h"
 #include "models/layers.h"
 #include "models/sequential.h"
 #include "optim/optimizers.h"
-#include "tests/extending/quartic_loss.h"
+#include "tests/extending/huber.h"
 #include "tests/extending/softsign_layer.h"
 #include "tests/support/catch.h"
 #include "tests/support/cpu.h"
@@ -45,7 +46,7 @@ TEST_CASE("extending: gradients of the example layer and loss agree with central
   const Sequential model = make_model();
   ParameterStore store(context, DType::f64, model.parameters());
   store.initialize(Initialization::pytorch, 2);
-  const example::QuarticLoss loss;
+  const ResidualLoss<example::HuberRule> loss;
   BatchPass<double> pass(context, network_of(model, store), data.resident, loss, samples, {});
   const std::vector<std::uint32_t> order{0, 1, 2, 3};
   const std::uint64_t zero = 0;
@@ -55,12 +56,10 @@ TEST_CASE("extending: gradients of the example layer and loss agree with central
     const std::vector<double> f = values<double>(pass.tape(), pass.output());
     double sum = 0;
     for (std::size_t row = 0; row < 4; ++row) {
-      double norm = 0;
       for (std::size_t i = 0; i < 3; ++i) {
-        const double r = (static_cast<std::int32_t>(i) == labels[row] ? 1.0 : 0.0) - f[row * 3 + i];
-        norm += r * r;
+        const double r = std::abs((static_cast<std::int32_t>(i) == labels[row] ? 1.0 : 0.0) - f[row * 3 + i]);
+        sum += r <= 1 ? r * r / 2 : r - 0.5;
       }
-      sum += 0.25 * norm * norm + 0.5 * norm / 3;
     }
     return sum / 4;
   };
@@ -78,8 +77,8 @@ TEST_CASE("extending: gradients of the example layer and loss agree with central
       w = kept - h;
       const double below = reference();
       w = kept;
-      // Softsign has a kink of second order at 0 only; 1e-6 is far above rounding (1e-16 / h) and truncation
-      // (h^2).
+      // Softsign has a kink of second order at 0 only, Huber's loss at |r| = 1; 1e-6 is far above rounding
+      // (1e-16 / h) and truncation (h^2).
       REQUIRE(gradients[static_cast<std::size_t>(store.offset(p) + i)] ==
               Approx((above - below) / (2 * h)).epsilon(1e-6).margin(1e-9));
     }
@@ -92,7 +91,7 @@ TEST_CASE("extending: the example layer and loss train") {
   const Sequential model = make_model();
   ParameterStore store(context, DType::f32, model.parameters());
   store.initialize(Initialization::pytorch, 2);
-  const example::QuarticLoss loss;
+  const ResidualLoss<example::HuberRule> loss;
   Sgd sgd(store, {.momentum = 0.9});
   TrainingLoop<float> loop(context, network_of(model, store), data.resident, loss, sgd, 8);
   std::vector<std::uint32_t> order(32);

@@ -1,6 +1,5 @@
 #include "kernels/cpu/ranges.h"
 #include "tests/extending/softsign.h"
-#include "tests/extending/softsign_math.h"
 
 namespace example {
 namespace {

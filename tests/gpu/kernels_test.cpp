@@ -5,18 +5,12 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/bias_activation/bias_activation.h"
 #include "kernels/fill/fill.h"
-#include "kernels/gather_normalize/gather_normalize.h"
-#include "kernels/max_pool2d/max_pool2d.h"
 #include "kernels/optimizer_step/rules.h"
 #include "kernels/reduce/reduce.h"
-#include "kernels/softmax/softmax.h"
 #include "kernels/step_totals/step_totals.h"
 #include "tests/gpu/device.h"
-#include "tests/support/gather_case.h"
 #include "tests/support/numbers.h"
-#include "tests/support/pool_cases.h"
 #include "tests/support/small_op_references.h"
 #include "tests/support/step_totals_case.h"
 
@@ -29,98 +23,6 @@ constexpr double kEpsilon = 0x1p-23;
 constexpr std::int64_t kSizes[] = {1, 3, 4, 5, 1023, 1024, 1025, 4096, 4103, 100001};
 
 }  // namespace
-
-TEST_CASE("kernels: bias and activations agree with the reference", "[kernels]") {
-  const auto context = device_context();
-  if (!context) return;
-  Backend& device = backend(*context);
-  for (const BiasShape& shape : {BiasShape{1, 1, 1}, BiasShape{7, 10, 1}, BiasShape{2, 3, 5},
-                                 BiasShape{3, 5, 196}, BiasShape{11, 129, 1}, BiasShape{64, 32, 784}}) {
-    for (const Activation activation :
-         {Activation::identity, Activation::relu, Activation::tanh, Activation::sigmoid}) {
-      for (const std::size_t offset : {0u, 1u}) {
-        CAPTURE(shape.batch, shape.channels, shape.inner, static_cast<int>(activation), offset);
-        const std::int64_t n = shape.batch * shape.channels * shape.inner;
-        const auto x = random_values<float>(n, 1, -3, 3), bias = random_values<float>(shape.channels, 2),
-                   dy = random_values<float>(n, 3);
-        const OnDevice<float> y_there(device, x, offset), bias_there(device, bias),
-            dx_there(device, dy, offset);
-        bias_activation_forward(device, shape, activation, y_there.data(), bias_there.data(), y_there.data());
-        const std::vector<float> y = y_there.values();
-        check_close(y, reference_bias_activation(shape, activation, to_f64(x), to_f64(bias)), 8 * kEpsilon,
-                    8 * kEpsilon);
-        activation_backward(device, n, activation, y_there.data(), dx_there.data(), dx_there.data());
-        const Numbers expected = reference_activation_backward(activation, y, dy);
-        check_close(dx_there.values(), expected, 4 * kEpsilon, 4 * kEpsilon);
-      }
-    }
-  }
-}
-
-TEST_CASE("kernels: bias gradients agree with the reference", "[kernels]") {
-  const auto context = device_context();
-  if (!context) return;
-  Backend& device = backend(*context);
-  for (const BiasShape& shape : {BiasShape{1, 1, 1}, BiasShape{65, 10, 1}, BiasShape{33, 33, 1},
-                                 BiasShape{3, 2, 196}, BiasShape{70, 3, 49}, BiasShape{2, 2, 4},
-                                 BiasShape{5, 3, 2}, BiasShape{1, 2, 9001}, BiasShape{256, 128, 1}}) {
-    for (const std::size_t offset : {0u, 1u}) {
-      CAPTURE(shape.batch, shape.channels, shape.inner, offset);
-      const auto dy = random_values<float>(shape.batch * shape.channels * shape.inner, 5);
-      const OnDevice<float> there(device, dy, offset);
-      const auto db = unwritten<float>(device, shape.channels);
-      bias_gradient(device, shape, there.data(), db.data());
-      // Some tens of numbers are added in f32 before f64 takes over.
-      check_sums(db.values(), reference_bias_gradient(shape, to_f64(dy)),
-                 reference_bias_gradient(shape, magnitudes(dy)), 64 * 0x1p-24);
-    }
-  }
-}
-
-TEST_CASE("kernels: max-pooling picks and scatters like the reference", "[kernels]") {
-  const auto context = device_context();
-  if (!context) return;
-  Backend& device = backend(*context);
-  for (const MaxPool2dShape& shape : kPoolShapes) {
-    CAPTURE(shape.batch, shape.channels, shape.in_height, shape.in_width, shape.window);
-    const std::vector<float> x = images_with_ties(shape, false);
-    const auto dy = random_values<float>(outputs(shape), 3);
-    const OnDevice<float> x_there(device, x), dy_there(device, dy);
-    const auto y = unwritten<float>(device, outputs(shape)), dx = unwritten<float>(device, inputs(shape));
-    const auto choice = unwritten<std::uint8_t>(device, outputs(shape));
-    max_pool2d_forward(device, shape, x_there.data(), y.data(), choice.data());
-    max_pool2d_backward(device, shape, dy_there.data(), choice.data(), dx.data());
-    const Pooled expected = reference_max_pool(shape, to_f64(x));
-    CHECK(to_f64(y.values()) == expected.y);
-    CHECK(choice.values() == expected.choice);
-    CHECK(to_f64(dx.values()) == reference_max_pool_backward(shape, to_f64(dy), expected.choice));
-  }
-}
-
-TEST_CASE("kernels: softmax and log-softmax agree with the reference", "[kernels]") {
-  const auto context = device_context();
-  if (!context) return;
-  Backend& device = backend(*context);
-  for (const SoftmaxKind kind : {SoftmaxKind::softmax, SoftmaxKind::log_softmax}) {
-    const bool log = kind == SoftmaxKind::log_softmax;
-    for (const auto& [rows, columns] : std::vector<std::pair<std::int64_t, std::int64_t>>{
-             {1, 1}, {5, 10}, {9, 33}, {2, 1024}, {2, 1025}, {1, 1028}, {300, 100}, {1, 5003}}) {
-      CAPTURE(log, rows, columns);
-      const auto x = random_values<float>(rows * columns, 1, -4, 4),
-                 dy = random_values<float>(rows * columns, 2);
-      const OnDevice<float> x_there(device, x), dx_there(device, dy);
-      const auto y_there = unwritten<float>(device, rows * columns);
-      softmax_forward(device, kind, rows, columns, x_there.data(), y_there.data());
-      const std::vector<float> y = y_there.values();
-      const double tolerance = 16 * kEpsilon;  // shifts by up to 8 are rounded before exp
-      check_close(y, log ? reference_log_softmax(columns, to_f64(x)) : reference_softmax(columns, to_f64(x)),
-                  tolerance, log ? tolerance : 0);
-      softmax_backward(device, kind, rows, columns, y_there.data(), dx_there.data(), dx_there.data());
-      const Numbers expected = reference_softmax_backward_of_output(log, columns, y, dy);
-      check_close(dx_there.values(), expected, tolerance, tolerance);
-    }
-  }
-}
 
 TEST_CASE("kernels: additions, fills and the search for what is not finite", "[kernels]") {
   const auto context = device_context();
@@ -150,37 +52,6 @@ TEST_CASE("kernels: additions, fills and the search for what is not finite", "[k
       fill(device, n, 2.5f, x_there.data());
       CHECK(x_there.values() == std::vector<float>(x.size(), 2.5f));
     }
-  }
-}
-
-TEST_CASE("kernels: a batch is gathered and normalised to the last bit", "[kernels]") {
-  const auto context = device_context();
-  if (!context) return;
-  Backend& device = backend(*context);
-  for (GatherCase<float> batch :
-       {GatherCase<float>(6, 1, 784, 3), GatherCase<float>(2, 3, 1024, 13), GatherCase<float>(3, 4, 7, 0),
-        GatherCase<float>(5, 3, 7, 1), GatherCase<float>(4, 5, 1, 1), GatherCase<float>(1, 1, 1, 2)}) {
-    CAPTURE(batch.batch, batch.channels, batch.inner);
-    GatherArgs<float> args = batch.args();
-    const OnDevice<std::uint8_t> images(device, batch.images);
-    const OnDevice<std::int32_t> labels(device, batch.labels), batch_labels(device, batch.batch_labels);
-    const OnDevice<std::uint32_t> order(device, batch.order), ids(device, batch.sample_ids);
-    const OnDevice<float> scale(device, batch.scale), shift(device, batch.shift), x(device, batch.x);
-    const auto first = number_on_device(device, batch.first);
-    args.images = images.data();
-    args.labels = labels.data();
-    args.order = order.data();
-    args.first = first.data();
-    args.scale = scale.data();
-    args.shift = shift.data();
-    args.x = x.data();
-    args.batch_labels = batch_labels.data();
-    args.sample_ids = ids.data();
-    gather_normalize(device, args);
-    batch.x = x.values();
-    batch.batch_labels = batch_labels.values();
-    batch.sample_ids = ids.values();
-    batch.check_result();
   }
 }
 

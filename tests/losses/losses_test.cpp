@@ -3,9 +3,8 @@
 
 #include "engine/tensor.h"
 #include "losses/cross_entropy.h"
-#include "losses/mse.h"
 #include "losses/qmse.h"
-#include "losses/qmse_expected.h"
+#include "losses/residual_loss.h"
 #include "random/direction.h"
 #include "tests/support/catch.h"
 #include "tests/support/cpu.h"

@@ -5,9 +5,8 @@
 #include <optional>
 
 #include "losses/cross_entropy.h"
-#include "losses/mse.h"
 #include "losses/qmse.h"
-#include "losses/qmse_expected.h"
+#include "losses/residual_loss.h"
 #include "models/mlp.h"
 #include "models/simple_cnn.h"
 #include "tests/support/catch.h"

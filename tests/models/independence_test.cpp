@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "engine/batch_pass.h"
-#include "losses/mse.h"
+#include "losses/residual_loss.h"
 #include "models/mlp.h"
 #include "models/simple_cnn.h"
 #include "tests/support/catch.h"

@@ -3,8 +3,8 @@
 #include <numeric>
 
 #include "engine/training_loop.h"
-#include "losses/mse.h"
 #include "losses/qmse.h"
+#include "losses/residual_loss.h"
 #include "models/mlp.h"
 #include "models/simple_cnn.h"
 #include "optim/optimizers.h"

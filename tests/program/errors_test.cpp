@@ -112,7 +112,7 @@ TEST_CASE("program: wrong usage is exit code 2 and one line that helps") {
       {{"train", "--out", out, "--mlp-widths", "8;9"}, {"--mlp-widths", "8;9"}},
       {{"train", "--out", out, "--seed", "-1"}, {"--seed"}},
       {{"train", "--out", out, "--dataset", "cifar-1000"}, {"--dataset", "mnist", "fashion-mnist"}},
-      {{"train", "--out", out, "--loss", "l2"}, {"--loss", "mse, qmse, qmse_expected, cross_entropy"}},
+      {{"train", "--out", out, "--loss", "l2"}, {"--loss", "mse, qmse_expected, qmse, cross_entropy"}},
       {{"train", "--out", out, "--model", "resnet"}, {"--model", "cnn, mlp"}},
       {{"train", "--out", out, "--device", "tpu"}, {"tpu", "cuda:N"}},
       {{"train", "--out", out, "--loss", "cross_entropy", "--reduction", "element_mean"},

@@ -26,7 +26,7 @@ TEST_CASE("adam: the kernel follows the reference for several steps") {
           Placed w(random_values<float>(n, 1), offset), m(zeros, offset), s(zeros, offset);
           ReferenceAdam reference{hyper.beta1, hyper.beta2, hyper.epsilon, hyper.weight_decay,
                                   to_f64(w.values())};
-          simt::Launcher launcher(seed);
+          simt::Context gpu(seed);
           for (std::uint64_t step = 0; step < 3; ++step) {
             Placed gradient(random_values<float>(n, 10 + step), offset);
             const double rate = 0.01 / static_cast<double>(1 + step);
@@ -38,7 +38,7 @@ TEST_CASE("adam: the kernel follows the reference for several steps") {
             args.states[1] = s.data();
             args.step = &step;
             args.learning_rate = &rate;
-            launch_optimizer_step<AdamRule>(launcher, hyper, args);
+            optimizer_step<AdamRule>(gpu, hyper, args);
             reference.step(to_f64(gradient.values()), rate);
           }
           check_close(w.values(), reference.w, 0, 4 * kEpsilon);  // weights of about 1, steps of about 0.01

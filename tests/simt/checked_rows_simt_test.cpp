@@ -41,10 +41,10 @@ void check_given(std::int64_t batch, std::int64_t classes, std::uint64_t seed) {
   }
   std::vector<std::int32_t> checked_labels(rows, -5), valid(rows, -5);
   std::vector<std::uint32_t> checked_ids(rows, 5);
-  simt::Launcher launcher(seed);
-  launch_check_rows(launcher, batch, classes, GivenIntegers{labels.data(), sizeof(Integer) == 8},
-                    GivenIntegers{ids.data(), sizeof(Integer) == 8},
-                    CheckedRows{checked_labels.data(), checked_ids.data(), valid.data()});
+  simt::Context gpu(seed);
+  check_rows(gpu, batch, classes, GivenIntegers{labels.data(), sizeof(Integer) == 8},
+             GivenIntegers{ids.data(), sizeof(Integer) == 8},
+             CheckedRows{checked_labels.data(), checked_ids.data(), valid.data()});
   CHECK(checked_labels == expected_labels);
   CHECK(checked_ids == expected_ids);
   CHECK(valid == expected_valid);
@@ -64,9 +64,8 @@ TEST_CASE("checked rows: labels and ids of either width are taken over where the
 TEST_CASE("checked rows: without ids they are positions, without labels every row is valid") {
   std::vector<std::uint32_t> ids(300);
   std::vector<std::int32_t> valid(300, 0);
-  simt::Launcher launcher(1);
-  launch_check_rows(launcher, 300, 4, GivenIntegers{}, GivenIntegers{},
-                    CheckedRows{nullptr, ids.data(), valid.data()});
+  simt::Context gpu(1);
+  check_rows(gpu, 300, 4, GivenIntegers{}, GivenIntegers{}, CheckedRows{nullptr, ids.data(), valid.data()});
   for (std::uint32_t row = 0; row < 300; ++row) CHECK(ids[row] == row);
   CHECK(valid == std::vector<std::int32_t>(300, 1));
 }
@@ -87,9 +86,9 @@ TEST_CASE(
       }
       if (!all_valid) valid[rows / 2] = 0;
       float mean = -1;
-      simt::Launcher launcher(3);
-      launch_finish_rows(
-          launcher, batch, classes, valid.data(),
+      simt::Context gpu(3);
+      finish_rows(
+          gpu, batch, classes, valid.data(),
           FinishedRows{loss.data(), residual.data(), correct.data(), gradient.data(), v.data(), &mean});
       for (std::size_t row = 0; row < rows; ++row) {
         const bool fine = valid[row] == 1;
@@ -109,14 +108,13 @@ TEST_CASE(
 
 TEST_CASE("checked rows: no rows have the mean NaN, and nothing but the mean need be wanted") {
   float mean = 0;
-  simt::Launcher launcher(1);
-  launch_finish_rows(launcher, 0, 3, nullptr,
-                     FinishedRows{nullptr, nullptr, nullptr, nullptr, nullptr, &mean});
+  simt::Context gpu(1);
+  finish_rows(gpu, 0, 3, nullptr, FinishedRows{nullptr, nullptr, nullptr, nullptr, nullptr, &mean});
   CHECK(std::isnan(mean));
   std::vector<float> loss = {1, 2}, residual(2);
   std::vector<std::int32_t> correct(2), valid = {1, 0};
-  launch_finish_rows(launcher, 2, 3, valid.data(),
-                     FinishedRows{loss.data(), residual.data(), correct.data(), nullptr, nullptr, nullptr});
+  finish_rows(gpu, 2, 3, valid.data(),
+              FinishedRows{loss.data(), residual.data(), correct.data(), nullptr, nullptr, nullptr});
   CHECK(loss[0] == 1);
   CHECK(std::isnan(loss[1]));
 }

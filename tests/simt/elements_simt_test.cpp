@@ -1,8 +1,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "device/launch.h"
 #include "kernels/gpu/elements.cuh"
-#include "kernels/gpu/launch.h"
 #include "tests/support/catch.h"
 
 using namespace qmse;

@@ -104,7 +104,7 @@ class Executor {
     return executor;
   }
 
-  void run(const Launcher::Grid& grid, Random& random);
+  void run(const Context::Grid& grid, Random& random);
 
   void wait_at_barrier(Site where);
   std::uint64_t warp_operation(const WarpRequest& request, Site where);
@@ -146,7 +146,7 @@ class Executor {
   bool descending() const { return grid_->seed == 1; }
   unsigned block_threads() const { return static_cast<unsigned>(threads_.size()); }
 
-  const Launcher::Grid* grid_ = nullptr;  // while one runs
+  const Context::Grid* grid_ = nullptr;  // while one runs
   Random* random_ = nullptr;
   std::vector<Thread> threads_;
   std::vector<Warp> warps_;
@@ -169,7 +169,7 @@ Executor::Executor() : fibers_([this](unsigned id) { run_thread(id); }) {
   });
 }
 
-void Executor::run(const Launcher::Grid& grid, Random& random) {
+void Executor::run(const Context::Grid& grid, Random& random) {
   if (grid_ != nullptr) throw Error("simt: a grid is running already; kernels cannot launch kernels");
   note_launch(grid.file, grid.kernel);
   const LaunchShape& shape = grid.shape;
@@ -477,7 +477,7 @@ void Executor::count_static_shared(std::size_t bytes) {
   }
 }
 
-void Launcher::run(const Grid& grid) { Executor::instance().run(grid, random_); }
+void Context::run(const Grid& grid) { Executor::instance().run(grid, random_); }
 
 std::vector<std::uint64_t> seeds() {
   if (const char* seed = std::getenv("QMSE_SIMT_SEED")) return {std::strtoull(seed, nullptr, 10)};

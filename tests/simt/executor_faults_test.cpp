@@ -16,8 +16,8 @@ namespace {
 using qmse::dynamic_shared;
 using qmse::LaunchShape;
 using qmse::SharedArray;
+using qmse::simt::Context;
 using qmse::simt::Error;
-using qmse::simt::Launcher;
 using qmse::simt::seeds;
 
 constexpr unsigned all_lanes = 0xFFFFFFFFu;
@@ -38,8 +38,8 @@ bool caught(const Kernel& kernel, const std::vector<int>& expected) {
   bool wrong = false;
   for (const std::uint64_t seed : seeds()) {
     std::vector<int> out(threads);
-    Launcher launcher(seed);
-    launcher.launch(kernel, LaunchShape{1, threads, threads * sizeof(int)}, out.data());
+    Context gpu(seed);
+    gpu.launch(kernel, LaunchShape{1, threads, threads * sizeof(int)}, out.data());
     wrong = wrong || out != expected;
   }
   return wrong;
@@ -174,10 +174,10 @@ std::string error_of(const qmse::Kernel<Parameters...>& kernel, const LaunchShap
   std::string message;
   for (const std::uint64_t seed : seeds()) {
     CAPTURE(seed, kernel.name);
-    Launcher launcher(seed);
+    Context gpu(seed);
     message.clear();
     try {
-      launcher.launch(kernel, shape, arguments...);
+      gpu.launch(kernel, shape, arguments...);
     } catch (const Error& error) {
       message = error.what();
     }
@@ -221,9 +221,7 @@ __global__ void static_kernel() {
   x[0] = 1;
 }
 __global__ void nothing_kernel() {}
-__global__ void launching_kernel(Launcher* launcher) {
-  launcher->launch(QMSE_KERNEL(nothing_kernel), LaunchShape{});
-}
+__global__ void launching_kernel(Context* gpu) { gpu->launch(QMSE_KERNEL(nothing_kernel), LaunchShape{}); }
 
 }  // namespace
 
@@ -244,8 +242,8 @@ TEST_CASE("executor: what CUDA leaves undefined is an error") {
                 {"static shared memory"}) == "");
   CHECK(missing(error_of(QMSE_KERNEL(static_kernel<40 * 1024>), LaunchShape{1, 1, 24 * 1024 + 1}),
                 {"static and 24577 of dynamic"}) == "");
-  Launcher launcher(0);
-  launcher.launch(QMSE_KERNEL(static_kernel<40 * 1024>), LaunchShape{1, 1, 24 * 1024});
+  Context gpu(0);
+  gpu.launch(QMSE_KERNEL(static_kernel<40 * 1024>), LaunchShape{1, 1, 24 * 1024});
 }
 
 TEST_CASE("executor: launches that CUDA refuses are errors") {
@@ -261,9 +259,9 @@ TEST_CASE("executor: launches that CUDA refuses are errors") {
     CHECK(missing(refused({1, block}), {"a block of ("}) == "");
   }
   CHECK(missing(refused({1, 1, 64 * 1024 + 1}), {"65537 bytes of dynamic shared memory"}) == "");
-  Launcher launcher(2);
-  launcher.launch(QMSE_KERNEL(nothing_kernel), LaunchShape{{1, 1, 2}, {8, 2, 64}, 64 * 1024});
-  CHECK_THROWS_WITH(launcher.launch(QMSE_KERNEL(launching_kernel), LaunchShape{1, 1}, &launcher),
+  Context gpu(2);
+  gpu.launch(QMSE_KERNEL(nothing_kernel), LaunchShape{{1, 1, 2}, {8, 2, 64}, 64 * 1024});
+  CHECK_THROWS_WITH(gpu.launch(QMSE_KERNEL(launching_kernel), LaunchShape{1, 1}, &gpu),
                     "simt: a grid is running already; kernels cannot launch kernels");
   CHECK_THROWS_AS(qmse::grid_blocks(0, 4), qmse::ShapeError);
   CHECK_THROWS_AS(qmse::grid_blocks(std::int64_t{1} << 40, 256), qmse::ShapeError);
@@ -292,12 +290,11 @@ TEST_CASE("executor: a failed launch leaves nothing behind") {
   for (const std::uint64_t seed : seeds()) {
     CAPTURE(seed);
     int alive = 0;
-    Launcher launcher(seed);
-    CHECK_THROWS_WITH(launcher.launch(QMSE_KERNEL(throwing_kernel), LaunchShape{5, threads}, &alive),
+    Context gpu(seed);
+    CHECK_THROWS_WITH(gpu.launch(QMSE_KERNEL(throwing_kernel), LaunchShape{5, threads}, &alive),
                       "from thread 7");
     CHECK(alive == 0);
-    CHECK_THROWS_AS(launcher.launch(QMSE_KERNEL(barrier_and_shuffle_kernel), LaunchShape{1, 32}, nullptr),
-                    Error);
+    CHECK_THROWS_AS(gpu.launch(QMSE_KERNEL(barrier_and_shuffle_kernel), LaunchShape{1, 32}, nullptr), Error);
     CHECK_FALSE(caught(QMSE_KERNEL(read_after_write_kernel<true, 1>), shifted(1, threads)));
   }
 }
@@ -320,8 +317,8 @@ std::string last_words(const qmse::Kernel<Parameters...>& kernel, const LaunchSh
   if (child == 0) {
     dup2(ends[1], STDERR_FILENO);
     close(ends[0]);
-    Launcher launcher(5);
-    launcher.launch(kernel, shape, arguments...);
+    Context gpu(5);
+    gpu.launch(kernel, shape, arguments...);
     _exit(0);
   }
   close(ends[1]);

@@ -20,7 +20,7 @@ using qmse::dynamic_shared;
 using qmse::Extent;
 using qmse::LaunchShape;
 using qmse::SharedArray;
-using qmse::simt::Launcher;
+using qmse::simt::Context;
 using qmse::simt::seeds;
 
 __device__ unsigned linear_thread() {
@@ -53,8 +53,8 @@ TEST_CASE("executor: every thread of every block runs once with its own indices"
       const std::size_t threads = grid.count() * block.count();
       std::vector<Indices> seen(threads);
       std::vector<int> visits(threads);
-      Launcher launcher(seed);
-      launcher.launch(QMSE_KERNEL(indices_kernel), LaunchShape{grid, block}, seen.data(), visits.data());
+      Context gpu(seed);
+      gpu.launch(QMSE_KERNEL(indices_kernel), LaunchShape{grid, block}, seen.data(), visits.data());
       CHECK(visits == std::vector<int>(threads, 1));
       std::size_t at = 0;
       int wrong = 0;
@@ -94,8 +94,8 @@ TEST_CASE("executor: parameters are converted at the launch and private to each 
   const int in = 1000;
   std::vector<int> out(40), expected(40);
   std::iota(expected.begin(), expected.end(), 10 + 2 + 7 + 1000);
-  Launcher launcher(2);
-  launcher.launch(QMSE_KERNEL(parameters_kernel), LaunchShape{1, 40}, Pair{10, 2.5}, 7, &in, out.data());
+  Context gpu(2);
+  gpu.launch(QMSE_KERNEL(parameters_kernel), LaunchShape{1, 40}, Pair{10, 2.5}, 7, &in, out.data());
   CHECK(out == expected);
 }
 
@@ -127,9 +127,9 @@ void check_reverse() {
       x[i] = static_cast<T>(i);
       expected[i] = static_cast<T>(i / size * size + size - 1 - i % size);
     }
-    Launcher launcher(seed);
-    launcher.launch(QMSE_KERNEL(reverse_kernel<T, size>), LaunchShape{blocks, size, size * sizeof(T)}, 3,
-                    x.data());
+    Context gpu(seed);
+    gpu.launch(QMSE_KERNEL(reverse_kernel<T, size>), LaunchShape{blocks, size, size * sizeof(T)}, 3,
+               x.data());
     CHECK((x == expected));
   }
 }
@@ -178,8 +178,8 @@ __global__ void shared_in_functions_kernel(int* out) {
 
 TEST_CASE("executor: static shared memory may stand in functions, templates and members") {
   std::vector<int> out(64);
-  Launcher launcher(3);
-  launcher.launch(QMSE_KERNEL(shared_in_functions_kernel), LaunchShape{1, 64}, out.data());
+  Context gpu(3);
+  gpu.launch(QMSE_KERNEL(shared_in_functions_kernel), LaunchShape{1, 64}, out.data());
   CHECK(out == std::vector<int>(64, 4321));
 }
 
@@ -208,9 +208,9 @@ __global__ void read_before_write_kernel(Uninitialised* out) {
 
 TEST_CASE("executor: shared memory does not keep its contents from block to block") {
   std::vector<Uninitialised> out(3);
-  Launcher launcher(0);
+  Context gpu(0);
   for (int launch = 0; launch < 2; ++launch) {
-    launcher.launch(QMSE_KERNEL(read_before_write_kernel), LaunchShape{3, 1, 11 * sizeof(float)}, out.data());
+    gpu.launch(QMSE_KERNEL(read_before_write_kernel), LaunchShape{3, 1, 11 * sizeof(float)}, out.data());
     for (const Uninitialised& seen : out) {
       CHECK(std::isnan(seen.as_float));
       CHECK(std::isnan(seen.as_double));
@@ -241,9 +241,9 @@ void check_atomics() {
     T sum = 0, smallest = 1000000, largest = 0, bits = 0, tickets = 0;
     std::vector<T> taken(n), expected(n);
     std::iota(expected.begin(), expected.end(), T{0});
-    Launcher launcher(seed);
-    launcher.launch(QMSE_KERNEL(atomics_kernel<T>), LaunchShape{blocks, threads}, &sum, &smallest, &largest,
-                    &bits, &tickets, taken.data());
+    Context gpu(seed);
+    gpu.launch(QMSE_KERNEL(atomics_kernel<T>), LaunchShape{blocks, threads}, &sum, &smallest, &largest, &bits,
+               &tickets, taken.data());
     CHECK(sum == T{n * (n - 1) / 2});
     CHECK(smallest == T{5});
     CHECK(largest == T{n - 1});
@@ -273,12 +273,12 @@ TEST_CASE("executor: atomics") {
   check_atomics<unsigned long long>();
 
   std::vector<unsigned> x = {1, 0, 2, 0, 7, 0, 7, 0, 0xABu, 0, 0x0Fu, 0};
-  Launcher launcher(0);
-  launcher.launch(QMSE_KERNEL(other_atomics_kernel), LaunchShape{1, 1}, x.data());
+  Context gpu(0);
+  gpu.launch(QMSE_KERNEL(other_atomics_kernel), LaunchShape{1, 1}, x.data());
   CHECK(x == std::vector<unsigned>{0u - 2u, 1, 9, 2, 8, 7, 7, 7, 0xA0u, 0xABu, 0xF0u, 0x0Fu});
 
   int most = std::numeric_limits<int>::max();
-  launcher.launch(QMSE_KERNEL(wrapping_atomic_kernel), LaunchShape{1, 1}, &most);
+  gpu.launch(QMSE_KERNEL(wrapping_atomic_kernel), LaunchShape{1, 1}, &most);
   CHECK(most == std::numeric_limits<int>::min());
 }
 
@@ -294,8 +294,8 @@ __global__ void order_kernel(int* turns, int* order) {
 std::vector<int> order_of(std::uint64_t seed) {
   std::vector<int> order(4 * 2 * 48);
   int turns = 0;
-  Launcher launcher(seed);
-  launcher.launch(QMSE_KERNEL(order_kernel), LaunchShape{4, 48}, &turns, order.data());
+  Context gpu(seed);
+  gpu.launch(QMSE_KERNEL(order_kernel), LaunchShape{4, 48}, &turns, order.data());
   return order;
 }
 
@@ -347,7 +347,7 @@ __global__ void one_barrier_kernel(float* x) {
 TEST_CASE("executor: big grids") {
   constexpr unsigned blocks = 1000, threads = 256;
   std::vector<float> x(blocks * threads);
-  Launcher launcher(2);
-  launcher.launch(QMSE_KERNEL(one_barrier_kernel), LaunchShape{blocks, threads}, x.data());
+  Context gpu(2);
+  gpu.launch(QMSE_KERNEL(one_barrier_kernel), LaunchShape{blocks, threads}, x.data());
   CHECK(x == std::vector<float>(x.size(), 3.0f));
 }

@@ -13,7 +13,7 @@ namespace {
 
 using qmse::LaunchShape;
 using qmse::SharedArray;
-using qmse::simt::Launcher;
+using qmse::simt::Context;
 using qmse::simt::seeds;
 
 constexpr unsigned all_lanes = 0xFFFFFFFFu;
@@ -79,9 +79,9 @@ void check_shuffles(unsigned mask, unsigned threads) {
         for (const int operand : {0, 1, 2, 3, 5, 7, 8, 15, 16, 17, 30, 31}) {
           CAPTURE(seed, static_cast<int>(shuffle), mask, threads, width, operand);
           std::vector<T> out(blocks * threads, untouched);
-          Launcher launcher(seed);
-          launcher.launch(QMSE_KERNEL(shuffle_kernel<T>), LaunchShape{blocks, threads}, shuffle, mask,
-                          operand, width, out.data());
+          Context gpu(seed);
+          gpu.launch(QMSE_KERNEL(shuffle_kernel<T>), LaunchShape{blocks, threads}, shuffle, mask, operand,
+                     width, out.data());
           int wrong = 0;
           for (unsigned i = 0; i < out.size(); ++i) {
             const unsigned lane = i % threads % 32;
@@ -133,10 +133,10 @@ __global__ void far_source_kernel(int* out) {
 
 TEST_CASE("executor: shuffles from lanes that no warp has") {
   std::vector<int> out(32);
-  Launcher launcher(2);
-  launcher.launch(QMSE_KERNEL(negative_source_kernel), LaunchShape{1, 32}, out.data());
+  Context gpu(2);
+  gpu.launch(QMSE_KERNEL(negative_source_kernel), LaunchShape{1, 32}, out.data());
   for (int lane = 0; lane < 32; ++lane) CHECK(out[static_cast<std::size_t>(lane)] == lane / 8 * 8 + 7);
-  launcher.launch(QMSE_KERNEL(far_source_kernel), LaunchShape{1, 32}, out.data());
+  gpu.launch(QMSE_KERNEL(far_source_kernel), LaunchShape{1, 32}, out.data());
   CHECK(out == std::vector<int>(32, 0));
 }
 
@@ -166,8 +166,8 @@ TEST_CASE("executor: votes of whole and partial warps") {
         for (const unsigned predicates : {0u, all_lanes, 0x0000FFFFu, 0x80000000u, 0x5555AAAAu}) {
           CAPTURE(seed, threads, mask, predicates);
           std::vector<Votes> out(threads, Votes{7, 7, 7});
-          Launcher launcher(seed);
-          launcher.launch(QMSE_KERNEL(vote_kernel), LaunchShape{1, threads}, mask, predicates, out.data());
+          Context gpu(seed);
+          gpu.launch(QMSE_KERNEL(vote_kernel), LaunchShape{1, threads}, mask, predicates, out.data());
           int wrong = 0;
           for (unsigned i = 0; i < threads; ++i) {
             const unsigned lanes = std::min(32u, threads - i / 32 * 32);
@@ -217,15 +217,15 @@ __global__ void exited_lanes_kernel(unsigned* out) {
 TEST_CASE("executor: parts of a warp meet independently") {
   for (const std::uint64_t seed : seeds()) {
     CAPTURE(seed);
-    Launcher launcher(seed);
+    Context gpu(seed);
     std::vector<int> sums(96), met(64), expected(64);
-    launcher.launch(QMSE_KERNEL(halves_kernel), LaunchShape{1, 96}, sums.data());
+    gpu.launch(QMSE_KERNEL(halves_kernel), LaunchShape{1, 96}, sums.data());
     CHECK(sums == std::vector<int>(96, 8 + 32));
-    launcher.launch(QMSE_KERNEL(leaving_kernel), LaunchShape{1, 64}, met.data());
+    gpu.launch(QMSE_KERNEL(leaving_kernel), LaunchShape{1, 64}, met.data());
     for (int thread = 0; thread < 64; ++thread) expected[static_cast<std::size_t>(thread)] = thread % 32;
     CHECK(met == expected);
     std::vector<unsigned> ballots(64);
-    launcher.launch(QMSE_KERNEL(exited_lanes_kernel), LaunchShape{1, 64}, ballots.data());
+    gpu.launch(QMSE_KERNEL(exited_lanes_kernel), LaunchShape{1, 64}, ballots.data());
     for (unsigned thread = 0; thread < 64; ++thread) {
       unsigned others = 0;  // the lanes of the warp that are still there
       for (unsigned lane = 0; lane < 32; ++lane)
@@ -269,12 +269,12 @@ TEST_CASE("executor: sums over warps and blocks") {
   for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<double>(i * i);
   for (const std::uint64_t seed : seeds()) {
     CAPTURE(seed);
-    Launcher launcher(seed);
+    Context gpu(seed);
     double sum = 0;
-    launcher.launch(QMSE_KERNEL(block_sum_kernel<double, 16>), LaunchShape{1, 512}, x.data(), &sum);
+    gpu.launch(QMSE_KERNEL(block_sum_kernel<double, 16>), LaunchShape{1, 512}, x.data(), &sum);
     CHECK(sum == 511.0 * 512.0 * 1023.0 / 6.0);
     std::vector<int> swapped(64);
-    launcher.launch(QMSE_KERNEL(syncwarp_kernel), LaunchShape{1, 64}, swapped.data());
+    gpu.launch(QMSE_KERNEL(syncwarp_kernel), LaunchShape{1, 64}, swapped.data());
     for (int i = 0; i < 64; ++i) CHECK(swapped[static_cast<std::size_t>(i)] == (i ^ 1));
   }
 }

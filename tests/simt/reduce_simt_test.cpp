@@ -32,8 +32,8 @@ TEST_CASE("reduce: a block reduces many times over with one scratch, and every t
       for (long long round = 0; round < 40; ++round) {
         expected.push_back(threads * (threads - 1) / 2 + threads * round);
       }
-      simt::Launcher launcher(seed);
-      launcher.launch(QMSE_KERNEL(repeated_sums_kernel), LaunchShape{1, threads}, 40, results.data());
+      simt::Context gpu(seed);
+      gpu.launch(QMSE_KERNEL(repeated_sums_kernel), LaunchShape{1, threads}, 40, results.data());
       CHECK(results == expected);
     }
   }
@@ -47,8 +47,8 @@ TEST_CASE("reduce: the add kernel adds every element") {
         const auto x = random_values<float>(n, 2), y = random_values<float>(n, 3);
         Placed sum(y, offset);
         std::vector<float> expected = y;
-        simt::Launcher launcher(seed);
-        launch_add(launcher, n, x.data(), sum.data());
+        simt::Context gpu(seed);
+        add(gpu, n, x.data(), sum.data());
         for (std::size_t i = 0; i < y.size(); ++i) expected[i] = y[i] + x[i];
         CHECK((sum.values() == expected));
       }
@@ -61,9 +61,9 @@ TEST_CASE("reduce: the kernel finds the first non-finite element") {
   for (const std::uint64_t seed : simt::seeds()) {
     for (const std::int64_t n : {0, 1, 6, 1029, 4000}) {
       std::vector<float> x(static_cast<std::size_t>(n), Limits::max());
-      simt::Launcher launcher(seed);
+      simt::Context gpu(seed);
       std::int64_t index = -5;
-      launch_first_non_finite(launcher, n, x.data(), &index);
+      first_non_finite(gpu, n, x.data(), &index);
       CHECK(index == n);
       for (const std::int64_t at : {std::int64_t{0}, n / 2, n - 1}) {
         if (at < 0 || at >= n) continue;
@@ -71,7 +71,7 @@ TEST_CASE("reduce: the kernel finds the first non-finite element") {
           CAPTURE(seed, n, at, bad);
           std::vector<float> damaged = x;
           for (std::int64_t i = at; i < n; i += 3) damaged[static_cast<std::size_t>(i)] = bad;
-          launch_first_non_finite(launcher, n, damaged.data(), &index);
+          first_non_finite(gpu, n, damaged.data(), &index);
           CHECK(index == at);
         }
       }

@@ -29,7 +29,7 @@ TEST_CASE("rmsprop: the kernels follow the reference for several steps") {
               average(zeros, offset);
           ReferenceRmsprop reference{hyper.alpha,    hyper.epsilon,  hyper.weight_decay,
                                      hyper.momentum, hyper.centered, to_f64(w.values())};
-          simt::Launcher launcher(seed);
+          simt::Context gpu(seed);
           for (std::uint64_t step = 0; step < 3; ++step) {
             Placed gradient(random_values<float>(n, 10 + step), offset);
             const double rate = 0.001 / static_cast<double>(1 + step);
@@ -42,7 +42,7 @@ TEST_CASE("rmsprop: the kernels follow the reference for several steps") {
             args.states[2] = hyper.centered ? average.data() : nullptr;
             args.step = &step;
             args.learning_rate = &rate;
-            launch_optimizer_step<RmspropRule>(launcher, hyper, args);
+            optimizer_step<RmspropRule>(gpu, hyper, args);
             reference.step(to_f64(gradient.values()), rate);
           }
           check_close(w.values(), reference.w, 0, 16 * kEpsilon);  // as on the CPU

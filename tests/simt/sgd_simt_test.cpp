@@ -26,7 +26,7 @@ TEST_CASE("sgd: the kernels follow the reference for several steps") {
           Placed w(random_values<float>(n, 1), offset),
               m(std::vector<float>(static_cast<std::size_t>(n)), offset);
           ReferenceSgd reference{hyper.momentum, hyper.weight_decay, hyper.nesterov, to_f64(w.values())};
-          simt::Launcher launcher(seed);
+          simt::Context gpu(seed);
           for (int step = 0; step < 3; ++step) {
             Placed gradient(random_values<float>(n, 10 + static_cast<std::uint64_t>(step)), offset);
             const double rate = 0.1 / (1 + step);
@@ -38,7 +38,7 @@ TEST_CASE("sgd: the kernels follow the reference for several steps") {
             args.states[0] = hyper.momentum != 0 ? m.data() : nullptr;
             args.step = &steps_taken;
             args.learning_rate = &rate;
-            launch_optimizer_step<SgdRule>(launcher, hyper, args);
+            optimizer_step<SgdRule>(gpu, hyper, args);
             reference.step(to_f64(gradient.values()), rate);
           }
           check_close(w.values(), reference.w, 0, 8 * kEpsilon);  // weights of about 1, three steps

@@ -17,7 +17,7 @@ struct Epoch {
   explicit Epoch(std::int64_t n, bool halting = false)
       : halts(halting), workspace(step_totals_workspace_bytes(n) / sizeof(double)) {}
 
-  void step(simt::Launcher& launcher, const StepNumbers<float>& numbers, std::size_t offset = 0) {
+  void step(simt::Context& gpu, const StepNumbers<float>& numbers, std::size_t offset = 0) {
     Placed gradients(numbers.gradients, offset);
     StepTotalsArgs<float> args = numbers.args();
     args.gradients = gradients.data();
@@ -26,7 +26,7 @@ struct Epoch {
     args.metrics = &metrics;
     args.counter = &counter;
     args.workspace = workspace.data();
-    launch_step_totals(launcher, args);
+    step_totals(gpu, args);
   }
 
   bool halts;
@@ -85,7 +85,7 @@ double batch_in_kernel_order(const std::vector<float>& x) {
 
 TEST_CASE("step_totals: one kernel sums in its documented order, whichever block is done last") {
   for (const std::uint64_t seed : simt::seeds()) {
-    simt::Launcher launcher(seed);
+    simt::Context gpu(seed);
     Epoch epoch(9001);
     double loss = 0, residual_sq = 0, norm_sq = 0;
     std::int64_t correct = 0, samples = 0, steps = 0;
@@ -96,7 +96,7 @@ TEST_CASE("step_totals: one kernel sums in its documented order, whichever block
         const std::int64_t batch = batches[steps % 4];
         CAPTURE(seed, n, offset, batch);
         const StepNumbers<float> numbers(batch, n, static_cast<std::uint64_t>(steps));
-        epoch.step(launcher, numbers, offset);
+        epoch.step(gpu, numbers, offset);
         CHECK(epoch.counter.gradient_norm_sq == norm_in_kernel_order(numbers.gradients));
         CHECK(epoch.metrics.last_loss == batch_in_kernel_order(numbers.losses) / static_cast<double>(batch));
         check_close(std::vector<double>{epoch.counter.gradient_norm_sq, epoch.metrics.last_loss},
@@ -123,19 +123,19 @@ TEST_CASE("step_totals: more chunks than the last block has threads are all adde
   const std::int64_t n = 600 * kFlatChunk - 5;
   StepNumbers<float> numbers(3, 0, 1);
   numbers.gradients.assign(static_cast<std::size_t>(n), 2.0f);
-  simt::Launcher launcher(1);
+  simt::Context gpu(1);
   Epoch epoch(n);
-  epoch.step(launcher, numbers);
+  epoch.step(gpu, numbers);
   CHECK(epoch.counter.gradient_norm_sq == 4.0 * static_cast<double>(n));
 }
 
 TEST_CASE("step_totals: the kernel moves the counter on, and the update has its step's rate") {
-  simt::Launcher launcher(1);
+  simt::Context gpu(1);
   Epoch epoch(5);
   epoch.rates = {0.5, 0.25, 0.125};
   epoch.counter = {.step = 41, .index = 0, .first = 100, .learning_rate = 0.5};
-  epoch.step(launcher, StepNumbers<float>(64, 5, 1));
-  epoch.step(launcher, StepNumbers<float>(10, 5, 2));
+  epoch.step(gpu, StepNumbers<float>(64, 5, 1));
+  epoch.step(gpu, StepNumbers<float>(10, 5, 2));
   CHECK(epoch.counter.step == 43);
   CHECK(epoch.counter.index == 2);
   CHECK(epoch.counter.first == 174);
@@ -154,10 +154,10 @@ TEST_CASE("step_totals: the kernel halts at the first step whose loss or gradien
           CAPTURE(seed, bad, in_gradient, halts);
           StepNumbers<float> broken(2, 4097, 2);
           (in_gradient ? broken.gradients : broken.losses).back() = bad;
-          simt::Launcher launcher(seed);
+          simt::Context gpu(seed);
           Epoch epoch(4097, halts);
           const StepNumbers<float>* const steps[] = {&good, &broken, &good, &broken};
-          for (const StepNumbers<float>* step : steps) epoch.step(launcher, *step);
+          for (const StepNumbers<float>* step : steps) epoch.step(gpu, *step);
           CHECK(epoch.metrics.first_non_finite_step == 1);
           CHECK(epoch.metrics.steps == (halts ? 2 : 4));
           CHECK(epoch.counter.step == (halts ? 1u : 4u));

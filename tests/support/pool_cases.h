@@ -14,10 +14,11 @@ namespace qmse::test {
 
 // Widths for each access width, heights and widths with rows and columns left over, windows from 1 to 15, and
 // channels of more than one split.
-inline const MaxPool2dShape kPoolShapes[] = {{2, 3, 8, 8, 2},   {1, 3, 14, 14, 2}, {2, 2, 7, 12, 2},
-                                             {1, 2, 7, 7, 2},   {1, 2, 6, 9, 2},   {1, 1, 2, 2, 2},
-                                             {2, 1, 5, 4, 1},   {1, 3, 9, 11, 3},  {1, 1, 16, 31, 15},
-                                             {150, 2, 8, 8, 2}, {300, 2, 4, 2, 2}, {5, 2, 15, 15, 2}};
+inline const MaxPool2dShape kPoolShapes[] = {
+    {2, 3, 8, 8, 2},    {1, 3, 14, 14, 2}, {2, 2, 7, 12, 2},  {1, 2, 7, 7, 2},    {1, 2, 6, 9, 2},
+    {1, 1, 2, 2, 2},    {2, 1, 5, 4, 1},   {1, 3, 9, 11, 3},  {1, 1, 16, 31, 15}, {150, 2, 8, 8, 2},
+    {300, 2, 4, 2, 2},  {5, 2, 15, 15, 2}, {2, 3, 28, 28, 2}, {3, 2, 14, 14, 2},  {2, 2, 8, 9, 2},
+    {1, 2, 31, 47, 15}, {1, 1, 6, 5, 5},   {40, 7, 13, 17, 4}};
 
 inline std::int64_t inputs(const MaxPool2dShape& shape) {
   return shape.batch * shape.channels * shape.in_height * shape.in_width;

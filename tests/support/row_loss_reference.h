@@ -7,8 +7,6 @@
 #include <random>
 #include <vector>
 
-#include "kernels/qmse/qmse.h"
-#include "kernels/row_loss/row_loss.h"
 #include "tests/support/catch.h"
 
 namespace qmse::test {
@@ -75,37 +73,11 @@ RowProblem<T> random_problem(std::int64_t batch, std::int64_t classes, bool dens
   return problem;
 }
 
-// What a loss writes, and arguments that point to it.
+// What a loss writes.
 template <class T>
 struct RowResults {
   std::vector<T> gradient, sample_loss, residual_sq, residual;
   std::vector<std::int32_t> correct;
-  std::vector<unsigned char> workspace;
-
-  RowLossArgs<T> args(const RowProblem<T>& problem, bool with_gradient = true, bool with_residual = false) {
-    const T unwritten = static_cast<T>(NAN);
-    RowLossArgs<T> a;
-    a.batch = problem.batch;
-    a.classes = problem.classes;
-    a.scale = problem.scale;
-    a.output = problem.output.data();
-    a.labels = problem.labels.empty() ? nullptr : problem.labels.data();
-    a.targets = problem.targets.empty() ? nullptr : problem.targets.data();
-    const auto rows = static_cast<std::size_t>(problem.batch);
-    sample_loss.assign(rows, unwritten);
-    residual_sq.assign(rows, unwritten);
-    correct.assign(rows, -1);
-    a.sample_loss = sample_loss.data();
-    a.residual_sq = residual_sq.data();
-    a.correct = correct.data();
-    gradient.assign(with_gradient ? problem.output.size() : 0, unwritten);
-    residual.assign(with_residual ? problem.output.size() : 0, unwritten);
-    a.gradient = with_gradient ? gradient.data() : nullptr;
-    a.residual = with_residual ? residual.data() : nullptr;
-    workspace.assign(row_loss_workspace_bytes(problem.batch, problem.classes), 0xFF);
-    a.workspace = workspace.empty() ? nullptr : workspace.data();
-    return a;
-  }
 };
 
 // A value and by how much rounding may move it.
@@ -154,19 +126,6 @@ RowReference residual_reference(const RowProblem<T>& problem, std::int64_t row, 
     reference.gradient.push_back({g, 2 * eps * std::abs(g)});
   }
   return reference;
-}
-
-template <class T>
-RowReference mse_reference(const RowProblem<T>& problem, std::int64_t row, Real eps) {
-  return residual_reference(
-      problem, row, eps, [](Real s) { return s / 2; }, [](Real) { return Real(-1); });
-}
-
-template <class T>
-RowReference qmse_expected_reference(const RowProblem<T>& problem, std::int64_t row, Real eps) {
-  const Real c = static_cast<Real>(problem.classes);
-  return residual_reference(
-      problem, row, eps, [c](Real s) { return (s * s + s / c) / 2; }, [c](Real s) { return -(s + 1 / c); });
 }
 
 // `v` is the row's direction.
@@ -267,19 +226,6 @@ void check_rows(const RowProblem<T>& problem, const RowResults<T>& results, cons
     }
     CHECK(wrong_residual == -1);
   }
-}
-
-// The directions of a batch, row by row.
-template <class T>
-std::vector<float> directions(const QmseArgs<T>& args) {
-  std::vector<float> v(static_cast<std::size_t>(args.row.batch * args.row.classes));
-  for (std::int64_t row = 0; row < args.row.batch; ++row) {
-    const std::uint32_t sample =
-        args.options.scope == DirectionScope::per_batch ? kWholeBatch : args.sample_ids[row];
-    draw_direction(args.options.distribution, args.options.seed, static_cast<std::uint32_t>(*args.step),
-                   sample, args.row.classes, v.data() + row * args.row.classes);
-  }
-  return v;
 }
 
 }  // namespace qmse::test

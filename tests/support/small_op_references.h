@@ -112,58 +112,6 @@ inline Numbers reference_max_pool_backward(const MaxPool2dShape& shape, const Nu
   return dx;
 }
 
-inline Numbers reference_log_softmax(std::int64_t columns, const Numbers& x) {
-  Numbers y(x.size());
-  const auto width = static_cast<std::size_t>(columns);
-  for (std::size_t begin = 0; begin < x.size(); begin += width) {
-    long double sum = 0;
-    for (std::size_t j = 0; j < width; ++j) sum += std::exp(static_cast<long double>(x[begin + j]));
-    for (std::size_t j = 0; j < width; ++j) {
-      y[begin + j] = static_cast<double>(static_cast<long double>(x[begin + j]) - std::log(sum));
-    }
-  }
-  return y;
-}
-
-inline Numbers reference_softmax(std::int64_t columns, const Numbers& x) {
-  Numbers y = reference_log_softmax(columns, x);
-  for (double& value : y) value = std::exp(value);
-  return y;
-}
-
-// dx from dy and the outputs, by the formula: the Jacobian would take columns^2.
-template <class T>
-Numbers reference_softmax_backward_of_output(bool log, std::int64_t columns, const std::vector<T>& y,
-                                             const std::vector<T>& dy) {
-  Numbers dx(y.size());
-  for (std::size_t begin = 0; begin < y.size(); begin += static_cast<std::size_t>(columns)) {
-    const std::size_t end = begin + static_cast<std::size_t>(columns);
-    double sum = 0;
-    for (std::size_t i = begin; i < end; ++i) sum += log ? double{dy[i]} : double{y[i]} * dy[i];
-    for (std::size_t i = begin; i < end; ++i) {
-      dx[i] = log ? dy[i] - std::exp(double{y[i]}) * sum : y[i] * (dy[i] - sum);
-    }
-  }
-  return dx;
-}
-
-// By the rows' Jacobians, from the input x: softmax p_i (delta_ij - p_j), log-softmax delta_ij - p_j.
-inline Numbers reference_softmax_backward(bool log, std::int64_t columns, const Numbers& x,
-                                          const Numbers& dy) {
-  const Numbers p = reference_softmax(columns, x);
-  Numbers dx(x.size(), 0.0);
-  const auto width = static_cast<std::size_t>(columns);
-  for (std::size_t begin = 0; begin < x.size(); begin += width) {
-    for (std::size_t i = 0; i < width; ++i) {
-      for (std::size_t j = 0; j < width; ++j) {
-        const double jacobian = (log ? 1.0 : p[begin + i]) * ((i == j ? 1.0 : 0.0) - p[begin + j]);
-        dx[begin + j] += dy[begin + i] * jacobian;
-      }
-    }
-  }
-  return dx;
-}
-
 // torch.optim.SGD's rule (dampening 0) as its documentation writes it.
 struct ReferenceSgd {
   double momentum = 0, weight_decay = 0;
