@@ -80,12 +80,14 @@ LossBatch<T> BatchPass<T>::loss_batch(const std::uint64_t* step) {
 }
 
 template <class T>
-void BatchPass<T>::train(const std::uint32_t* order, const std::uint64_t* first, const std::uint64_t* step) {
+void BatchPass<T>::train(const std::uint32_t* order, const std::uint64_t* first, const std::uint64_t* step,
+                         const std::uint32_t* redraw) {
   if (!gradients_) throw ConfigError("a pass made without gradients cannot train");
   gather(order, first);
   tape_.forward();
   LossBatch<T> batch = loss_batch(step);
   batch.row.gradient = static_cast<T*>(tape_.gradient(output_));
+  batch.redraw = redraw;
   loss_->train(*context_, batch);
   tape_.backward(output_);
 }

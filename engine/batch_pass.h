@@ -44,7 +44,8 @@ class BatchPass {
 
   // The batch is order[*first .. *first + batch - 1]; pointers are to device memory. train() leaves the
   // gradients in the parameter store, evaluate() uses the loss's form without randomness.
-  void train(const std::uint32_t* order, const std::uint64_t* first, const std::uint64_t* step);
+  void train(const std::uint32_t* order, const std::uint64_t* first, const std::uint64_t* step,
+             const std::uint32_t* redraw = nullptr);  // LossBatch::redraw
   void evaluate(const std::uint32_t* order, const std::uint64_t* first);
 
   // Adds the batch to the epoch and moves the counter on (kernels/step_totals). `args` has everything but the

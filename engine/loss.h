@@ -29,9 +29,11 @@ template <class T>
 struct LossBatch {
   RowLossArgs<T> row;
   const std::uint32_t* sample_ids =
-      nullptr;                          // [B] indices in the data set; for losses that draw random numbers
-  const std::uint64_t* step = nullptr;  // the training step, one number in device memory; likewise
-  T* v = nullptr;                       // [B, c]; where a loss that draws v stores it, null unless asked for
+      nullptr;                            // [B] indices in the data set; for losses that draw random numbers
+  const std::uint64_t* step = nullptr;    // the training step, one number in device memory; likewise
+  const std::uint32_t* redraw = nullptr;  // one number in device memory: how often v of this step was drawn
+                                          // before; null: never
+  T* v = nullptr;  // [B, c]; where a loss that draws v stores it, null unless asked for
 };
 
 class Loss {

@@ -127,23 +127,29 @@ template <class T>
 void TrainingLoop<T>::queue_step(BatchPass<T>& pass) {
   auto* counter = counter_.as<StepCounter>();
   auto* metrics = metrics_.as<EpochMetrics>();
-  pass.train(order_.as<std::uint32_t>(), &counter->first, &counter->step);
+  pass.train(order_.as<std::uint32_t>(), &counter->first, &counter->step,
+             options_.redraws > 0 ? &counter->redraw : nullptr);
   StepTotalsArgs<T> totals;
   totals.n = optimizer_->store().flat_size();
   totals.gradients = static_cast<const T*>(optimizer_->store().gradients());
   totals.rates = rates_.as<double>();
   totals.halts = options_.halt_on_non_finite;
+  totals.redraws = options_.redraws;
   totals.metrics = metrics;
   totals.counter = counter;
   totals.workspace = totals_workspace_.data();
   pass.total(totals);
   optimizer_->step({&counter->update_rate, &counter->update_step,
-                    totals.halts ? &metrics->first_non_finite_step : nullptr});
+                    totals.halts || totals.redraws > 0 ? &counter->held : nullptr});
 }
 
 template <class T>
 void TrainingLoop<T>::step(std::int64_t count) {
   const std::int64_t end = std::min(steps_done_ + count, steps_per_epoch());
+  for (; options_.redraws > 0 && steps_done_ < end; ++steps_done_) {
+    do (steps_done_ < full_steps() ? full_ : tail_).graph->run(1);
+    while (this->counter().redraw > 0);
+  }
   if (steps_done_ < std::min(end, full_steps())) {
     const std::int64_t steps = std::min(end, full_steps()) - steps_done_;
     full_.graph->run(steps);

@@ -20,6 +20,8 @@ struct TrainingLoopOptions {
   bool capture = true;              // on CUDA, replay steps from graphs (see StepGraph); same bits without
   bool halt_on_non_finite = false;  // a step whose loss or gradient is not finite changes no weight, and the
                                     // loop stays at it: the steps that follow repeat it
+  std::uint32_t redraws = 0;  // how often a step whose gradient is exactly zero, although a residual is not,
+                              // is taken again with another v; step() then waits for every step
 };
 
 // An epoch takes its batches from a given order of sample indices, `batch_size` at a time; the last may be
@@ -46,8 +48,8 @@ class TrainingLoop {
 
   bool epoch_done() const { return steps_done_ == steps_per_epoch(); }
   std::int64_t steps_done() const { return steps_done_; }  // in this epoch
-  // The next `count` steps, or as many as the epoch has left. Allocates nothing, reads nothing back and does
-  // not wait for the device.
+  // The next `count` steps, or as many as the epoch has left. Allocates nothing and, without redraws, reads
+  // nothing back and does not wait for the device.
   void step(std::int64_t count = 1);
 
   // Read back from the device (waits for it).

@@ -5,6 +5,7 @@
 
 #include "base/in_quotes.h"
 #include "losses/cross_entropy.h"
+#include "losses/mse_noise.h"
 #include "losses/qmse.h"
 #include "losses/residual_loss.h"
 
@@ -21,8 +22,9 @@ template <class Rule>
 LossKind rule() {
   return {Rule::kName, Rule::kLabel, true, {}, false, Rule::value_of_zeros, make<ResidualLoss<Rule>>};
 }
-std::unique_ptr<Loss> make_qmse(const LossOptions& options) {
-  return std::make_unique<QmseLoss>(options.qmse, options.reduction);
+template <class L>
+std::unique_ptr<Loss> make_drawing(const LossOptions& options) {
+  return std::make_unique<L>(options.qmse, options.reduction);
 }
 
 }  // namespace
@@ -34,10 +36,17 @@ const std::vector<LossKind>& losses() {
       {"qmse",
        "QMSE",
        true,
-       {"v_distribution", "v_scope", "q_gradient", "seed_v"},
+       {"v_distribution", "v_scope", "q_gradient", "v_resample", "seed_v"},
        true,
        QmseExpectedRule::value_of_zeros,
-       make_qmse},
+       make_drawing<QmseLoss>},
+      {"mse_noise",
+       "MSE with QMSE’s noise",
+       true,
+       {"v_distribution", "v_scope", "v_resample", "seed_v"},
+       true,
+       MseRule::value_of_zeros,
+       make_drawing<MseNoiseLoss>},
       {"cross_entropy", "cross-entropy", false, {}, false, log_of, make<CrossEntropyLoss>},
   };
 #undef QMSE_RULE

@@ -7,12 +7,7 @@ namespace qmse {
 
 template <class T>
 void QmseLoss::run_train(Context& context, const LossBatch<T>& batch) const {
-  QmseArgs<T> args;
-  args.row = batch.row;
-  args.options = options_;
-  args.step = batch.step;
-  args.sample_ids = batch.sample_ids;
-  args.v = batch.v;
+  const QmseArgs<T> args = qmse_args(batch, options_);
   with_context<T>(context, [&](auto& backend) { qmse_loss(backend, args); });
 }
 

@@ -7,6 +7,19 @@
 
 namespace qmse {
 
+// The arguments of a kernel that draws v, of a batch.
+template <class T>
+QmseArgs<T> qmse_args(const LossBatch<T>& batch, const QmseOptions& options) {
+  QmseArgs<T> args;
+  args.row = batch.row;
+  args.options = options;
+  args.step = batch.step;
+  args.sample_ids = batch.sample_ids;
+  args.redraw = batch.redraw;
+  args.v = batch.v;
+  return args;
+}
+
 class QmseLoss final : public RowLoss<QmseLoss> {
  public:
   explicit QmseLoss(const QmseOptions& options = {}, Reduction reduction = Reduction::batch_mean)

@@ -64,20 +64,20 @@ std::uint64_t draw_attempt(std::uint64_t seed, std::uint32_t attempt, std::uint3
   return sum;
 }
 
-void draw_sphere(std::uint64_t seed, std::uint32_t step, std::uint32_t sample, std::int64_t c, float* v) {
-  std::uint64_t sum = draw_attempt(seed, 0, step, sample, c, v);
-  for (std::uint32_t attempt = 1; !direction_accept(sum, c); ++attempt) {
-    sum = draw_attempt(seed, attempt, step, sample, c, v);
-  }
+void draw_sphere(std::uint64_t seed, std::uint32_t attempt, std::uint32_t step, std::uint32_t sample,
+                 std::int64_t c, float* v) {
+  std::uint64_t sum = draw_attempt(seed, attempt, step, sample, c, v);
+  while (!direction_accept(sum, c)) sum = draw_attempt(seed, ++attempt, step, sample, c, v);
   const float inverse_norm = direction_inverse_norm(sum);
   for (std::int64_t i = 0; i < c; ++i) v[i] = direction_component(v[i], inverse_norm, c);
 }
 
-void draw_rademacher(std::uint64_t seed, std::uint32_t step, std::uint32_t sample, std::int64_t c, float* v) {
+void draw_rademacher(std::uint64_t seed, std::uint32_t attempt, std::uint32_t step, std::uint32_t sample,
+                     std::int64_t c, float* v) {
   const float magnitude = rademacher_magnitude(c);
   for (std::int64_t first = 0; first < c; first += kRademacherBlock) {
     const PhiloxBlock bits =
-        rademacher_bits(seed, step, sample, static_cast<std::uint32_t>(first / kRademacherBlock));
+        rademacher_bits(seed, attempt, step, sample, static_cast<std::uint32_t>(first / kRademacherBlock));
     const auto count = static_cast<std::uint32_t>(std::min(kRademacherBlock, c - first));
     for (std::uint32_t i = 0; i < count; ++i) {
       v[first + i] = rademacher_component(bits.x[i / 32], i % 32, magnitude);
@@ -88,14 +88,14 @@ void draw_rademacher(std::uint64_t seed, std::uint32_t step, std::uint32_t sampl
 }  // namespace
 
 void draw_direction(Direction distribution, std::uint64_t seed, std::uint32_t step, std::uint32_t sample,
-                    std::int64_t c, float* v) {
+                    std::int64_t c, float* v, std::uint32_t redraw) {
   if (c < 1 || c > 0xFFFFFFFF) {
     throw ShapeError("draw_direction: v needs 1 to 2^32-1 components, not " + std::to_string(c));
   }
   if (distribution == Direction::sphere) {
-    draw_sphere(seed, step, sample, c, v);
+    draw_sphere(seed, first_attempt(redraw), step, sample, c, v);
   } else {
-    draw_rademacher(seed, step, sample, c, v);
+    draw_rademacher(seed, first_attempt(redraw), step, sample, c, v);
   }
 }
 

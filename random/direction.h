@@ -87,9 +87,10 @@ inline float rademacher_magnitude(std::int64_t c) {
 constexpr std::int64_t kRademacherBlock = 128;  // components to a block of bits
 
 // The signs of components 128 * block .. 128 * block + 127.
-QMSE_HOST_DEVICE inline PhiloxBlock rademacher_bits(std::uint64_t seed, std::uint32_t step,
-                                                    std::uint32_t sample, std::uint32_t block) {
-  return random_bits(seed, RandomPurpose::direction, 0, step, sample, block);
+QMSE_HOST_DEVICE inline PhiloxBlock rademacher_bits(std::uint64_t seed, std::uint32_t attempt,
+                                                    std::uint32_t step, std::uint32_t sample,
+                                                    std::uint32_t block) {
+  return random_bits(seed, RandomPurpose::direction, attempt, step, sample, block);
 }
 
 // v_i from its word of signs, word (i % 128) / 32 of its block, and bit = i % 32.
@@ -97,8 +98,13 @@ QMSE_HOST_DEVICE inline float rademacher_component(std::uint32_t word, std::uint
   return float_from_bits(bits_from_float(magnitude) ^ ((word >> bit) << 31));
 }
 
-// Writes v[c]. Throws ShapeError unless 1 <= c < 2^32.
+// A v that is wanted again, for the redraw-th time, counts its attempts from here: refused draws do not come
+// near so many.
+QMSE_HOST_DEVICE inline std::uint32_t first_attempt(std::uint32_t redraw) { return redraw << 12; }
+constexpr std::int64_t kMostRedraws = 4095;
+
+// Writes v[c], that of the redraw-th time. Throws ShapeError unless 1 <= c < 2^32.
 void draw_direction(Direction distribution, std::uint64_t seed, std::uint32_t step, std::uint32_t sample,
-                    std::int64_t c, float* v);
+                    std::int64_t c, float* v, std::uint32_t redraw = 0);
 
 }  // namespace qmse

@@ -40,7 +40,7 @@ Variant plain(VariantKind kind, const LossKind& loss, Reduction reduction, doubl
 
 const PaperLosses& paper_losses() {
   static const PaperLosses losses = {*find_loss("mse"), *find_loss("qmse"), *find_loss("qmse_expected"),
-                                     *find_loss("cross_entropy")};
+                                     *find_loss("mse_noise"), *find_loss("cross_entropy")};
   return losses;
 }
 
@@ -68,6 +68,7 @@ std::vector<Variant> variants(const PaperFigure& figure, bool paper_only) {
       if (paper_only) continue;
       all.push_back(
           plain(VariantKind::without_noise, losses.qmse_without_noise, reduction, momentum, figure.lr));
+      all.push_back(plain(VariantKind::noise_alone, losses.mse_with_noise, reduction, momentum, figure.lr));
       all.push_back(plain(VariantKind::scaled, losses.mse, reduction, momentum, 0));
       all.back().key += "-scaled";
       all.back().label += ", lr × (E‖r‖² + 1/c)";

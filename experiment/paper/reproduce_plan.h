@@ -30,7 +30,7 @@ std::string momentum_title(double momentum);  // "momentum 0.9"
 
 // Those the paper compares, and what they are compared with beside.
 struct PaperLosses {
-  const LossKind &mse, &qmse, &qmse_without_noise, &cross_entropy;
+  const LossKind &mse, &qmse, &qmse_without_noise, &mse_with_noise, &cross_entropy;
 };
 const PaperLosses& paper_losses();
 
@@ -55,6 +55,7 @@ struct ReproducePlan {
 enum class VariantKind {
   paper,          // MSE and QMSE at the paper's learning rate
   without_noise,  // QMSE's expectation, at the same rate
+  noise_alone,    // MSE and the noise of QMSE, at the same rate
   scaled,         // MSE at the paper's rate times E||r||^2 + 1/c at initialisation, which depends on the seed
   reference,      // MSE at other rates, cross-entropy, Adam
 };

@@ -69,17 +69,24 @@ ReportTable results_table(const FigureRuns& runs) {
   return table;
 }
 
-// What QMSE is compared with.
-struct Comparison {
-  const char* text;
+struct Compared {
   VariantKind kind;
   const LossKind* loss;
 };
+struct Comparison {
+  const char* text;
+  Compared first, second;
+};
 std::vector<Comparison> comparisons() {
   const PaperLosses& losses = paper_losses();
-  return {{"QMSE − MSE", VariantKind::paper, &losses.mse},
-          {"QMSE − QMSE without noise", VariantKind::without_noise, &losses.qmse_without_noise},
-          {"QMSE − MSE, lr × (E‖r‖² + 1/c)", VariantKind::scaled, &losses.mse}};
+  const Compared mse{VariantKind::paper, &losses.mse}, qmse{VariantKind::paper, &losses.qmse},
+      without_noise{VariantKind::without_noise, &losses.qmse_without_noise},
+      noise_alone{VariantKind::noise_alone, &losses.mse_with_noise}, scaled{VariantKind::scaled, &losses.mse};
+  return {{"QMSE − MSE", qmse, mse},
+          {"QMSE − QMSE without noise", qmse, without_noise},
+          {"MSE with QMSE’s noise − MSE", noise_alone, mse},
+          {"QMSE − MSE with QMSE’s noise", qmse, noise_alone},
+          {"QMSE − MSE, lr × (E‖r‖² + 1/c)", qmse, scaled}};
 }
 constexpr Measure kCompared[] = {Measure::final_train, Measure::final_test, Measure::residual_sq};
 
@@ -275,10 +282,10 @@ std::optional<double> value_of(const SeedRun& run, Measure measure) {
 }
 
 std::vector<Difference> differences(const FigureRuns& runs) {
-  const auto find = [&](VariantKind kind, const LossKind& loss, Reduction reduction, double momentum) {
+  const auto find = [&](const Compared& side, Reduction reduction, double momentum) {
     return std::find_if(runs.variants.begin(), runs.variants.end(), [&](const VariantRuns& row) {
       const Variant& variant = row.variant;
-      return variant.kind == kind && variant.loss == &loss && variant.reduction == reduction &&
+      return variant.kind == side.kind && variant.loss == side.loss && variant.reduction == reduction &&
              variant.momentum == momentum;
     });
   };
@@ -286,13 +293,13 @@ std::vector<Difference> differences(const FigureRuns& runs) {
   for (const Comparison& comparison : comparisons()) {
     for (const Reduction reduction : conventions(false)) {
       for (const double momentum : kPaperMomenta) {
-        const auto qmse = find(VariantKind::paper, paper_losses().qmse, reduction, momentum),
-                   other = find(comparison.kind, *comparison.loss, reduction, momentum);
-        if (qmse == runs.variants.end() || other == runs.variants.end()) continue;  // --paper-only
+        const auto first = find(comparison.first, reduction, momentum),
+                   second = find(comparison.second, reduction, momentum);
+        if (first == runs.variants.end() || second == runs.variants.end()) continue;  // --paper-only
         for (const Measure measure : kCompared) {
           Difference difference{comparison.text, reduction, momentum, measure, {}, {}};
-          for (std::size_t i = 0; i < qmse->runs.size(); ++i) {
-            const auto a = value_of(qmse->runs[i], measure), b = value_of(other->runs[i], measure);
+          for (std::size_t i = 0; i < first->runs.size(); ++i) {
+            const auto a = value_of(first->runs[i], measure), b = value_of(second->runs[i], measure);
             if (a && b) difference.pairs.push_back(*a - *b);
           }
           difference.interval = student_t_interval(difference.pairs);
@@ -351,7 +358,10 @@ std::vector<ReportSection> sections(const std::vector<FigureRuns>& runs, const R
     if (!plan.paper_only) {
       section.paragraphs.emplace_back(
           "QMSE without noise has the gradient that QMSE has on average; the difference shows what the noise "
-          "does. lr × (E‖r‖² + 1/c), measured with the initial weights of each seed, gives MSE first steps "
+          "does. MSE with QMSE’s noise has MSE's gradient on average and QMSE's covariance: its difference "
+          "to MSE "
+          "shows what such noise does without the weighting, QMSE's to it what the weighting does beside the "
+          "noise. lr × (E‖r‖² + 1/c), measured with the initial weights of each seed, gives MSE first steps "
           "as "
           "large as QMSE's are on average; that difference shows what is left beside their size.");
     }

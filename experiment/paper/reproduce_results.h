@@ -48,9 +48,10 @@ std::string missing_text(const VariantRuns& variant);
 
 std::optional<double> value_of(const SeedRun& run, Measure measure);  // nothing unless it has finished
 
-// QMSE minus another, of pairs that share a seed. Against MSE; against QMSE without its noise, which shows
-// what the noise does; against MSE whose first steps are as large, which
-// shows what is left beside their size.
+// One loss minus another, of pairs that share a seed. QMSE against MSE; against QMSE without its noise, which
+// shows what the noise does; against MSE whose first steps are as large, which shows what is left beside
+// their size; and MSE with QMSE's noise against MSE and QMSE, which shows what the noise does without the
+// weighting of samples, and the weighting beside the noise.
 struct Difference {
   std::string comparison;  // "QMSE − MSE"
   Reduction reduction = kPaperReduction;

@@ -41,6 +41,13 @@ void visit_numbers(Position& at, const Visit& visit) {
   visit("step_seconds", at.step_seconds);
 }
 
+// Those that files of format 2 may lack, being older than the number: then it is 0.
+template <class Position, class Visit>
+void visit_later_numbers(Position& at, const Visit& visit) {
+  visit("null_steps", at.metrics.null_steps);
+  visit("redraws", at.metrics.redraws);
+}
+
 // What a number is in the file. As tensors and not as JSON, which has no NaN: training may go on after one
 // (--on-nan continue).
 template <class Number>
@@ -136,13 +143,13 @@ void check_numbers(const TrainingPosition& position, const std::filesystem::path
   const auto index = static_cast<std::int64_t>(counter.index);
   const auto is_time = [](double seconds) { return seconds >= 0 && std::isfinite(seconds); };
   // Each epoch has a step at least, and each step an image.
-  const bool possible = position.epoch >= 0 && metrics.correct >= 0 && metrics.samples >= 0 &&
-                        counter.step <= most && counter.index <= counter.step &&
-                        position.epoch <= static_cast<std::int64_t>(counter.step - counter.index) &&
-                        metrics.steps == index && counter.first >= counter.index &&
-                        static_cast<std::int64_t>(counter.first) == metrics.samples &&
-                        metrics.correct <= metrics.samples && metrics.first_non_finite_step >= -1 &&
-                        metrics.first_non_finite_step < index;
+  const bool possible =
+      position.epoch >= 0 && metrics.correct >= 0 && metrics.samples >= 0 && counter.step <= most &&
+      counter.index <= counter.step &&
+      position.epoch <= static_cast<std::int64_t>(counter.step - counter.index) && metrics.steps == index &&
+      counter.first >= counter.index && static_cast<std::int64_t>(counter.first) == metrics.samples &&
+      metrics.correct <= metrics.samples && metrics.null_steps >= 0 && metrics.null_steps <= index &&
+      metrics.redraws >= 0 && metrics.first_non_finite_step >= -1 && metrics.first_non_finite_step < index;
   if (!possible) damaged(path, "its place in the training is none that can be");
   if (!is_time(position.seconds) || !is_time(position.step_seconds))
     damaged(path, "it holds times that cannot be");
@@ -160,6 +167,10 @@ TrainingPosition read_numbers(const SafetensorsFile& file) {
   TrainingPosition position;
   visit_numbers(position, [&]<class Number>(const char* name, Number& number) {
     number = static_cast<Number>(read_number<Stored<Number>>(file, std::string(kPrefix) + name));
+  });
+  visit_later_numbers(position, [&](const char* name, std::int64_t& number) {
+    if (const std::string full = std::string(kPrefix) + name; file.contains(full))
+      number = read_number<std::int64_t>(file, full);
   });
   return position;
 }
@@ -189,10 +200,12 @@ void write_checkpoint(const std::filesystem::path& path, const ParameterStore& s
   HostTensors tensors;
   tensors.add(store, store.weights(), "");
   for (const Optimizer::State& state : optimizer.state()) tensors.add(store, state.flat, prefix(state));
-  visit_numbers(position, [&]<class Number>(const char* name, const Number& number) {
+  const auto add = [&]<class Number>(const char* name, const Number& number) {
     using T = Stored<Number>;
     tensors.add(std::string(kPrefix) + name, {1}, std::vector<T>{static_cast<T>(number)});
-  });
+  };
+  visit_numbers(position, add);
+  visit_later_numbers(position, add);
   SafetensorsMetadata metadata = to_metadata(card);
   metadata["qmse.config"] = to_json(config).dump();
   const std::vector<TensorToWrite> written = tensors.to_write();

@@ -57,6 +57,7 @@ struct TrainConfig {
   Direction v_distribution = Direction::sphere;
   DirectionScope v_scope = DirectionScope::per_sample;
   QGradient q_gradient = QGradient::constant;
+  std::int64_t v_resample = 0;
 
   // optimizer and schedule
   std::string optimizer = "sgd";

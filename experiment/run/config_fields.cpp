@@ -169,7 +169,8 @@ const std::vector<ConfigField>& table() {
        "start from the weights in this file, or of this run directory, instead of random ones"},
 
       {loss, kAll, "loss", &Config::loss,
-       "what is minimised; qmse_expected: QMSE's expectation over v, that is QMSE without its noise",
+       "what is minimised; qmse_expected: QMSE's expectation over v, that is QMSE without its noise; mse_noise: MSE and "
+       "the noise of QMSE",
        {.choices = named(losses())}},
       {loss, kAll, "reduction", choice<&Config::reduction>(),
        "batch_mean: sum over outputs with the 1/2, mean over the batch; element_mean: times 2/c, as "
@@ -181,6 +182,10 @@ const std::vector<ConfigField>& table() {
       {loss, kTrain | kTrace, "q_gradient", choice<&Config::q_gradient>(),
        "constant: QMSE's matrix Q is not differentiated, as in the paper; full: it is",
        {.only_with = of_loss("q_gradient")}},
+      {loss, kTrain, "v_resample", &Config::v_resample,
+       "draw v again, up to N times, where a step's gradient is exactly zero although a residual is not, as the QMSE paper "
+       "proposes; the host then waits for every step",
+       {.low = 0, .high = static_cast<double>(kMostRedraws), .only_with = of_loss("v_resample")}},
 
       {optimizer, kTrain, "optimizer", &Config::optimizer,
        "update rule, as in PyTorch", {.choices = named(optimizers())}},

@@ -10,8 +10,9 @@ Json value(const EpochRecord& record) {
   return record.*member;
 }
 
-Json accuracy_of_all(const EpochRecord& record) {
-  return record.train_accuracy_full ? Json(*record.train_accuracy_full) : Json();
+template <auto member>
+Json optional_value(const EpochRecord& record) {
+  return record.*member ? Json(*(record.*member)) : Json();
 }
 
 using R = EpochRecord;
@@ -29,9 +30,11 @@ constexpr Metric kMetrics[] = {
     {"test_residual_sq", "test mean of ‖r‖²", MetricKind::number, false, value<&R::test_residual_sq>},
     {"test_accuracy", "test accuracy", MetricKind::accuracy, false, value<&R::test_accuracy>},
     {"grad_norm", "norm of the gradient", MetricKind::number, false, value<&R::grad_norm>},
+    {"null_steps", "steps with gradient 0 and ‖r‖ > 0", MetricKind::number, kDuring, value<&R::null_steps>},
+    {"v_redraws", "draws of v made again", MetricKind::number, kDuring, optional_value<&R::v_redraws>},
     {"seconds", "seconds", MetricKind::time, false, value<&R::seconds>},
     {"images_per_second", "images per second", MetricKind::time, false, value<&R::images_per_second>},
-    {"train_accuracy_full", "training accuracy", MetricKind::accuracy, false, accuracy_of_all},
+    {"train_accuracy_full", "training accuracy", MetricKind::accuracy, false, optional_value<&R::train_accuracy_full>},
     {"weights_sha256", "SHA-256 of the weights", MetricKind::number, false, value<&R::weights_sha256>},
 };
 // clang-format on

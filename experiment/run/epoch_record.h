@@ -21,6 +21,8 @@ struct EpochRecord {
   double grad_norm = 0;                       // root mean square over the epoch's steps
   double seconds = 0;                         // of the epoch, evaluation included
   double images_per_second = 0;               // of the training steps alone
+  std::int64_t null_steps = 0;                // whose gradient was exactly zero although a residual was not
+  std::optional<std::int64_t> v_redraws;      // --v-resample: draws of v made again
   std::optional<double> train_accuracy_full;  // --evaluate-train
   std::string weights_sha256;                 // after the epoch (tensor_digest.h)
 };

@@ -38,7 +38,9 @@ TrainingParts::TrainingParts(const TrainConfig& config, Context& context, const 
       loss(make_loss(config)),
       optimizer(make_optimizer(config, store)),
       loop(context, network, train_data.view(), *loss, *optimizer, config.batch_size,
-           {.capture = !config.no_graph, .halt_on_non_finite = config.on_nan == OnNan::stop}),
+           {.capture = !config.no_graph,
+            .halt_on_non_finite = config.on_nan == OnNan::stop,
+            .redraws = static_cast<std::uint32_t>(config.v_resample)}),
       test_evaluator(context, network, test_data.view(), *loss, kEvaluationBatch, !config.no_graph) {
   if (config.evaluate_train)
     train_evaluator.emplace(context, network, train_data.view(), *loss, kEvaluationBatch, !config.no_graph);
@@ -155,6 +157,8 @@ std::optional<EpochRecord> Training::measure() {
   record.test_residual_sq = test.residual_sq;
   record.test_accuracy = test.accuracy;
   record.grad_norm = std::sqrt(metrics.gradient_norm_sq / static_cast<double>(metrics.steps));
+  record.null_steps = metrics.null_steps;
+  if (config_->v_resample > 0) record.v_redraws = metrics.redraws;
   record.images_per_second = static_cast<double>(metrics.samples) / position_.step_seconds;
   if (parts_->train_evaluator) {
     const std::optional<EpochMetrics> all = parts_->train_evaluator->run(go_on);

@@ -34,12 +34,14 @@ struct QmseArgs {
   const std::uint64_t* step = nullptr;
   // [B] indices in the data set, the random counter's sample; unused per_batch.
   const std::uint32_t* sample_ids = nullptr;
+  // One number in device memory: how often v of this step was drawn before (first_attempt()); null: never.
+  const std::uint32_t* redraw = nullptr;
   T* v = nullptr;  // [B, c]; null unless asked for (trace)
 };
 
-// Throws ShapeError unless sizes and pointers are as QmseArgs says.
+// Throws ShapeError, beginning with `name`, unless sizes and pointers are as QmseArgs says.
 template <class T>
-void check_qmse_args(const QmseArgs<T>&);
+void check_qmse_args(const char* name, const QmseArgs<T>&);
 
 void qmse_loss(CpuContext&, const QmseArgs<float>&);
 void qmse_loss(CpuContext&, const QmseArgs<double>&);  // v is the same f32 vector, widened

@@ -21,7 +21,9 @@ struct EpochMetrics {
   std::int64_t steps = 0;
   std::int64_t first_non_finite_step =
       -1;  // index within the epoch of the first step whose loss or gradient was not finite, or -1
-  double last_loss = 0;  // mean loss of the last batch
+  double last_loss = 0;         // mean loss of the last batch
+  std::int64_t null_steps = 0;  // steps whose gradient was exactly zero although a residual was not
+  std::int64_t redraws = 0;     // draws of v that were made again because of such a gradient
 };
 
 // Where training stands.
@@ -35,6 +37,9 @@ struct StepCounter {
   // it ends, and the steps taken before that one.
   double update_rate = 0;
   std::uint64_t update_step = 0;
+  std::uint32_t redraw = 0;  // how often v of the next step was drawn before
+  std::int64_t held = -1;    // 0 where the optimizer is to leave the weights alone: the last step was not
+                             // finite, or is taken again with another v
 };
 
 // Every pointer is to device memory.
@@ -51,6 +56,8 @@ struct StepTotalsArgs {
   bool halts = false;             // a step whose loss or gradient is not finite is not left: what is
                                   // queued after it repeats it, so that its activations can be looked
                                   // at, and adds nothing
+  std::uint32_t redraws = 0;      // how often a step whose gradient is exactly zero, although a residual is
+                                  // not, is not left either, but taken again with another v
   EpochMetrics* metrics = nullptr;
   StepCounter* counter = nullptr;
   void* workspace = nullptr;  // step_totals_workspace_bytes(n) bytes; zeros before the first call with it

@@ -17,8 +17,17 @@ QMSE_HOST_DEVICE inline void add_step(const BatchSums& sums, double gradient_nor
   StepCounter& counter = *args.counter;
   counter.gradient_norm_sq = gradient_norm_sq;
   const bool known = metrics.first_non_finite_step >= 0;
+  counter.held = 0;
   if (args.halts && known) return;
   const bool finite = is_finite(sums.loss) && is_finite(gradient_norm_sq);
+  // f32: squares in f64 do not underflow, so the norm is zero where every element is.
+  const bool null = finite && args.n > 0 && gradient_norm_sq == 0 && sums.residual_sq > 0;
+  if (null && counter.redraw < args.redraws) {
+    ++counter.redraw;
+    ++metrics.redraws;
+    return;
+  }
+  counter.redraw = 0;
   if (!known && !finite) metrics.first_non_finite_step = metrics.steps;
   metrics.loss += sums.loss;
   metrics.residual_sq += sums.residual_sq;
@@ -27,7 +36,9 @@ QMSE_HOST_DEVICE inline void add_step(const BatchSums& sums, double gradient_nor
   metrics.steps += 1;
   metrics.last_loss = sums.loss / static_cast<double>(args.batch);
   if (args.halts && !finite) return;
+  counter.held = -1;
   metrics.gradient_norm_sq += gradient_norm_sq;
+  if (null) ++metrics.null_steps;
   counter.update_rate = counter.learning_rate;
   counter.update_step = counter.step;
   ++counter.step;

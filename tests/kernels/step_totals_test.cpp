@@ -21,6 +21,7 @@ struct Epoch {
     StepTotalsArgs<T> args = numbers.args();
     args.rates = rates.empty() ? nullptr : rates.data();
     args.halts = halts;
+    args.redraws = redraws;
     args.metrics = &metrics;
     args.counter = &counter;
     args.workspace = workspace.data();
@@ -28,6 +29,7 @@ struct Epoch {
   }
 
   bool halts;
+  std::uint32_t redraws = 0;
   std::vector<std::byte> workspace;
   std::vector<double> rates;
   EpochMetrics metrics;
@@ -123,10 +125,62 @@ TEST_CASE("step_totals: remembers the first step whose loss or gradient was not 
         CHECK(epoch.counter.step == (halts ? 2u : 5u));  // and not left
         CHECK(epoch.counter.index == (halts ? 2u : 5u));
         CHECK(epoch.counter.first == (halts ? 4u : 10u));
+        CHECK(epoch.counter.held == (halts ? 0 : -1));  // what the optimizer looks at
         if (halts) CHECK(epoch.metrics.gradient_norm_sq == Approx(2 * good.norm_sq()).epsilon(1e-13));
       }
     }
   }
+}
+
+TEST_CASE("step_totals: counts steps whose gradient is zero although a residual is not") {
+  CpuContext context(1);
+  StepNumbers<float> numbers(2, 3, 1);
+  Epoch epoch(3);
+  epoch.rates = std::vector<double>(9, 0.5);
+  epoch.step(context, numbers);
+  CHECK(epoch.metrics.null_steps == 0);
+  numbers.gradients = {0, 1e-45f, 0};  // the smallest there is
+  epoch.step(context, numbers);
+  CHECK(epoch.metrics.null_steps == 0);
+  numbers.gradients[1] = -0.0f;
+  epoch.step(context, numbers);
+  CHECK(epoch.metrics.null_steps == 1);
+  numbers.residuals = {0, 0};  // there is nothing left to learn
+  epoch.step(context, numbers);
+  CHECK(epoch.metrics.null_steps == 1);
+  CHECK(epoch.counter.step == 4);
+}
+
+TEST_CASE("step_totals: a step with a zero gradient is taken again so often, and then left") {
+  CpuContext context(1);
+  const StepNumbers<float> good(2, 3, 1);
+  StepNumbers<float> null(2, 3, 2);
+  null.gradients = {0, 0, 0};
+  Epoch epoch(3);
+  epoch.rates = std::vector<double>(9, 0.5);
+  epoch.redraws = 2;
+  epoch.step(context, good);
+  CHECK(epoch.counter.held == -1);
+  for (const std::uint32_t redraw : {1u, 2u}) {
+    epoch.step(context, null);
+    CHECK(epoch.counter.redraw == redraw);
+    CHECK(epoch.counter.held == 0);  // the optimizer does nothing
+    CHECK(epoch.counter.step == 1);
+    CHECK(epoch.metrics.steps == 1);  // and nothing of it counts
+    CHECK(epoch.metrics.loss == good.loss());
+  }
+  epoch.step(context, null);
+  CHECK(epoch.counter.redraw == 0);
+  CHECK(epoch.counter.held == -1);
+  CHECK(epoch.counter.step == 2);
+  CHECK(epoch.metrics.null_steps == 1);
+  CHECK(epoch.metrics.redraws == 2);
+  epoch.step(context, null);  // another step has its own
+  CHECK(epoch.counter.redraw == 1);
+  epoch.step(context, good);
+  CHECK(epoch.counter.redraw == 0);
+  CHECK(epoch.metrics.null_steps == 1);
+  CHECK(epoch.metrics.redraws == 3);
 }
 
 TEST_CASE("step_totals: squares of f32 numbers do not overflow") {

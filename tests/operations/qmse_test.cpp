@@ -114,6 +114,40 @@ TEST_CASE("qmse: a direction that is refused is drawn again") {
   for (const std::int64_t classes : {2, 3, 5}) check_shape(devices, qmse_of({}), {200, classes}, {}, 1000);
 }
 
+TEST_CASE("qmse: a step that is taken again has the v of that time") {
+  Devices devices;
+  for (const Direction distribution : {Direction::sphere, Direction::rademacher}) {
+    for (const std::int64_t classes : {1, 3, 10, 700, 8200}) {
+      CAPTURE(static_cast<int>(distribution), classes);
+      devices.each(6 * classes, [&](auto& device) {
+        using D = std::decay_t<decltype(device)>;
+        using T = typename D::Number;
+        const RowsOn<D> rows(device, random_problem<T>(3, classes, false, 4));
+        const auto v = device.template unwritten<T>(3 * classes);
+        const auto ids = device.template array<std::uint32_t>({7, 9, 8});
+        const auto step = device.number(kStep);
+        const auto redraw = device.number(std::uint32_t{2});
+        QmseArgs<T> args;
+        args.row = rows.args;
+        args.options = {distribution, DirectionScope::per_sample, QGradient::constant, kSeed};
+        args.step = step.data();
+        args.sample_ids = ids.data();
+        args.redraw = redraw.data();
+        args.v = v.data();
+        qmse_loss(device.context, args);
+        std::vector<T> expected;
+        for (const std::uint32_t id : {7, 9, 8}) {
+          std::vector<float> direction(static_cast<std::size_t>(classes));
+          draw_direction(distribution, kSeed, static_cast<std::uint32_t>(kStep), id, classes,
+                         direction.data(), 2);
+          expected.insert(expected.end(), direction.begin(), direction.end());
+        }
+        CHECK(same_bits(v.values(), expected));
+      });
+    }
+  }
+}
+
 TEST_CASE("qmse: v is stored as draw_direction gives it, bit for bit") {
   Devices devices;
   for (const Options& options : all_options()) {

@@ -99,7 +99,7 @@ class Training:
         return reference.forward(self.model, self.parameters, self.inputs(samples), reference.Choices())[0]
 
     def directions(self, samples, classes):
-        if self.config["loss"] != "qmse":
+        if self.config["loss"] not in ("qmse", "mse_noise"):
             return None
         return torch.tensor(random_numbers.directions(self.config, self.steps_done, samples, classes), dtype=self.dtype)
 

@@ -138,6 +138,7 @@ LOSSES = [["--loss", "mse"], ["--loss", "mse", "--reduction", "element_mean"], [
     )
 ]
 LOSSES += [["--loss", "qmse_expected"], ["--loss", "qmse_expected", "--reduction", "element_mean"]]
+LOSSES += [["--loss", "mse_noise"], ["--loss", "mse_noise", "--v-distribution", "rademacher", "--v-scope", "per_batch", "--reduction", "element_mean"]]
 QMSE = ["--loss", "qmse", "--seed-v", 6]
 QMSE_RADEMACHER = ["--loss", "qmse", "--v-distribution", "rademacher"]
 MODELS = {
@@ -269,6 +270,7 @@ TRAININGS = {  # what a trace takes too, and what only a training does
         ["--lr", 0.02, "--momentum", 0.8, "--nesterov", "--weight-decay", 0.01],
     ),
     "without noise": ([*TANH, "--loss", "qmse_expected"], ["--lr", 0.02, "--momentum", 0.9]),
+    "noise alone": ([*TANH, "--loss", "mse_noise"], ["--lr", 0.02, "--momentum", 0.9]),
     "mse": ([*TANH, "--loss", "mse"], ["--lr", 0.02, "--momentum", 0.9]),
 }
 

@@ -80,6 +80,11 @@ def losses(config, output, target, v):
         squared = (residual**2).sum(1)
         return scale * 0.5 * (squared.detach() + 1.0 / classes) * squared
     shifted = residual + v
+    if config["loss"] == "mse_noise":  # MSE, and a term of value 0 whose gradient is QMSE's noise
+        squared = (residual**2).sum(1, keepdim=True)
+        noise = (shifted * (shifted * residual).sum(1, keepdim=True) - (squared + 1.0 / classes) * residual).detach()
+        along = (noise * residual).sum(1)
+        return scale * (0.5 * squared.squeeze(1) + along - along.detach())
     q = torch.einsum("bi,bj->bij", shifted, shifted)
     if config["q_gradient"] == "constant":
         q = q.detach()

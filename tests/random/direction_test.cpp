@@ -69,6 +69,31 @@ double dot(const std::vector<float>& v, const std::vector<double>& r) {
 
 }  // namespace
 
+TEST_CASE("direction: a v that is wanted again is another one, of attempts that no first v has") {
+  for (const Direction distribution : {Direction::sphere, Direction::rademacher}) {
+    for (const std::int64_t c : {2, 10, 129}) {
+      CAPTURE(static_cast<int>(distribution), c);
+      int different = 0;
+      for (std::uint32_t sample = 0; sample < 50; ++sample) {
+        const std::vector<float> first = draw(distribution, kSeed, 4, sample, c);
+        std::vector<float> again(first.size());
+        draw_direction(distribution, kSeed, 4, sample, c, again.data(), 0);
+        CHECK(again == first);
+        draw_direction(distribution, kSeed, 4, sample, c, again.data(), kMostRedraws);
+        CHECK(norm(again) == Approx(1).epsilon(1e-6));
+        different += again != first ? 1 : 0;
+      }
+      CHECK(different > 20);  // Rademacher's of c = 2 is the same in a quarter of the samples
+    }
+  }
+  // As a kernel makes it: attempts count from first_attempt().
+  std::vector<float> v(3);
+  draw_direction(Direction::rademacher, kSeed, 4, 9, 3, v.data(), 5);
+  const PhiloxBlock bits = rademacher_bits(kSeed, first_attempt(5), 4, 9, 0);
+  for (std::uint32_t i = 0; i < 3; ++i)
+    CHECK(v[i] == rademacher_component(bits.x[0], i, rademacher_magnitude(3)));
+}
+
 TEST_CASE("direction: unit length at every size") {
   INFO("seed " << kSeed);
   for (std::int64_t c : kSizes) {

@@ -23,6 +23,7 @@ struct Epoch {
     args.gradients = gradients.data();
     args.rates = rates.empty() ? nullptr : rates.data();
     args.halts = halts;
+    args.redraws = redraws;
     args.metrics = &metrics;
     args.counter = &counter;
     args.workspace = workspace.data();
@@ -30,6 +31,7 @@ struct Epoch {
   }
 
   bool halts;
+  std::uint32_t redraws = 0;
   std::vector<double> workspace;
   std::vector<double> rates;
   EpochMetrics metrics;
@@ -165,5 +167,30 @@ TEST_CASE("step_totals: the kernel halts at the first step whose loss or gradien
         }
       }
     }
+  }
+}
+
+TEST_CASE("step_totals: the kernel counts zero gradients, and has such a step taken again") {
+  for (const std::uint64_t seed : simt::seeds()) {
+    CAPTURE(seed);
+    simt::Context gpu(seed);
+    StepNumbers<float> null(2, 4097, 2);
+    null.gradients.assign(4097, 0.0f);
+    Epoch epoch(4097);
+    epoch.redraws = 1;
+    epoch.step(gpu, null);
+    CHECK(epoch.counter.redraw == 1);
+    CHECK(epoch.counter.held == 0);
+    CHECK(epoch.counter.step == 0);
+    epoch.step(gpu, null);
+    CHECK(epoch.counter.redraw == 0);
+    CHECK(epoch.counter.held == -1);
+    CHECK(epoch.counter.step == 1);
+    CHECK(epoch.metrics.null_steps == 1);
+    CHECK(epoch.metrics.redraws == 1);
+    null.gradients.back() = 1e-45f;
+    epoch.step(gpu, null);
+    CHECK(epoch.metrics.null_steps == 1);
+    CHECK(epoch.counter.step == 2);
   }
 }

@@ -153,6 +153,25 @@ RowReference qmse_reference(const RowProblem<T>& problem, std::int64_t row, cons
   return reference;
 }
 
+// MSE and the noise Qr - (||r||^2 + 1/c) r of QMSE with the direction `v`.
+template <class T>
+RowReference mse_noise_reference(const RowProblem<T>& problem, std::int64_t row, const float* v, Real eps) {
+  RowReference reference = residual_reference(
+      problem, row, eps, [](Real s) { return s / 2; }, [](Real) { return Real(-1); });
+  const RowReference qmse = qmse_reference(problem, row, v, false, eps);
+  const Real square = reference_residual_sq(problem, row), length = std::sqrt(square);
+  const Real drift = square + 1 / static_cast<Real>(problem.classes);
+  const Real scale = problem.scale / static_cast<Real>(problem.batch);
+  for (std::int64_t i = 0; i < problem.classes; ++i) {
+    Bounded& g = reference.gradient[static_cast<std::size_t>(i)];
+    const Real r = problem.r(row, i);
+    g.value += qmse.gradient[static_cast<std::size_t>(i)].value + scale * drift * r;
+    // (1 - 1/c + <v,r>) r and (||r||^2 + <v,r>) v, where <v,r> may cancel.
+    g.error = scale * 2 * eps * ((1 + length) * std::abs(r) + (square + length) * std::abs(Real(v[i])));
+  }
+  return reference;
+}
+
 template <class T>
 RowReference cross_entropy_reference(const RowProblem<T>& problem, std::int64_t row, Real eps) {
   const std::int64_t c = problem.classes;

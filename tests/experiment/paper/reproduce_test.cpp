@@ -85,6 +85,7 @@ TEST_CASE("reproduce: by default both conventions, the scaled rate of each seed,
     throw Error("no member " + name);
   };
   CHECK(find("fig1-momentum0.9-qmse_expected-batch_mean-seed2")["loss"] == "qmse_expected");
+  CHECK(find("fig1-momentum0-mse_noise-element_mean-seed1")["lr"] == 0.01);
   CHECK(find("fig1-momentum0-mse-element_mean-scaled-seed1")["lr"] == 0.011);
   CHECK(find("fig1-momentum0-mse-element_mean-scaled-seed2")["lr"] == 0.012);
   CHECK(find("fig1-momentum0-mse-batch_mean-lr0.03-seed1")["lr"] == 0.03);
@@ -177,11 +178,15 @@ TEST_CASE("reproduce: verdicts follow the intervals of the paired differences") 
             .verdict() == "holds");
 }
 
-TEST_CASE("reproduce: QMSE is compared with MSE, with itself without noise, and at steps of the same size") {
-  // Ahead of MSE by 4 points, of the two others by 1 and by nothing.
+TEST_CASE(
+    "reproduce: QMSE is compared with MSE, without its noise, its noise alone, and at steps of the same "
+    "size") {
+  // QMSE is ahead of MSE by 4 points, without its noise by 1, of MSE with its noise by 3; at the same steps by
+  // nothing.
   const auto accuracy = [](const Variant& variant, std::int64_t) {
     if (variant.loss == &paper_losses().qmse) return 0.54;
     if (variant.kind == VariantKind::without_noise) return 0.53;
+    if (variant.kind == VariantKind::noise_alone) return 0.51;
     return variant.kind == VariantKind::scaled ? 0.54 : variant.kind == VariantKind::paper ? 0.5 : 0.1;
   };
   std::map<std::string, std::set<double>> means;
@@ -192,6 +197,8 @@ TEST_CASE("reproduce: QMSE is compared with MSE, with itself without noise, and 
   }
   CHECK(means == std::map<std::string, std::set<double>>{{"QMSE − MSE", {400}},
                                                          {"QMSE − QMSE without noise", {100}},
+                                                         {"MSE with QMSE’s noise − MSE", {100}},
+                                                         {"QMSE − MSE with QMSE’s noise", {300}},
                                                          {"QMSE − MSE, lr × (E‖r‖² + 1/c)", {0}}});
   CHECK(differences(runs_of("fig1", true, 2, accuracy)).size() == 2 * 3);  // momenta, measures
 }

@@ -12,6 +12,7 @@
 #include "experiment/run/run_outcome.h"
 #include "experiment/run/tensor_digest.h"
 #include "optim/optimizers.h"
+#include "tests/data/pictures.h"
 #include "tests/experiment/system_faults.h"
 #include "tests/experiment/tiny_run.h"
 #include "tests/support/catch.h"
@@ -34,8 +35,8 @@ TEST_CASE("training run: the files of a run, and the fields of its metrics") {
   for (const auto& [key, value] : lines[0].items()) keys.push_back(key);
   CHECK(keys == std::vector<std::string>{"epoch", "step", "lr", "train_loss", "train_residual_sq",
                                          "train_accuracy", "test_loss", "test_residual_sq", "test_accuracy",
-                                         "grad_norm", "seconds", "images_per_second", "train_accuracy_full",
-                                         "weights_sha256"});
+                                         "grad_norm", "null_steps", "seconds", "images_per_second",
+                                         "train_accuracy_full", "weights_sha256"});
   CHECK(lines[2]["epoch"] == 3);
   CHECK(lines[2]["step"] == 3 * TinyData::kSteps);
   for (const auto& line : lines) {
@@ -226,6 +227,61 @@ TEST_CASE("training run: weights of another run are the start of --init-from") {
   other["init_from"] = (folder / "nothing").string();
   CHECK(missing(message_of<IoError>([&] { train(other); }), {"nothing"}) == "");
   CHECK_FALSE(std::filesystem::exists(folder / "third"));
+}
+
+// Two pictures that are the same, of two classes, and outputs (1/2, 1/2): a quarter of Rademacher's v cancel.
+TEST_CASE(
+    "training run: steps with a zero gradient are counted, and v is drawn again where that is asked for") {
+  const TempDirectory folder;
+  for (const char* split : {"train", "test"}) {
+    for (const char* name : {"a", "b"}) {
+      std::filesystem::create_directories(folder / "data" / split / name);
+      const Picture black{1, 2, 2, {0, 0, 0, 0}};
+      write_bytes(folder / "data" / split / name / "0.pgm", pnm_bytes(black));
+    }
+  }
+  ConfigJson given = {{"dataset", "folder"},
+                      {"data", (folder / "data").string()},
+                      {"model", "mlp"},
+                      {"mlp_widths", ConfigJson::array()},
+                      {"device", "cpu"},
+                      {"threads", 1},
+                      {"batch_size", 2},
+                      {"epochs", 1},
+                      {"lr", 0.0},
+                      {"loss", "qmse"},
+                      {"v_distribution", "rademacher"},
+                      {"normalize", "unit"}};
+  given["out"] = (folder / "first").string();
+  train(given);
+  const SafetensorsFile first(folder / "first/model.safetensors");
+  const std::vector<float> weight(8, 0.0f), bias(2, 0.5f);
+  const std::vector<TensorToWrite> tensors = {{"fc1.weight", DType::f32, {2, 4}, weight.data()},
+                                              {"fc1.bias", DType::f32, {2}, bias.data()}};
+  write_safetensors(folder / "half", tensors, first.metadata());
+  given["init_from"] = (folder / "half").string();
+  given["epochs"] = 60;
+  std::int64_t null_steps = 0, redraws = 0;
+  for (const int resample : {0, 50}) {
+    CAPTURE(resample);
+    given["v_resample"] = resample;
+    given["out"] = (folder / std::to_string(resample)).string();
+    train(given);
+    null_steps = redraws = 0;
+    for (const auto& line : json_lines(folder / std::to_string(resample) / "metrics.jsonl")) {
+      null_steps += line["null_steps"].get<std::int64_t>();
+      CHECK(line.contains("v_redraws") == (resample > 0));
+      if (resample > 0) redraws += line["v_redraws"].get<std::int64_t>();
+    }
+    CHECK((null_steps > 3) == (resample == 0));  // 15 are expected
+    CHECK((null_steps == 0) == (resample > 0));
+  }
+  CHECK(redraws > 3);
+  given["loss"] = "mse";
+  given.erase("v_distribution");
+  given["out"] = (folder / "mse").string();
+  CHECK(missing(message_of<ConfigError>([&] { train(given); }),
+                {"--v-resample has no effect with --loss mse", "--loss qmse or mse_noise"}) == "");
 }
 
 TEST_CASE("training run: a loss that is not finite stops the run and names the layer") {

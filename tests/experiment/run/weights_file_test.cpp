@@ -190,7 +190,9 @@ TEST_CASE("checkpoint: position, weights and optimizer state are read back bit f
                         128,
                         2,
                         1,
-                        0.7};
+                        0.7,
+                        1,
+                        4};
     position.seconds = 1.5;
     position.step_seconds = 1.25;
     write_checkpoint(folder / "c", saved.store, *from, position, saved.card, TrainConfig{});
@@ -209,6 +211,8 @@ TEST_CASE("checkpoint: position, weights and optimizer state are read back bit f
     CHECK(read.metrics.steps == 2);
     CHECK(read.metrics.first_non_finite_step == 1);
     CHECK(read.metrics.last_loss == 0.7);
+    CHECK(read.metrics.null_steps == 1);
+    CHECK(read.metrics.redraws == 4);
     CHECK(read.seconds == 1.5);
     CHECK(read.step_seconds == 1.25);
     read_checkpoint(file, loaded.store, *to);
@@ -251,6 +255,18 @@ struct SavedCheckpoint {
   // What is read from the same with another number, which has no checksum, as one of an earlier qmse.
   template <class T>
   TrainingPosition read_with(const std::string& number, T value) const {
+    return read_changed(number, std::optional<T>(value));
+  }
+  TrainingPosition read_without(const std::string& number) const {
+    return read_changed(number, std::optional<std::int64_t>());
+  }
+
+  TempDirectory folder;
+  std::filesystem::path path = folder / "c";
+
+ private:
+  template <class T>
+  TrainingPosition read_changed(const std::string& number, const std::optional<T>& value) const {
     const SafetensorsFile file(path);
     SafetensorsMetadata metadata = file.metadata();
     metadata.erase("qmse.crc32");
@@ -258,7 +274,7 @@ struct SavedCheckpoint {
     for (const std::string& name : file.names()) {
       const TensorInfo& info = file.info(name);
       if (name == "training." + number) {
-        tensors.add(name, info.shape, std::vector<T>{value});
+        if (value) tensors.add(name, info.shape, std::vector<T>{*value});
       } else if (info.dtype == DType::f32) {
         tensors.add(name, info.shape, file.read<float>(name));
       } else if (info.dtype == DType::f64) {
@@ -270,12 +286,22 @@ struct SavedCheckpoint {
     write_safetensors(folder / "unchecked", tensors.to_write(), metadata);
     return read_position(SafetensorsFile(folder / "unchecked"));
   }
-
-  TempDirectory folder;
-  std::filesystem::path path = folder / "c";
 };
 
 }  // namespace
+
+TEST_CASE("checkpoint: counts that an earlier one of the same format lacks are 0") {
+  const SavedCheckpoint saved;
+  const SafetensorsFile file(saved.path);
+  for (const char* number : {"null_steps", "redraws"}) {
+    CAPTURE(number);
+    REQUIRE(file.contains(std::string("training.") + number));
+    const TrainingPosition read = saved.read_without(number);
+    CHECK(read.counter.step == 17);
+    CHECK(read.metrics.null_steps == 0);
+    CHECK(read.metrics.redraws == 0);
+  }
+}
 
 TEST_CASE("checkpoint: a flipped bit anywhere is found by the checksum") {
   const SavedCheckpoint saved;
@@ -316,7 +342,9 @@ TEST_CASE("checkpoint: without a checksum, as earlier ones, it is read where its
                                                {"correct", {129, -5}},
                                                {"samples", {-1, 127, kLargest}},
                                                {"steps", {-1, 1, kLargest}},
-                                               {"first_non_finite_step", {-2, 2, kLargest, -kLargest}}}) {
+                                               {"first_non_finite_step", {-2, 2, kLargest, -kLargest}},
+                                               {"null_steps", {-1, 3, kLargest}},
+                                               {"redraws", {-1}}}) {
     for (const std::int64_t value : wrong.values) {
       CAPTURE(wrong.number, value);
       CHECK(missing(message_of<DataError>([&] { saved.read_with(wrong.number, value); }),
