@@ -1,7 +1,7 @@
 """The training step of bench/training_step.cpp in PyTorch: same network, data, weights, loss and optimizer, same protocol.
 
-Forms: `eager`; `compile`, torch.compile(mode="max-autotune"), on a GPU with the CUDA graphs it makes itself; `graph`, the
-same compiled code and the optimizer in one CUDA graph of the whole step, which also takes its batch from a counter on the GPU.
+Forms: `eager`; `compile`, torch.compile in the mode that is asked for, on a GPU with the CUDA graphs it makes itself; `graph`,
+the same compiled code and the optimizer in one CUDA graph of the whole step, which also takes its batch from a counter on the GPU.
 
 On the CPU the images are normalised to float32 once, before anything is timed, which is what a PyTorch user with the whole
 set in memory would write. On a GPU they stay bytes in its memory, and a step gathers and normalises its batch, as ours does.
@@ -17,6 +17,8 @@ except ImportError as error:
     unavailable(error)
 
 WARM_UPS = 3
+# torch.compile's modes that make CUDA graphs, and the same without.
+WITHOUT_GRAPHS = {"reduce-overhead": "default", "max-autotune": "max-autotune-no-cudagraphs"}
 
 
 class Network(torch.nn.Module):
@@ -73,11 +75,11 @@ class Training:
         self.forward = self.network
         self.mark_step = lambda: None
         if arguments.form == "compile":
-            self.forward = torch.compile(self.network, mode="max-autotune")
+            self.forward = torch.compile(self.network, mode=arguments.compile_mode)
             self.mark_step = torch.compiler.cudagraph_mark_step_begin
             self.warm_up()
         elif arguments.form == "graph":
-            self.forward = torch.compile(self.network, mode="max-autotune-no-cudagraphs")
+            self.forward = torch.compile(self.network, mode=WITHOUT_GRAPHS[arguments.compile_mode])
             self.make_graph()
 
     def begin_epoch(self):
@@ -178,6 +180,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--state", required=True)
     parser.add_argument("--form", choices=["eager", "compile", "graph"], default="eager")
+    parser.add_argument("--compile-mode", choices=list(WITHOUT_GRAPHS), default="reduce-overhead")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--math", choices=["fp32", "tf32"], default="fp32")
     parser.add_argument("--loss", choices=["mse", "qmse"], default="mse")

@@ -11,6 +11,14 @@ import jax.numpy as jnp  # noqa: E402
 import qmse.jax  # noqa: E402
 import qmse.numpy  # noqa: E402
 
+# What follows compares bits with the CPU's; the tests of a GPU place their arrays there.
+jax.config.update("jax_default_device", jax.devices("cpu")[0])
+try:
+    GPU = jax.devices("gpu")[0]
+except RuntimeError:
+    GPU = None
+gpu = pytest.mark.skipif(GPU is None, reason="no GPU")
+
 FUNCTIONS = {
     "qmse": qmse.jax.qmse_loss,
     "mse": qmse.jax.mse_loss,
@@ -119,3 +127,42 @@ def test_an_older_jax_is_an_import_error_that_names_both_versions(monkeypatch):
     monkeypatch.delattr(jax, "ffi")
     with pytest.raises(ImportError, match=r"qmse .* needs JAX 0\.5 or later; this is JAX"):
         importlib.reload(qmse.jax)
+
+
+@gpu
+@pytest.mark.parametrize("loss", FUNCTIONS)
+@pytest.mark.parametrize("batch, classes", [(64, 10), (3, 600), (2, 8193)])
+def test_on_a_gpu_losses_agree_and_v_has_the_same_bits(loss, batch, classes):
+    output, target = problem(batch, classes)
+    target = target.astype(np.int32)
+    value, gradient = qmse.numpy.loss_and_gradient(output, target, loss)
+    with jax.default_device(GPU):
+        ids = jnp.arange(batch, dtype=jnp.int32) * 3
+        v = qmse.jax.draw_direction(ids, classes, step=5)
+        function = jax.jit(jax.value_and_grad(lambda f: FUNCTIONS[loss](f, jax.device_put(target, GPU))))
+        ours, pulled = function(jax.device_put(output, GPU))
+    assert v.devices() == {GPU} and pulled.devices() == {GPU}
+    np.testing.assert_array_equal(np.asarray(v), qmse.numpy.draw_direction(np.asarray(ids), classes, step=5))
+    np.testing.assert_allclose(float(ours), value, rtol=1e-5)
+    np.testing.assert_allclose(np.asarray(pulled), gradient, rtol=1e-5, atol=1e-6)
+
+
+@gpu
+def test_on_a_gpu_labels_out_of_range_give_nan_and_no_gradient():
+    with jax.default_device(GPU):
+        target = jnp.array([0, 4, -1], jnp.int32)
+        losses, pull = jax.vjp(lambda f: qmse.jax.qmse_loss(f, target, reduction="none"), jnp.zeros((3, 4), jnp.float32))
+        gradient = np.asarray(pull(jnp.ones(3, jnp.float32))[0])
+    assert np.isnan(np.asarray(losses)).tolist() == [False, True, True]
+    assert np.abs(gradient[1:]).sum() == 0 and np.abs(gradient[0]).sum() > 0
+
+
+@gpu
+def test_on_a_gpu_a_scan_draws_anew_at_every_step():
+    output, target = problem(8, 10)
+    with jax.default_device(GPU):
+        f, labels = jax.device_put(output, GPU), jnp.asarray(target.astype(np.int32))
+        scan = jax.jit(lambda steps: jax.lax.scan(lambda carry, step: (carry, qmse.jax.qmse_loss(f, labels, step=step)), 0, steps)[1])
+        losses = np.asarray(scan(jnp.arange(5)))
+    expected = [qmse.numpy.loss_and_gradient(output, target, step=step)[0] for step in range(5)]
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)

@@ -357,12 +357,73 @@ def test_on_a_gpu_losses_agree_and_v_has_the_same_bits(loss, batch, classes):
     assert torch.equal(qmse.torch.draw_direction(ids.cuda(), classes).cpu(), qmse.torch.draw_direction(ids, classes))
     results = []
     for device in ("cpu", "cuda"):
-        f = output.to(device).requires_grad_()
+        f = output.clone().to(device).detach().requires_grad_()
         value = FUNCTIONS[loss](f, target.to(device))
         value.backward()
         results.append((value.detach().cpu(), f.grad.cpu()))
     for a, b in zip(*results):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+@cuda
+@pytest.mark.parametrize("options", [{"v_distribution": "rademacher"}, {"v_scope": "per_batch"}, {"q_gradient": "full"}, {"reduction": "none"}])
+@pytest.mark.parametrize("dense", [False, True])
+def test_on_a_gpu_options_agree_with_the_cpu(options, dense):
+    output, target = (torch.from_numpy(x) for x in problem(37, 10, dense=dense))
+    results = []
+    for device in ("cpu", "cuda"):
+        f = output.clone().to(device).detach().requires_grad_()
+        value = qmse.torch.qmse_loss(f, target.to(device), step=2, seed=2**64 - 1, **options)
+        value.sum().backward()
+        results.append((value.detach().cpu(), f.grad.cpu()))
+    for a, b in zip(*results):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+@cuda
+def test_on_a_gpu_the_operators_pass_pytorchs_own_check():
+    f, labels, step = outputs(torch.float32).detach().cuda(), LABELS.cuda(), torch.tensor(2, device="cuda")
+    options = ("batch_mean", 3, "sphere", "per_sample", "full", True)
+    torch.library.opcheck(torch.ops.qmse.loss.default, (f, labels, None, step, "qmse", *options))
+    torch.library.opcheck(torch.ops.qmse.direction.default, (f, None, step, 1, "sphere", "per_sample"))
+
+
+@cuda
+def test_on_a_gpu_a_compiled_training_has_the_bits_of_eager_mode():
+    torch._dynamo.reset()
+    torch.manual_seed(1)
+    eager, compiled_network = Network().cuda(), Network().cuda()
+    compiled_network.load_state_dict(eager.state_dict())
+    compiled = torch.compile(compiled_network, fullgraph=True, backend="aot_eager")
+    for x, labels, ids in batches([8] * 20):
+        losses = []
+        for call, network in ((eager, eager), (compiled, compiled_network)):
+            network.zero_grad()
+            loss = call(x.cuda(), labels.cuda(), ids.cuda())
+            loss.backward()
+            losses.append(loss.item())
+            with torch.no_grad():
+                for parameter in network.parameters():
+                    parameter -= 0.01 * parameter.grad
+        assert losses[0] == losses[1]
+    assert compiled_network.criterion.step.item() == 20
+
+
+@cuda
+def test_on_a_gpu_another_stream_and_autocast():
+    output, target = (torch.from_numpy(x) for x in problem(64, 10))
+    expected = qmse.torch.qmse_loss(output, target).item()
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        f = (output.cuda(non_blocking=False) + 1) - 1
+        torch.cuda._sleep(10_000_000)  # what the loss reads is written late on its stream
+        late = f * 2 / 2
+        loss = qmse.torch.qmse_loss(late, target.cuda())
+    stream.synchronize()
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+    with torch.autocast("cuda", dtype=torch.bfloat16):
+        half = qmse.torch.qmse_loss(output.cuda().bfloat16(), target.cuda())
+    assert half.dtype == torch.float32 and half.item() == pytest.approx(expected, rel=2e-2)
 
 
 @cuda

@@ -58,13 +58,36 @@ TEST_CASE("choices: where most of the library's ReLUs make a number of a NaN, on
   for (const bool drop : {false, true}) {
     CAPTURE(drop);
     Settings settings;
-    settings.relu_drops_nan = drop;
+    if (drop) settings.relu_drops_nan = Settings::DropsNan::all_but_one;
     const Ending ending = in_child([] { run_linear(kShape, true); }, settings);
     CAPTURE(ending.text);
     CHECK(ending.status == 0);
     CHECK(ending.says("y nan 6\n"));
     CHECK(ending.says("forward 3 (") == drop);  // the one that lets it pass is not the first
   }
+}
+
+TEST_CASE("choices: where all of the library's ReLUs make a number of a NaN, bias and ReLU are ours") {
+  for (const std::uint64_t seed : {0, 1, 2}) {
+    CAPTURE(seed);
+    Settings settings;
+    settings.seed = seed;
+    settings.relu_drops_nan = Settings::DropsNan::all;
+    const Ending ending = in_child([] { run_linear(kShape, true); }, settings);
+    CAPTURE(ending.text);
+    CHECK(ending.status == 0);
+    CHECK(ending.says("bias by bias_activation (in the epilogue: its epilogue turns NaN into a number)"));
+    CHECK(ending.says("y nan 6\n"));
+  }
+  // Without ReLU nothing turns a NaN into a number: the bias stays in the epilogue.
+  Settings settings;
+  settings.relu_drops_nan = Settings::DropsNan::all;
+  LinearShape linear = kShape;
+  linear.activation = Activation::identity;
+  const Ending ending = in_child([&] { run_linear(linear, true); }, settings);
+  CAPTURE(ending.text);
+  CHECK(ending.says("y nan 6\n"));
+  CHECK(!ending.says("bias by bias_activation"));
 }
 
 TEST_CASE("choices: a bias gradient that the library's epilogue does not have is summed by ours") {

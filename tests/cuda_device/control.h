@@ -30,12 +30,13 @@ struct Settings {
   // random earlier moment, candidates come in another order, others are refused late.
   std::uint64_t seed = 0;
   std::array<std::int64_t, kFaults> faults{};
-  bool relu_drops_nan = false;    // cuBLASLt's ReLU epilogues write 0 for a NaN, as some releases do
+  // Of cuBLASLt's algorithms those whose ReLU epilogues write 0 for a NaN, as they do in some releases.
+  enum class DropsNan { none, all_but_one, all } relu_drops_nan = DropsNan::none;
   bool no_bias_gradient = false;  // cuBLASLt has no algorithm with a bias gradient in its epilogue
 };
 
 // From the environment variable QMSE_CUDA_STAND_IN, for example
-//   seed=3 device=free:2048,cc:9.0 device=free:4096,busy fault=allocation:3 driver=12000 relu_drops_nan
+//   seed=3 device=free:2048,cc:9.0 device=free:4096,busy fault=allocation:3 driver=12000 relu_drops_nan=all
 // (sizes in MiB; the first `device` replaces the one there is without). Tests change it before the first
 // call.
 Settings& settings();

@@ -419,7 +419,9 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t oper
     breaks_capture("the first run of a cuBLASLt algorithm, which loads it,");
     return CUBLAS_STATUS_EXECUTION_FAILED;
   }
-  const bool drops_nan = settings().relu_drops_nan && chosen.id != kAlways;
+  const Settings::DropsNan drops = settings().relu_drops_nan;
+  const bool drops_nan =
+      drops == Settings::DropsNan::all || (drops == Settings::DropsNan::all_but_one && chosen.id != kAlways);
   work.run = [=, scale = *static_cast<const float*>(alpha), keep = *static_cast<const float*>(beta),
               a_stride = layout(a_form)->stride, b_stride = layout(b_form)->stride,
               d_stride = layout(d_form)->stride] {

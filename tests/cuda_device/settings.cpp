@@ -28,7 +28,8 @@ Settings from_environment() {
     } else if (key == "driver") {
       made.driver_version = std::atoi(value.c_str());
     } else if (key == "relu_drops_nan") {
-      made.relu_drops_nan = true;
+      if (!value.empty() && value != "all") refuse(word);
+      made.relu_drops_nan = value.empty() ? Settings::DropsNan::all_but_one : Settings::DropsNan::all;
     } else if (key == "no_bias_gradient") {
       made.no_bias_gradient = true;
     } else if (key == "no_device") {

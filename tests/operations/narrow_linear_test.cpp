@@ -14,14 +14,14 @@ using namespace qmse::test;
 namespace {
 
 // f32 sums of up to some hundred terms, of the sum of their magnitudes.
-constexpr double kTolerance = 64 * 0x1p-24;
+constexpr double kNarrowTolerance = 64 * 0x1p-24;
 
 void check_sums(const std::vector<float>& actual, const std::vector<double>& expected,
                 const std::vector<double>& magnitude) {
   REQUIRE(actual.size() == expected.size());
   for (std::size_t i = 0; i < actual.size(); ++i) {
     CAPTURE(i, actual[i], expected[i]);
-    CHECK(std::abs(static_cast<double>(actual[i]) - expected[i]) <= kTolerance * magnitude[i]);
+    CHECK(std::abs(static_cast<double>(actual[i]) - expected[i]) <= kNarrowTolerance * magnitude[i]);
   }
 }
 

@@ -7,12 +7,16 @@
 #include <system_error>
 #include <utility>
 
-// AddressSanitizer's interface for stack switches: null in a program built without it.
+// The sanitizers' interfaces for stack switches: null in a program built without them.
 extern "C" {
 [[gnu::weak]] void __sanitizer_start_switch_fiber(void** fake_stack_save, const void* bottom,
                                                   std::size_t size);
 [[gnu::weak]] void __sanitizer_finish_switch_fiber(void* fake_stack_save, const void** bottom_old,
                                                    std::size_t* size_old);
+[[gnu::weak]] void* __tsan_get_current_fiber();
+[[gnu::weak]] void* __tsan_create_fiber(unsigned flags);
+[[gnu::weak]] void __tsan_destroy_fiber(void* fiber);
+[[gnu::weak]] void __tsan_switch_to_fiber(void* fiber, unsigned flags);
 }
 
 namespace qmse::simt {
@@ -27,6 +31,11 @@ void leaving(void** fake_stack, const void* bottom, std::size_t size) {
 
 void arrived(void* fake_stack, const void** bottom_old, std::size_t* size_old) {
   if (__sanitizer_finish_switch_fiber) __sanitizer_finish_switch_fiber(fake_stack, bottom_old, size_old);
+}
+
+// What came before a switch happened before what comes after: the fibers are one thread.
+void switch_to(void* thread_sanitizer_fiber) {
+  if (__tsan_switch_to_fiber) __tsan_switch_to_fiber(thread_sanitizer_fiber, 0);
 }
 
 struct StackInSlab {  // a stack the slab owns
@@ -55,6 +64,7 @@ void Fibers::add_slab(unsigned count) {
     auto fiber = std::make_unique<Fiber>();
     fiber->stack_bottom = bottom;
     fiber->stack_size = stack_bytes;
+    if (__tsan_create_fiber) fiber->thread_sanitizer_fiber = __tsan_create_fiber(0);
     boost::context::stack_context stack;
     // Tops are spread over a page, or the frames of all threads would compete for the same few cache sets.
     stack.size = stack_bytes - (i % 64) * 64;
@@ -70,6 +80,9 @@ void Fibers::add_slab(unsigned count) {
 Fibers::~Fibers() {
   ending_ = true;
   for (unsigned i = 0; i < fibers_.size(); ++i) resume(i);
+  for (const auto& fiber : fibers_) {
+    if (__tsan_destroy_fiber) __tsan_destroy_fiber(fiber->thread_sanitizer_fiber);
+  }
   for (const Slab& slab : slabs_) munmap(slab.start, slab.bytes);
 }
 
@@ -77,7 +90,9 @@ void Fibers::resume(unsigned number) {
   Fiber& fiber = *fibers_[number];
   running_ = &fiber;
   void* fake_stack = nullptr;
+  if (__tsan_get_current_fiber) caller_thread_sanitizer_fiber_ = __tsan_get_current_fiber();
   leaving(&fake_stack, fiber.stack_bottom, fiber.stack_size);
+  switch_to(fiber.thread_sanitizer_fiber);
   fiber.context = std::move(fiber.context).resume();
   arrived(fake_stack, nullptr, nullptr);
   running_ = nullptr;
@@ -86,6 +101,7 @@ void Fibers::resume(unsigned number) {
 void Fibers::suspend() {
   Fiber& fiber = *running_;
   leaving(&fiber.fake_stack, caller_stack_bottom_, caller_stack_size_);
+  switch_to(caller_thread_sanitizer_fiber_);
   caller_ = std::move(caller_).resume();
   arrived(fiber.fake_stack, &caller_stack_bottom_, &caller_stack_size_);
 }
@@ -98,6 +114,7 @@ boost::context::fiber Fibers::loop(unsigned number, boost::context::fiber&& call
     suspend();
   }
   leaving(nullptr, caller_stack_bottom_, caller_stack_size_);
+  switch_to(caller_thread_sanitizer_fiber_);
   return std::move(caller_);
 }
 

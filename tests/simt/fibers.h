@@ -1,6 +1,6 @@
 // Coroutines on stacks of their own, kept and used again, for the SIMT executor's threads. Boost.Context
-// switches; AddressSanitizer, where the program is built with it, is told of every switch (ThreadSanitizer is
-// not).
+// switches; AddressSanitizer and ThreadSanitizer, where the program is built with one of them, are told of every
+// switch.
 #pragma once
 
 #include <boost/context/fiber.hpp>
@@ -34,6 +34,7 @@ class Fibers {
     const void* stack_bottom = nullptr;
     std::size_t stack_size = 0;
     void* fake_stack = nullptr;  // AddressSanitizer's, while suspended
+    void* thread_sanitizer_fiber = nullptr;
   };
   struct Slab {  // one mapping, cut into stacks
     void* start;
@@ -50,6 +51,7 @@ class Fibers {
   boost::context::fiber caller_;  // who called resume(), while a fiber runs
   const void* caller_stack_bottom_ = nullptr;
   std::size_t caller_stack_size_ = 0;
+  void* caller_thread_sanitizer_fiber_ = nullptr;
   bool ending_ = false;
 };
 

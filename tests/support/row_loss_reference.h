@@ -175,18 +175,22 @@ RowReference mse_noise_reference(const RowProblem<T>& problem, std::int64_t row,
 template <class T>
 RowReference cross_entropy_reference(const RowProblem<T>& problem, std::int64_t row, Real eps) {
   const std::int64_t c = problem.classes;
-  const Real largest = problem.f(row, first_largest(problem, row, false));
-  Real sum = 0;
-  for (std::int64_t i = 0; i < c; ++i) sum += std::exp(problem.f(row, i) - largest);
-  const auto p = [&](std::int64_t i) { return std::exp(problem.f(row, i) - largest) / sum; };
+  const std::int64_t first = first_largest(problem, row, false);
+  const Real largest = problem.f(row, first);
+  // Without the largest term, 1, in which small ones would lose digits even here.
+  Real others = 0;
+  for (std::int64_t i = 0; i < c; ++i) others += i == first ? 0 : std::exp(problem.f(row, i) - largest);
+  const Real log_sum = std::log1p(others);
+  const auto p = [&](std::int64_t i) { return std::exp(problem.f(row, i) - largest) / (1 + others); };
   Real loss = 0, loss_size = 0, target_sum = 0, square = 0, size = 0;
   for (std::int64_t i = 0; i < c; ++i) {
     const Real y = problem.y(row, i);
-    const Real log_p = problem.f(row, i) - largest - std::log(sum);
+    const Real log_p = problem.f(row, i) - largest - log_sum;
     loss -= y * log_p;
     loss_size += std::abs(y * log_p);
     target_sum += y;
-    square += (y - p(i)) * (y - p(i));
+    const Real r = i == first ? y - 1 + others / (1 + others) : y - p(i);
+    square += r * r;
     size += y * y + p(i) * p(i);
   }
   RowReference reference;
