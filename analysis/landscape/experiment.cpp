@@ -35,11 +35,29 @@ Json describe_network(const MlpShape& shape, const MlpObjective& objective) {
           {"slope_factors", objective.slope_factors.empty() ? "no" : "yes"}};
 }
 
+DescribedNetwork parse_network(const Json& described, const std::string& source) {
+  try {
+    return {.shape = {.widths = described.at("widths").get<std::vector<std::int64_t>>(),
+                      .activation = parse_hidden_activation(text(described, "activation")),
+                      .leak = number(described, "leak"),
+                      .biases = described.at("biases").get<bool>()},
+            .objective = {.loss = parse_mlp_loss(text(described, "loss")),
+                          .weight_decay = number(described, "weight_decay"),
+                          .slope_factors = {}},
+            .slope_factors = text(described, "slope_factors") == "yes"};
+  } catch (const Json::exception& error) {
+    throw DataError(source + ": is no network: " + error.what());
+  } catch (const ConfigError& error) {
+    throw DataError(source + ": is no network: " + error.what());
+  }
+}
+
 const std::vector<LandscapeExperiment>& landscape_experiments() {
   static const std::vector<LandscapeExperiment> all = {
-      symmetries_experiment(), linear_experiment(), width_experiment(),    efficiency_experiment(),
-      critical_experiment(),   saddle_experiment(), escape_experiment(),   sgd_floor_experiment(),
-      schedule_experiment(),   trap_experiment(),   stability_experiment()};
+      symmetries_experiment(), linear_experiment(),  width_experiment(),     efficiency_experiment(),
+      critical_experiment(),   saddle_experiment(),  escape_experiment(),    sgd_floor_experiment(),
+      schedule_experiment(),   trap_experiment(),    stability_experiment(), spectrum_experiment(),
+      plane_experiment(),      connect_experiment(), edge_experiment()};
   return all;
 }
 

@@ -29,6 +29,13 @@ struct SavedPoint {
   std::vector<double> weights;
 };
 Json describe_network(const MlpShape& shape, const MlpObjective& objective);
+// Back. DataError, beginning with `source`, where something is missing or wrong.
+struct DescribedNetwork {
+  MlpShape shape;
+  MlpObjective objective;  // without slope factors
+  bool slope_factors = false;
+};
+DescribedNetwork parse_network(const Json& described, const std::string& source);
 
 struct MemberResult {
   Json record;  // numbers that are not finite become null
@@ -112,5 +119,9 @@ LandscapeExperiment sgd_floor_experiment();
 LandscapeExperiment schedule_experiment();
 LandscapeExperiment trap_experiment();
 LandscapeExperiment stability_experiment();
+LandscapeExperiment spectrum_experiment();
+LandscapeExperiment plane_experiment();
+LandscapeExperiment connect_experiment();
+LandscapeExperiment edge_experiment();
 
 }  // namespace qmse

@@ -133,4 +133,10 @@ std::vector<double> numbers(const Json& settings, const char* name) {
   return settings.at(name).get<std::vector<double>>();
 }
 
+std::vector<double> numbers_or_nan(const Json& record, const char* name) {
+  std::vector<double> values;
+  for (const Json& each : record.at(name)) values.push_back(each.is_null() ? NAN : each.get<double>());
+  return values;
+}
+
 }  // namespace qmse

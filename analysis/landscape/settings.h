@@ -40,5 +40,7 @@ double number(const Json& settings, const char* name);
 std::string text(const Json& settings, const char* name);
 std::vector<std::int64_t> wholes(const Json& settings, const char* name);
 std::vector<double> numbers(const Json& settings, const char* name);
+// Of a record, in which numbers that are not finite have become null: NaN.
+std::vector<double> numbers_or_nan(const Json& record, const char* name);
 
 }  // namespace qmse

@@ -61,18 +61,30 @@ TrainedProblem::TrainedProblem(const Json& settings, const std::string& data)
 
 Mlp TrainedProblem::network() const { return Mlp(shape_, objective_, problem_.samples); }
 
-void TrainedProblem::compute() const {
-  Mlp network = this->network();
-  std::vector<double> w = glorot_weights(shape_, 1);
+std::vector<double> TrainedProblem::start_from(
+    std::uint64_t seed, std::int64_t every,
+    const std::function<void(const std::vector<double>&)>& seen) const {
   const std::string start = text(settings_, "start");
-  if (start != "random") {
-    Descent descent(network, std::move(w), {.momentum = number(settings_, "pretraining_momentum")}, 1);
-    for (std::int64_t step = 0; step < whole(settings_, "pretraining"); ++step)
-      descent.step(number(settings_, "pretraining_lr"));
-    w = descent.weights();
+  Mlp network = this->network();
+  std::vector<double> w = glorot_weights(shape_, seed);
+  if (seen) seen(w);
+  if (start == "random") return w;
+  Descent descent(network, std::move(w), {.momentum = number(settings_, "pretraining_momentum")}, 1);
+  const std::int64_t steps = whole(settings_, "pretraining");
+  for (std::int64_t step = 1; step <= steps; ++step) {
+    descent.step(number(settings_, "pretraining_lr"));
+    if (seen && every > 0 && step % every == 0 && step < steps) seen(descent.weights());
   }
+  w = descent.weights();
   if (start == "minimum")
     w = find_minimum(network, std::move(w), {.iterations = 200, .target = 1e-9}).weights;
+  if (seen) seen(w);
+  return w;
+}
+
+void TrainedProblem::compute() const {
+  Mlp network = this->network();
+  std::vector<double> w = start_from(1);
   std::vector<double> gradient(network.parameters());
   loss_ = network.gradient(w, gradient);
   for (const double value : gradient) gradient_ += value * value;

@@ -1,6 +1,8 @@
 // A network at a minimum of its loss, where experiments on SGD begin.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -25,6 +27,10 @@ class TrainedProblem {
   // alone; random: nothing. Computed once; may be called from several threads.
   const std::vector<double>& start() const;
   bool at_minimum() const;
+  // The same from the initial weights of another seed, computed now; start() is seed 1. `seen`, where given, is
+  // shown the weights before the descent, after every `every` steps of it, and at the end.
+  std::vector<double> start_from(std::uint64_t seed, std::int64_t every = 0,
+                                 const std::function<void(const std::vector<double>&)>& seen = {}) const;
   double start_loss() const;
 
  private:

@@ -94,7 +94,7 @@ MemberResult WidthStudy::run(const Json& member) const {
   const std::int64_t steps = whole(settings_, "steps");
   const std::string schedule = text(settings_, "schedule");
   if (schedule == "thesis") {
-    ThesisSchedule next(lr, steps, 2 * steps);
+    ThesisSchedule next(lr, steps, 2 * steps, by_depth(numbers(settings_, "plateau_delta"), depth));
     double length = next.next(trained.loss(descent.weights()));
     while (length > 0 && !descent.done()) {
       descent.step(length);
@@ -243,7 +243,14 @@ std::vector<LandscapeOption> options() {
       {.name = "schedule",
        .help = "decay: constant for 60 %, then falling to lr 1e-6; constant; thesis: Keras' callbacks",
        .usual = "decay",
-       .choices = {"decay", "constant", "thesis"}}};
+       .choices = {"decay", "constant", "thesis"}},
+      {.name = "plateau_delta",
+       .help =
+           "of --schedule thesis: the step is halved where the loss has not fallen by more than this for 40 "
+           "steps (a list, as --seeds); Keras' default is 0.0001",
+       .usual = Json::array({1e-4}),
+       .low = 0,
+       .high = 1}};
   options.insert(options.end(), own.begin(), own.end());
   return options;
 }

@@ -8,8 +8,9 @@
 
 namespace qmse {
 
-ThesisSchedule::ThesisSchedule(double lr, std::int64_t constant_steps, std::int64_t plateau_steps)
-    : lr_(lr), constant_steps_(constant_steps), plateau_steps_(plateau_steps) {
+ThesisSchedule::ThesisSchedule(double lr, std::int64_t constant_steps, std::int64_t plateau_steps,
+                               double min_delta)
+    : lr_(lr), min_delta_(min_delta), constant_steps_(constant_steps), plateau_steps_(plateau_steps) {
   restart_stopping();
 }
 
@@ -28,7 +29,7 @@ double ThesisSchedule::next(double loss) {
       --cooldown_;
       waited_plateau_ = 0;
     }
-    if (loss < best_plateau_ - 1e-4) {
+    if (loss < best_plateau_ - min_delta_) {
       best_plateau_ = loss;
       waited_plateau_ = 0;
     } else if (cooldown_ == 0 && ++waited_plateau_ >= 40 && lr_ > 1e-7) {

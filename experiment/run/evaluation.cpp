@@ -53,19 +53,7 @@ EvaluationReport evaluate(const EvaluationRequest& request) {
   const ModelCard card = read_card(file);
   const TrainConfig config = settle_settings(request, path, card);
   const std::unique_ptr<Context> context = make_context(config);
-  check_label_kind(config.labels, config.dataset);
-  const ImageDataset images = load_dataset(config.dataset, find_data_directory(config.dataset, config.data),
-                                           request.split, config.labels);
-  const Shape shape{images.channels, images.height, images.width};
-  if (shape != card.model.input || images.classes() != card.model.classes) {
-    throw DataError(in_quotes(path) + ": its model takes images of " + to_string(card.model.input) + " in " +
-                    std::to_string(card.model.classes) + " classes; " + images.name + " has " +
-                    to_string(shape) + " in " + std::to_string(images.classes()));
-  }
-  if (card.dataset == images.name && card.class_names != images.class_names) {
-    throw DataError(in_quotes(path) + ": its model was trained on classes of other names than those of " +
-                    images.name + "; evaluate it on the classes it knows");
-  }
+  const ImageDataset images = load_images_for(card, path, config, request.split);
   const ResidentDataset<float> data(*context, images, card.normalization);
   const Sequential model = make_model(card.model);
   ParameterStore store(*context, DType::f32, model.parameters());

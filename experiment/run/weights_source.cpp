@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/in_quotes.h"
+#include "data/registry.h"
 #include "experiment/run/checkpoint.h"
 #include "experiment/run/tensor_digest.h"
 #include "losses/losses.h"
@@ -73,6 +74,24 @@ ConfigJson settings_with_weights(const std::filesystem::path& path, const ModelC
   const LossKind* loss = given.contains("loss") ? find_loss(given["loss"].get<std::string>()) : nullptr;
   if (loss != nullptr && !loss->squared_error) known.erase("reduction");  // it has but one
   return overlay(known, given);
+}
+
+ImageDataset load_images_for(const ModelCard& card, const std::filesystem::path& weights,
+                             const TrainConfig& config, Split split) {
+  check_label_kind(config.labels, config.dataset);
+  ImageDataset images =
+      load_dataset(config.dataset, find_data_directory(config.dataset, config.data), split, config.labels);
+  const Shape shape{images.channels, images.height, images.width};
+  if (shape != card.model.input || images.classes() != card.model.classes) {
+    throw DataError(in_quotes(weights) + ": its model takes images of " + to_string(card.model.input) +
+                    " in " + std::to_string(card.model.classes) + " classes; " + images.name + " has " +
+                    to_string(shape) + " in " + std::to_string(images.classes()));
+  }
+  if (card.dataset == images.name && card.class_names != images.class_names) {
+    throw DataError(in_quotes(weights) + ": its model was trained on classes of other names than those of " +
+                    images.name + "; evaluate it on the classes it knows");
+  }
+  return images;
 }
 
 std::string first_weights_sha256(const std::filesystem::path& path) {

@@ -24,6 +24,12 @@ WeightsSource find_weights(const std::filesystem::path& path);
 ConfigJson settings_with_weights(const std::filesystem::path& path, const ModelCard& card,
                                  const ConfigJson& given);
 
+// The images of config.dataset that a model of `card` is looked at with; `weights` is its file. DataError where
+// the model takes others: another shape, another number of classes, or, on the data set it was trained on,
+// classes of other names. ConfigError, IoError as load_dataset().
+ImageDataset load_images_for(const ModelCard& card, const std::filesystem::path& weights,
+                             const TrainConfig& config, Split split);
+
 // weights_sha256() of what is there: equal digests are the same start, whatever the path. IoError, DataError.
 std::string first_weights_sha256(const std::filesystem::path& path);
 

@@ -147,4 +147,11 @@ TEST_CASE(
   std::size_t steps = 0;
   while (falling.next(loss -= 1) == 1) ++steps;
   CHECK(steps == 300);
+  // One that falls by less than the least fall that counts does not, unless any fall counts.
+  for (const double min_delta : {1e-4, 0.0}) {
+    ThesisSchedule slow(1.0, 100, 200, min_delta);
+    double last = 1, length = 1;
+    while (const double next = slow.next(last -= 5e-7)) length = next;
+    CHECK(length == (min_delta > 0 ? 0.0625 : 1.0));  // halved at steps 141, 191, 241 and 291
+  }
 }

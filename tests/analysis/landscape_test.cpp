@@ -10,6 +10,7 @@
 #include "engine/safetensors.h"
 #include "tests/support/catch.h"
 #include "tests/support/error_message.h"
+#include "tests/support/idx_files.h"
 #include "tests/support/temp_directory.h"
 
 using namespace qmse;
@@ -205,6 +206,41 @@ TEST_CASE("problem: tables of one's own, and what is wrong with them by line") {
   CHECK_THAT(message("1\n2\n"), Contains("line 1"));
   CHECK_THAT(message("a,b\n"), Contains("no sample"));
   CHECK_THROWS_AS(problem("1,2\n3,2\n"), ConfigError);  // equal targets
+}
+
+TEST_CASE("problem: more than the images have, one class, one sample, are errors that say so") {
+  const TempDirectory folder;
+  write_mnist(folder.path(), 40, 10);  // of 8 x 8
+  const auto message = [&](Json given) {
+    const Json settings =
+        complete_settings(problem_options("mnist-pca", 30, 5, "class"), {}, "", false, given);
+    return message_of<ConfigError>([&] { make_problem(settings, folder.path().string()); });
+  };
+  using Catch::Contains;
+  CHECK_THAT(message({{"inputs", 65}}), Contains("--inputs 65") && Contains("at most 29"));
+  CHECK_THAT(message({{"samples", 41}}), Contains("--samples 41") && Contains("40"));
+  CHECK_THAT(message({{"samples", 3}, {"labels", "classes:1"}}),
+             Contains("equal") && Contains("nothing to learn"));
+  CHECK_THAT(message({{"samples", 1}}), Contains("--samples") && Contains("from 2"));
+  std::ofstream(folder / "one.csv") << "1,2\n";
+  CHECK_THAT(message({{"data_set", "csv:" + (folder / "one.csv").string()}, {"labels", "given"}}),
+             Contains("1 samples") && Contains("equal"));
+}
+
+TEST_CASE("landscape: widths, tolerances and steps of 0 are errors that say from where on they are allowed") {
+  const auto message = [](const std::string& experiment, const Json& given) {
+    const LandscapeExperiment& of = landscape_experiment(experiment);
+    return message_of<ConfigError>([&] { complete_settings(of.options, of.presets, "", false, given); });
+  };
+  using Catch::Contains;
+  CHECK_THAT(message("width", {{"widths", {0}}}), Contains("--widths") && Contains("from 1"));
+  for (const char* experiment : {"spectrum", "plane", "connect", "edge", "sgd-floor", "schedule"})
+    CHECK_THAT(message(experiment, {{"hidden", {0}}}), Contains("--hidden") && Contains("from 1"));
+  CHECK_THAT(message("escape", {{"delta", 0.0}}), Contains("--delta") && Contains("from"));
+  CHECK_THAT(message("edge", {{"every", 0}}), Contains("--every") && Contains("from 1"));
+  CHECK_THAT(message("plane", {{"grid", 1}}), Contains("--grid") && Contains("from 3"));
+  CHECK_THAT(message("connect", {{"places", 0}}), Contains("--places") && Contains("from 2"));
+  CHECK_THAT(message("spectrum", {{"count", 0}}), Contains("--count") && Contains("from 1"));
 }
 
 TEST_CASE("problem: the thesis' points are shipped with the program") {
