@@ -91,7 +91,7 @@ struct Show {
     const auto kind = parse_choice<LabelKind>(text_of(labels, "fine"), "labels");
     check_label_kind(kind, dataset);
     if (labels->count() > 0) {
-      const ConfigJson given = {{"dataset", dataset}, {"labels", labels->as<std::string>()}};
+      const Json given = {{"dataset", dataset}, {"labels", labels->as<std::string>()}};
       check_layer(given, "qmse data show");
       TrainConfig config;
       apply_layer(config, given);

@@ -44,9 +44,9 @@ Command evaluate_command() {
     const EvaluationReport report = evaluate(request);
     if (!report.stale.empty()) std::cerr << "note: " << report.stale << '\n';
     if (!report.difference.empty()) std::cerr << "note: " << report.difference << '\n';
-    ConfigJson json = to_json(report);
+    Json json = to_json(report);
     json["split"] = images;
-    std::cout << json.dump(-1, ' ', false, ConfigJson::error_handler_t::replace) << '\n';
+    std::cout << json.dump(-1, ' ', false, Json::error_handler_t::replace) << '\n';
     return 0;
   };
   return command;

@@ -51,13 +51,12 @@ int print_info() {
 
 // For programs: what results depend on besides settings and data, and which settings there are.
 int print_json() {
-  ConfigJson json = {{"qmse", QMSE_VERSION},       {"git_revision", git_revision()},
-                     {"compiler", compiler()},     {"processor", processor()},
-                     {"onednn_isa", onednn_isa()}, {"libraries", ConfigJson::object()}};
+  Json json = {{"qmse", QMSE_VERSION},     {"git_revision", git_revision()}, {"compiler", compiler()},
+               {"processor", processor()}, {"onednn_isa", onednn_isa()},     {"libraries", Json::object()}};
   for (const Library& library : libraries())
     json["libraries"][library.name] = {{"compiled", library.compiled}, {"loaded", library.loaded}};
   for (const ConfigField& field : config_fields()) {
-    ConfigJson setting = {{"name", field.name}, {"default", get(TrainConfig{}, field)}, {"help", field.help}};
+    Json setting = {{"name", field.name}, {"default", get(TrainConfig{}, field)}, {"help", field.help}};
     for (const NamedChoice& choice : field.rule.choices) setting["choices"].push_back(choice.name);
     json["settings"].push_back(setting);
   }

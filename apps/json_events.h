@@ -15,7 +15,7 @@ CLI::Option* add_log_format(CLI::App& command, const std::string& objects);
 bool wants_json(const CLI::Option& log_format);
 
 // {"event": event, and what `content` has}.
-void write_json_event(const char* event, const ConfigJson& content);
+void write_json_event(const char* event, const Json& content);
 
 // What `work` returns; where it throws, {"event": "failed", "error": ...} ends the
 // output, and the error goes on.

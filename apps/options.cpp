@@ -61,14 +61,14 @@ ConfigOptions::ConfigOptions(CLI::App& command, unsigned uses, const std::vector
       "the command line wins");
 }
 
-ConfigJson ConfigOptions::given() const {
-  ConfigJson typed = ConfigJson::object();
+Json ConfigOptions::given() const {
+  Json typed = Json::object();
   for (const Entry& entry : entries_) {
     if (entry.option->count() == 0) continue;
     typed[std::string(entry.field->name)] = value_from_text(*entry.field, entry.option->results().front());
   }
-  const ConfigJson file =
-      config_file_->count() > 0 ? read_config_file(config_file_->as<std::string>()) : ConfigJson::object();
+  const Json file =
+      config_file_->count() > 0 ? read_config_file(config_file_->as<std::string>()) : Json::object();
   return overlay(file, typed);
 }
 

@@ -19,7 +19,7 @@ class ConfigOptions {
 
   // What the file of --config and the command line gave, the command line winning (overlay()). ConfigError
   // where an option's value is wrong.
-  ConfigJson given() const;
+  Json given() const;
 
  private:
   struct Entry {

@@ -18,7 +18,7 @@ std::string left_text(const SweepProgress& progress) {
   return "; " + duration_text(*progress.seconds_left) + " left";
 }
 
-std::string percent(const ConfigJson& line, const char* key) {
+std::string percent(const Json& line, const char* key) {
   if (!line.contains(key) || !line[key].is_number()) return "";
   char text[32];
   std::snprintf(text, sizeof(text), "%.2f %%", 100 * line[key].get<double>());
@@ -87,9 +87,9 @@ class JsonDisplay : public SweepDisplay {
   void notice(const std::string& text) override { write_json_event("notice", {{"text", text}}); }
 
   void member(const MemberReport& report, const SweepProgress& progress) override {
-    ConfigJson object = {{"name", report.name},           {"status", name(report.status)},
-                         {"seconds", report.seconds},     {"members", progress.members},
-                         {"finished", progress.finished}, {"failed", progress.failed}};
+    Json object = {{"name", report.name},           {"status", name(report.status)},
+                   {"seconds", report.seconds},     {"members", progress.members},
+                   {"finished", progress.finished}, {"failed", progress.failed}};
     if (progress.seconds_left) object["seconds_left"] = *progress.seconds_left;
     if (report.status == MemberStatus::failed) {
       object["error"] = report.error;
@@ -100,11 +100,11 @@ class JsonDisplay : public SweepDisplay {
   }
 
   void end(const SweepOutcome& outcome, const std::string& out) override {
-    ConfigJson object = {{"members", outcome.members},
-                         {"finished", outcome.finished},
-                         {"failed", outcome.failed.size()},
-                         {"out", escape_name(out)},
-                         {"failures", ConfigJson::array()}};
+    Json object = {{"members", outcome.members},
+                   {"finished", outcome.finished},
+                   {"failed", outcome.failed.size()},
+                   {"out", escape_name(out)},
+                   {"failures", Json::array()}};
     for (const SweepOutcome::Failed& each : outcome.failed)
       object["failures"].push_back({{"name", each.name}, {"error", each.error}, {"diverged", each.diverged}});
     if (!outcome.results_error.empty()) object["results_error"] = outcome.results_error;

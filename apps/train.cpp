@@ -15,7 +15,7 @@
 namespace qmse::app {
 namespace {
 
-int print_config(const ConfigJson& given) {
+int print_config(const Json& given) {
   TrainConfig config;
   apply_layer(config, given);
   validate(config);
@@ -25,7 +25,7 @@ int print_config(const ConfigJson& given) {
   return 0;
 }
 
-int train(const ConfigJson& given, TrainingDisplay& display) {
+int train(const Json& given, TrainingDisplay& display) {
   TrainingEvents events;
   events.notice = [&](const std::string& text) { display.notice(text); };
   if (display.live()) {
@@ -77,7 +77,7 @@ Command train_command() {
       "The last line has the weights' SHA-256, for comparisons.\n"
       "Exit codes: 0 done, 1 failure, 2 wrong usage, 128 + N stopped by signal N (130 Ctrl-C, 143 SIGTERM).");
   command.action = [=] {
-    const ConfigJson given = options->given();
+    const Json given = options->given();
     const bool json = wants_json(*format);
     if (print->count() > 0) return print_config(given);
     const auto display = json ? make_json_display() : make_text_display();

@@ -30,7 +30,7 @@ std::string bar(const TrainingProgress& progress, std::size_t width) {
 
 // Where there is no room for all, what matters least goes first.
 std::vector<std::string> progress_lines(const TrainingProgress& progress, std::size_t room) {
-  constexpr std::size_t kShortestBar = 6, kLongestBar = 24;
+  constexpr std::size_t kMinBar = 6, kMaxBar = 24;
   const std::string head = "epoch " + of(progress.epoch, progress.epochs);
   const std::string steps = " " + of(progress.step, progress.steps);
   const std::string loss = "  loss " + number_text("%.5g", progress.loss);
@@ -40,8 +40,8 @@ std::vector<std::string> progress_lines(const TrainingProgress& progress, std::s
 
   const std::string all = loss + accuracy + speed + left;
   const std::size_t taken = head.size() + steps.size() + all.size() + 3;  // brackets and a space
-  if (taken + kShortestBar <= room) {
-    return {head + bar(progress, std::min(room - taken, kLongestBar)) + steps + all};
+  if (taken + kMinBar <= room) {
+    return {head + bar(progress, std::min(room - taken, kMaxBar)) + steps + all};
   }
   const std::string percent =
       formatted(" %.0f %%", 100 * static_cast<double>(progress.step) /
@@ -94,13 +94,13 @@ class JsonDisplay : public TrainingDisplay {
   void notice(const std::string& text) override { write_json_event("notice", {{"text", text}}); }
 
   void epoch(const EpochRecord& record, std::int64_t epochs) override {
-    ConfigJson object = {{"epochs", epochs}};
+    Json object = {{"epochs", epochs}};
     object.update(to_json(record));
     write_json_event("epoch", object);
   }
 
   void end(TrainingOutcome outcome, const std::string& out, const std::string& weights) override {
-    ConfigJson content = {{"out", escape_name(out)}};
+    Json content = {{"out", escape_name(out)}};
     if (!weights.empty()) content["weights_sha256"] = weights;
     write_json_event(outcome == TrainingOutcome::finished           ? "finished"
                      : outcome == TrainingOutcome::already_finished ? "already_finished"

@@ -11,14 +11,14 @@
 namespace qmse {
 namespace {
 
-constexpr std::size_t kLongestReason = 300;
+constexpr std::size_t kMaxReason = 300;
 
 // The library's words without "[json.exception.parse_error.101] ", and without all of a long text it quotes.
 std::string reason_of(const std::string& what) {
   const std::size_t end = what.find("] ");
   std::string reason = printable(end == std::string::npos ? what : what.substr(end + 2));
-  if (reason.size() > kLongestReason) {
-    std::size_t cut = kLongestReason;
+  if (reason.size() > kMaxReason) {
+    std::size_t cut = kMaxReason;
     while ((static_cast<unsigned char>(reason[cut]) & 0xc0) == 0x80) --cut;
     reason = reason.substr(0, cut) + "...";
   }
@@ -82,8 +82,8 @@ class Builder final : public nlohmann::json_sax<Json> {
     return true;
   }
   bool open(Json value) {
-    if (open_.size() == kDeepestJson) {
-      fail("its objects and lists nest more than " + std::to_string(kDeepestJson) + " deep; simplify it");
+    if (open_.size() == kMaxJsonDepth) {
+      fail("its objects and lists nest more than " + std::to_string(kMaxJsonDepth) + " deep; simplify it");
     }
     open_.push_back({add(std::move(value)), {}, {}});
     return true;

@@ -11,10 +11,10 @@ namespace qmse {
 
 using Json = nlohmann::ordered_json;  // objects keep the order of their keys
 
-inline constexpr std::size_t kDeepestJson = 64;  // objects and arrays within each other
+inline constexpr std::size_t kMaxJsonDepth = 64;  // objects and arrays within each other
 
 // The value of `text`. DataError, one line that begins with `source`, where it is not valid JSON in UTF-8,
-// nests deeper than kDeepestJson or an object has a key twice; nothing but white space may follow the value.
+// nests deeper than kMaxJsonDepth or an object has a key twice; nothing but white space may follow the value.
 Json parse_json(std::string_view text, const std::string& source);
 
 // Hands the events of `text` to `handler`, which bounds the nesting.

@@ -53,9 +53,9 @@ std::uint64_t read_lines(const std::filesystem::path& path,
     }
     taken += begin;
     pending.erase(0, begin);
-    if (pending.size() > kLongestLine) {
+    if (pending.size() > kMaxLineBytes) {
       throw DataError(in_quotes(path) + ": line " + std::to_string(number) + " has more than " +
-                      std::to_string(kLongestLine) + " bytes; it is damaged or of another kind");
+                      std::to_string(kMaxLineBytes) + " bytes; it is damaged or of another kind");
     }
   }
   return taken;

@@ -142,9 +142,9 @@ struct ThreadPool::Impl {
   }
 
   void open(std::int64_t count, const TaskFunction& task_function) {
-    if (count > kMostTasks) {
+    if (count > kMaxTasks) {
       throw Error("ThreadPool::run: " + std::to_string(count) + " tasks are more than " +
-                  std::to_string(kMostTasks) + "; make each do more");
+                  std::to_string(kMaxTasks) + "; make each do more");
     }
     // Released after the odd generation: a worker that still reads the old run's description and sees any of
     // this will fail to claim under the old generation.
@@ -226,7 +226,7 @@ struct ThreadPool::Impl {
     return !stop.load(std::memory_order_relaxed);
   }
 
-  static constexpr std::int64_t kMostTasks = 0xFFFFFFFF;
+  static constexpr std::int64_t kMaxTasks = 0xFFFFFFFF;
   static std::uint32_t generation_of(std::uint64_t value) { return static_cast<std::uint32_t>(value >> 32); }
   static std::int64_t task_of(std::uint64_t value) { return static_cast<std::uint32_t>(value); }
 

@@ -48,7 +48,7 @@ class LossCase {
     for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<std::uint32_t>(i);
     args_.sample_ids = upload(ids);
     args_.step = upload(std::vector<std::uint64_t>{0});
-    args_.options.distribution = parse_choice<Direction>(arguments.distribution, "distribution");
+    args_.options.distribution = parse_choice<DirectionDistribution>(arguments.distribution, "distribution");
     args_.options.seed = 1;
     args_.row.gradient = take<float>(outputs_);
     args_.row.sample_loss = take<float>(batch);

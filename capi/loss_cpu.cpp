@@ -136,7 +136,7 @@ int32_t qmse_loss_cpu(const qmse_loss_args* given) {
 int32_t qmse_draw_direction(int32_t v_distribution, uint64_t seed, uint64_t step, const int64_t* sample_ids,
                             int64_t count, int64_t classes, float* v) {
   return guarded([&] {
-    const Direction distribution =
+    const DirectionDistribution distribution =
         qmse_options(v_distribution, QMSE_V_PER_SAMPLE, QMSE_Q_CONSTANT, seed).distribution;
     if (count < 0) throw ShapeError("qmse_draw_direction: count is " + std::to_string(count));
     if (classes < 1 || classes > std::int64_t{1} << 30) {

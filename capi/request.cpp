@@ -90,7 +90,8 @@ QmseOptions qmse_options(std::int32_t distribution, std::int32_t scope, std::int
   check_choice("v_scope", scope, 2);
   check_choice("q_gradient", q_gradient, 2);
   QmseOptions options;
-  options.distribution = distribution == QMSE_V_SPHERE ? Direction::sphere : Direction::rademacher;
+  options.distribution =
+      distribution == QMSE_V_SPHERE ? DirectionDistribution::sphere : DirectionDistribution::rademacher;
   options.scope = scope == QMSE_V_PER_SAMPLE ? DirectionScope::per_sample : DirectionScope::per_batch;
   options.q_gradient = q_gradient == QMSE_Q_CONSTANT ? QGradient::constant : QGradient::full;
   options.seed = seed;

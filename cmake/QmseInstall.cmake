@@ -1,5 +1,5 @@
 # Installs the program, the libraries and their headers, and what find_package(qmse) reads. Headers go to
-# include/qmse/<folder>/..., so that installed code includes them as the sources do: "base/error.h".
+# include/qmse/<folder>/... and are included as <qmse/base/error.h>, by each other too.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
@@ -18,6 +18,8 @@ foreach(library IN LISTS qmse_libraries)
 endforeach()
 install(FILES "${PROJECT_BINARY_DIR}/generated/base/build_config.h"
         DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/qmse/base")
+install(CODE "set(qmse_include_dir \"${CMAKE_INSTALL_INCLUDEDIR}\")")
+install(SCRIPT "${CMAKE_CURRENT_LIST_DIR}/install_includes.cmake")
 
 # Libraries outside the system's folders (the CUDA toolkit's) are found again by the installed program.
 set_target_properties(qmse_program PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)

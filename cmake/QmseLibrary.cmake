@@ -25,7 +25,7 @@ function(qmse_add_library name)
   set_target_properties(qmse_${name} PROPERTIES EXPORT_NAME ${name} LINKER_LANGUAGE CXX)
   target_include_directories(qmse_${name} PUBLIC "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>"
                                                  "$<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/generated>"
-                                                 "$<INSTALL_INTERFACE:include/qmse>")
+                                                 "$<INSTALL_INTERFACE:include>")
   target_compile_features(qmse_${name} PUBLIC cxx_std_20)
   target_link_libraries(qmse_${name} PRIVATE "$<BUILD_INTERFACE:qmse_flags>")
   foreach(dependency IN LISTS ARGN)

@@ -58,8 +58,8 @@ Picture decode_pnm(std::string_view bytes, const std::filesystem::path& path) {
   picture.height = header.number();
   const std::int64_t largest_value = header.number();
   if (picture.width < 1 || picture.height < 1) fail(path, "it has no pixels");
-  if (picture.width > kLargestSide || picture.height > kLargestSide) {
-    fail(path, "it is larger than " + std::to_string(kLargestSide) + " pixels");
+  if (picture.width > kMaxSide || picture.height > kMaxSide) {
+    fail(path, "it is larger than " + std::to_string(kMaxSide) + " pixels");
   }
   if (largest_value != 255)
     fail(path, "its values go to " + std::to_string(largest_value) + ", only 255 is read");

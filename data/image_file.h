@@ -9,7 +9,7 @@
 
 namespace qmse {
 
-inline constexpr std::int64_t kLargestSide = 8192;  // of a picture that is read, in pixels
+inline constexpr std::int64_t kMaxSide = 8192;  // of a picture that is read, in pixels
 
 struct Picture {
   std::int64_t channels = 0;  // 1 or 3
@@ -19,7 +19,7 @@ struct Picture {
 };
 
 // Reads the picture in `path`; its first bytes say which format it is. DataError for anything else, a picture
-// that is damaged or larger than kLargestSide, transparency, and more than 8 bits a channel; IoError where
+// that is damaged or larger than kMaxSide, transparency, and more than 8 bits a channel; IoError where
 // it cannot be read. ConfigError for a PNG file in a build without libpng (QMSE_DATA_TOOLS=OFF).
 Picture read_picture(const std::filesystem::path& path);
 

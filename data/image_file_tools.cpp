@@ -13,7 +13,7 @@
 namespace qmse {
 namespace {
 
-constexpr png_alloc_size_t kLargestChunk = 8u << 20;  // bytes of memory for one ancillary chunk
+constexpr png_alloc_size_t kMaxChunkBytes = 8u << 20;  // bytes of memory for one ancillary chunk
 
 // libpng reports errors by longjmp, which must not pass over anything with a destructor: all such things are
 // members here, and the functions between setjmp and longjmp have plain local variables only.
@@ -35,8 +35,8 @@ class PngReader {
   bool read_header() {
     if (setjmp(png_jmpbuf(png_)) != 0) return false;
     png_set_read_fn(png_, this, on_read);
-    png_set_user_limits(png_, kLargestSide, kLargestSide);
-    png_set_chunk_malloc_max(png_, kLargestChunk);
+    png_set_user_limits(png_, kMaxSide, kMaxSide);
+    png_set_chunk_malloc_max(png_, kMaxChunkBytes);
     // Texts, profiles and the like are passed over unread: a file may have any number of them. (-1: all known
     // ones but transparency, which is refused below.)
     png_set_keep_unknown_chunks(png_, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);

@@ -1,6 +1,7 @@
 #include "device/memory.h"
 
 #include <algorithm>
+#include <stdexcept>
 
 #include "base/error.h"
 
@@ -23,8 +24,8 @@ std::string in_words(std::size_t bytes) {
 void* MemoryResource::allocate(std::size_t bytes, const std::string& name) {
   if (bytes == 0) return nullptr;
   if (seals_ > 0) {
-    throw Error(name + " (" + in_words(bytes) + " on " + device_name() + ") is asked for while " +
-                sealed_for_);
+    throw std::logic_error(name + " (" + in_words(bytes) + " on " + device_name() + ") is asked for while " +
+                           sealed_for_);
   }
   const std::size_t taken = taken_bytes(bytes);
   const bool overflows = taken < bytes;

@@ -1,5 +1,7 @@
 #include "engine/batch_pass.h"
 
+#include <stdexcept>
+
 #include "engine/with_context.h"
 #include "kernels/gather_normalize/gather_normalize.h"
 
@@ -82,7 +84,7 @@ LossBatch<T> BatchPass<T>::loss_batch(const std::uint64_t* step) {
 template <class T>
 void BatchPass<T>::train(const std::uint32_t* order, const std::uint64_t* first, const std::uint64_t* step,
                          const std::uint32_t* redraw) {
-  if (!gradients_) throw ConfigError("a pass made without gradients cannot train");
+  if (!gradients_) throw std::logic_error("a pass made without gradients cannot train");
   gather(order, first);
   tape_.forward();
   LossBatch<T> batch = loss_batch(step);

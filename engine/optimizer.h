@@ -14,7 +14,7 @@ namespace qmse {
 struct OptimizerInputs {
   const double* learning_rate = nullptr;
   const std::uint64_t* step = nullptr;  // steps taken before this one
-  const std::int64_t* halt = nullptr;   // from 0 up nothing is updated; null: always is
+  const std::int64_t* held = nullptr;   // StepCounter::held: from 0 up nothing is updated; null: always is
 };
 
 // Bound to one parameter store, which must outlive it.

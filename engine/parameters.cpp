@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <set>
+#include <stdexcept>
 
 #include "random/normal.h"
 #include "random/philox.h"
@@ -45,7 +46,8 @@ ParameterStore::ParameterStore(Context& context, DType dtype, std::vector<Parame
   const auto alignment = kAlignmentBytes / static_cast<std::int64_t>(size_of(dtype));
   std::set<std::string> names;
   for (const ParameterSpec& spec : specs_) {
-    if (!names.insert(spec.name).second) throw ConfigError("two parameters are called '" + spec.name + "'");
+    if (!names.insert(spec.name).second)
+      throw std::logic_error("two parameters are called '" + spec.name + "'");
     offsets_.push_back(flat_size_);
     flat_size_ += (spec.shape.count() + alignment - 1) / alignment * alignment;
   }
@@ -74,7 +76,7 @@ std::size_t ParameterStore::index_of(const std::string& name) const {
     if (specs_[index].name == name) return index;
     known += (index ? ", " : "") + specs_[index].name;
   }
-  throw ConfigError("no parameter is called '" + name + "'; there are " + known);
+  throw std::logic_error("no parameter is called '" + name + "'; there are " + known);
 }
 
 std::int64_t ParameterStore::parameter_count() const {

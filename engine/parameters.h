@@ -38,7 +38,7 @@ struct ParameterSpec {
 // zero and stays zero under any element-wise optimizer.
 class ParameterStore {
  public:
-  // Weights and gradients start at zero. Throws ConfigError where two parameters share a name.
+  // Weights and gradients start at zero. Throws std::logic_error where two parameters share a name.
   ParameterStore(Context& context, DType dtype, std::vector<ParameterSpec> specs);
 
   // Draws the weights: value i of parameter p is a function of (seed, p, i) alone, computed in f32, so that
@@ -49,8 +49,9 @@ class ParameterStore {
   DType dtype() const { return dtype_; }
   std::size_t size() const { return specs_.size(); }
   const ParameterSpec& spec(std::size_t index) const { return specs_[index]; }
-  std::size_t index_of(const std::string& name) const;  // throws ConfigError listing the names
-  std::int64_t parameter_count() const;                 // without padding
+  // Throws std::logic_error, which lists the names, where there is none of this name.
+  std::size_t index_of(const std::string& name) const;
+  std::int64_t parameter_count() const;  // without padding
 
   std::int64_t flat_size() const { return flat_size_; }  // elements, padding included
   std::int64_t offset(std::size_t index) const { return offsets_[index]; }

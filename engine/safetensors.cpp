@@ -20,7 +20,7 @@ static_assert(std::endian::native == std::endian::little,
               "the file's byte order is taken from memory as it is");
 
 constexpr std::uint64_t kLengthBytes = 8;
-constexpr std::uint64_t kLongestHeader = 100'000'000;
+constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;
 constexpr std::uint64_t kAlignment = 8;
 constexpr std::string_view kMetadataKey = "__metadata__";
 constexpr const char* kToF32 = "save it as F32, in PyTorch tensor.float()";
@@ -267,9 +267,9 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : file_(path
   if (file_.size() < kLengthBytes) handler.fail("it has only " + std::to_string(file_.size()) + " bytes");
   std::uint64_t header_bytes = 0;
   file_.read(0, &header_bytes, kLengthBytes);
-  if (header_bytes > kLongestHeader || header_bytes > file_.size() - kLengthBytes) {
+  if (header_bytes > kMaxHeaderBytes || header_bytes > file_.size() - kLengthBytes) {
     handler.fail("its header of " + std::to_string(header_bytes) + " bytes is longer than " +
-                 (header_bytes > kLongestHeader ? "the 100 MB that are allowed" : "the file"));
+                 (header_bytes > kMaxHeaderBytes ? "the 100 MB that are allowed" : "the file"));
   }
   std::string header(header_bytes, '\0');
   file_.read(kLengthBytes, header.data(), header.size());
@@ -366,7 +366,7 @@ void write_safetensors(const std::filesystem::path& path, std::span<const Tensor
   }
   header.append((kAlignment - header.size() % kAlignment) % kAlignment, ' ');
   const std::uint64_t header_bytes = header.size();
-  if (header_bytes > kLongestHeader) {
+  if (header_bytes > kMaxHeaderBytes) {
     throw DataError("cannot write " + in_quotes(path) +
                     ": its header would be longer than 100 MB; shorten the metadata");
   }

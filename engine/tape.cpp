@@ -1,6 +1,7 @@
 #include "engine/tape.h"
 
 #include <algorithm>
+#include <stdexcept>
 
 #include "engine/with_context.h"
 #include "kernels/reduce/reduce.h"
@@ -12,9 +13,9 @@ Tape::Tape(Context& context, const Options& options)
       options_(options),
       finite_index_(context.memory(), sizeof(std::int64_t), "tape.finite_index") {
   if (options.dtype != DType::f32 && options.dtype != DType::f64) {
-    throw ConfigError("a tape computes in f32 or f64, not " + std::string(qmse::name(options.dtype)));
+    throw std::logic_error("a tape computes in f32 or f64, not " + std::string(qmse::name(options.dtype)));
   }
-  if (options.dtype == DType::f64 && context.is_cuda()) throw ConfigError("f64 runs on the CPU only");
+  if (options.dtype == DType::f64 && context.is_cuda()) throw std::logic_error("f64 runs on the CPU only");
 }
 
 std::size_t Tape::bytes(const Shape& shape) const {
@@ -40,7 +41,7 @@ Value Tape::input(const std::string& name, const Shape& shape) {
 }
 
 Value Tape::parameter(ParameterStore& store, std::size_t index) {
-  if (store.dtype() != options_.dtype) throw ConfigError("the parameters and the tape differ in dtype");
+  if (store.dtype() != options_.dtype) throw std::logic_error("the parameters and the tape differ in dtype");
   for (const ParameterLeaf& leaf : parameters_) {
     if (leaf.store == &store && leaf.index == index) return leaf.value;
   }
@@ -128,7 +129,7 @@ void Tape::add_gradient(void* into, const void* from, std::int64_t count) {
 
 void Tape::backward(Value root) {
   if (!slot(root).needs_gradient)
-    throw ConfigError("'" + name(root) + "' needs no gradient: nothing to differentiate");
+    throw std::logic_error("'" + name(root) + "' needs no gradient: nothing to differentiate");
   std::fill(written_.begin(), written_.end(), char{0});
   written_[static_cast<std::size_t>(slot(root).storage)] = 1;
 

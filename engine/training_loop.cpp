@@ -133,14 +133,14 @@ void TrainingLoop<T>::queue_step(BatchPass<T>& pass) {
   totals.n = optimizer_->store().flat_size();
   totals.gradients = static_cast<const T*>(optimizer_->store().gradients());
   totals.rates = rates_.as<double>();
-  totals.halts = options_.halt_on_non_finite;
+  totals.halt_on_non_finite = options_.halt_on_non_finite;
   totals.redraws = options_.redraws;
   totals.metrics = metrics;
   totals.counter = counter;
   totals.workspace = totals_workspace_.data();
   pass.total(totals);
   optimizer_->step({&counter->update_rate, &counter->update_step,
-                    totals.halts || totals.redraws > 0 ? &counter->held : nullptr});
+                    totals.halt_on_non_finite || totals.redraws > 0 ? &counter->held : nullptr});
 }
 
 template <class T>

@@ -3,6 +3,7 @@
 // it is compiled the same in both.
 #pragma once
 
+#include <stdexcept>
 #include <type_traits>
 
 #include "base/build_config.h"
@@ -18,7 +19,7 @@ decltype(auto) with_context(Context& context, Function&& function) {
                 std::is_same_v<T, float>) {  // in a build without, nothing is overloaded for CUDA
     if (context.is_cuda()) return function(*context.cuda());
   }
-  if (context.is_cuda()) throw ConfigError("f64 runs on the CPU only; use f32, or the device cpu");
+  if (context.is_cuda()) throw std::logic_error("f64 runs on the CPU only");
   return function(*context.cpu());
 }
 

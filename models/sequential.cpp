@@ -1,5 +1,7 @@
 #include "models/sequential.h"
 
+#include <stdexcept>
+
 #include "models/layers.h"
 #include "models/operations.h"
 
@@ -16,7 +18,7 @@ bool is_relu(const Layer& layer) {
 
 Sequential& Sequential::add(const std::string& name, std::unique_ptr<const Layer> layer) {
   for (const Entry& entry : layers_) {
-    if (entry.name == name) throw ConfigError("two layers are called '" + name + "'");
+    if (entry.name == name) throw std::logic_error("two layers are called '" + name + "'");
   }
   Entry entry{name, std::move(layer), {}};
   try {

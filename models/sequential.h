@@ -15,7 +15,7 @@ class Sequential {
   explicit Sequential(const Shape& input) : input_(input), output_(input) {}
 
   // Appends a layer. Throws ShapeError naming the layer where it cannot take what comes before it,
-  // ConfigError where the name is taken.
+  // std::logic_error where the name is taken.
   Sequential& add(const std::string& name, std::unique_ptr<const Layer> layer);
   template <class L, class... Arguments>
   Sequential& emplace(const std::string& name, Arguments&&... arguments) {

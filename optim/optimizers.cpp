@@ -31,7 +31,7 @@ void RuleOptimizer<Rule>::step_as(const OptimizerInputs& inputs) {
   for (std::size_t k = 0; k < states_.size(); ++k) args.states[k] = states_[k].template as<T>();
   args.step = inputs.step;
   args.learning_rate = inputs.learning_rate;
-  args.halt = inputs.halt;
+  args.held = inputs.held;
   with_context<T>(store_->context(), [&](auto& backend) { optimizer_step<Rule>(backend, hyper_, args); });
 }
 

@@ -87,12 +87,12 @@ void draw_rademacher(std::uint64_t seed, std::uint32_t attempt, std::uint32_t st
 
 }  // namespace
 
-void draw_direction(Direction distribution, std::uint64_t seed, std::uint32_t step, std::uint32_t sample,
-                    std::int64_t c, float* v, std::uint32_t redraw) {
+void draw_direction(DirectionDistribution distribution, std::uint64_t seed, std::uint32_t step,
+                    std::uint32_t sample, std::int64_t c, float* v, std::uint32_t redraw) {
   if (c < 1 || c > 0xFFFFFFFF) {
     throw ShapeError("draw_direction: v needs 1 to 2^32-1 components, not " + std::to_string(c));
   }
-  if (distribution == Direction::sphere) {
+  if (distribution == DirectionDistribution::sphere) {
     draw_sphere(seed, first_attempt(redraw), step, sample, c, v);
   } else {
     draw_rademacher(seed, first_attempt(redraw), step, sample, c, v);

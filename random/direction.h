@@ -33,9 +33,9 @@
 
 namespace qmse {
 
-enum class Direction { sphere, rademacher };
-constexpr std::array<Choice<Direction>, 2> choices(Direction) {
-  return {{{Direction::sphere, "sphere"}, {Direction::rademacher, "rademacher"}}};
+enum class DirectionDistribution { sphere, rademacher };
+constexpr std::array<Choice<DirectionDistribution>, 2> choices(DirectionDistribution) {
+  return {{{DirectionDistribution::sphere, "sphere"}, {DirectionDistribution::rademacher, "rademacher"}}};
 }
 
 // One v for every sample, or one for the whole batch.
@@ -101,10 +101,10 @@ QMSE_HOST_DEVICE inline float rademacher_component(std::uint32_t word, std::uint
 // A v that is wanted again, for the redraw-th time, counts its attempts from here: refused draws do not come
 // near so many.
 QMSE_HOST_DEVICE inline std::uint32_t first_attempt(std::uint32_t redraw) { return redraw << 12; }
-constexpr std::int64_t kMostRedraws = 4095;
+constexpr std::int64_t kMaxRedraws = 4095;
 
 // Writes v[c], that of the redraw-th time. Throws ShapeError unless 1 <= c < 2^32.
-void draw_direction(Direction distribution, std::uint64_t seed, std::uint32_t step, std::uint32_t sample,
-                    std::int64_t c, float* v, std::uint32_t redraw = 0);
+void draw_direction(DirectionDistribution distribution, std::uint64_t seed, std::uint32_t step,
+                    std::uint32_t sample, std::int64_t c, float* v, std::uint32_t redraw = 0);
 
 }  // namespace qmse

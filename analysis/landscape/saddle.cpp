@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::int64_t kTask = 10000;  // starts in the plane of one member
 constexpr double kJump = 0.5;
-constexpr int kMostExponent = 16;
+constexpr int kMaxExponent = 16;
 
 class SaddleStudy final : public LandscapeStudy {
  public:
@@ -84,7 +84,7 @@ class SaddleStudy final : public LandscapeStudy {
   // From ever nearer to the saddle's stable line, and from on it.
   MemberResult line() const {
     Json steps = Json::array();
-    for (int k = 2; k <= kMostExponent; k += 2)
+    for (int k = 2; k <= kMaxExponent; k += 2)
       steps.push_back(steps_to_leave(std::pow(10.0, -k), number(settings_, "step"), 1000000));
     return {.record = {{"steps", steps},
                        {"on_the_line", descend_in_plane(1, 0, number(settings_, "step")) == PlaneEnd::saddle},
@@ -213,7 +213,7 @@ Findings SaddleStudy::conclude(const std::vector<Json>& records) const {
       predicted{.label = "ln(½/y₀) / ln(1 + α)", .x = {}, .mean = {}};
   double worst = 0;
   const double growth = std::log1p(number(settings_, "step"));
-  for (int k = 2, i = 0; k <= kMostExponent; k += 2, ++i) {
+  for (int k = 2, i = 0; k <= kMaxExponent; k += 2, ++i) {
     const auto steps = line["steps"][static_cast<std::size_t>(i)].get<double>();
     const double expected = (std::log(0.5) + k * std::log(10.0)) / growth;
     worst = std::max(worst, std::abs(steps - expected) * growth);

@@ -138,9 +138,9 @@ class SgdFloorStudy final : public LandscapeStudy {
     std::int64_t count = gradients;
     const double precision = number(settings_, "precision");
     if (trained_.at_minimum() && precision > 0) {
-      while (length < kLongestRun && predicted_error(setting, of_length(length, count)) > precision) {
+      while (length < kMaxRun && predicted_error(setting, of_length(length, count)) > precision) {
         // Even independent gradients may be too few.
-        const bool too_few = predicted_error(setting, of_length(kLongestRun, count)) > 0.8 * precision;
+        const bool too_few = predicted_error(setting, of_length(kMaxRun, count)) > 0.8 * precision;
         if (too_few) count *= 2;
         length = std::max(too_few ? length : 1.2 * length, 2.0 * static_cast<double>(count));
       }
@@ -184,7 +184,7 @@ class SgdFloorStudy final : public LandscapeStudy {
   void add_convergence(const std::vector<Json>& records, Findings& findings) const;
   void add_thesis(Findings& findings) const;
 
-  static constexpr double kLongestRun = 1e7;
+  static constexpr double kMaxRun = 1e7;
   static constexpr double kConverged = 1e-50;  // subnormal numbers, not far below it, would only cost time
   Json settings_;
   TrainedProblem trained_;

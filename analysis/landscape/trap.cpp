@@ -27,18 +27,20 @@ struct Method {
   const char* words;
   Drift drift;
   Noise noise;
-  Direction distribution = Direction::sphere;
+  DirectionDistribution distribution = DirectionDistribution::sphere;
   bool momentum = false, adam = false;
 };
 // QMSE is the drift of its expectation with its own noise.
 constexpr Method kMethods[] = {
     {"mse", "MSE", Drift::mse, Noise::none},
-    {"mse_momentum", "MSE, momentum 0.9", Drift::mse, Noise::none, Direction::sphere, true},
-    {"mse_adam", "MSE, Adam", Drift::mse, Noise::none, Direction::sphere, false, true},
+    {"mse_momentum", "MSE, momentum 0.9", Drift::mse, Noise::none, DirectionDistribution::sphere, true},
+    {"mse_adam", "MSE, Adam", Drift::mse, Noise::none, DirectionDistribution::sphere, false, true},
     {"qmse_expected", "QMSE's expected step", Drift::expected_qmse, Noise::none},
     {"qmse", "QMSE", Drift::expected_qmse, Noise::qmse},
-    {"qmse_rademacher", "QMSE, Rademacher", Drift::expected_qmse, Noise::qmse, Direction::rademacher},
-    {"qmse_momentum", "QMSE, momentum 0.9", Drift::expected_qmse, Noise::qmse, Direction::sphere, true},
+    {"qmse_rademacher", "QMSE, Rademacher", Drift::expected_qmse, Noise::qmse,
+     DirectionDistribution::rademacher},
+    {"qmse_momentum", "QMSE, momentum 0.9", Drift::expected_qmse, Noise::qmse, DirectionDistribution::sphere,
+     true},
     {"mse_qmse_noise", "MSE and QMSE's noise", Drift::mse, Noise::qmse},
     {"mse_isotropic", "MSE and isotropic noise of the same trace", Drift::mse, Noise::isotropic},
     {"sgd_one", "MSE, SGD with batches of one", Drift::mse, Noise::one_sample}};

@@ -48,7 +48,7 @@ void Descent::draw_directions() {
   const std::int64_t c = network_.shape().outputs();
   for (std::size_t n = 0; n < batch_.size(); ++n) {
     const auto name = rule_.batch > 0 ? static_cast<std::uint32_t>(n) : static_cast<std::uint32_t>(batch_[n]);
-    draw_direction(Direction::sphere, seed_, static_cast<std::uint32_t>(steps_), name, c,
+    draw_direction(DirectionDistribution::sphere, seed_, static_cast<std::uint32_t>(steps_), name, c,
                    directions_.data() + n * static_cast<std::size_t>(c));
   }
 }

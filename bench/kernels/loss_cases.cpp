@@ -31,7 +31,7 @@ RowLossArgs<float> make_rows(Arrays& arrays, const LossShape& shape, bool dense)
 }
 
 Work qmse_work(CudaContext& context, Arrays& arrays, const LossShape& shape, bool dense,
-               Direction distribution) {
+               DirectionDistribution distribution) {
   QmseArgs<float> args;
   args.row = make_rows(arrays, shape, dense);
   args.options.distribution = distribution;
@@ -55,8 +55,10 @@ KernelCase loss_case(const std::string& name, const LossShape& shape, bool dense
 }
 
 void add_losses(std::vector<KernelCase>& cases, const LossShape& shape, bool dense) {
-  for (const Direction distribution : {Direction::sphere, Direction::rademacher}) {
-    const std::string name = distribution == Direction::sphere ? "qmse sphere" : "qmse rademacher";
+  for (const DirectionDistribution distribution :
+       {DirectionDistribution::sphere, DirectionDistribution::rademacher}) {
+    const std::string name =
+        distribution == DirectionDistribution::sphere ? "qmse sphere" : "qmse rademacher";
     cases.push_back(loss_case(name, shape, dense, true, [=](CudaContext& context, Arrays& arrays) {
       return qmse_work(context, arrays, shape, dense, distribution);
     }));

@@ -145,7 +145,7 @@ class Reproduction {
   // Measured once and kept: other rounding, on another processor, must not make it another sweep.
   double initial_weight(const PaperFigure& figure, std::int64_t seed) {
     const std::filesystem::path file = request_.out / "initialization.json";
-    ConfigJson known = ConfigJson::object();
+    Json known = Json::object();
     if (std::filesystem::exists(file)) {
       known = parse_json(read_text_file(file), in_quotes(file));
       if (!known.is_object()) throw DataError(in_quotes(file) + ": not a JSON object; remove it");
@@ -190,7 +190,7 @@ class Reproduction {
     const std::shared_ptr<const TrainingImages> images =
         images_.get(member, [this] { return stop_requested(); });
     const TemporaryFolder folder("calibration");
-    ConfigJson given = to_json(member);
+    Json given = to_json(member);
     given["train_limit"] = std::min(kCalibrationImages, images->train.count);
     given["epochs"] = 1;
     given["evaluate_train"] = false;

@@ -117,11 +117,11 @@ SweepSpec make_spec(const ReproducePlan& plan, const InitialWeight& initial_weig
       for (const Variant& variant : variants(figure, plan.paper_only)) {
         const double lr =
             variant.kind == VariantKind::scaled ? figure.lr * initial_weight(figure, seed) : variant.lr;
-        ConfigJson settings = {{"dataset", figure.dataset},
-                               {"loss", variant.loss->name},
-                               {"reduction", name(variant.reduction)},
-                               {"optimizer", variant.optimizer->name},
-                               {"lr", rounded(lr)}};
+        Json settings = {{"dataset", figure.dataset},
+                         {"loss", variant.loss->name},
+                         {"reduction", name(variant.reduction)},
+                         {"optimizer", variant.optimizer->name},
+                         {"lr", rounded(lr)}};
         if (variant.momentum) settings["momentum"] = *variant.momentum;
         settings["seed"] = seed;
         spec.members.push_back({member_name(figure, variant, seed), std::move(settings)});

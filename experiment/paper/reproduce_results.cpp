@@ -166,7 +166,7 @@ ReportTable claims_table(const std::vector<Claim>& claims) {
 }
 
 // "official", or how the files differ.
-std::string content_of(const ConfigJson& environment) {
+std::string content_of(const Json& environment) {
   const auto data = environment.find("data");
   if (data == environment.end() || !data->is_object()) return "";
   const auto content = data->find("content");
@@ -181,7 +181,7 @@ void check_record(const SeedRun& run, std::int64_t epochs) {
     throw DataError("member " + in_quotes(run.member) + ": its metrics.jsonl has " +
                     std::to_string(run.epochs.size()) + " of " + counted(epochs, "epoch"));
   }
-  for (const ConfigJson& line : run.epochs) {
+  for (const Json& line : run.epochs) {
     for (const char* key : kRecorded) {
       if (line.contains(key) && line[key].is_number()) continue;
       throw DataError("member " + in_quotes(run.member) + ": metrics.jsonl has no number " + in_quotes(key) +
@@ -192,16 +192,16 @@ void check_record(const SeedRun& run, std::int64_t epochs) {
 
 // Runs are compared with each other: on other images they say nothing.
 void refuse_other_images(FigureRuns& figure) {
-  std::map<ConfigJson, std::size_t> count;
+  std::map<Json, std::size_t> count;
   for (const VariantRuns& row : figure.variants) {
     for (const SeedRun& run : row.runs) {
       if (!run.images.is_null()) ++count[run.images];
     }
   }
   if (count.size() < 2) return;
-  const ConfigJson most = std::max_element(count.begin(), count.end(), [](const auto& a, const auto& b) {
-                            return a.second < b.second;
-                          })->first;
+  const Json most = std::max_element(count.begin(), count.end(), [](const auto& a, const auto& b) {
+                      return a.second < b.second;
+                    })->first;
   for (VariantRuns& row : figure.variants) {
     for (SeedRun& run : row.runs) {
       if (run.status != MemberStatus::finished || run.images == most) continue;
@@ -378,8 +378,8 @@ std::vector<ReportSection> sections(const std::vector<FigureRuns>& runs, const R
   return all;
 }
 
-ConfigJson to_json(const std::vector<FigureRuns>& runs, const ReproducePlan& plan) {
-  ConfigJson json;
+Json to_json(const std::vector<FigureRuns>& runs, const ReproducePlan& plan) {
+  Json json;
   json["epochs"] = plan.epochs;
   json["seeds"] = plan.seeds;
   json["train_limit"] = plan.train_limit;
@@ -387,34 +387,33 @@ ConfigJson to_json(const std::vector<FigureRuns>& runs, const ReproducePlan& pla
   json["batch_size"] = kBatchSize;
   json["interval"] = "paired Student t, 95 %";
   for (const Claim& claim : judge(runs, plan.paper_only)) {
-    ConfigJson entry = {{"figure", claim.figure->name},
-                        {"claim", claim.text},
-                        {"criterion", claim.criterion},
-                        {"verdict", claim.verdict()}};
+    Json entry = {{"figure", claim.figure->name},
+                  {"claim", claim.text},
+                  {"criterion", claim.criterion},
+                  {"verdict", claim.verdict()}};
     for (const auto& [reduction, judgement] : claim.by_reduction)
       entry["by_reduction"][std::string(name(reduction))] = {{"verdict", name(judgement.verdict)},
                                                              {"numbers", judgement.numbers}};
     json["claims"].push_back(std::move(entry));
   }
   for (const FigureRuns& figure : runs) {
-    ConfigJson entry = {{"figure", figure.figure->name},
-                        {"dataset", figure.figure->dataset},
-                        {"lr", figure.figure->lr},
-                        {"data", figure.data}};
+    Json entry = {{"figure", figure.figure->name},
+                  {"dataset", figure.figure->dataset},
+                  {"lr", figure.figure->lr},
+                  {"data", figure.data}};
     for (const VariantRuns& row : figure.variants) {
-      ConfigJson variant = {
-          {"key", row.variant.key},
-          {"label", row.variant.label},
-          {"momentum", row.variant.momentum ? ConfigJson(*row.variant.momentum) : ConfigJson()}};
+      Json variant = {{"key", row.variant.key},
+                      {"label", row.variant.label},
+                      {"momentum", row.variant.momentum ? Json(*row.variant.momentum) : Json()}};
       for (const MeasureName& measure : kMeasures) {
         const std::vector<double> values = values_of(row, measure.measure);
         if (values.empty()) continue;
         const std::optional<double> deviation = standard_deviation(values);
         variant[measure.key] = {{"mean", mean(values)},
-                                {"standard_deviation", deviation ? ConfigJson(*deviation) : ConfigJson()}};
+                                {"standard_deviation", deviation ? Json(*deviation) : Json()}};
       }
       for (const SeedRun& run : row.runs) {
-        ConfigJson seed = {{"seed", run.seed}, {"member", run.member}, {"status", name(run.status)}};
+        Json seed = {{"seed", run.seed}, {"member", run.member}, {"status", name(run.status)}};
         if (run.status == MemberStatus::failed) seed["diverged"] = run.diverged;
         if (!run.error.empty()) seed["error"] = run.error;
         for (const MeasureName& measure : kMeasures) {
@@ -434,8 +433,8 @@ ConfigJson to_json(const std::vector<FigureRuns>& runs, const ReproducePlan& pla
                                       {"measure", key},
                                       {"pairs", difference.pairs},
                                       {"mean", mean(difference.pairs)},
-                                      {"low", interval ? ConfigJson(interval->low) : ConfigJson()},
-                                      {"high", interval ? ConfigJson(interval->high) : ConfigJson()}});
+                                      {"low", interval ? Json(interval->low) : Json()},
+                                      {"high", interval ? Json(interval->high) : Json()}});
     }
     json["figures"].push_back(std::move(entry));
   }

@@ -20,8 +20,8 @@ struct SeedRun {
   MemberStatus status = MemberStatus::pending;
   bool diverged = false;  // it failed because its loss was not finite: a result, not an accident
   std::string error;      // why it failed, or cannot be read
-  std::vector<ConfigJson> epochs;
-  ConfigJson images;  // trained_on(); null before there is an epoch
+  std::vector<Json> epochs;
+  Json images;  // trained_on(); null before there is an epoch
 };
 
 struct VariantRuns {
@@ -87,7 +87,7 @@ std::vector<Claim> judge(const std::vector<FigureRuns>& runs, bool paper_only);
 
 // As tables for readers, and as JSON with every seed's values.
 std::vector<ReportSection> sections(const std::vector<FigureRuns>& runs, const ReproducePlan& plan);
-ConfigJson to_json(const std::vector<FigureRuns>& runs, const ReproducePlan& plan);
+Json to_json(const std::vector<FigureRuns>& runs, const ReproducePlan& plan);
 std::string to_markdown(const std::vector<ReportSection>& sections);
 
 }  // namespace qmse

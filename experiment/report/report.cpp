@@ -41,15 +41,15 @@ std::string first_of(std::size_t shown, std::size_t all, const std::string& what
   return "The first " + std::to_string(shown) + " of " + counted(all, what);
 }
 
-std::string percent(const ConfigJson& epoch, const std::string& key) {
+std::string percent(const Json& epoch, const std::string& key) {
   const double value = number_of(epoch, key);
   return std::isnan(value) ? "–" : fixed_text(100 * value, 2);
 }
 
 // A JSON value as a reader expects it: texts without their quotes.
-std::string shown(const ConfigJson& value) {
+std::string shown(const Json& value) {
   if (value.is_string()) return value.get<std::string>();
-  return value.dump(-1, ' ', false, ConfigJson::error_handler_t::replace);
+  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 class Page {
@@ -145,8 +145,8 @@ class Page {
       if (label.empty()) label = describe_settings(group.settings, {"loss"});
       const auto add = [&](const RunRecord& run, const std::string& remark) {
         if (++all > kMaxRuns) return;
-        const ConfigJson last = run.epochs.empty() ? ConfigJson::object() : run.epochs.back();
-        table.rows.push_back({relative(run.directory), label, shown(run.config.value("seed", ConfigJson())),
+        const Json last = run.epochs.empty() ? Json::object() : run.epochs.back();
+        table.rows.push_back({relative(run.directory), label, shown(run.config.value("seed", Json())),
                               state_text(run) + remark, percent(last, train),
                               percent(last, "test_accuracy")});
       };
@@ -180,15 +180,15 @@ class Page {
     for (const auto& [label, images] : distinct) {
       if (table.rows.size() == kMaxValues) break;
       const RunRecord& run = *images.first;
-      const ConfigJson data = run.environment.value("data", ConfigJson::object());
-      const ConfigJson numbers = data.is_object() ? data.value("images", ConfigJson()) : ConfigJson();
+      const Json data = run.environment.value("data", Json::object());
+      const Json numbers = data.is_object() ? data.value("images", Json()) : Json();
       const auto number = [&](const char* key) {
         return numbers.is_object() && numbers.contains(key) ? shown(numbers[key]) : "–";
       };
-      const ConfigJson content = data.is_object() ? data.value("content", ConfigJson("–")) : ConfigJson("–");
-      table.rows.push_back({label, shown(run.config.value("dataset", ConfigJson("–"))), number("train"),
+      const Json content = data.is_object() ? data.value("content", Json("–")) : Json("–");
+      table.rows.push_back({label, shown(run.config.value("dataset", Json("–"))), number("train"),
                             number("test"), number("shape"), shown(content), std::to_string(images.runs),
-                            shown(run.config.value("data", ConfigJson("–")))});
+                            shown(run.config.value("data", Json("–")))});
     }
     return "<section>\n" + page_.heading("Images") +
            HtmlPage::paragraph(
@@ -205,13 +205,13 @@ class Page {
   }
 
   std::string settings() {
-    const ConfigJson& first = found_.runs.front().config;
+    const Json& first = found_.runs.front().config;
     ReportTable table{{"setting", "value", "meaning"}, {}};
     for (const auto& [name, value] : first.items()) {
       std::set<std::string> values;
       std::string all;
       for (const RunRecord& run : found_.runs) {
-        const auto [text, fresh] = values.insert(shown(run.config.value(name, ConfigJson())));
+        const auto [text, fresh] = values.insert(shown(run.config.value(name, Json())));
         if (fresh && values.size() <= kMaxValues) all += (all.empty() ? "" : "; ") + *text;
       }
       if (values.size() > kMaxValues) all = std::to_string(values.size()) + " values: " + all + "; ...";
@@ -225,10 +225,10 @@ class Page {
   }
 
   std::string environment() {
-    std::vector<std::pair<ConfigJson, std::size_t>> distinct;
+    std::vector<std::pair<Json, std::size_t>> distinct;
     std::map<std::string, std::size_t> places;
     for (const RunRecord& run : found_.runs) {
-      ConfigJson environment = run.environment;
+      Json environment = run.environment;
       for (const char* changing : {"resumed", "algorithms", "resumed_at_step", "data"})
         environment.erase(changing);
       const auto [place, fresh] = places.emplace(shown(environment), distinct.size());
@@ -246,7 +246,7 @@ class Page {
         if (name == "libraries" && value.is_object()) {
           for (const auto& [library, versions] : value.items()) {
             table.rows.push_back(
-                {library, shown(versions.is_object() ? versions.value("loaded", ConfigJson()) : versions)});
+                {library, shown(versions.is_object() ? versions.value("loaded", Json()) : versions)});
           }
           continue;
         }

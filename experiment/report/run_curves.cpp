@@ -24,7 +24,7 @@ std::vector<std::string> measures_of(const std::vector<RunGroup>& groups) {
   std::vector<std::string> all;
   for (const RunGroup& group : groups) {
     for (const RunRecord& run : group.runs) {
-      for (const ConfigJson& epoch : run.epochs) {
+      for (const Json& epoch : run.epochs) {
         for (const auto& [key, value] : epoch.items()) {
           if ((value.is_number() || value.is_null()) && std::find(all.begin(), all.end(), key) == all.end())
             all.push_back(key);
@@ -51,7 +51,7 @@ std::string axis_name(CurveAxis axis) {
 RunLine line(const RunRecord& run, CurveAxis axis, const std::string& measure) {
   RunLine line;
   double seconds = 0;
-  for (const ConfigJson& epoch : run.epochs) {
+  for (const Json& epoch : run.epochs) {
     seconds += number_of(epoch, "seconds");
     line.x.push_back(
         axis == CurveAxis::seconds ? seconds : number_of(epoch, axis == CurveAxis::step ? "step" : "epoch"));
@@ -90,14 +90,14 @@ Curve curve(const RunGroup& group, const std::string& label, CurveAxis axis, con
 
 // Groups whose curves share panels.
 struct Row {
-  ConfigJson key;
+  Json key;
   std::vector<RunGroup> groups;
 };
 
 std::vector<Row> rows_of(const std::vector<RunGroup>& groups) {
   std::vector<Row> rows;
   for (const RunGroup& group : groups) {
-    const ConfigJson key = panel_key(group);
+    const Json key = panel_key(group);
     auto row = std::find_if(rows.begin(), rows.end(), [&](const Row& each) { return each.key == key; });
     if (row == rows.end()) row = rows.insert(rows.end(), Row{key, {}});
     row->groups.push_back(group);
@@ -171,7 +171,7 @@ std::string measure_name(const std::string& measure) {
 std::string train_accuracy_measure(const std::vector<RunGroup>& groups) {
   for (const RunGroup& group : groups) {
     for (const RunRecord& run : group.runs) {
-      for (const ConfigJson& epoch : run.epochs) {
+      for (const Json& epoch : run.epochs) {
         if (!epoch.contains(kWholeTrainAccuracy)) return "train_accuracy";
       }
     }

@@ -27,7 +27,7 @@ const Words kNoMatter = {"data",      "threads",        "checkpoint_every", "sna
                          "log_steps", "evaluate_train", "no_graph"};
 
 // Whether a run uses this setting. Those that a record lacks have their defaults.
-bool has_effect(std::string_view name, const ConfigJson& config) {
+bool has_effect(std::string_view name, const Json& config) {
   const ConfigField* field = find_field(name);
   if (field == nullptr || !field->rule.only_with) return true;
   const ConfigCondition& condition = *field->rule.only_with;
@@ -35,30 +35,28 @@ bool has_effect(std::string_view name, const ConfigJson& config) {
   return condition.holds(given != config.end() ? *given : get(TrainConfig{}, *find_field(condition.setting)));
 }
 
-bool matters(const std::string& name, const ConfigJson& config) {
+bool matters(const std::string& name, const Json& config) {
   return !any_of(kSeeds, name) && !any_of(kNoMatter, name) && has_effect(name, config);
 }
 
-std::string text_of(const ConfigJson& json) {
-  return json.dump(-1, ' ', false, ConfigJson::error_handler_t::replace);
-}
+std::string text_of(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 // The seeds that a run draws on.
-ConfigJson seeds(const ConfigJson& config) {
-  ConfigJson all = ConfigJson::object();
+Json seeds(const Json& config) {
+  Json all = Json::object();
   for (const std::string_view name : kSeeds) {
     if (name == "seed" || !has_effect(name, config)) continue;
-    all[std::string(name)] = config.value(std::string(name), config.value("seed", ConfigJson()));
+    all[std::string(name)] = config.value(std::string(name), config.value("seed", Json()));
   }
   return all;
 }
 
 // Whether a comes before b: by the order of the table's choices where the setting has some.
-bool before(const std::string& name, const ConfigJson& a, const ConfigJson& b) {
+bool before(const std::string& name, const Json& a, const Json& b) {
   const ConfigField* field = find_field(name);
   if (field != nullptr && a.is_string() && b.is_string()) {
     const auto& choices = field->rule.choices;
-    const auto place = [&](const ConfigJson& value) {
+    const auto place = [&](const Json& value) {
       return std::find_if(choices.begin(), choices.end(),
                           [&](const NamedChoice& choice) {
                             return choice.name == value.get_ref<const std::string&>();
@@ -70,12 +68,12 @@ bool before(const std::string& name, const ConfigJson& a, const ConfigJson& b) {
   return a < b;
 }
 
-std::string value_text(const ConfigJson& value) {
+std::string value_text(const Json& value) {
   if (value.is_string()) return value.get<std::string>();
   if (value.is_number_float()) return shortest_text(value.get<double>());
   if (!value.is_array()) return value.dump();
   std::string text;
-  for (const ConfigJson& item : value) text += (text.empty() ? "" : "-") + value_text(item);
+  for (const Json& item : value) text += (text.empty() ? "" : "-") + value_text(item);
   return text.empty() ? "none" : text;
 }
 
@@ -87,13 +85,13 @@ bool is_sha256(std::string_view text) {
 }
 
 // The beginning of the hash that tells one set of images from another.
-std::string data_name(const ConfigJson& trained_on) {
+std::string data_name(const Json& trained_on) {
   if (trained_on == kNotRecorded) return kNotRecorded;
   return (trained_on.is_string() ? trained_on.get<std::string>() : short_digest(text_of(trained_on)))
       .substr(0, kDigestDigits);
 }
 
-std::string describe_setting(const std::string& name, const ConfigJson& value) {
+std::string describe_setting(const std::string& name, const Json& value) {
   std::string words = name == "lr" ? "learning rate" : name;
   std::replace(words.begin(), words.end(), '_', ' ');
   if (value.is_boolean()) return (value.get<bool>() ? "" : "no ") + words;
@@ -111,18 +109,18 @@ std::string describe_setting(const std::string& name, const ConfigJson& value) {
 
 }  // namespace
 
-ConfigJson result_settings(const RunRecord& run) {
-  ConfigJson settings = ConfigJson::object();
+Json result_settings(const RunRecord& run) {
+  Json settings = Json::object();
   // In the table's order. A record older than a setting has its default; what
   // no table has any more comes last.
   TrainConfig defaults;
   defaults.optimizer = run.config.value("optimizer", defaults.optimizer);
   resolve_defaults(defaults);
-  ConfigJson whole = ConfigJson::object();
+  Json whole = Json::object();
   for (const ConfigField& field : config_fields()) {
     if (!field.rule.recorded) continue;
     const std::string name(field.name);
-    ConfigJson value = run.config.contains(name) ? run.config[name] : get(defaults, field);
+    Json value = run.config.contains(name) ? run.config[name] : get(defaults, field);
     if (!value.is_null()) whole[name] = std::move(value);
   }
   whole.update(run.config);
@@ -147,7 +145,7 @@ std::vector<RunGroup> group_runs(std::vector<RunRecord> runs) {
   std::map<std::string, std::size_t> places;       // of a group, by its settings
   std::map<std::string, std::size_t> seed_places;  // of a run in its group, by both settings and seeds
   for (RunRecord& run : runs) {
-    const ConfigJson settings = result_settings(run);
+    const Json settings = result_settings(run);
     const std::string key = text_of(settings);
     const auto [place, fresh] = places.emplace(key, groups.size());
     if (fresh) groups.push_back(RunGroup{settings, {}, {}});
@@ -164,8 +162,7 @@ std::vector<RunGroup> group_runs(std::vector<RunRecord> runs) {
   const std::vector<std::string> names = differing_settings(groups);
   std::stable_sort(groups.begin(), groups.end(), [&](const RunGroup& a, const RunGroup& b) {
     for (const std::string& name : names) {
-      const ConfigJson left = a.settings.value(name, ConfigJson()),
-                       right = b.settings.value(name, ConfigJson());
+      const Json left = a.settings.value(name, Json()), right = b.settings.value(name, Json());
       if (left != right) return before(name, left, right);
     }
     return false;
@@ -175,7 +172,7 @@ std::vector<RunGroup> group_runs(std::vector<RunRecord> runs) {
 
 std::vector<std::string> differing_settings(const std::vector<RunGroup>& groups) {
   struct Seen {
-    const ConfigJson* value;
+    const Json* value;
     bool differs;
   };
   std::map<std::string, Seen> seen;
@@ -230,10 +227,9 @@ std::string state_text(const RunRecord& run) {
   return (FileLock::is_held(run.directory / ".lock") ? "going on, " : "interrupted after ") + done;
 }
 
-ConfigJson panel_key(const RunGroup& group) {
-  ConfigJson key = ConfigJson::array();
-  for (const char* name : {"dataset", "data", "momentum"})
-    key.push_back(group.settings.value(name, ConfigJson()));
+Json panel_key(const RunGroup& group) {
+  Json key = Json::array();
+  for (const char* name : {"dataset", "data", "momentum"}) key.push_back(group.settings.value(name, Json()));
   return key;
 }
 
@@ -268,7 +264,7 @@ std::vector<std::size_t> leading_groups(const std::vector<RunGroup>& groups, std
   return chosen;
 }
 
-std::string describe_settings(const ConfigJson& settings, const std::vector<std::string>& names) {
+std::string describe_settings(const Json& settings, const std::vector<std::string>& names) {
   std::string text;
   for (const std::string& name : names) {
     if (settings.contains(name)) text += (text.empty() ? "" : ", ") + describe_setting(name, settings[name]);

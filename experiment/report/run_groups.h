@@ -11,16 +11,16 @@ namespace qmse {
 // Those settings of a run that its results depend on, without its seeds: not the folders, threads or
 // checkpoints, nor what its loss, model, optimizer or schedule does not use. "data" is not the path but what
 // was found there, trained_on(); so is "init_from", started_from(), where the run has recorded it.
-ConfigJson result_settings(const RunRecord& run);
+Json result_settings(const RunRecord& run);
 
 struct RunGroup {
-  ConfigJson settings;             // result_settings() of all its runs
+  Json settings;                   // result_settings() of all its runs
   std::vector<RunRecord> runs;     // one for each choice of seeds, in path order
   std::vector<RunRecord> repeats;  // runs whose seeds were there already: no further evidence
 };
 
 // What a group's curves share a panel with: its data set, images and momentum.
-ConfigJson panel_key(const RunGroup& group);
+Json panel_key(const RunGroup& group);
 
 // In the order of their settings: losses in the order of --help, numbers by size. Of runs with equal seeds
 // the one with most epochs counts.
@@ -41,6 +41,6 @@ std::string missing_text(const std::vector<RunRecord>& runs);
 std::string state_text(const RunRecord& run);
 
 // "QMSE, learning rate 0.1": the settings of these names, of those that are there.
-std::string describe_settings(const ConfigJson& settings, const std::vector<std::string>& names);
+std::string describe_settings(const Json& settings, const std::vector<std::string>& names);
 
 }  // namespace qmse

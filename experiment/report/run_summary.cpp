@@ -17,13 +17,13 @@ std::string spread_text(std::span<const double> values, int decimals) {
   return fixed_text(center, decimals) + (deviation ? " ± " + fixed_text(*deviation, decimals) : "");
 }
 
-double final_value(std::span<const ConfigJson> epochs, std::string_view key) {
+double final_value(std::span<const Json> epochs, std::string_view key) {
   return number_of(epochs.back(), key);
 }
 
-double best_value(std::span<const ConfigJson> epochs, std::string_view key) {
+double best_value(std::span<const Json> epochs, std::string_view key) {
   double best = number_of(epochs.front(), key);
-  for (const ConfigJson& epoch : epochs) best = std::fmax(best, number_of(epoch, key));
+  for (const Json& epoch : epochs) best = std::fmax(best, number_of(epoch, key));
   return best;
 }
 

@@ -17,8 +17,8 @@ std::string spread_text(std::span<const double> values, int decimals);
 
 // Of a run's epochs, at least one: the number under `key` of the last, and the highest of any; NaN where
 // there is none.
-double final_value(std::span<const ConfigJson> epochs, std::string_view key);
-double best_value(std::span<const ConfigJson> epochs, std::string_view key);
+double final_value(std::span<const Json> epochs, std::string_view key);
+double best_value(std::span<const Json> epochs, std::string_view key);
 
 // One row a group: how its runs ended ("2 of 3 diverged") and, over those that finished, final and best
 // accuracies in per cent and the final means of ||r||^2, as mean ± standard deviation over the seeds.

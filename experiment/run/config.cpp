@@ -25,7 +25,7 @@ namespace {
 
 }  // namespace
 
-ConfigJson parse_given_json(std::string_view text, const std::string& source) {
+Json parse_given_json(std::string_view text, const std::string& source) {
   try {
     return parse_json(text, source);
   } catch (const DataError& error) {
@@ -33,7 +33,7 @@ ConfigJson parse_given_json(std::string_view text, const std::string& source) {
   }
 }
 
-void check_layer(const ConfigJson& layer, const std::string& source) {
+void check_layer(const Json& layer, const std::string& source) {
   if (!layer.is_object())
     throw ConfigError(source + ": a configuration is a JSON object, {\"lr\": 0.01, ...}");
   for (const auto& [key, value] : layer.items()) {
@@ -43,17 +43,17 @@ void check_layer(const ConfigJson& layer, const std::string& source) {
   }
 }
 
-ConfigJson parse_config(std::string_view text, const std::string& source) {
-  ConfigJson layer = parse_given_json(text, source);
+Json parse_config(std::string_view text, const std::string& source) {
+  Json layer = parse_given_json(text, source);
   check_layer(layer, source);
   return layer;
 }
 
-ConfigJson read_config_file(const std::filesystem::path& path) {
+Json read_config_file(const std::filesystem::path& path) {
   return parse_config(read_text_file(path), in_quotes(path));
 }
 
-void apply_layer(TrainConfig& config, const ConfigJson& layer) {
+void apply_layer(TrainConfig& config, const Json& layer) {
   for (const auto& [key, value] : layer.items()) {
     const ConfigField* field = find_field(key);
     if (field == nullptr) refuse_key(key, "configuration");
@@ -61,8 +61,8 @@ void apply_layer(TrainConfig& config, const ConfigJson& layer) {
   }
 }
 
-ConfigJson overlay(const ConfigJson& below, const ConfigJson& above) {
-  ConfigJson all = below;
+Json overlay(const Json& below, const Json& above) {
+  Json all = below;
   // Whether `above` makes a choice otherwise that `below` has made too.
   const auto changes = [&](std::string_view setting) {
     const auto now = above.find(std::string(setting)), then = below.find(std::string(setting));
@@ -82,14 +82,14 @@ ConfigJson overlay(const ConfigJson& below, const ConfigJson& above) {
   return all;
 }
 
-ConfigJson without_unused(ConfigJson layer, const TrainConfig& config) {
+Json without_unused(Json layer, const TrainConfig& config) {
   for (const ConfigField& field : config_fields()) {
     if (!field.applies(config)) layer.erase(std::string(field.name));
   }
   return layer;
 }
 
-void check_used(const ConfigJson& given, const TrainConfig& config) {
+void check_used(const Json& given, const TrainConfig& config) {
   for (const auto& [key, value] : given.items()) {
     const ConfigField* field = find_field(key);
     if (field == nullptr || field->applies(config)) continue;
@@ -100,10 +100,10 @@ void check_used(const ConfigJson& given, const TrainConfig& config) {
   }
 }
 
-ConfigJson to_json(const TrainConfig& config) {
-  ConfigJson json = ConfigJson::object();
+Json to_json(const TrainConfig& config) {
+  Json json = Json::object();
   for (const ConfigField& field : config_fields()) {
-    ConfigJson value = get(config, field);
+    Json value = get(config, field);
     if (field.rule.recorded && !value.is_null() && field.applies(config))
       json[std::string(field.name)] = std::move(value);
   }
@@ -112,7 +112,7 @@ ConfigJson to_json(const TrainConfig& config) {
 
 void validate(const TrainConfig& config) {
   for (const ConfigField& field : config_fields()) {
-    const ConfigJson value = get(config, field);
+    const Json value = get(config, field);
     if (!value.is_null()) check_value(field, value, field.option());
   }
   if (!config.seed) throw ConfigError("--seed is not set");
@@ -131,8 +131,8 @@ void validate(const TrainConfig& config) {
   }
 }
 
-std::string json_text(const ConfigJson& json) {
-  return json.dump(2, ' ', false, ConfigJson::error_handler_t::replace) + "\n";
+std::string json_text(const Json& json) {
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 void resolve_defaults(TrainConfig& config) {
@@ -147,8 +147,8 @@ std::vector<std::string> resume_conflicts(const TrainConfig& config, const Train
   std::vector<std::string> conflicts;
   for (const ConfigField& field : config_fields()) {
     if (field.rule.free_on_resume || !field.applies(recorded)) continue;
-    const ConfigJson now = get(config, field);
-    const ConfigJson then = get(recorded, field);
+    const Json now = get(config, field);
+    const Json then = get(recorded, field);
     if (now != then) conflicts.push_back(field.option() + " is " + now.dump() + ", was " + then.dump());
   }
   return conflicts;

@@ -19,10 +19,6 @@
 
 namespace qmse {
 
-// Settings as JSON, in the order of the table: a whole configuration, or a
-// layer of one (the keys that are given).
-using ConfigJson = Json;
-
 // What to do when the loss is not finite.
 enum class OnNan { stop, go_on };
 constexpr std::array<Choice<OnNan>, 2> choices(OnNan) {
@@ -54,7 +50,7 @@ struct TrainConfig {
   // loss
   std::string loss = "qmse";
   Reduction reduction = Reduction::batch_mean;
-  Direction v_distribution = Direction::sphere;
+  DirectionDistribution v_distribution = DirectionDistribution::sphere;
   DirectionScope v_scope = DirectionScope::per_sample;
   QGradient q_gradient = QGradient::constant;
   std::int64_t v_resample = 0;
@@ -108,40 +104,40 @@ struct TrainConfig {
 };
 
 // parse_json() of what a user wrote: throws ConfigError.
-ConfigJson parse_given_json(std::string_view text, const std::string& source);
+Json parse_given_json(std::string_view text, const std::string& source);
 
 // Throws ConfigError unless `layer` is an object of settings, each of a known key, right type and range.
-void check_layer(const ConfigJson& layer, const std::string& source);
+void check_layer(const Json& layer, const std::string& source);
 
 // One layer from the text of a JSON object, each key checked for existence, type and range. `source` (a file
 // name) begins the messages. Throws ConfigError: not JSON, not an object, unknown key (with the nearest one
 // and the known ones), key given twice, wrong type, value out of range.
-ConfigJson parse_config(std::string_view text, const std::string& source);
+Json parse_config(std::string_view text, const std::string& source);
 
 // A JSON value as a file's text. Bytes that are no UTF-8, which
 // paths may have, become the replacement character.
-std::string json_text(const ConfigJson& json);
+std::string json_text(const Json& json);
 
 // parse_config() of a file's content. Throws IoError where it cannot be read.
-ConfigJson read_config_file(const std::filesystem::path& path);
+Json read_config_file(const std::filesystem::path& path);
 
 // Sets the members that `layer` names.
-void apply_layer(TrainConfig& config, const ConfigJson& layer);
+void apply_layer(TrainConfig& config, const Json& layer);
 
 // The settings of both layers, `above` winning. What `below` says beside a choice that `above` makes
 // otherwise goes with that choice: QMSE's v_scope where the loss is another one now, the learning rate of
 // another optimizer, a seed_init that is no other than the seed.
-ConfigJson overlay(const ConfigJson& below, const ConfigJson& above);
+Json overlay(const Json& below, const Json& above);
 
 // `layer` without the settings that have no effect in `config`: momentum where the optimizer is adam.
-ConfigJson without_unused(ConfigJson layer, const TrainConfig& config);
+Json without_unused(Json layer, const TrainConfig& config);
 
 // ConfigError where `given` has a setting without effect in `config`; it says which setting would use it.
-void check_used(const ConfigJson& given, const TrainConfig& config);
+void check_used(const Json& given, const TrainConfig& config);
 
 // Every field that is part of a run's record and has an effect, in the table's order. Two configurations that
 // differ in nothing else are the same run.
-ConfigJson to_json(const TrainConfig& config);
+Json to_json(const TrainConfig& config);
 
 // Checks every field, and the fields against each other. Throws ConfigError naming option and remedy.
 void validate(const TrainConfig& config);

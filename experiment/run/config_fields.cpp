@@ -185,7 +185,7 @@ const std::vector<ConfigField>& table() {
       {loss, kTrain, "v_resample", &Config::v_resample,
        "draw v again, up to N times, where a step's gradient is exactly zero although a residual is not, as the QMSE paper "
        "proposes; the host then waits for every step",
-       {.low = 0, .high = static_cast<double>(kMostRedraws), .only_with = of_loss("v_resample")}},
+       {.low = 0, .high = static_cast<double>(kMaxRedraws), .only_with = of_loss("v_resample")}},
 
       {optimizer, kTrain, "optimizer", &Config::optimizer,
        "update rule, as in PyTorch", {.choices = named(optimizers())}},
@@ -336,14 +336,14 @@ bool in_range(const ConfigField& field, double value) {
          (field.rule.high_open ? value < field.rule.high : value <= field.rule.high);
 }
 
-bool is_int64(const ConfigJson& value) {
+bool is_int64(const Json& value) {
   return value.is_number_integer() &&
          (!value.is_number_unsigned() || value.get<std::uint64_t>() <= std::uint64_t{INT64_MAX});
 }
 
 // Type and range of one value; lists ask for each item.
 template <class T>
-bool fits(const ConfigField& field, const ConfigJson& value) {
+bool fits(const ConfigField& field, const Json& value) {
   if constexpr (std::is_same_v<T, bool>) {
     return value.is_boolean();
   } else if constexpr (std::is_same_v<T, std::int64_t>) {
@@ -362,17 +362,17 @@ bool fits(const ConfigField& field, const ConfigJson& value) {
   } else {
     return value.is_array() && value.size() >= field.rule.min_items && value.size() <= field.rule.max_items &&
            std::all_of(value.begin(), value.end(),
-                       [&](const ConfigJson& item) { return fits<std::int64_t>(field, item); });
+                       [&](const Json& item) { return fits<std::int64_t>(field, item); });
   }
 }
 
 // The whole of `text` as a number, or null.
 template <class T>
-ConfigJson number_from(std::string_view text) {
+Json number_from(std::string_view text) {
   T number{};
   const char* end = text.data() + text.size();
   const auto [rest, error] = std::from_chars(text.data(), end, number);
-  return error == std::errc() && rest == end ? ConfigJson(number) : ConfigJson();
+  return error == std::errc() && rest == end ? Json(number) : Json();
 }
 
 }  // namespace
@@ -426,7 +426,7 @@ std::string_view ConfigField::placeholder() const {
   return kByType[member.index()];
 }
 
-bool ConfigCondition::holds(const ConfigJson& value) const {
+bool ConfigCondition::holds(const Json& value) const {
   const bool is_one =
       value.is_string() && std::any_of(values.begin(), values.end(), [&](auto known) {
         const auto& text = value.get_ref<const std::string&>();
@@ -455,13 +455,13 @@ std::string ConfigField::default_text() const {
     }
     return text;
   }
-  const ConfigJson value = get(Config{}, *this);
+  const Json value = get(Config{}, *this);
   if (value.is_null() || value.is_boolean()) return "";
   if (value.is_string()) return value.get<std::string>();
   if (value.is_number_float()) return number_text(value.get<double>());
   if (!value.is_array()) return value.dump();
   std::string text;
-  for (const ConfigJson& item : value) text += (text.empty() ? "" : ",") + item.dump();
+  for (const Json& item : value) text += (text.empty() ? "" : ",") + item.dump();
   return text;
 }
 
@@ -472,7 +472,7 @@ std::string_view ConfigField::label(std::string_view choice) const {
   return "";
 }
 
-void check_value(const ConfigField& field, const ConfigJson& value, const std::string& label) {
+void check_value(const ConfigField& field, const Json& value, const std::string& label) {
   const bool good =
       std::visit([&](auto member) { return fits<TypeOf<decltype(member)>>(field, value); }, field.member);
   if (good) return;
@@ -480,12 +480,12 @@ void check_value(const ConfigField& field, const ConfigJson& value, const std::s
                     (value.is_string() ? in_quotes(value.get<std::string>()) : value.dump()));
 }
 
-ConfigJson value_from_text(const ConfigField& field, std::string_view text) {
-  ConfigJson value = std::visit(
-      [&](auto member) -> ConfigJson {
+Json value_from_text(const ConfigField& field, std::string_view text) {
+  Json value = std::visit(
+      [&](auto member) -> Json {
         using T = TypeOf<decltype(member)>;
         if constexpr (std::is_same_v<T, bool>) {
-          return text == "true" ? ConfigJson(true) : text == "false" ? ConfigJson(false) : ConfigJson();
+          return text == "true" ? Json(true) : text == "false" ? Json(false) : Json();
         } else if constexpr (std::is_same_v<T, std::string>) {
           return escape_name(text);
         } else if constexpr (std::is_same_v<T, std::optional<std::uint64_t>>) {
@@ -493,12 +493,12 @@ ConfigJson value_from_text(const ConfigField& field, std::string_view text) {
         } else if constexpr (std::is_same_v<T, std::optional<double>>) {
           return number_from<double>(text);
         } else if constexpr (std::is_same_v<T, std::vector<std::int64_t>>) {
-          ConfigJson list = ConfigJson::array();
+          Json list = Json::array();
           if (text == "none") return list;
           for (std::size_t begin = 0; begin <= text.size();) {
             const std::size_t end = std::min(text.find(',', begin), text.size());
             list.push_back(number_from<std::int64_t>(text.substr(begin, end - begin)));
-            if (list.back().is_null()) return ConfigJson();
+            if (list.back().is_null()) return Json();
             begin = end + 1;
           }
           return list;
@@ -518,14 +518,14 @@ ConfigJson value_from_text(const ConfigField& field, std::string_view text) {
   return value;
 }
 
-ConfigJson get(const TrainConfig& config, const ConfigField& field) {
+Json get(const TrainConfig& config, const ConfigField& field) {
   return std::visit(
-      [&](auto member) -> ConfigJson {
+      [&](auto member) -> Json {
         using T = TypeOf<decltype(member)>;
         if constexpr (std::is_same_v<std::remove_cvref_t<decltype(member)>, ChoiceMember>) {
           return member.get(config);
         } else if constexpr (requires { (config.*member).has_value(); }) {
-          return config.*member ? ConfigJson(*(config.*member)) : ConfigJson();
+          return config.*member ? Json(*(config.*member)) : Json();
         } else if constexpr (std::is_same_v<T, std::string>) {
           return escape_name(config.*member);
         } else {
@@ -535,7 +535,7 @@ ConfigJson get(const TrainConfig& config, const ConfigField& field) {
       field.member);
 }
 
-void set(TrainConfig& config, const ConfigField& field, const ConfigJson& value) {
+void set(TrainConfig& config, const ConfigField& field, const Json& value) {
   std::visit(
       [&](auto member) {
         using T = TypeOf<decltype(member)>;

@@ -28,8 +28,8 @@ struct ConfigCondition {
   std::vector<std::string_view> values;
   bool except = false;
 
-  bool holds(const ConfigJson& value) const;  // "cuda:1" is of the value "cuda"
-  std::string text() const;                   // "--optimizer adam or rmsprop", "any other --device"
+  bool holds(const Json& value) const;  // "cuda:1" is of the value "cuda"
+  std::string text() const;             // "--optimizer adam or rmsprop", "any other --device"
 };
 
 // One of a text's choices, and what people call it.
@@ -90,15 +90,15 @@ std::span<const ConfigField> config_fields();
 const ConfigField* find_field(std::string_view name);
 
 // The value a command line's text stands for, checked: "64" -> 64, "32,64" -> [32, 64]. Throws ConfigError.
-ConfigJson value_from_text(const ConfigField& field, std::string_view text);
+Json value_from_text(const ConfigField& field, std::string_view text);
 
 // Throws ConfigError, beginning with `label`, unless `value` has the field's type and range.
-void check_value(const ConfigField& field, const ConfigJson& value, const std::string& label);
+void check_value(const ConfigField& field, const Json& value, const std::string& label);
 
 // Texts, which may be paths, are escaped (name_text.h) in JSON and as they are in TrainConfig.
-ConfigJson get(const TrainConfig& config, const ConfigField& field);  // null where it is not set
+Json get(const TrainConfig& config, const ConfigField& field);  // null where it is not set
 void set(TrainConfig& config, const ConfigField& field,
-         const ConfigJson& value);  // of a value that was checked
+         const Json& value);  // of a value that was checked
 
 // The name nearest to a misspelt one, or "" where none is near.
 std::string nearest(std::string_view wrong, std::span<const std::string> names);

@@ -106,8 +106,8 @@ std::string simd_level() {
   return level;
 }
 
-ConfigJson environment(Context& context) {
-  ConfigJson json;
+Json environment(Context& context) {
+  Json json;
   json["qmse"] = QMSE_VERSION;
   json["git_revision"] = git_revision();
   json["compiler"] = compiler();

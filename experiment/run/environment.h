@@ -26,6 +26,6 @@ std::string simd_level();          // "x86-64-v3 (AVX2, FMA); oneDNN uses AVX2"
 
 // Everything above and the device and threads of `context`: the content
 // of environment.json, but for its data.
-ConfigJson environment(Context& context);
+Json environment(Context& context);
 
 }  // namespace qmse

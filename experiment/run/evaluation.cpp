@@ -23,7 +23,7 @@ namespace {
 // The given settings over those of the weights.
 TrainConfig settle_settings(const EvaluationRequest& request, const std::filesystem::path& file,
                             const ModelCard& card) {
-  const ConfigJson known = settings_with_weights(request.weights, card, request.given);
+  const Json known = settings_with_weights(request.weights, card, request.given);
   if (!known.contains("loss"))
     throw ConfigError(in_quotes(file) + " does not say with which loss it was trained: give --loss");
   TrainConfig config;
@@ -100,8 +100,8 @@ EvaluationReport evaluate(const EvaluationRequest& request) {
   return report;
 }
 
-ConfigJson to_json(const EvaluationReport& report) {
-  ConfigJson json;
+Json to_json(const EvaluationReport& report) {
+  Json json;
   json["dataset"] = report.dataset;
   json["trained_on"] = report.trained_on;
   if (report.step) json["step"] = *report.step;

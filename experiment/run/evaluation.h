@@ -27,7 +27,7 @@ struct Scores {
 Scores scores(const EpochMetrics& metrics);
 
 struct EvaluationRequest {
-  ConfigJson given;               // dataset, data, labels, loss, reduction and the machine, where given
+  Json given;                     // dataset, data, labels, loss, reduction and the machine, where given
   std::filesystem::path weights;  // a weights file, or a run directory for its model.safetensors
   Split split = Split::test;
 };
@@ -51,6 +51,6 @@ struct EvaluationReport {
 // is wrong or nothing says the loss; DataError where file and data set do not fit together.
 EvaluationReport evaluate(const EvaluationRequest& request);
 
-ConfigJson to_json(const EvaluationReport& report);
+Json to_json(const EvaluationReport& report);
 
 }  // namespace qmse

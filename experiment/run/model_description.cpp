@@ -28,7 +28,7 @@ const std::vector<ModelKind>& models() {
 }
 
 ModelDescription describe_model(const TrainConfig& config, const Shape& input, std::int64_t classes) {
-  ModelDescription description{config.model, input, classes, ConfigJson::object()};
+  ModelDescription description{config.model, input, classes, Json::object()};
   for (const ConfigField& field : config_fields()) {
     if (field.rule.only_with && field.rule.only_with->setting == "model" && field.applies(config))
       description.settings[std::string(field.name)] = get(config, field);
@@ -52,7 +52,7 @@ Sequential make_model(const ModelDescription& description) {
 }
 
 std::string to_text(const ModelDescription& description) {
-  ConfigJson json;
+  Json json;
   json["model"] = description.model;
   json["input_shape"] =
       std::vector<std::int64_t>(description.input.sizes().begin(), description.input.sizes().end());
@@ -65,17 +65,17 @@ ModelDescription parse_model_description(std::string_view text, const std::strin
   const auto bad = [&](const std::string& what) {
     return DataError(source + ": the description of its model " + what);
   };
-  ConfigJson json = parse_json(text, source + ": the description of its model");
+  Json json = parse_json(text, source + ": the description of its model");
   if (!json.is_object() || !json.contains("input_shape") || !json.contains("classes") ||
       !json.contains("model")) {
     throw bad("is not a JSON object with model, input_shape and classes");
   }
-  const ConfigJson input = json["input_shape"];
-  const ConfigJson classes = json["classes"];
+  const Json input = json["input_shape"];
+  const Json classes = json["classes"];
   json.erase("input_shape");
   json.erase("classes");
   std::vector<std::int64_t> sizes;
-  for (const ConfigJson& size : input) {
+  for (const Json& size : input) {
     if (!size.is_number_integer() || size < 1 || size > 65536) throw bad("has a wrong input_shape");
     sizes.push_back(size.get<std::int64_t>());
   }

@@ -23,7 +23,7 @@ struct ModelDescription {
   std::string model;  // a name of models()
   Shape input;        // of one sample, [C, H, W]
   std::int64_t classes = 0;
-  ConfigJson settings;  // those of its architecture alone: {"conv_channels": [32, 64], ...}
+  Json settings;  // those of its architecture alone: {"conv_channels": [32, 64], ...}
 
   bool operator==(const ModelDescription&) const = default;
 };

@@ -29,7 +29,7 @@ bool changes_results(const std::string& setting) {
 }
 
 // The keys of both, those of `a` first.
-std::vector<std::string> keys_of(const ConfigJson& a, const ConfigJson& b) {
+std::vector<std::string> keys_of(const Json& a, const Json& b) {
   std::vector<std::string> keys;
   for (const auto& [key, value] : a.items()) keys.push_back(key);
   for (const auto& [key, value] : b.items()) {
@@ -38,12 +38,12 @@ std::vector<std::string> keys_of(const ConfigJson& a, const ConfigJson& b) {
   return keys;
 }
 
-ConfigJson value_or_null(const ConfigJson& object, const std::string& key) {
-  return object.contains(key) ? object[key] : ConfigJson();
+Json value_or_null(const Json& object, const std::string& key) {
+  return object.contains(key) ? object[key] : Json();
 }
 
 // Leaves of two trees that differ: "libraries.oneDNN.loaded".
-void compare_trees(const ConfigJson& a, const ConfigJson& b, const std::string& name,
+void compare_trees(const Json& a, const Json& b, const std::string& name,
                    std::vector<ValueDifference>& differences) {
   if (a == b) return;
   if (!a.is_object() || !b.is_object()) {
@@ -56,11 +56,11 @@ void compare_trees(const ConfigJson& a, const ConfigJson& b, const std::string& 
 }
 
 // steps.jsonl, by step. A last line without its end is left out: the run may be going on.
-std::map<std::int64_t, ConfigJson> read_steps(const fs::path& file) {
-  std::map<std::int64_t, ConfigJson> steps;
+std::map<std::int64_t, Json> read_steps(const fs::path& file) {
+  std::map<std::int64_t, Json> steps;
   read_lines(file, [&](std::int64_t number, std::string_view text) {
     const std::string where = in_quotes(file) + ": line " + std::to_string(number);
-    const ConfigJson line = parse_json(text, where);
+    const Json line = parse_json(text, where);
     if (!line.is_object() || !line.contains("step") || !line["step"].is_number_integer() ||
         !line.contains("epoch") || !line["epoch"].is_number_integer()) {
       throw DataError(where + " is not a JSON object with whole numbers 'step' and 'epoch'");
@@ -126,7 +126,7 @@ class Comparison {
     const fs::path a = a_.directory / "steps.jsonl", b = b_.directory / "steps.jsonl";
     if (const std::string why = lacking(fs::exists(a), fs::exists(b)); !why.empty())
       return not_compared("steps.jsonl: " + why + " (--log-steps)");
-    const std::map<std::int64_t, ConfigJson> first = read_steps(a), second = read_steps(b);
+    const std::map<std::int64_t, Json> first = read_steps(a), second = read_steps(b);
     bool common = false;
     for (const auto& [step, line] : first) {
       const auto other = second.find(step);
@@ -138,7 +138,7 @@ class Comparison {
   }
 
   // Adds the values that differ; false where none do.
-  bool compare_lines(const char* file, const ConfigJson& a, const ConfigJson& b) {
+  bool compare_lines(const char* file, const Json& a, const Json& b) {
     ResultDifference difference{.file = file};
     for (const std::string& key : keys_of(without_times(a), without_times(b))) {
       if (!a.contains(key) || !b.contains(key)) {
@@ -272,7 +272,7 @@ class Comparison {
       largest = std::fmax(largest, std::fabs(static_cast<double>(values[0]) - values[1]));
     }
     std::string text = std::to_string(different) + " of " + std::to_string(elements) + " elements differ";
-    if (first.dtype == DType::f32) text += ", by at most " + ConfigJson(largest).dump();
+    if (first.dtype == DType::f32) text += ", by at most " + Json(largest).dump();
     return text;
   }
 
@@ -281,8 +281,8 @@ class Comparison {
   std::set<std::string> said_;
 };
 
-ConfigJson to_json(const std::vector<ValueDifference>& values) {
-  ConfigJson list = ConfigJson::array();
+Json to_json(const std::vector<ValueDifference>& values) {
+  Json list = Json::array();
   for (const ValueDifference& value : values)
     list.push_back({{"name", value.name}, {"first", value.first}, {"second", value.second}});
   return list;
@@ -292,10 +292,10 @@ ConfigJson to_json(const std::vector<ValueDifference>& values) {
 
 RunDiff diff_runs(const fs::path& first, const fs::path& second) { return Comparison(first, second).run(); }
 
-ConfigJson to_json(const RunDiff& diff) {
-  ConfigJson results = ConfigJson::array();
+Json to_json(const RunDiff& diff) {
+  Json results = Json::array();
   for (const ResultDifference& difference : diff.results) {
-    ConfigJson entry = {{"file", difference.file}, {"epoch", difference.epoch}, {"step", difference.step}};
+    Json entry = {{"file", difference.file}, {"epoch", difference.epoch}, {"step", difference.step}};
     if (!difference.tensor.empty()) entry["tensor"] = difference.tensor;
     if (!difference.values.empty()) entry["values"] = to_json(difference.values);
     entry["text"] = difference.text;

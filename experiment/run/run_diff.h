@@ -15,7 +15,7 @@ namespace qmse {
 // A value in both; null where a run has none.
 struct ValueDifference {
   std::string name;
-  ConfigJson first, second;
+  Json first, second;
 };
 
 // Of one file, the earliest.
@@ -43,6 +43,6 @@ struct RunDiff {
 // other is not, differs. IoError and DataError where one of them is no run, or is damaged.
 RunDiff diff_runs(const std::filesystem::path& first, const std::filesystem::path& second);
 
-ConfigJson to_json(const RunDiff& diff);
+Json to_json(const RunDiff& diff);
 
 }  // namespace qmse

@@ -135,10 +135,10 @@ void RunDirectory::record_outcome(const RunOutcome& outcome) const {
   write_outcome(path_, outcome);
 }
 
-void RunDirectory::record_environment(ConfigJson environment, std::int64_t step) const {
+void RunDirectory::record_environment(Json environment, std::int64_t step) const {
   check_still_ours();
   if (step > 0 && is_there(environment_file())) {
-    ConfigJson first = recorded_environment();
+    Json first = recorded_environment();
     environment["resumed_at_step"] = step;
     first["resumed"].push_back(std::move(environment));
     environment = std::move(first);
@@ -146,9 +146,9 @@ void RunDirectory::record_environment(ConfigJson environment, std::int64_t step)
   write_file_atomically(environment_file(), json_text(environment));
 }
 
-ConfigJson RunDirectory::recorded_environment() const {
-  if (!is_there(environment_file())) return ConfigJson::object();
-  ConfigJson json = parse_json(read_text_file(environment_file()), in_quotes(environment_file()));
+Json RunDirectory::recorded_environment() const {
+  if (!is_there(environment_file())) return Json::object();
+  Json json = parse_json(read_text_file(environment_file()), in_quotes(environment_file()));
   if (!json.is_object() || (json.contains("resumed") && !json["resumed"].is_array())) {
     throw DataError(in_quotes(environment_file()) +
                     ": not the record of a run's environment; remove it, and the run goes on without");

@@ -67,9 +67,9 @@ class RunDirectory {
   void record_outcome(const RunOutcome& outcome) const;
   // Replaces environment.json by `environment`, or, where a run goes on at `step` >
   // 0, adds it to the list "resumed".
-  void record_environment(ConfigJson environment, std::int64_t step) const;
+  void record_environment(Json environment, std::int64_t step) const;
   // environment.json; an empty object where there is none. DataError where it is damaged.
-  ConfigJson recorded_environment() const;
+  Json recorded_environment() const;
 
  private:
   std::filesystem::path path_;

@@ -29,13 +29,13 @@ bool has_final_weights(const std::filesystem::path& run_directory) {
   return !error && bytes > 0;
 }
 
-RunOutcome parse_outcome(const ConfigJson& json) {
-  const auto has = [&](const char* key, bool (ConfigJson::*is)() const noexcept) {
+RunOutcome parse_outcome(const Json& json) {
+  const auto has = [&](const char* key, bool (Json::*is)() const noexcept) {
     return json.is_object() && json.contains(key) && (json[key].*is)();
   };
-  const bool complete = has("end", &ConfigJson::is_string) && has("epoch", &ConfigJson::is_number_integer) &&
-                        has("step", &ConfigJson::is_number_integer) && has("layer", &ConfigJson::is_string) &&
-                        has("reason", &ConfigJson::is_string);
+  const bool complete = has("end", &Json::is_string) && has("epoch", &Json::is_number_integer) &&
+                        has("step", &Json::is_number_integer) && has("layer", &Json::is_string) &&
+                        has("reason", &Json::is_string);
   const std::optional<RunEnd> end = complete ? parse_end(json["end"].get<std::string>()) : std::nullopt;
   if (!end) throw DataError("not complete");
   return {*end, json["epoch"].get<std::int64_t>(), json["step"].get<std::int64_t>(),

@@ -14,7 +14,7 @@ namespace {
 
 constexpr const char* kAdvice = "; put back a copy, or leave the run out";
 
-ConfigJson parsed(std::string_view text, const std::string& where) {
+Json parsed(std::string_view text, const std::string& where) {
   try {
     return parse_json(text, where);
   } catch (const DataError& error) {
@@ -22,18 +22,18 @@ ConfigJson parsed(std::string_view text, const std::string& where) {
   }
 }
 
-ConfigJson read_object(const std::filesystem::path& path) {
-  ConfigJson json = parsed(read_text_file(path), in_quotes(path));
+Json read_object(const std::filesystem::path& path) {
+  Json json = parsed(read_text_file(path), in_quotes(path));
   if (!json.is_object()) throw DataError(in_quotes(path) + ": not a JSON object" + kAdvice);
   return json;
 }
 
-std::vector<ConfigJson> read_epochs(const std::filesystem::path& path) {
-  std::vector<ConfigJson> epochs;
+std::vector<Json> read_epochs(const std::filesystem::path& path) {
+  std::vector<Json> epochs;
   read_lines(path, [&](std::int64_t number, std::string_view text) {
     const std::string where = in_quotes(path) + ": line " + std::to_string(number);
     epochs.push_back(parsed(text, where));
-    const ConfigJson& line = epochs.back();
+    const Json& line = epochs.back();
     if (!line.is_object() || !line.contains("epoch") || !line["epoch"].is_number_integer())
       throw DataError(where + " is not a JSON object with a whole number 'epoch'" + kAdvice);
     return true;
@@ -42,10 +42,10 @@ std::vector<ConfigJson> read_epochs(const std::filesystem::path& path) {
 }
 
 // environment.json's entry "data", without what only says where and whether it is official.
-ConfigJson identity(const ConfigJson& data) {
+Json identity(const Json& data) {
   if (!data.is_object()) return kNotRecorded;
   if (const auto hash = data.find("sha256"); hash != data.end() && hash->is_string()) return *hash;
-  ConfigJson known = ConfigJson::object();
+  Json known = Json::object();
   for (const char* key : {"name", "images", "classes"}) {
     if (data.contains(key)) known[key] = data[key];
   }
@@ -66,7 +66,7 @@ RunRecord read_run(const std::filesystem::path& directory) {
   run.config = read_object(directory / "config.json");
   run.epochs = read_epochs(directory / "metrics.jsonl");
   const std::filesystem::path environment = directory / "environment.json";
-  run.environment = std::filesystem::exists(environment) ? read_object(environment) : ConfigJson::object();
+  run.environment = std::filesystem::exists(environment) ? read_object(environment) : Json::object();
   const auto epochs = run.config.find("epochs");
   if (epochs == run.config.end() || !epochs->is_number_integer() || epochs->get<std::int64_t>() < 1) {
     throw DataError(in_quotes(directory / "config.json") + ": 'epochs' is no whole number from 1 up" +
@@ -78,19 +78,19 @@ RunRecord read_run(const std::filesystem::path& directory) {
   return run;
 }
 
-ConfigJson trained_on(const ConfigJson& environment) {
-  ConfigJson all = ConfigJson::array({identity(environment.value("data", ConfigJson()))});
-  const ConfigJson resumed = environment.value("resumed", ConfigJson());
-  for (const ConfigJson& later : resumed.is_array() ? resumed : ConfigJson::array()) {
-    const ConfigJson data = later.is_object() ? later.value("data", ConfigJson()) : ConfigJson();
+Json trained_on(const Json& environment) {
+  Json all = Json::array({identity(environment.value("data", Json()))});
+  const Json resumed = environment.value("resumed", Json());
+  for (const Json& later : resumed.is_array() ? resumed : Json::array()) {
+    const Json data = later.is_object() ? later.value("data", Json()) : Json();
     if (data.is_object() && std::find(all.begin(), all.end(), identity(data)) == all.end())
       all.push_back(identity(data));
   }
   return all.size() == 1 ? all[0] : all;
 }
 
-std::string started_from(const ConfigJson& environment) {
-  const ConfigJson start = environment.value("init_from", ConfigJson());
+std::string started_from(const Json& environment) {
+  const Json start = environment.value("init_from", Json());
   if (!start.is_object() || !start.contains("sha256") || !start["sha256"].is_string()) return "";
   return start["sha256"].get<std::string>();
 }

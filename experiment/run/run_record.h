@@ -12,11 +12,11 @@ namespace qmse {
 
 struct RunRecord {
   std::filesystem::path directory;
-  ConfigJson config;               // config.json
-  ConfigJson environment;          // environment.json; an empty object where there is none
-  std::vector<ConfigJson> epochs;  // metrics.jsonl, one object an epoch; numbers that are not finite are null
-  RunOutcome outcome;              // how it ended; see read_outcome()
-  bool finished = false;           // it ended so, and all of its epochs are there
+  Json config;               // config.json
+  Json environment;          // environment.json; an empty object where there is none
+  std::vector<Json> epochs;  // metrics.jsonl, one object an epoch; numbers that are not finite are null
+  RunOutcome outcome;        // how it ended; see read_outcome()
+  bool finished = false;     // it ended so, and all of its epochs are there
 };
 
 // Reads a run, one that is still going on too: a last line without its end is left out. IoError where a file
@@ -27,11 +27,11 @@ RunRecord read_run(const std::filesystem::path& directory);
 // content, or, where there is none, how many images of which shape and classes. A run that went
 // on with other images has all of them; kNotRecorded where there is no word of it.
 inline constexpr const char* kNotRecorded = "not recorded";
-ConfigJson trained_on(const ConfigJson& environment);
+Json trained_on(const Json& environment);
 
 // The SHA-256 of the weights a run started from, where they were another run's (--init-from) and
 // environment.json says so; else empty.
-std::string started_from(const ConfigJson& environment);
+std::string started_from(const Json& environment);
 
 // A run, or a folder in which there may be some, that could not be read, and why.
 struct UnreadableRun {

@@ -50,7 +50,7 @@ void make_absolute(std::string& path) {
   if (!error) path = absolute.string();
 }
 
-RunSettings::RunSettings(const ConfigJson& given) : given_(given) {
+RunSettings::RunSettings(const Json& given) : given_(given) {
   apply_layer(config_, given_);
   validate(config_);
   if (config_.out.empty()) throw ConfigError("--out DIR is missing: where the run's files go");

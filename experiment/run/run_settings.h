@@ -23,7 +23,7 @@ void make_absolute(std::string& path);
 class RunSettings {
  public:
   // Checks what can be checked without files. ConfigError.
-  explicit RunSettings(const ConfigJson& given);
+  explicit RunSettings(const Json& given);
 
   // Compares with what the directory holds: ConfigError for another run there, or one whose settings differ.
   // From then on a resumed run has its recorded settings where none were given.
@@ -39,7 +39,7 @@ class RunSettings {
   const TrainConfig& config() const { return config_; }
 
  private:
-  ConfigJson given_;
+  Json given_;
   TrainConfig config_;
   bool resuming_ = false;
   std::int64_t recorded_epochs_ = 0;  // of the run that is resumed

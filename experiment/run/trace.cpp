@@ -40,7 +40,7 @@ class Collector {
 // Settings that are not given are those of the weights, or the usual ones.
 TrainConfig settle_settings(const TraceRequest& request, const WeightsSource& weights) {
   TrainConfig config;
-  ConfigJson all = request.given;
+  Json all = request.given;
   if (!request.weights.empty()) {
     for (const char* key : {"init", "seed_init"}) {
       if (request.given.contains(key))
@@ -52,6 +52,8 @@ TrainConfig settle_settings(const TraceRequest& request, const WeightsSource& we
   // Gradient checks run where f64 does.
   if (request.dtype == DType::f64 && config.device == "auto") config.device = "cpu";
   validate(config);
+  if (request.dtype == DType::f64 && config.device != "cpu")
+    throw ConfigError("--dtype f64 runs on the CPU only, not on --device " + config.device);
   check_used(request.given, config);
   if (request.step != 1 && !find_loss(config.loss)->draws)
     throw ConfigError("--step has no effect with --loss " + config.loss + ": it is for --loss qmse");

@@ -13,7 +13,7 @@
 namespace qmse {
 
 struct TraceRequest {
-  ConfigJson given;               // data, model and loss settings, batch_size and seeds
+  Json given;                     // data, model and loss settings, batch_size and seeds
   std::filesystem::path weights;  // a file or a run directory (weights_source.h); empty: initial weights
   DType dtype = DType::f32;       // f32 or f64
   std::int64_t step = 1;          // draw v as this step of a training does, counted from 1

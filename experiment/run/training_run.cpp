@@ -24,7 +24,7 @@ namespace qmse {
 
 class TrainingRun::Impl {
  public:
-  Impl(const ConfigJson& given, TrainingEvents events, ImageCache* shared_images, ContextCache* contexts)
+  Impl(const Json& given, TrainingEvents events, ImageCache* shared_images, ContextCache* contexts)
       : events_(std::move(events)), settings_(given), directory_(settings_.config().out) {
     settings_.settle(directory_);
     if (!directory_.locked()) {
@@ -43,7 +43,7 @@ class TrainingRun::Impl {
       ImageCache own_images;
       build(*(shared_images != nullptr ? *shared_images : own_images).get(config(), events_.stop_loading));
     }
-    ConfigJson record = environment(*context_);
+    Json record = environment(*context_);
     if (checkpoint) {
       restore(*checkpoint);
     } else {
@@ -84,7 +84,7 @@ class TrainingRun::Impl {
 
  private:
   // The first records. Whatever fails before them leaves the directory as it was.
-  void begin(const ConfigJson& record) {
+  void begin(const Json& record) {
     directory_.write_config(config());
     directory_.record_outcome(ended(RunEnd::none));
     directory_.record_environment(record, step());
@@ -200,13 +200,13 @@ class TrainingRun::Impl {
   }
 
   // What the results were obtained on: official data or something else.
-  ConfigJson describe_data() {
+  Json describe_data() {
     const ContentReport& content = content_.get();
     if (content.kind == ContentKind::differs) {
       notice("these are not the official files of " + config().dataset + ": " + content.summary +
              " (qmse data verify " + config().dataset + " tells where)");
     }
-    ConfigJson json;
+    Json json;
     json["name"] = config().dataset;
     if (!content.sha256.empty()) json["sha256"] = content.sha256;
     json["content"] = content.summary;
@@ -215,7 +215,7 @@ class TrainingRun::Impl {
     return json;
   }
 
-  void add_algorithms(ConfigJson& record) const {
+  void add_algorithms(Json& record) const {
     for (const Tape::Choice& choice : parts_->loop.choices()) {
       record["algorithms"][choice.node] = choice.algorithm;
       if (choice.slow) {
@@ -227,7 +227,7 @@ class TrainingRun::Impl {
   }
 
   // Adds to `record` what the weights are where they are another run's.
-  void initialize_weights(ConfigJson& record) {
+  void initialize_weights(Json& record) {
     if (settings_.resuming()) {
       notice("no checkpoint in " + in_quotes(directory_.path()) + ": starting from the beginning");
     }
@@ -257,7 +257,7 @@ class TrainingRun::Impl {
     const bool alike = then.dataset == now.dataset && then.class_names == now.class_names &&
                        then.normalization.mean == now.normalization.mean &&
                        then.normalization.stddev == now.normalization.stddev;
-    const ConfigJson recorded = directory_.recorded_environment();
+    const Json recorded = directory_.recorded_environment();
     const auto data = recorded.find("data");
     const std::string sha256 = data != recorded.end() && data->is_object() && data->contains("sha256") &&
                                        (*data)["sha256"].is_string()
@@ -289,14 +289,13 @@ class TrainingRun::Impl {
   std::unique_ptr<TrainingParts> parts_;
   std::optional<RunWarnings> warnings_;
   std::shared_future<ContentReport> content_;
-  ConfigJson images_, classes_;  // how many of which shape, and the names
-  TrainingPosition position_;    // to start from
+  Json images_, classes_;      // how many of which shape, and the names
+  TrainingPosition position_;  // to start from
   std::vector<std::unique_ptr<TrainingObserver>> observers_;
   std::optional<Training> training_;  // none where there are no steps left to do
 };
 
-TrainingRun::TrainingRun(const ConfigJson& given, TrainingEvents events, ImageCache* images,
-                         ContextCache* contexts)
+TrainingRun::TrainingRun(const Json& given, TrainingEvents events, ImageCache* images, ContextCache* contexts)
     : impl_(std::make_unique<Impl>(given, std::move(events), images, contexts)) {}
 TrainingRun::~TrainingRun() = default;
 const TrainConfig& TrainingRun::config() const { return impl_->config(); }

@@ -54,7 +54,7 @@ class TrainingRun {
   // where only its first records could not be written, outcome.json says so.
   // `images` is where the data come from, and stay for other runs, `contexts` where it calculates, which it
   // may share with earlier runs; null: loaded, and made, for this run alone.
-  TrainingRun(const ConfigJson& given, TrainingEvents events, ImageCache* images = nullptr,
+  TrainingRun(const Json& given, TrainingEvents events, ImageCache* images = nullptr,
               ContextCache* contexts = nullptr);
   ~TrainingRun();
   TrainingRun(const TrainingRun&) = delete;

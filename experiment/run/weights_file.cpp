@@ -59,11 +59,11 @@ ModelCard make_card(const TrainConfig& config, const ImageDataset& train,
           std::string(name(config.reduction))};
 }
 
-ConfigJson settings_of(const ModelCard& card) {
+Json settings_of(const ModelCard& card) {
   TrainConfig config = config_of(card.model);
   config.dataset = card.dataset;
   config.normalize = card.normalization.kind;
-  ConfigJson layer;
+  Json layer;
   for (const char* key : {"dataset", "normalize", "model", "conv_channels", "kernel_size", "fc_width",
                           "mlp_widths", "activation"}) {
     layer[key] = get(config, *find_field(key));
@@ -79,7 +79,7 @@ SafetensorsMetadata to_metadata(const ModelCard& card) {
                                   {kFormat, std::to_string(kWeightsFormat)},
                                   {"qmse.model", to_text(card.model)},
                                   {"qmse.normalization", to_json_text(card.normalization)},
-                                  {"qmse.class_names", ConfigJson(card.class_names).dump()},
+                                  {"qmse.class_names", Json(card.class_names).dump()},
                                   {"qmse.dataset", card.dataset}};
   for (const auto& [key, value] : {std::pair{"qmse.labels", card.labels},
                                    {"qmse.loss", card.loss},
@@ -108,9 +108,9 @@ ModelCard read_card(const SafetensorsFile& file) {
   } catch (const DataError& error) {
     throw DataError(in_quotes(file.path()) + ": 'qmse.normalization': " + error.what());
   }
-  const ConfigJson names =
+  const Json names =
       parse_json(entry(file, "qmse.class_names"), in_quotes(file.path()) + ": 'qmse.class_names'");
-  for (const ConfigJson& name : names) {
+  for (const Json& name : names) {
     if (name.is_string()) card.class_names.push_back(name.get<std::string>());
   }
   card.dataset = entry(file, "qmse.dataset");

@@ -36,7 +36,7 @@ struct ModelCard {
 ModelCard make_card(const TrainConfig& config, const ImageDataset& train, const Normalization& normalization);
 
 // What the card says as a layer of settings: data set, model, normalisation, loss.
-ConfigJson settings_of(const ModelCard& card);
+Json settings_of(const ModelCard& card);
 
 // As the metadata of a file, and back. DataError, naming the file, where it is not there or wrong.
 SafetensorsMetadata to_metadata(const ModelCard& card);

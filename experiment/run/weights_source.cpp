@@ -37,7 +37,7 @@ std::string difference_from_checkpoint(const std::filesystem::path& model) {
          ": go on with it by qmse train --resume, or name " + in_quotes(checkpoint);
 }
 
-ConfigJson read_record(const std::filesystem::path& file) {
+Json read_record(const std::filesystem::path& file) {
   try {
     return read_config_file(file);
   } catch (const ConfigError& error) {  // not what the user typed: the file is at fault
@@ -61,11 +61,10 @@ WeightsSource find_weights(const std::filesystem::path& path) {
            : ": holds no model.safetensors, so no finished run"));
 }
 
-ConfigJson settings_with_weights(const std::filesystem::path& path, const ModelCard& card,
-                                 const ConfigJson& given) {
-  ConfigJson known = settings_of(card);
+Json settings_with_weights(const std::filesystem::path& path, const ModelCard& card, const Json& given) {
+  Json known = settings_of(card);
   if (is_run_directory(path)) {
-    const ConfigJson record = read_record(path / "config.json");
+    const Json record = read_record(path / "config.json");
     for (const char* key : {"data", "labels", "loss", "reduction"}) {
       if (record.contains(key)) known[key] = record[key];
     }

@@ -21,8 +21,7 @@ WeightsSource find_weights(const std::filesystem::path& path);
 // `given` over what the weights at `path` were trained with: settings_of(card) and, of a run directory, where
 // its data lie and what its record says of labels, loss and
 // reduction. DataError where config.json is damaged.
-ConfigJson settings_with_weights(const std::filesystem::path& path, const ModelCard& card,
-                                 const ConfigJson& given);
+Json settings_with_weights(const std::filesystem::path& path, const ModelCard& card, const Json& given);
 
 // The images of config.dataset that a model of `card` is looked at with; `weights` is its file. DataError where
 // the model takes others: another shape, another number of classes, or, on the data set it was trained on,

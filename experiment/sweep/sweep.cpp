@@ -31,7 +31,7 @@ double seconds_since(Clock::time_point start) {
 constexpr int kJobsOnGpu = 4;
 constexpr auto kLookAgain = std::chrono::milliseconds(300);  // at members that other processes work on
 
-TrainConfig config_of(const ConfigJson& settings) {
+TrainConfig config_of(const Json& settings) {
   TrainConfig config;
   apply_layer(config, settings);
   return config;
@@ -107,9 +107,9 @@ class Sweep {
       Member& member = members_[i];
       const TrainConfig config = config_of(spec().settings(member_of(i)));
       member.epochs = config.epochs;
-      member.kind = ConfigJson{config.dataset, config.train_limit, config.model, config.batch_size,
-                               config.evaluate_train}
-                        .dump();
+      member.kind =
+          Json{config.dataset, config.train_limit, config.model, config.batch_size, config.evaluate_train}
+              .dump();
       member.own = i % count == static_cast<std::size_t>(shard_.index);
       (member.own ? order_ : others).push_back(i);
       const MemberStatus now = folder_.status(member_of(i));
@@ -150,7 +150,7 @@ class Sweep {
              " the same run as one of these, and not trained again: " + first.member.name + " is " +
              first.same_as + (repeats == 1 ? "" : ", ...; results.json lists them"));
     }
-    ConfigJson record = {{"jobs", jobs_}, {"device", cuda_ ? "cuda" : "cpu"}};
+    Json record = {{"jobs", jobs_}, {"device", cuda_ ? "cuda" : "cpu"}};
     if (!cuda_) record["threads"] = threads_;
     record["share"] = {{"index", shard_.index}, {"count", shard_.count}, {"source", shard_.source}};
     folder_.record_process(std::move(record));
@@ -336,9 +336,9 @@ class Sweep {
     return !report.error.empty() && !report.diverged;
   }
 
-  ConfigJson given(std::size_t i) {
+  Json given(std::size_t i) {
     const std::filesystem::path directory = folder_.directory(member_of(i));
-    ConfigJson settings = spec().settings(member_of(i));
+    Json settings = spec().settings(member_of(i));
     settings = without_unused(settings, config_of(settings));
     settings["out"] = escape_name(directory.native());
     settings["resume_or_start"] = true;

@@ -36,10 +36,10 @@ struct MemberReport {
   std::string name = {};
   std::int64_t number = 0;  // from 1, in the spec's order
   MemberStatus status = MemberStatus::finished;
-  std::string error = {};               // where it failed
-  bool diverged = false;                // it failed because its loss was not finite
-  std::optional<ConfigJson> last = {};  // its last epoch
-  double seconds = 0;                   // that it took here
+  std::string error = {};         // where it failed
+  bool diverged = false;          // it failed because its loss was not finite
+  std::optional<Json> last = {};  // its last epoch
+  double seconds = 0;             // that it took here
 };
 
 // What a program may want to hear. No two are called at once; they come from the sweep's threads.

@@ -62,7 +62,7 @@ std::string difference_of(const char* setting, const std::string& then, const st
   return change + ", and they are not the same";
 }
 
-std::string text_or_empty(const ConfigJson& value) {
+std::string text_or_empty(const Json& value) {
   return value.is_string() && value != kNotRecorded ? value.get<std::string>() : "";
 }
 
@@ -87,7 +87,7 @@ std::string content_difference(const SweepSpec& spec, const SweepSpec& recorded,
                                     Group{now, then, "", ""})
                        .first->second;
     if (!group.images.empty()) continue;
-    const ConfigJson environment = environment_of(member);
+    const Json environment = environment_of(member);
     if (!environment.is_object()) continue;
     group.images = text_or_empty(trained_on(environment));
     group.weights = started_from(environment);

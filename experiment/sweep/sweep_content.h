@@ -10,7 +10,7 @@
 namespace qmse {
 
 // environment.json of a member's run; null where it has not begun, or cannot be read.
-using EnvironmentOf = std::function<ConfigJson(const SweepMember&)>;
+using EnvironmentOf = std::function<Json(const SweepMember&)>;
 
 // Why the images or first weights of `spec` are not those of `recorded`, for a message; empty where they are.
 // Where a member has begun, what its run has recorded is compared with what lies there now; where none has

@@ -144,7 +144,7 @@ std::optional<MemberFailure> SweepFolder::failure(const SweepMember& member) con
   const std::filesystem::path file = path_ / "failures" / (member.name + ".json");
   if (!is_there(file)) return std::nullopt;
   std::string text;
-  ConfigJson json;
+  Json json;
   try {
     text = read_text_file(file);
     json = parse_json(text, in_quotes(file));
@@ -153,10 +153,10 @@ std::optional<MemberFailure> SweepFolder::failure(const SweepMember& member) con
   } catch (const DataError&) {
     return MemberFailure{in_quotes(file) + " is damaged", false, text};
   }
-  const auto is = [&](const char* key, ConfigJson::value_t type) {
+  const auto is = [&](const char* key, Json::value_t type) {
     return json.is_object() && json.contains(key) && json[key].type() == type;
   };
-  using enum ConfigJson::value_t;
+  using enum Json::value_t;
   if (!is("error", string) || !is("final", boolean) || !is("attempt", string))
     return MemberFailure{in_quotes(file) + " is damaged; without it the member is tried again", false, text};
   return MemberFailure{json["error"].get<std::string>(), json["final"].get<bool>(),
@@ -168,10 +168,10 @@ std::optional<RunRecord> SweepFolder::record(const SweepMember& member) const {
   return read_run(directory(member));
 }
 
-ConfigJson SweepFolder::environment_of(const SweepMember& member) const {
+Json SweepFolder::environment_of(const SweepMember& member) const {
   try {
     const std::optional<RunRecord> run = record(member);
-    return run ? run->environment : ConfigJson();
+    return run ? run->environment : Json();
   } catch (const Error&) {  // its run will say what is wrong
     return {};
   }
@@ -179,10 +179,10 @@ ConfigJson SweepFolder::environment_of(const SweepMember& member) const {
 
 void SweepFolder::record_failure(const SweepMember& member, const std::string& error, bool final) const {
   const MemberFailure failure{error, final, now() + " " + this_process()};
-  const ConfigJson json = {{"member", member.name},
-                           {"error", failure.error},
-                           {"final", failure.final},
-                           {"attempt", failure.attempt}};
+  const Json json = {{"member", member.name},
+                     {"error", failure.error},
+                     {"final", failure.final},
+                     {"attempt", failure.attempt}};
   write_file_atomically(path_ / "failures" / (member.name + ".json"), json_text(json));
 }
 
@@ -196,16 +196,16 @@ void SweepFolder::forget_failure(const SweepMember& member) const {
   }
 }
 
-void SweepFolder::record_process(ConfigJson process) const {
+void SweepFolder::record_process(Json process) const {
   process["process"] = this_process();
   process["started"] = now();
   JsonLines(path_ / "processes.jsonl").append(process);
 }
 
-ConfigJson summary(const std::vector<ConfigJson>& epochs) {
+Json summary(const std::vector<Json>& epochs) {
   if (epochs.empty()) return nullptr;
-  ConfigJson best;
-  for (const ConfigJson& line : epochs) {
+  Json best;
+  for (const Json& line : epochs) {
     for (const char* key : {"train_accuracy", "train_accuracy_full", "test_accuracy"}) {
       if (!line.contains(key) || !line[key].is_number()) continue;
       if (best.contains(key) && best[key]["value"] >= line[key]) continue;
@@ -215,14 +215,14 @@ ConfigJson summary(const std::vector<ConfigJson>& epochs) {
   return {{"last", without_times(epochs.back())}, {"best", best}};
 }
 
-ConfigJson SweepFolder::result(const SweepMember& member) {
+Json SweepFolder::result(const SweepMember& member) {
   if (const auto known = finished_.find(member.name); known != finished_.end()) return known->second;
   const MemberStatus now = status(member);
-  ConfigJson json = {{"name", member.name},
-                     {"directory", "members/" + member.name},
-                     {"settings", member.settings},
-                     {"status", name(now)}};
-  std::vector<ConfigJson> lines;
+  Json json = {{"name", member.name},
+               {"directory", "members/" + member.name},
+               {"settings", member.settings},
+               {"status", name(now)}};
+  std::vector<Json> lines;
   RunOutcome ended;
   try {
     if (now == MemberStatus::failed) {
@@ -239,7 +239,7 @@ ConfigJson SweepFolder::result(const SweepMember& member) {
     json["diverged"] = {{"epoch", ended.epoch}, {"step", ended.step}, {"layer", ended.layer}};
   }
   json["epochs"] = lines.size();
-  if (const ConfigJson figures = summary(lines); figures.is_object()) json.update(figures);
+  if (const Json figures = summary(lines); figures.is_object()) json.update(figures);
   if (now == MemberStatus::finished) finished_[member.name] = json;
   return json;
 }
@@ -253,12 +253,12 @@ void SweepFolder::write_results() {
   }
   std::map<std::string, std::int64_t> count = {
       {"finished", 0}, {"failed", 0}, {"running", 0}, {"pending", 0}};
-  ConfigJson members = ConfigJson::array();
+  Json members = Json::array();
   for (const SweepMember& member : listed_.members) {
     members.push_back(result(member));
     ++count[members.back()["status"].get<std::string>()];
   }
-  ConfigJson json = {{"format", kSweepFormat}};
+  Json json = {{"format", kSweepFormat}};
   for (const MemberStatus status :
        {MemberStatus::finished, MemberStatus::failed, MemberStatus::running, MemberStatus::pending}) {
     const std::string key(name(status));

@@ -58,27 +58,27 @@ class SweepFolder {
 
   void record_failure(const SweepMember& member, const std::string& error, bool final) const;
   void forget_failure(const SweepMember& member) const;
-  void record_process(ConfigJson process) const;  // adds host, process id and time
+  void record_process(Json process) const;  // adds host, process id and time
 
   // Brings results.json up to date with the members' own files, whichever process wrote them, and with
   // members that another process has added. IoError, Stopped.
   void write_results();
 
  private:
-  ConfigJson result(const SweepMember& member);
-  ConfigJson environment_of(const SweepMember& member) const;  // as sweep_content.h asks
+  Json result(const SweepMember& member);
+  Json environment_of(const SweepMember& member) const;  // as sweep_content.h asks
 
   FileLock lock() const;
 
   std::filesystem::path path_;
   SweepSpec spec_;
   Waiting waiting_;
-  std::string listed_text_;                     // sweep.json, when `listed_` was read from it
-  SweepSpec listed_;                            // what results.json lists
-  std::map<std::string, ConfigJson> finished_;  // results of finished members: they do not change
+  std::string listed_text_;               // sweep.json, when `listed_` was read from it
+  SweepSpec listed_;                      // what results.json lists
+  std::map<std::string, Json> finished_;  // results of finished members: they do not change
 };
 
 // The last line, and the best accuracies with their epochs; null where there are no epochs.
-ConfigJson summary(const std::vector<ConfigJson>& epochs);
+Json summary(const std::vector<Json>& epochs);
 
 }  // namespace qmse

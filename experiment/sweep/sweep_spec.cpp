@@ -15,13 +15,13 @@
 namespace qmse {
 namespace {
 
-constexpr std::size_t kLongestName = 120;
+constexpr std::size_t kMaxNameBytes = 120;
 constexpr std::size_t kMaxMembers = 100000;
 
 // What the sweep decides for its members.
 constexpr std::string_view kOwnKeys[] = {"out", "resume", "resume_or_start"};
 
-void check_keys(const ConfigJson& object, const std::string& source) {
+void check_keys(const Json& object, const std::string& source) {
   const std::vector<std::string> known = {"base", "grid", "members", "format"};
   for (const auto& [key, value] : object.items()) {
     if (std::find(known.begin(), known.end(), key) != known.end()) continue;
@@ -32,15 +32,15 @@ void check_keys(const ConfigJson& object, const std::string& source) {
   }
 }
 
-void check_format(const ConfigJson& object, const std::string& source) {
+void check_format(const Json& object, const std::string& source) {
   if (!object.contains("format")) return;
-  const ConfigJson& format = object["format"];
+  const Json& format = object["format"];
   if (format.is_number_integer() && format >= 1 && format <= kSweepFormat) return;
   throw ConfigError(source + ": is of format " + format.dump() + "; this qmse knows 1 to " +
                     std::to_string(kSweepFormat) + ": use the version that wrote it, or a later one");
 }
 
-void check_settings(const ConfigJson& layer, const std::string& source) {
+void check_settings(const Json& layer, const std::string& source) {
   check_layer(layer, source);
   for (const std::string_view key : kOwnKeys) {
     if (layer.contains(key)) {
@@ -51,11 +51,11 @@ void check_settings(const ConfigJson& layer, const std::string& source) {
 }
 
 // Every combination of the grid's values.
-std::vector<ConfigJson> product(const ConfigJson& grid, const std::string& source) {
+std::vector<Json> product(const Json& grid, const std::string& source) {
   if (!grid.is_object())
     throw ConfigError(source + ": 'grid' must be an object of lists, {\"lr\": [0.1, 0.01], ...}");
   if (grid.empty()) throw ConfigError(source + ": 'grid' is empty: give it lists of values, or leave it out");
-  std::vector<ConfigJson> all = {ConfigJson::object()};
+  std::vector<Json> all = {Json::object()};
   for (const auto& [key, values] : grid.items()) {
     const std::string label = source + ": 'grid'";
     if (find_field(key) == nullptr) check_settings({{key, values}}, label);  // throws
@@ -64,10 +64,10 @@ std::vector<ConfigJson> product(const ConfigJson& grid, const std::string& sourc
     if (values.size() > kMaxMembers / all.size()) {
       throw ConfigError(source + ": 'grid' has more than " + std::to_string(kMaxMembers) + " combinations");
     }
-    for (const ConfigJson& value : values) check_settings({{key, value}}, label);
-    std::vector<ConfigJson> longer;
-    for (const ConfigJson& layer : all) {
-      for (const ConfigJson& value : values) {
+    for (const Json& value : values) check_settings({{key, value}}, label);
+    std::vector<Json> longer;
+    for (const Json& layer : all) {
+      for (const Json& value : values) {
         longer.push_back(layer);
         longer.back()[key] = value;
       }
@@ -78,10 +78,10 @@ std::vector<ConfigJson> product(const ConfigJson& grid, const std::string& sourc
 }
 
 // "0.01", "mse", "32-64": without what folder names had better not contain.
-std::string readable(const ConfigJson& value) {
+std::string readable(const Json& value) {
   std::string text;
   if (value.is_array()) {
-    for (const ConfigJson& item : value) text += (text.empty() ? "" : "-") + item.dump();
+    for (const Json& item : value) text += (text.empty() ? "" : "-") + item.dump();
     if (text.empty()) text = "none";
   } else {
     text = value.is_string() ? value.get<std::string>() : value.dump();
@@ -94,7 +94,7 @@ std::string readable(const ConfigJson& value) {
 }
 
 bool usable(const std::string& name) {
-  return !name.empty() && name.size() <= kLongestName && name.front() != '.' &&
+  return !name.empty() && name.size() <= kMaxNameBytes && name.front() != '.' &&
          std::all_of(name.begin(), name.end(), [](unsigned char c) {
            return std::isalnum(c) != 0 ||
                   std::string_view("._-+=,~").find(static_cast<char>(c)) != std::string_view::npos;
@@ -135,8 +135,8 @@ void give_names(std::vector<SweepMember>& members, const std::string& source) {
       name += (name.empty() ? "" : ",") + key + "=" + readable(value);
     if (name.empty()) name = "base";
     const std::string ending = "~" + short_digest(member.settings.dump());
-    if (name.size() > kLongestName || taken.count(without_case(name)) != 0)
-      name = name.substr(0, kLongestName - ending.size()) + ending;
+    if (name.size() > kMaxNameBytes || taken.count(without_case(name)) != 0)
+      name = name.substr(0, kMaxNameBytes - ending.size()) + ending;
     take(name);
     member.name = name;
   }
@@ -145,7 +145,7 @@ void give_names(std::vector<SweepMember>& members, const std::string& source) {
 constexpr const char* kPaths[] = {"data", "init_from"};
 
 // Two spellings of a path are one path, whoever compares them and from where.
-void make_paths_absolute(ConfigJson& layer) {
+void make_paths_absolute(Json& layer) {
   for (const char* key : kPaths) {
     if (!layer.contains(key)) continue;
     auto path = layer[key].get<std::string>();
@@ -154,13 +154,13 @@ void make_paths_absolute(ConfigJson& layer) {
   }
 }
 
-ConfigJson without_paths(ConfigJson layer) {
+Json without_paths(Json layer) {
   for (const char* key : kPaths) layer.erase(key);
   return layer;
 }
 
 // The settings that are the process's choice and not the sweep's: results do not depend on them.
-ConfigJson without_machine(ConfigJson layer) {
+Json without_machine(Json layer) {
   layer.erase("device");
   layer.erase("threads");
   return layer;
@@ -168,8 +168,8 @@ ConfigJson without_machine(ConfigJson layer) {
 
 // What tells one run from another. The seed itself is only what the others are made of, and first weights are
 // what they are wherever they lie: `weights` has those that were looked at.
-ConfigJson used_settings(const TrainConfig& config, std::map<std::string, std::string>& weights) {
-  ConfigJson used = without_machine(to_json(config));
+Json used_settings(const TrainConfig& config, std::map<std::string, std::string>& weights) {
+  Json used = without_machine(to_json(config));
   used.erase("seed");
   if (config.init_from.empty()) return used;
   const auto [known, fresh] = weights.emplace(config.init_from, config.init_from);
@@ -185,14 +185,14 @@ ConfigJson used_settings(const TrainConfig& config, std::map<std::string, std::s
 
 }  // namespace
 
-ConfigJson SweepSpec::settings(const SweepMember& member) const {
-  ConfigJson all = base;
+Json SweepSpec::settings(const SweepMember& member) const {
+  Json all = base;
   all.update(member.settings);
   return all;
 }
 
 SweepSpec parse_sweep(std::string_view text, const std::string& source) {
-  const ConfigJson json = parse_given_json(text, source);
+  const Json json = parse_given_json(text, source);
   if (!json.is_object()) {
     throw ConfigError(source + R"(: a sweep is a JSON object, {"base": {...}, "grid": {"lr": [0.1, 0.01]}})");
   }
@@ -204,12 +204,11 @@ SweepSpec parse_sweep(std::string_view text, const std::string& source) {
     spec.base = json["base"];
   }
   if (json.contains("grid")) {
-    for (ConfigJson& settings : product(json["grid"], source))
-      spec.members.push_back({"", std::move(settings)});
+    for (Json& settings : product(json["grid"], source)) spec.members.push_back({"", std::move(settings)});
   }
   if (json.contains("members")) {
     if (!json["members"].is_array()) throw ConfigError(source + ": 'members' must be a list of settings");
-    for (ConfigJson settings : json["members"]) {
+    for (Json settings : json["members"]) {
       SweepMember member;
       if (settings.is_object() && settings.contains("name")) {
         if (!settings["name"].is_string())
@@ -263,13 +262,13 @@ void complete(SweepSpec& spec, const std::string& source) {
   }
 }
 
-ConfigJson to_json(const SweepSpec& spec) {
-  ConfigJson json;
+Json to_json(const SweepSpec& spec) {
+  Json json;
   json["format"] = kSweepFormat;
   json["base"] = without_machine(spec.base);
-  json["members"] = ConfigJson::array();
+  json["members"] = Json::array();
   const auto add = [&](const SweepMember& member) {
-    ConfigJson entry = {{"name", member.name}};
+    Json entry = {{"name", member.name}};
     entry.update(without_machine(member.settings));
     json["members"].push_back(std::move(entry));
   };
@@ -279,13 +278,12 @@ ConfigJson to_json(const SweepSpec& spec) {
 }
 
 std::string difference(const SweepSpec& spec, const SweepSpec& recorded) {
-  const auto compare = [](const ConfigJson& all_now, const ConfigJson& all_then,
+  const auto compare = [](const Json& all_now, const Json& all_then,
                           const std::string& where) -> std::string {
-    const ConfigJson now = without_paths(without_machine(all_now)),
-                     then = without_paths(without_machine(all_then));
+    const Json now = without_paths(without_machine(all_now)), then = without_paths(without_machine(all_then));
     for (const ConfigField& field : config_fields()) {
       const std::string key(field.name);
-      const ConfigJson a = now.value(key, ConfigJson()), b = then.value(key, ConfigJson());
+      const Json a = now.value(key, Json()), b = then.value(key, Json());
       if (a != b) {
         return where + "'" + key + "' is " + (a.is_null() ? "not given" : a.dump()) + ", was " +
                (b.is_null() ? "not given" : b.dump());

@@ -10,8 +10,8 @@
 namespace qmse {
 
 struct SweepMember {
-  std::string name;     // unique, and the name of its run directory
-  ConfigJson settings;  // what it has of its own, on top of the base
+  std::string name;  // unique, and the name of its run directory
+  Json settings;     // what it has of its own, on top of the base
 };
 
 // A combination of settings whose run another member makes: they differ in nothing that this run uses.
@@ -21,12 +21,12 @@ struct SweepRepeat {
 };
 
 struct SweepSpec {
-  ConfigJson base = ConfigJson::object();  // settings of all members
-  std::vector<SweepMember> members;        // no two of them are the same run
-  std::vector<SweepRepeat> repeats;        // are not trained again
+  Json base = Json::object();        // settings of all members
+  std::vector<SweepMember> members;  // no two of them are the same run
+  std::vector<SweepRepeat> repeats;  // are not trained again
 
   // Base and own settings: what the member's run is given, but for `out`, `resume` and the machine.
-  ConfigJson settings(const SweepMember& member) const;
+  Json settings(const SweepMember& member) const;
 };
 
 // {"base": {settings}, "grid": {"loss": ["mse", "qmse"], "seed": [1, 2]}, "members": [{settings}, ...]}:
@@ -44,7 +44,7 @@ void complete(SweepSpec& spec, const std::string& source);
 // back. A file without "format" is of format 1, which is the same but for that;
 // one of a later format is a ConfigError.
 inline constexpr int kSweepFormat = 2;
-ConfigJson to_json(const SweepSpec& spec);
+Json to_json(const SweepSpec& spec);
 
 // Why `spec` does not continue `recorded`, for a message; empty where it does: the base is the same, and so
 // are the members, but that one of the two may have more. The paths "data" and "init_from" are not looked at

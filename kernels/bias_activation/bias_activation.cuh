@@ -104,7 +104,7 @@ __global__ void __launch_bounds__(kBiasGradientThreads)
   double sum = 0;
 #pragma unroll
   for (int j = 0; j < n; ++j) sum += static_cast<double>(sums[j]);
-  __shared__ SharedArray<double, kMostWarps> scratch;
+  __shared__ SharedArray<double, kMaxWarps> scratch;
   sum = block_reduce(sum, Sum(), scratch);
   if (threadIdx.x == 0) db[blockIdx.x] = static_cast<float>(sum);
 }

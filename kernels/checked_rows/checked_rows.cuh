@@ -44,7 +44,7 @@ __global__ void __launch_bounds__(kCheckThreads)
 __global__ void __launch_bounds__(kFinishThreads)
     finish_rows_kernel(std::int64_t batch, std::int64_t classes, const std::int32_t* __restrict__ valid,
                        FinishedRows rows) {
-  __shared__ SharedArray<double, kMostWarps> scratch;
+  __shared__ SharedArray<double, kMaxWarps> scratch;
   double sum = 0;
   for (std::int64_t row = threadIdx.x; row < batch; row += kFinishThreads) {
     if (valid != nullptr && valid[row] == 0) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <stdexcept>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -128,7 +129,7 @@ class CudnnConv2d final : public Conv2d<float> {
   }
 
   void backward_data(const float* w, const float* dy, float* dx) override {
-    if (!needs_.data) throw Error("conv2d: planned without the gradient of its input");
+    if (!needs_.data) throw std::logic_error("conv2d: planned without the gradient of its input");
     check_alignment(w, "conv2d w");
     check_alignment(dy, "conv2d dy");
     check_alignment(dx, "conv2d dx");
@@ -136,7 +137,7 @@ class CudnnConv2d final : public Conv2d<float> {
   }
 
   void backward_weights(const float* x, const float* dy, float* dw, float* db) override {
-    if (!needs_.weights) throw Error("conv2d: planned without the gradient of its weights");
+    if (!needs_.weights) throw std::logic_error("conv2d: planned without the gradient of its weights");
     check_alignment(x, "conv2d x");
     check_alignment(dy, "conv2d dy");
     check_alignment(dw, "conv2d dw");

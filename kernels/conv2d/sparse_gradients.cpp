@@ -17,7 +17,7 @@ using namespace sparse_loops;
 // Up to this many channels a slice has just their width: a vector's lanes would be mostly empty.
 constexpr std::int64_t kFewChannels = 3;
 // So has the last slice of a plain image, up to this many: a 3x3 kernel's vectors still fit the registers.
-constexpr std::int64_t kWidestSlice = 12;
+constexpr std::int64_t kMaxSlice = 12;
 // Weight gradients are summed in at least this many groups of images, then across them.
 constexpr std::int64_t kGroups = 16;
 
@@ -116,7 +116,7 @@ void SparseGradients::make_slices() {
     Slice slice;
     slice.channel = c;
     slice.channels = shape_.in_channels - c;
-    if (slice.channels > kLanes && (layout_ == Layout::blocked || slice.channels > kWidestSlice))
+    if (slice.channels > kLanes && (layout_ == Layout::blocked || slice.channels > kMaxSlice))
       slice.channels = kLanes;
     const bool fills_lanes = slice.channels > kFewChannels && slice.channels <= kLanes;
     slice.width = layout_ == Layout::blocked || fills_lanes ? kLanes : slice.channels;

@@ -1,3 +1,4 @@
+#include <stdexcept>
 #include <string>
 #include <utility>
 
@@ -62,8 +63,9 @@ class CudaConvBlock final : public ConvBlock<float> {
   }
 
   void backward(const float* x, const float* w, const float* dy, float* dx, float* dw, float* db) override {
-    if (!needs_.weights) throw Error("conv_block: planned without the gradient of its weights");
-    if (dx != nullptr && !needs_.data) throw Error("conv_block: planned without the gradient of its input");
+    if (!needs_.weights) throw std::logic_error("conv_block: planned without the gradient of its weights");
+    if (dx != nullptr && !needs_.data)
+      throw std::logic_error("conv_block: planned without the gradient of its input");
     const auto* choice = choice_.as<std::uint8_t>();
     // Only the choice is needed of the forward pass, so the convolution's output makes room for its gradient.
     auto* gradient = convolved_.as<float>();
@@ -116,7 +118,7 @@ std::unique_ptr<ConvBlock<T>> make_conv_block(CudaContext& context, const ConvBl
   check(shape.conv);
   check(shape.pool());
   if (shape.input_layout != Layout::plain || shape.output_layout != Layout::plain) {
-    throw ShapeError("conv_block: the CUDA backend keeps tensors in the plain layout only");
+    throw std::logic_error("conv_block: the CUDA backend keeps tensors in the plain layout only");
   }
   return std::make_unique<CudaConvBlock>(context, shape, needs);
 }

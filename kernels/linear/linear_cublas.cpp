@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -316,7 +317,7 @@ class CublasLinear final : public Linear<float> {
   void backward(const float* x, const float* w, const float* y, const float* dy, float* dx, float* dw,
                 float* db) override {
     if (!weights_ || (dx != nullptr && !data_)) {
-      throw Error("linear: planned without a gradient that is asked for");
+      throw std::logic_error("linear: planned without a gradient that is asked for");
     }
     check_alignment(x, "linear x");
     check_alignment(w, "linear w");
@@ -375,8 +376,9 @@ class NarrowLinear final : public Linear<float> {
   }
   void backward(const float* x, const float* w, const float* y, const float* dy, float* dx, float* dw,
                 float* db) override {
-    if (dx != nullptr && !needs_.data) throw Error("linear: planned without the gradient of its input");
-    if (!needs_.weights) throw Error("linear: planned without the gradient of its weights");
+    if (dx != nullptr && !needs_.data)
+      throw std::logic_error("linear: planned without the gradient of its input");
+    if (!needs_.weights) throw std::logic_error("linear: planned without the gradient of its weights");
     narrow_linear_backward(context_, shape_, x, w, y, dy, dx, dw, db);
   }
   const char* algorithm() const override { return "own fp32"; }

@@ -31,7 +31,7 @@ __device__ __forceinline__ void pool_backward_split(const MaxPool2dShape& shape,
     sum += item(place.quotient * shape.channels + at.quotient, place.remainder);
   }
   if (partials == nullptr) return;
-  __shared__ SharedArray<double, kMostWarps> scratch;
+  __shared__ SharedArray<double, kMaxWarps> scratch;
   const double total = block_reduce(static_cast<double>(sum), Sum(), scratch);
   if (threadIdx.x == 0) partials[blockIdx.x] = total;
 }
@@ -96,7 +96,7 @@ inline constexpr unsigned kChannelTotalThreads = 64;
 template <unsigned threads>
 __global__ void __launch_bounds__(threads)
     channel_total_kernel(std::int64_t splits, const double* __restrict__ partials, float* __restrict__ sums) {
-  __shared__ SharedArray<double, kMostWarps> scratch;
+  __shared__ SharedArray<double, kMaxWarps> scratch;
   double sum = 0;
   for (std::int64_t split = threadIdx.x; split < splits; split += threads) {
     sum += partials[blockIdx.x * splits + split];

@@ -14,7 +14,7 @@
 namespace qmse {
 
 inline constexpr unsigned kNarrowForwardThreads = 256, kNarrowBackwardThreads = 512;
-inline constexpr int kNarrow = static_cast<int>(kMostNarrowOutputs);
+inline constexpr int kNarrow = static_cast<int>(kMaxNarrowOutputs);
 
 template <Activation activation>
 __global__ void __launch_bounds__(kNarrowForwardThreads)
@@ -117,7 +117,7 @@ void narrow_linear_forward(Gpu& gpu, const NarrowLinearShape& s, const float* x,
 template <class Gpu>
 void narrow_linear_backward(Gpu& gpu, const NarrowLinearShape& s, const float* x, const float* w,
                             const float* y, const float* dy, float* dx, float* dw, float* db) {
-  static_assert(kNarrowBackwardThreads / kWarpSize >= kMostNarrowOutputs, "a warp adds up one output's sums");
+  static_assert(kNarrowBackwardThreads / kWarpSize >= kMaxNarrowOutputs, "a warp adds up one output's sums");
   check_narrow_linear(s);
   const std::int64_t data_blocks =
       dx == nullptr ? 0 : grid_blocks(s.batch * s.in_features, kNarrowBackwardThreads);

@@ -16,13 +16,13 @@ struct NarrowLinearShape {
   Activation activation = Activation::identity;
 };
 
-inline constexpr std::int64_t kMostNarrowOutputs = 16;
-inline constexpr std::int64_t kMostNarrowBatch =
+inline constexpr std::int64_t kMaxNarrowOutputs = 16;
+inline constexpr std::int64_t kMaxNarrowBatch =
     512;  // the gradient of weights goes through it within one block
-inline constexpr std::int64_t kMostNarrowInputs = 4096;  // a warp goes through a row's alone
+inline constexpr std::int64_t kMaxNarrowInputs = 4096;  // a warp goes through a row's alone
 inline bool has_narrow_linear(const NarrowLinearShape& s) {
-  return s.out_features <= kMostNarrowOutputs && s.batch <= kMostNarrowBatch &&
-         s.in_features <= kMostNarrowInputs;
+  return s.out_features <= kMaxNarrowOutputs && s.batch <= kMaxNarrowBatch &&
+         s.in_features <= kMaxNarrowInputs;
 }
 
 // x [N, I], w [O, I], bias [O] or null -> y [N, O].

@@ -13,7 +13,7 @@ namespace qmse {
 template <class Rule, unsigned kept>
 __global__ void __launch_bounds__(kChunkThreads)
     optimizer_step_kernel(typename Rule::Hyper hyper, OptimizerArgs<float> args, bool aligned) {
-  if (halted(args.halt)) return;
+  if (args.is_held()) return;
   // A step's numbers may take powers in f64: one thread makes them while the others' loads are under way.
   using Step = typename Rule::template Step<float>;
   __shared__ SharedArray<Step, 1> shared_step;

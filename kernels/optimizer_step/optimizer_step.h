@@ -15,8 +15,7 @@
 //     using Kept = KeptStates<0, 1>;                          // sets of buffers that it may keep, a bit each
 //     static unsigned kept(const Hyper& hyper);               // the set that it keeps with these numbers
 //
-//     template <class T> struct Step {                        // the numbers of one step, in the buffers'
-//     type
+//     template <class T> struct Step {                        // a step's numbers, in the buffers' type
 //       Step() = default;                                     // uninitialised: may lie in shared memory
 //       QMSE_HOST_DEVICE Step(const Hyper&, double learning_rate, std::uint64_t steps_taken);
 //       template <unsigned kept>                              // one element; states[k] where bit k is set
@@ -50,10 +49,10 @@ struct OptimizerArgs {
   T* states[kMaxOptimizerStates] = {};    // [n] each; those that the rule does not keep may be null
   const std::uint64_t* step = nullptr;    // one number: the steps taken before this one
   const double* learning_rate = nullptr;  // one number
-  const std::int64_t* halt = nullptr;     // one number: from 0 up nothing is updated; null: always is
-};
+  const std::int64_t* held = nullptr;     // one number: from 0 up nothing is updated; null: always is
 
-QMSE_HOST_DEVICE inline bool halted(const std::int64_t* halt) { return halt != nullptr && *halt >= 0; }
+  QMSE_HOST_DEVICE bool is_held() const { return held != nullptr && *held >= 0; }
+};
 
 template <class Rule, class T>  // float or double
 void optimizer_step(CpuContext&, const typename Rule::Hyper&, const OptimizerArgs<T>&);

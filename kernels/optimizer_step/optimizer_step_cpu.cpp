@@ -37,7 +37,7 @@ UpdateRange<Rule, T> choose_update(unsigned kept, KeptStates<sets...>) {
 
 template <class Rule, class T>
 void optimizer_step(CpuContext& context, const typename Rule::Hyper& hyper, const OptimizerArgs<T>& args) {
-  if (halted(args.halt)) return;
+  if (args.is_held()) return;
   const typename Rule::template Step<T> step(hyper, *args.learning_rate, *args.step);
   const unsigned kept = Rule::kept(hyper);
   const auto update = choose_update<Rule, T>(kept, typename Rule::Kept());

@@ -27,7 +27,7 @@ inline std::int64_t weights_tile_places(const PooledConvShape& s, std::int64_t r
   return (2 * rows + 2) * (s.width + 2);
 }
 // At most as many places as the table of a block's static shared memory holds.
-inline constexpr std::int64_t kMostPlaces = 352;
+inline constexpr std::int64_t kMaxPlaces = 352;
 
 inline bool few_channels(const PooledConvShape& s) { return s.in_channels <= kFewChannels; }
 
@@ -36,7 +36,7 @@ inline WeightsPlan plan_weights(const PooledConvShape& s) {
   plan.rows = s.out_height();
   if (!few_channels(s)) {
     plan.bands = 1;
-    while (weights_tile_places(s, plan.rows) > kMostPlaces && plan.rows > 1) {
+    while (weights_tile_places(s, plan.rows) > kMaxPlaces && plan.rows > 1) {
       plan.rows = pooled_ceil(s.out_height(), ++plan.bands);
     }
   }
@@ -60,7 +60,7 @@ inline std::int64_t pooled_conv_partials(const PooledConvShape& s) {
 // Gradient of data: a block makes `rows` rows of windows' worth of dx, from those rows and one more on each
 // side.
 inline constexpr std::int64_t kDataWarps = 16;
-inline constexpr std::int64_t kMostWarpWindows = 4;
+inline constexpr std::int64_t kMaxWarpWindows = 4;
 inline constexpr std::int64_t kDataChannels = kLanes;  // output channels whose weights are kept at a time
 
 struct DataPlan {
@@ -75,7 +75,7 @@ inline std::int64_t data_band_windows(const PooledConvShape& s, std::int64_t row
   return std::min(s.out_height(), rows + 2) * s.out_width();
 }
 inline bool data_band_fits(const PooledConvShape& s, std::int64_t rows) {
-  return data_band_windows(s, rows) <= kDataWarps * kMostWarpWindows &&
+  return data_band_windows(s, rows) <= kDataWarps * kMaxWarpWindows &&
          data_tile_bytes(s, rows) <= kSharedBytes;
 }
 

@@ -31,7 +31,7 @@ bool has_pooled_conv_forward(const Conv2dShape& conv, std::int64_t window) {
 bool has_pooled_conv_weights(const Conv2dShape& conv, std::int64_t window) {
   const PooledConvShape s = shape_of(conv);
   return right_kind(conv, window) &&
-         (few_channels(s) ? few_fits(s) : weights_tile_places(s, 1) <= kMostPlaces);
+         (few_channels(s) ? few_fits(s) : weights_tile_places(s, 1) <= kMaxPlaces);
 }
 
 bool has_pooled_conv_data(const Conv2dShape& conv, std::int64_t window) {

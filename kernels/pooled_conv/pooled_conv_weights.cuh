@@ -36,7 +36,7 @@ __global__ void __launch_bounds__(threads)
     pooled_conv_weights_kernel(PooledConvShape s, WeightsPlan plan, const float* __restrict__ x,
                                const float* __restrict__ dy, const std::uint8_t* __restrict__ choice,
                                float* __restrict__ partials) {
-  __shared__ SharedArray<unsigned short, kMostPlaces> places;  // of the band's elements in the tile
+  __shared__ SharedArray<unsigned short, kMaxPlaces> places;  // of the band's elements in the tile
   float* tile = dynamic_shared<float>();  // [2 rows + 2, width + 2] places of kPlaceStride
   const int warp = static_cast<int>(threadIdx.x / kWarpSize),
             lane = static_cast<int>(threadIdx.x % kWarpSize);

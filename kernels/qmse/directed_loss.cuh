@@ -220,7 +220,7 @@ void directed_loss_of(Gpu& gpu, const QmseArgs<float>& args, const Rule& rule) {
 template <class Rule, class Gpu>
 void directed_loss(Gpu& gpu, const char* name, const QmseArgs<float>& args, const Rule& rule) {
   check_qmse_args(name, args);
-  if (args.options.distribution == Direction::sphere) {
+  if (args.options.distribution == DirectionDistribution::sphere) {
     directed_loss_of<SphereLoss<Rule>>(gpu, args, rule);
   } else {
     directed_loss_of<RademacherLoss<Rule>>(gpu, args, rule);

@@ -20,7 +20,7 @@ constexpr std::array<Choice<QGradient>, 2> choices(QGradient) {
 }
 
 struct QmseOptions {
-  Direction distribution = Direction::sphere;
+  DirectionDistribution distribution = DirectionDistribution::sphere;
   DirectionScope scope = DirectionScope::per_sample;
   QGradient q_gradient = QGradient::constant;
   std::uint64_t seed = 0;  // of v

@@ -6,7 +6,7 @@
 namespace qmse {
 
 inline constexpr unsigned kWarpSize = 32;
-inline constexpr unsigned kMostWarps = 32;  // of a block
+inline constexpr unsigned kMaxWarps = 32;  // of a block
 
 struct Sum {
   template <class T>
@@ -41,7 +41,7 @@ __device__ __forceinline__ T warp_reduce(T value, Fold fold) {
 
 // Called by every thread of a one-dimensional block of whole warps. `scratch` may be used again right away.
 template <class T, class Fold>
-__device__ __forceinline__ T block_reduce(T value, Fold fold, SharedArray<T, kMostWarps>& scratch) {
+__device__ __forceinline__ T block_reduce(T value, Fold fold, SharedArray<T, kMaxWarps>& scratch) {
   value = warp_reduce(value, fold);
   __syncthreads();  // an earlier reduction's results have been read
   if (threadIdx.x % kWarpSize == 0) scratch[threadIdx.x / kWarpSize] = value;

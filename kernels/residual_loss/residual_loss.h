@@ -3,8 +3,8 @@
 // lists them.
 //
 //   static constexpr const char* kName, *kLabel;      in settings and files; for people
-//   static double value_of_zeros(double c);           of a sample where all c outputs are 0, the target
-//   one-hot explicit Rule(std::int64_t c);                    for rows of c outputs
+//   static double value_of_zeros(double c);           of a sample: c outputs that are 0, a one-hot target
+//   explicit Rule(std::int64_t c);                    for rows of c outputs
 //
 // and, where the loss depends on ||r||^2 alone,
 //
@@ -14,8 +14,7 @@
 // or, where it is a sum over the outputs,
 //
 //   template <class T> T element_value(T r) const;    an output's part of the loss
-//   template <class T> T element_gradient(T r) const; its derivative with respect to f, that is minus that to
-//   r
+//   template <class T> T element_gradient(T r) const; its derivative with respect to f: minus that to r
 #pragma once
 
 #include <type_traits>

@@ -9,7 +9,7 @@
 namespace qmse {
 
 std::size_t row_loss_workspace_bytes(std::int64_t batch, std::int64_t classes) {
-  if (classes <= kLongestBlockRow) return 0;
+  if (classes <= kMaxBlockRow) return 0;
   return static_cast<std::size_t>(batch) * static_cast<std::size_t>(row_slabs(classes)) * kPartialBytes;
 }
 
@@ -17,7 +17,7 @@ template <class T>
 void check_row_loss_args(const char* name, const RowLossArgs<T>& args) {
   const auto fail = [name](const std::string& what) { throw ShapeError(std::string(name) + ": " + what); };
   if (args.batch < 1) fail("batch is " + std::to_string(args.batch) + ", must be at least 1");
-  if (const std::int64_t classes = args.classes; classes < 1 || classes > kLongestRow) {
+  if (const std::int64_t classes = args.classes; classes < 1 || classes > kMaxRow) {
     fail("a row has " + std::to_string(classes) + " outputs, must be 1 to 2^30");
   }
   if (args.output == nullptr) fail("no outputs given");

@@ -110,7 +110,7 @@ constexpr int kBlockKernelThreads = 512;  // at most
 constexpr int kSlabKernelThreads = 512;
 constexpr int kWarpReach = kLaneGroups * kStrip;
 
-static_assert(kBlockKernelThreads / 32 * kWarpReach == kLongestBlockRow);
+static_assert(kBlockKernelThreads / 32 * kWarpReach == kMaxBlockRow);
 static_assert(kSlabKernelThreads / 32 * kWarpReach == kSlab);
 
 // Batches of short rows with up to this many groups spread them over as many lanes, for latency: that is a
@@ -257,7 +257,7 @@ void long_rows(Gpu& gpu, const RowLossArgs<float>& args, const DeviceRows& rows,
   using Totals = RowTotals<Loss, kDense>;
   static_assert(sizeof(Totals) <= kPartialBytes);
   if (args.workspace == nullptr) {
-    throw ShapeError("a loss over rows of more than " + std::to_string(kLongestBlockRow) +
+    throw ShapeError("a loss over rows of more than " + std::to_string(kMaxBlockRow) +
                      " outputs needs a workspace of row_loss_workspace_bytes()");
   }
   const int slabs = static_cast<int>(row_slabs(args.classes));
@@ -296,7 +296,7 @@ void row_loss_of(Gpu& gpu, const RowLossArgs<float>& args, const DeviceRows& row
       gpu.launch(QMSE_KERNEL(row_loss_warp_kernel<Loss, kDense, kLaneGroups, kVectors>), shape, rows, loss,
                  lanes_log2);
     }
-  } else if (args.classes <= kLongestBlockRow) {
+  } else if (args.classes <= kMaxBlockRow) {
     const unsigned warps = grid_blocks(args.classes, kWarpReach);
     const std::size_t shared_bytes = kVectors ? 0 : warps * kTile * sizeof(float);
     gpu.launch(QMSE_KERNEL(row_loss_block_kernel<Loss, kDense, kVectors>),

@@ -41,8 +41,8 @@ __device__ __forceinline__ double squares_part(const StepTotalsArgs<float>& args
 
 __global__ void __launch_bounds__(kChunkThreads)
     step_totals_kernel(StepTotalsArgs<float> args, bool aligned) {
-  __shared__ SharedArray<double, kMostWarps> f64_scratch;
-  __shared__ SharedArray<long long, kMostWarps> count_scratch;
+  __shared__ SharedArray<double, kMaxWarps> f64_scratch;
+  __shared__ SharedArray<long long, kMaxWarps> count_scratch;
   __shared__ SharedArray<bool, 1> is_last;
   auto* const workspace = static_cast<StepTotalsWorkspace*>(args.workspace);
   auto* const partials = reinterpret_cast<double*>(workspace + 1);

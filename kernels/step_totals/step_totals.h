@@ -53,11 +53,12 @@ struct StepTotalsArgs {
   const T* gradients = nullptr;           // [n], flat
   const double* rates = nullptr;  // the epoch's learning rates, one a step, and one element more; null
                                   // while evaluating
-  bool halts = false;             // a step whose loss or gradient is not finite is not left: what is
-                                  // queued after it repeats it, so that its activations can be looked
-                                  // at, and adds nothing
-  std::uint32_t redraws = 0;      // how often a step whose gradient is exactly zero, although a residual is
-                                  // not, is not left either, but taken again with another v
+  // A step whose loss or gradient is not finite is not left: what is queued after it repeats it, so that
+  // its activations can be looked at, and adds nothing.
+  bool halt_on_non_finite = false;
+  // How often a step whose gradient is exactly zero, although a residual is not, is not left either, but
+  // taken again with another v.
+  std::uint32_t redraws = 0;
   EpochMetrics* metrics = nullptr;
   StepCounter* counter = nullptr;
   void* workspace = nullptr;  // step_totals_workspace_bytes(n) bytes; zeros before the first call with it

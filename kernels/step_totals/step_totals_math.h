@@ -18,7 +18,7 @@ QMSE_HOST_DEVICE inline void add_step(const BatchSums& sums, double gradient_nor
   counter.gradient_norm_sq = gradient_norm_sq;
   const bool known = metrics.first_non_finite_step >= 0;
   counter.held = 0;
-  if (args.halts && known) return;
+  if (args.halt_on_non_finite && known) return;
   const bool finite = is_finite(sums.loss) && is_finite(gradient_norm_sq);
   // f32: squares in f64 do not underflow, so the norm is zero where every element is.
   const bool null = finite && args.n > 0 && gradient_norm_sq == 0 && sums.residual_sq > 0;
@@ -35,7 +35,7 @@ QMSE_HOST_DEVICE inline void add_step(const BatchSums& sums, double gradient_nor
   metrics.samples += args.batch;
   metrics.steps += 1;
   metrics.last_loss = sums.loss / static_cast<double>(args.batch);
-  if (args.halts && !finite) return;
+  if (args.halt_on_non_finite && !finite) return;
   counter.held = -1;
   metrics.gradient_norm_sq += gradient_norm_sq;
   if (null) ++metrics.null_steps;

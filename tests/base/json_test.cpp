@@ -34,8 +34,8 @@ TEST_CASE("json: values as the library reads them, keys in their order") {
 
 TEST_CASE("json: nesting is bounded, however deep the text goes") {
   for (const auto& [open, close] : {std::pair<std::string, std::string>{"[", "]"}, {"{\"a\":", "}"}}) {
-    CHECK_NOTHROW(parse_json(nested(open, kDeepestJson, close), "it"));
-    for (const std::size_t depth : {kDeepestJson + 1, std::size_t{75000}, std::size_t{3000000}}) {
+    CHECK_NOTHROW(parse_json(nested(open, kMaxJsonDepth, close), "it"));
+    for (const std::size_t depth : {kMaxJsonDepth + 1, std::size_t{75000}, std::size_t{3000000}}) {
       const auto message = message_of<DataError>([&] { parse_json(nested(open, depth, close), "file"); });
       CHECK(missing(message, {"file: ", "64 deep"}) == "");
     }

@@ -81,7 +81,7 @@ TEST_CASE("text file: lines of a log longer than a piece, the unfinished last on
 
 TEST_CASE("text file: a line without end is refused before it fills the memory") {
   const TempDirectory folder;
-  write_bytes(folder / "log", "first\n" + std::string(kLongestLine + (1 << 20), 'x'));
+  write_bytes(folder / "log", "first\n" + std::string(kMaxLineBytes + (1 << 20), 'x'));
   std::uint64_t taken = 0;
   CHECK(missing(message_of<DataError>([&] { lines_of(folder / "log", taken); }), {"/log'", "line 2"}) == "");
 }

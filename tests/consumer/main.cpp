@@ -7,13 +7,13 @@
 #include <numeric>
 #include <vector>
 
-#include "engine/tensor.h"
-#include "engine/training_loop.h"
-#include "losses/qmse.h"
-#include "losses/residual_loss.h"
-#include "models/layers.h"
-#include "models/sequential.h"
-#include "optim/optimizers.h"
+#include <qmse/engine/tensor.h>
+#include <qmse/engine/training_loop.h>
+#include <qmse/losses/qmse.h>
+#include <qmse/losses/residual_loss.h>
+#include <qmse/models/layers.h>
+#include <qmse/models/sequential.h>
+#include <qmse/optim/optimizers.h>
 #include "scale_layer.h"
 
 namespace {

@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "base/error.h"
-#include "engine/operation.h"
-#include "models/layer.h"
+#include <qmse/base/error.h>
+#include <qmse/engine/operation.h>
+#include <qmse/models/layer.h>
 
 // What the tape runs. Pointers come in the order in which record() gave the inputs: x [N, F], then s [F].
 template <class T>

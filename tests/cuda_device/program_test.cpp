@@ -207,7 +207,7 @@ TEST_CASE("program: a sweep of four members by two processes takes two devices")
   for (const auto& entry : std::filesystem::recursive_directory_iterator(world.folder / "sweep")) {
     members += entry.path().filename() == "model.safetensors" ? 1 : 0;
     if (entry.path().filename() == "environment.json") {
-      devices.insert(ConfigJson::parse(read_bytes(entry.path())).at("device").get<std::string>());
+      devices.insert(Json::parse(read_bytes(entry.path())).at("device").get<std::string>());
     }
   }
   CHECK(members == 4);
@@ -309,7 +309,7 @@ TEST_CASE("program: an evaluation on the device is the CPU's") {
     const Result result = run_on("", words);
     CAPTURE(device, result.out, result.error);
     CHECK(result.code == 0);
-    auto answer = ConfigJson::parse(result.out);
+    auto answer = Json::parse(result.out);
     CHECK(answer.at("loss").get<double>() ==
           Approx(answers.empty() ? answer.at("loss").get<double>() : loss).epsilon(1e-6));
     loss = answer.at("loss");

@@ -19,8 +19,8 @@ namespace {
 
 // Every layer is the libraries', as it is with TF32: our own kernels need no handles and plan nothing.
 struct GpuSweep {
-  ConfigJson settings() const {
-    ConfigJson settings = data.settings("", "cnn");
+  Json settings() const {
+    Json settings = data.settings("", "cnn");
     settings.erase("out");
     settings.erase("threads");
     settings.update({{"device", "cuda"}, {"math", "tf32"}, {"epochs", 1}});
@@ -72,7 +72,7 @@ std::int64_t number_after(const std::string& text, const std::string& word) {
 TEST_CASE("sweep: members on one GPU share handles and plans, and have the bits of runs by themselves") {
   const GpuSweep sweep;
   const Ending alone = in_child([&] {
-    ConfigJson settings = sweep.settings();
+    Json settings = sweep.settings();
     settings.update({{"seed", 3}, {"out", (sweep.folder / "alone").string()}});
     train(settings);
     print_counts();

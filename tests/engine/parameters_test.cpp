@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <stdexcept>
 
 #include "tests/support/catch.h"
 #include "tests/support/cpu.h"
@@ -99,9 +100,10 @@ TEST_CASE("parameters: the schemes have the variances of their definitions") {
 
 TEST_CASE("parameters: names are checked") {
   Context context = cpu();
-  CHECK_THROWS_AS(ParameterStore(context, DType::f32, {{"w", {1}}, {"w", {2}}}), ConfigError);
+  CHECK_THROWS_AS(ParameterStore(context, DType::f32, {{"w", {1}}, {"w", {2}}}), std::logic_error);
   ParameterStore store(context, DType::f32, specs());
   CHECK(store.index_of("conv.bias") == 1);
+  CHECK_THROWS_AS(store.index_of("conv.biass"), std::logic_error);
   CHECK_THROWS_WITH(store.index_of("conv.biass"),
                     Catch::Contains("conv.biass") && Catch::Contains("fc.weight"));
   const std::vector<float> wrong(4);

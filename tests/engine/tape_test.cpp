@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <stdexcept>
 
 #include "tests/support/catch.h"
 #include "tests/support/cpu.h"
@@ -159,7 +160,7 @@ TEST_CASE("tape: without gradients none is allocated and backward is refused") {
   const Value y = tape.record("y", {1000}, {w, w}, std::make_unique<Multiply>("y", 1000, &log));
   CHECK(tape.gradient(w) == nullptr);
   CHECK(context.memory().live_bytes() - before < 2 * 1000 * sizeof(double));
-  CHECK_THROWS_AS(tape.backward(y), ConfigError);
+  CHECK_THROWS_AS(tape.backward(y), std::logic_error);
 }
 
 TEST_CASE_METHOD(Fixture, "tape: running allocates nothing") {
@@ -190,8 +191,8 @@ TEST_CASE_METHOD(Fixture, "tape: the first non-finite value is named") {
 
 TEST_CASE("tape: dtypes it cannot compute in are refused") {
   Context context = cpu();
-  CHECK_THROWS_AS(Tape(context, {.dtype = DType::u8}), ConfigError);
+  CHECK_THROWS_AS(Tape(context, {.dtype = DType::u8}), std::logic_error);
   ParameterStore store(context, DType::f32, {{"w", {2}}});
   Tape tape(context, {.dtype = DType::f64});
-  CHECK_THROWS_AS(tape.parameter(store, 0), ConfigError);
+  CHECK_THROWS_AS(tape.parameter(store, 0), std::logic_error);
 }

@@ -103,14 +103,14 @@ TEST_CASE("older files: a sweep of format 1 goes on, though its images lie elsew
   for (const char* loss : {"mse", "qmse"}) request.spec.members.push_back({"", {{"loss", loss}}});
   complete(request.spec, "test");
   request.out = stored.path;
-  const ConfigJson before = ConfigJson::parse(read_bytes(stored.path / "results.json"));
+  const Json before = Json::parse(read_bytes(stored.path / "results.json"));
   std::vector<std::string> trained;
   const SweepOutcome outcome = run_sweep(
       request,
       {.member = [&](const MemberReport& report, const SweepProgress&) { trained.push_back(report.name); }});
   CHECK(outcome.finished == 2);
   CHECK(trained.empty());
-  const ConfigJson after = ConfigJson::parse(read_bytes(stored.path / "results.json"));
+  const Json after = Json::parse(read_bytes(stored.path / "results.json"));
   CHECK(after["format"] == kSweepFormat);
   CHECK(after["members"] == before["members"]);
 }

@@ -19,11 +19,11 @@ struct TinyData {
 
   TinyData() { write_mnist(root.path(), kTrain, kTest); }
 
-  ConfigJson settings(const std::filesystem::path& out, const std::string& model = "cnn") const {
-    ConfigJson all = {{"dataset", "mnist"},   {"data", root.path().string()},
-                      {"out", out.string()},  {"model", model},
-                      {"batch_size", kBatch}, {"epochs", 3},
-                      {"device", "cpu"},      {"threads", 2}};
+  Json settings(const std::filesystem::path& out, const std::string& model = "cnn") const {
+    Json all = {{"dataset", "mnist"},   {"data", root.path().string()},
+                {"out", out.string()},  {"model", model},
+                {"batch_size", kBatch}, {"epochs", 3},
+                {"device", "cpu"},      {"threads", 2}};
     if (model == "mlp") {
       all["mlp_widths"] = {12};
     } else {
@@ -36,7 +36,7 @@ struct TinyData {
   TempDirectory root;
 };
 
-inline TrainingOutcome train(const ConfigJson& given, const TrainingEvents& events = {}) {
+inline TrainingOutcome train(const Json& given, const TrainingEvents& events = {}) {
   return TrainingRun(given, events).run();
 }
 

@@ -79,12 +79,12 @@ TEST_CASE("kernels: SGD follows the reference for several steps, and stands stil
         args.gradients = gradient_there.data();
         args.states[0] = hyper.momentum != 0 ? m.data() : nullptr;
         args.learning_rate = rate.data();
-        args.halt = halt.data();
+        args.held = halt.data();
         optimizer_step<SgdRule>(device, hyper, args);
         reference.step(to_f64(gradient), 0.1 / (1 + step));
         const std::vector<float> before = w.values();
         const auto halted = number_on_device<std::int64_t>(device, 0);
-        args.halt = halted.data();
+        args.held = halted.data();
         optimizer_step<SgdRule>(device, hyper, args);
         CHECK(w.values() == before);
       }
@@ -121,12 +121,12 @@ TEST_CASE("kernels: Adam follows the reference for several steps, and stands sti
         args.states[1] = s.data();
         args.step = step_there.data();
         args.learning_rate = rate_there.data();
-        args.halt = halt.data();
+        args.held = halt.data();
         optimizer_step<AdamRule>(device, hyper, args);
         reference.step(to_f64(gradient), rate);
         const std::vector<float> before = w.values();
         const auto halted = number_on_device<std::int64_t>(device, 0);
-        args.halt = halted.data();
+        args.held = halted.data();
         optimizer_step<AdamRule>(device, hyper, args);
         CHECK(w.values() == before);
       }
@@ -168,12 +168,12 @@ TEST_CASE("kernels: RMSprop follows the reference for several steps, and stands 
         const auto halt = number_on_device<std::int64_t>(device, -1);
         args.gradients = gradient_there.data();
         args.learning_rate = rate_there.data();
-        args.halt = halt.data();
+        args.held = halt.data();
         optimizer_step<RmspropRule>(device, hyper, args);
         reference.step(to_f64(gradient), rate);
         const std::vector<float> before = w.values();
         const auto halted = number_on_device<std::int64_t>(device, 0);
-        args.halt = halted.data();
+        args.held = halted.data();
         optimizer_step<RmspropRule>(device, hyper, args);
         CHECK(w.values() == before);
       }
@@ -205,7 +205,7 @@ TEST_CASE("kernels: a step's totals are the references', and the step counter mo
       args.correct = hits.data();
       args.gradients = gradients.data();
       args.rates = rates.data();
-      args.halts = true;
+      args.halt_on_non_finite = true;
       args.metrics = metrics.data();
       args.counter = counter.data();
       args.workspace = workspace.data();

@@ -16,13 +16,13 @@ namespace {
 // The device of this build's backend, as an option.
 std::string device_option() { return kOnGpu ? "cuda" : "cpu"; }
 
-ConfigJson settings(const TinyData& data, const std::filesystem::path& out, const std::string& device) {
-  ConfigJson given = data.settings(out);
+Json settings(const TinyData& data, const std::filesystem::path& out, const std::string& device) {
+  Json given = data.settings(out);
   given["device"] = device;
   return given;
 }
 
-TrainingOutcome stop_after(ConfigJson given, int asked_times) {
+TrainingOutcome stop_after(Json given, int asked_times) {
   int asked = 0;
   return train(given, {.stop = [&] { return ++asked > asked_times; }});
 }
@@ -38,7 +38,7 @@ TEST_CASE("runs: stopped and resumed, a run is bit for bit the one that was not,
   for (const bool no_graph : {false, true}) {
     CAPTURE(no_graph);
     const std::filesystem::path out = folder / (no_graph ? "queued" : "captured");
-    ConfigJson given = settings(data, out, device_option());
+    Json given = settings(data, out, device_option());
     if (kOnGpu) given["no_graph"] = no_graph;
     given["checkpoint_every"] = 1;
     REQUIRE(stop_after(given, 3) == TrainingOutcome::stopped);
@@ -60,7 +60,7 @@ TEST_CASE("runs: a run begun on one backend goes on on the other, and its record
        {std::pair<std::string, std::string>{"cpu", device_option()}, {device_option(), "cpu"}}) {
     CAPTURE(first, second);
     const std::filesystem::path out = folder / ("run-" + std::to_string(++runs));
-    ConfigJson given = settings(data, out, first);
+    Json given = settings(data, out, first);
     given["checkpoint_every"] = 1;  // the stop is asked for after each step on a GPU too
     REQUIRE(stop_after(given, 7) == TrainingOutcome::stopped);
     given["device"] = second;
@@ -70,7 +70,7 @@ TEST_CASE("runs: a run begun on one backend goes on on the other, and its record
     for (std::size_t i = 0; i < weights.size(); ++i) {
       CHECK(weights[i] == Approx(expected[i]).margin(1e-4));  // 15 steps at f32's rounding
     }
-    const auto record = ConfigJson::parse(read_bytes(out / "environment.json"));
+    const auto record = Json::parse(read_bytes(out / "environment.json"));
     CAPTURE(record.dump());
     CHECK(record.dump().find(second == "cpu" ? "\"cpu\"" : "cuda:") != std::string::npos);
   }

@@ -20,7 +20,7 @@ struct Epoch {
   void step(CpuContext& context, const StepNumbers<T>& numbers) {
     StepTotalsArgs<T> args = numbers.args();
     args.rates = rates.empty() ? nullptr : rates.data();
-    args.halts = halts;
+    args.halt_on_non_finite = halts;
     args.redraws = redraws;
     args.metrics = &metrics;
     args.counter = &counter;

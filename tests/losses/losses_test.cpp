@@ -58,7 +58,8 @@ std::vector<std::unique_ptr<Loss>> losses(Reduction reduction) {
   all.push_back(std::make_unique<MseLoss>(reduction));
   all.push_back(std::make_unique<QmseExpectedLoss>(reduction));
   for (const QGradient gradient : {QGradient::constant, QGradient::full}) {
-    for (const Direction distribution : {Direction::sphere, Direction::rademacher}) {
+    for (const DirectionDistribution distribution :
+         {DirectionDistribution::sphere, DirectionDistribution::rademacher}) {
       for (const DirectionScope scope : {DirectionScope::per_sample, DirectionScope::per_batch}) {
         all.push_back(std::make_unique<QmseLoss>(QmseOptions{distribution, scope, gradient, 5}, reduction));
       }
@@ -106,7 +107,8 @@ TEST_CASE("losses: element_mean of MSE is PyTorch's MSELoss") {
 
 TEST_CASE("losses: QMSE draws v by seed, step, sample and scope") {
   Context context = cpu();
-  for (const Direction distribution : {Direction::sphere, Direction::rademacher}) {
+  for (const DirectionDistribution distribution :
+       {DirectionDistribution::sphere, DirectionDistribution::rademacher}) {
     for (const DirectionScope scope : {DirectionScope::per_sample, DirectionScope::per_batch}) {
       Batch batch;
       QmseLoss({distribution, scope, QGradient::constant, 77}).train(context, batch.view());
@@ -155,7 +157,7 @@ TEST_CASE("losses: qmse_expected is QMSE averaged over v, value and gradient") {
   Batch drawn;
   for (int step = 0; step < kDraws; ++step) {
     drawn.step = static_cast<std::uint64_t>(step);
-    QmseLoss({Direction::sphere, DirectionScope::per_sample, QGradient::constant, 9})
+    QmseLoss({DirectionDistribution::sphere, DirectionScope::per_sample, QGradient::constant, 9})
         .train(context, drawn.view());
     for (std::size_t k = 0; k < mean.size(); ++k) mean[k] += drawn.gradient[k] / kDraws;
     for (std::size_t k = 0; k < kBatch; ++k) mean_loss[k] += drawn.loss[k] / kDraws;

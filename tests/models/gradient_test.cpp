@@ -201,7 +201,8 @@ void check_every_loss(const MakeModel& make) {
   check_gradients(make, CrossEntropyLoss(), cross_entropy);
   check_gradients(make, QmseExpectedLoss(), qmse_expected_frozen);
   check_gradients(make, QmseExpectedLoss(Reduction::element_mean), times(element_mean, qmse_expected_frozen));
-  for (const Direction distribution : {Direction::sphere, Direction::rademacher}) {
+  for (const DirectionDistribution distribution :
+       {DirectionDistribution::sphere, DirectionDistribution::rademacher}) {
     for (const DirectionScope scope : {DirectionScope::per_sample, DirectionScope::per_batch}) {
       QmseOptions options{
           .distribution = distribution, .scope = scope, .q_gradient = QGradient::constant, .seed = 9};

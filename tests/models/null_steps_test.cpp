@@ -47,8 +47,8 @@ struct Steps {
   }
 
   // So many epochs of one step; what they count, added up.
-  EpochMetrics run(const char* loss_name, Direction distribution, std::uint32_t redraws, double rate,
-                   std::int64_t steps) {
+  EpochMetrics run(const char* loss_name, DirectionDistribution distribution, std::uint32_t redraws,
+                   double rate, std::int64_t steps) {
     const std::unique_ptr<Loss> loss =
         make_loss(loss_name, {.qmse = {.distribution = distribution, .seed = 7}});
     Sgd sgd(store, {.momentum = 0.9});
@@ -96,25 +96,25 @@ TEST_CASE(
   // Five standard deviations: 5 sqrt(3/16 / 4000).
   for (const char* loss : {"qmse", "mse_noise"}) {
     CAPTURE(loss);
-    const EpochMetrics few = EqualRows().run(loss, Direction::rademacher, 0, 0, steps);
+    const EpochMetrics few = EqualRows().run(loss, DirectionDistribution::rademacher, 0, 0, steps);
     CHECK(static_cast<double>(few.null_steps) / steps == Approx(0.25).margin(0.035));
     CHECK(few.redraws == 0);
-    CHECK(EqualRows().run(loss, Direction::sphere, 0, 0, steps).null_steps == 0);
+    CHECK(EqualRows().run(loss, DirectionDistribution::sphere, 0, 0, steps).null_steps == 0);
   }
-  CHECK(EqualRows().run("mse", Direction::sphere, 0, 0, 10).null_steps == 10);
+  CHECK(EqualRows().run("mse", DirectionDistribution::sphere, 0, 0, 10).null_steps == 10);
 }
 
 TEST_CASE("null steps: drawing v again acts over two equal rows") {
   constexpr std::int64_t steps = 4000;
   EqualRows rows;
   const std::vector<double> before = rows.weights();
-  const EpochMetrics metrics = rows.run("qmse", Direction::rademacher, 40, 0, steps);
+  const EpochMetrics metrics = rows.run("qmse", DirectionDistribution::rademacher, 40, 0, steps);
   CHECK(metrics.null_steps == 0);  // left with probability 1 - 4^-41
   // A quarter needs a second draw, a quarter of these a third: 1/3 a step, whose variance is 4/9.
   CHECK(static_cast<double>(metrics.redraws) / steps == Approx(1.0 / 3).margin(0.053));
   CHECK(rows.weights() == before);
   // One more draw alone leaves a sixteenth.
-  const EpochMetrics once = EqualRows().run("qmse", Direction::rademacher, 1, 0, steps);
+  const EpochMetrics once = EqualRows().run("qmse", DirectionDistribution::rademacher, 1, 0, steps);
   CHECK(static_cast<double>(once.null_steps) / steps == Approx(1.0 / 16).margin(0.02));
 }
 
@@ -147,7 +147,7 @@ TEST_CASE("null steps: where no output depends on a weight no v helps") {
   Steps dead(std::move(model), {{0, 1}, {1, 0}, {2, 2}}, 2);
   dead.set("fc1.bias", {-1000, -1000});  // outputs 0, and D = 0
   const std::vector<double> before = dead.weights();
-  const EpochMetrics metrics = dead.run("qmse", Direction::sphere, 6, 0.1, 50);
+  const EpochMetrics metrics = dead.run("qmse", DirectionDistribution::sphere, 6, 0.1, 50);
   CHECK(metrics.null_steps == 50);
   CHECK(metrics.redraws == 6 * 50);
   CHECK(dead.weights() == before);
@@ -160,7 +160,7 @@ TEST_CASE(
   const std::vector<double> w =
       dead.store.read<double>(dead.store.weights(), dead.store.index_of("fc1.weight"));
   const std::vector<double> before = dead.weights();
-  const EpochMetrics metrics = dead.run("qmse", Direction::sphere, 6, 0.02, 500);
+  const EpochMetrics metrics = dead.run("qmse", DirectionDistribution::sphere, 6, 0.02, 500);
   CHECK(metrics.null_steps == 0);
   CHECK(metrics.redraws == 0);
   CHECK(dead.weights() != before);  // the output bias learns

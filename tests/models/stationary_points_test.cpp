@@ -88,7 +88,7 @@ struct Problem {
 
   // Full-batch steps; the mean of 1/2 ||r||^2 over the last epoch that was at or below `enough`, or the last.
   double train(const std::string& loss_name, const std::string& optimizer, double rate, std::int64_t steps,
-               Direction distribution = Direction::sphere, double enough = -1) {
+               DirectionDistribution distribution = DirectionDistribution::sphere, double enough = -1) {
     const std::unique_ptr<Loss> loss =
         make_loss(loss_name, {.qmse = {.distribution = distribution, .seed = 7}});
     Sgd sgd(store, {.momentum = optimizer == "momentum" ? 0.9 : 0.0});
@@ -193,11 +193,12 @@ struct AffineTrap : Problem {
   }
 };
 
-const std::vector<std::pair<std::string, Direction>> kSteps = {{"mse", Direction::sphere},
-                                                               {"qmse", Direction::sphere},
-                                                               {"qmse", Direction::rademacher},
-                                                               {"qmse_expected", Direction::sphere},
-                                                               {"cross_entropy", Direction::sphere}};
+const std::vector<std::pair<std::string, DirectionDistribution>> kSteps = {
+    {"mse", DirectionDistribution::sphere},
+    {"qmse", DirectionDistribution::sphere},
+    {"qmse", DirectionDistribution::rademacher},
+    {"qmse_expected", DirectionDistribution::sphere},
+    {"cross_entropy", DirectionDistribution::sphere}};
 
 }  // namespace
 
@@ -247,7 +248,7 @@ TEST_CASE(
 
 TEST_CASE("stationary points: v can cancel over two samples with equal gradients where it takes few values") {
   // D of two such samples is (I, I): D^T v = v_1 + v_2.
-  const auto share_of_zeros = [](Direction distribution, std::int64_t c) {
+  const auto share_of_zeros = [](DirectionDistribution distribution, std::int64_t c) {
     int zeros = 0;
     for (std::uint32_t step = 0; step < 10000; ++step) {
       std::array<float, 2> first{}, second{};
@@ -257,10 +258,11 @@ TEST_CASE("stationary points: v can cancel over two samples with equal gradients
     }
     return zeros / 10000.0;
   };
-  CHECK(share_of_zeros(Direction::sphere, 1) == Approx(0.5).margin(0.025));  // five standard deviations
-  CHECK(share_of_zeros(Direction::rademacher, 1) == Approx(0.5).margin(0.025));
-  CHECK(share_of_zeros(Direction::rademacher, 2) == Approx(0.25).margin(0.022));
-  CHECK(share_of_zeros(Direction::sphere, 2) == 0);
+  CHECK(share_of_zeros(DirectionDistribution::sphere, 1) ==
+        Approx(0.5).margin(0.025));  // five standard deviations
+  CHECK(share_of_zeros(DirectionDistribution::rademacher, 1) == Approx(0.5).margin(0.025));
+  CHECK(share_of_zeros(DirectionDistribution::rademacher, 2) == Approx(0.25).margin(0.022));
+  CHECK(share_of_zeros(DirectionDistribution::sphere, 2) == 0);
 }
 
 // 7.3
@@ -352,7 +354,7 @@ TEST_CASE("stationary points: the affine trap of XOR holds all but the noise of 
     p.train(name, optimizer, 0.05, 2000);
     CHECK(p.weights() == before);
   }
-  CHECK(AffineTrap().train("qmse", "sgd", 0.05, 20000, Direction::sphere, 0.05) <= 0.05);
+  CHECK(AffineTrap().train("qmse", "sgd", 0.05, 20000, DirectionDistribution::sphere, 0.05) <= 0.05);
 }
 
 // 7.5
@@ -361,7 +363,8 @@ TEST_CASE("stationary points: the covariance of QMSE's step is the closed form")
   constexpr std::uint32_t draws = 200000;
   const std::array<double, c> r{0.7, -0.2, 0.4};
   const double square = 0.49 + 0.04 + 0.16, n = c;
-  for (const Direction distribution : {Direction::sphere, Direction::rademacher}) {
+  for (const DirectionDistribution distribution :
+       {DirectionDistribution::sphere, DirectionDistribution::rademacher}) {
     CAPTURE(static_cast<int>(distribution));
     std::array<double, c> sum{};
     std::array<std::array<double, c>, c> products{}, squares{};
@@ -387,7 +390,7 @@ TEST_CASE("stationary points: the covariance of QMSE's step is the closed form")
         CAPTURE(i, j);
         const double same = i == j ? 1 : 0;
         const double fourth =  // E[s^2 v v^T]
-            distribution == Direction::sphere
+            distribution == DirectionDistribution::sphere
                 ? (square * same + 2 * r[i] * r[j]) / (n * (n + 2))
                 : (square * same + 2 * r[i] * r[j] - 2 * same * r[i] * r[i]) / (n * n);
         const double closed =

@@ -14,8 +14,8 @@ constexpr std::uint64_t kStep = 12;
 constexpr std::uint64_t kSeed = 91;
 
 template <class D>
-void run_mse_noise(const D& device, const RowLossArgs<typename D::Number>& row, Direction distribution,
-                   DirectionScope scope) {
+void run_mse_noise(const D& device, const RowLossArgs<typename D::Number>& row,
+                   DirectionDistribution distribution, DirectionScope scope) {
   std::vector<std::uint32_t> ids(row.batch > 0 ? static_cast<std::size_t>(row.batch) : 0);
   std::iota(ids.begin(), ids.end(), 0u);
   const auto ids_there = device.array(ids);
@@ -29,7 +29,7 @@ void run_mse_noise(const D& device, const RowLossArgs<typename D::Number>& row, 
   if constexpr (std::is_same_v<decltype(device.context), CudaContext&>) synchronize(device.context);
 }
 
-auto mse_noise_of(Direction distribution, DirectionScope scope = DirectionScope::per_sample) {
+auto mse_noise_of(DirectionDistribution distribution, DirectionScope scope = DirectionScope::per_sample) {
   return LossCase{0.5, kSumTolerance, kF64SumTolerance,
                   [=](auto& device, const auto& args) { run_mse_noise(device, args, distribution, scope); },
                   [=](const auto& problem, std::int64_t row, Real eps) {
@@ -45,33 +45,33 @@ auto mse_noise_of(Direction distribution, DirectionScope scope = DirectionScope:
 }  // namespace
 
 TEST_CASE("mse_noise: value and gradient at every kind of row: sphere") {
-  check_every_kind_of_row(mse_noise_of(Direction::sphere));
+  check_every_kind_of_row(mse_noise_of(DirectionDistribution::sphere));
 }
 TEST_CASE("mse_noise: value and gradient at every kind of row: Rademacher") {
-  check_every_kind_of_row(mse_noise_of(Direction::rademacher));
+  check_every_kind_of_row(mse_noise_of(DirectionDistribution::rademacher));
 }
 TEST_CASE("mse_noise: value and gradient at every kind of row: one v a batch") {
-  check_every_kind_of_row(mse_noise_of(Direction::sphere, DirectionScope::per_batch));
+  check_every_kind_of_row(mse_noise_of(DirectionDistribution::sphere, DirectionScope::per_batch));
 }
 TEST_CASE("mse_noise: value and gradient in large batches of short rows") {
-  check_large_batches(mse_noise_of(Direction::sphere));
-  check_large_batches(mse_noise_of(Direction::rademacher));
+  check_large_batches(mse_noise_of(DirectionDistribution::sphere));
+  check_large_batches(mse_noise_of(DirectionDistribution::rademacher));
 }
 TEST_CASE("mse_noise: value and gradient of rows of 100,003 and a million outputs") {
-  check_long_rows(mse_noise_of(Direction::sphere));
+  check_long_rows(mse_noise_of(DirectionDistribution::sphere));
 }
 TEST_CASE("mse_noise: the same bits for every number of threads") {
-  check_thread_independence<float>(mse_noise_of(Direction::sphere));
-  check_thread_independence<double>(mse_noise_of(Direction::rademacher));
+  check_thread_independence<float>(mse_noise_of(DirectionDistribution::sphere));
+  check_thread_independence<double>(mse_noise_of(DirectionDistribution::rademacher));
 }
 TEST_CASE("mse_noise: NaN outputs are never correct, and ties count for the first") {
-  check_correct(mse_noise_of(Direction::sphere));
+  check_correct(mse_noise_of(DirectionDistribution::sphere));
 }
 TEST_CASE("mse_noise: a gradient's own scale leaves the loss alone") {
-  check_gradient_scale(mse_noise_of(Direction::sphere));
+  check_gradient_scale(mse_noise_of(DirectionDistribution::sphere));
 }
 TEST_CASE("mse_noise: arguments that do not fit together are refused") {
-  check_refusals(mse_noise_of(Direction::sphere));
+  check_refusals(mse_noise_of(DirectionDistribution::sphere));
 }
 
 // docs/theory.md 7.5: over v, the step's mean is MSE's and its covariance QMSE's. Each mean within five of its
@@ -80,7 +80,8 @@ TEST_CASE("mse_noise: over many directions the mean is MSE's gradient and the co
   constexpr std::int64_t c = 4, draws = 40000;
   const std::array<double, c> r{0.6, -0.3, 0.1, 0.4};
   const double n = c, square = 0.36 + 0.09 + 0.01 + 0.16;
-  for (const Direction distribution : {Direction::sphere, Direction::rademacher}) {
+  for (const DirectionDistribution distribution :
+       {DirectionDistribution::sphere, DirectionDistribution::rademacher}) {
     CAPTURE(static_cast<int>(distribution));
     RowProblem<double> problem{draws, c, 1.0, std::vector<double>(draws * c), {}, {}};
     for (std::int64_t row = 0; row < draws; ++row)
@@ -112,7 +113,7 @@ TEST_CASE("mse_noise: over many directions the mean is MSE's gradient and the co
       for (std::size_t j = 0; j < c; ++j) {
         CAPTURE(i, j);
         const double same = i == j ? 1 : 0;
-        const double fourth = distribution == Direction::sphere
+        const double fourth = distribution == DirectionDistribution::sphere
                                   ? (square * same + 2 * r[i] * r[j]) / (n * (n + 2))
                                   : (square * same + 2 * r[i] * r[j] - 2 * same * r[i] * r[i]) / (n * n);
         const double closed =

@@ -16,14 +16,15 @@ constexpr std::uint64_t kSeed = 0x123456789ABCDEFu;
 constexpr std::uint32_t kFirstId = 100;
 
 struct Options {
-  Direction distribution = Direction::sphere;
+  DirectionDistribution distribution = DirectionDistribution::sphere;
   DirectionScope scope = DirectionScope::per_sample;
   QGradient q_gradient = QGradient::constant;
 };
 
 std::vector<Options> all_options() {
   std::vector<Options> all;
-  for (const Direction distribution : {Direction::sphere, Direction::rademacher}) {
+  for (const DirectionDistribution distribution :
+       {DirectionDistribution::sphere, DirectionDistribution::rademacher}) {
     for (const DirectionScope scope : {DirectionScope::per_sample, DirectionScope::per_batch}) {
       for (const QGradient q_gradient : {QGradient::constant, QGradient::full}) {
         all.push_back({distribution, scope, q_gradient});
@@ -34,7 +35,7 @@ std::vector<Options> all_options() {
 }
 
 std::string text(const Options& options) {
-  return std::string(options.distribution == Direction::sphere ? "sphere" : "rademacher") +
+  return std::string(options.distribution == DirectionDistribution::sphere ? "sphere" : "rademacher") +
          (options.scope == DirectionScope::per_sample ? ", per sample" : ", per batch") +
          (options.q_gradient == QGradient::constant ? ", constant" : ", full");
 }
@@ -79,10 +80,12 @@ auto qmse_of(const Options& options) {
 
 TEST_CASE("qmse: value and gradient at every kind of row: sphere") { check_every_kind_of_row(qmse_of({})); }
 TEST_CASE("qmse: value and gradient at every kind of row: Rademacher") {
-  check_every_kind_of_row(qmse_of({Direction::rademacher, DirectionScope::per_sample, QGradient::full}));
+  check_every_kind_of_row(
+      qmse_of({DirectionDistribution::rademacher, DirectionScope::per_sample, QGradient::full}));
 }
 TEST_CASE("qmse: value and gradient at every kind of row: one v a batch") {
-  check_every_kind_of_row(qmse_of({Direction::sphere, DirectionScope::per_batch, QGradient::full}));
+  check_every_kind_of_row(
+      qmse_of({DirectionDistribution::sphere, DirectionScope::per_batch, QGradient::full}));
 }
 TEST_CASE("qmse: value and gradient with all options") {
   Devices devices;
@@ -101,11 +104,11 @@ TEST_CASE("qmse: value and gradient in large batches of short rows: sphere") {
   check_large_batches(qmse_of({}));
 }
 TEST_CASE("qmse: value and gradient in large batches of short rows: Rademacher") {
-  check_large_batches(qmse_of({Direction::rademacher}));
+  check_large_batches(qmse_of({DirectionDistribution::rademacher}));
 }
 TEST_CASE("qmse: value and gradient of rows of 100,003 and a million outputs") {
   check_long_rows(qmse_of({}));
-  check_long_rows(qmse_of({Direction::rademacher}));
+  check_long_rows(qmse_of({DirectionDistribution::rademacher}));
 }
 
 // c = 2 refuses 6 % of draws, c = 3 1.6 %: among these rows some are drawn again, next to rows that are not.
@@ -116,7 +119,8 @@ TEST_CASE("qmse: a direction that is refused is drawn again") {
 
 TEST_CASE("qmse: a step that is taken again has the v of that time") {
   Devices devices;
-  for (const Direction distribution : {Direction::sphere, Direction::rademacher}) {
+  for (const DirectionDistribution distribution :
+       {DirectionDistribution::sphere, DirectionDistribution::rademacher}) {
     for (const std::int64_t classes : {1, 3, 10, 700, 8200}) {
       CAPTURE(static_cast<int>(distribution), classes);
       devices.each(6 * classes, [&](auto& device) {
@@ -242,12 +246,13 @@ TEST_CASE("qmse: means over many directions are the closed forms") {
   constexpr std::int64_t draws = 20000;
   const double k = static_cast<double>(draws);
   CpuContext context(2);
-  for (const Direction distribution : {Direction::sphere, Direction::rademacher}) {
+  for (const DirectionDistribution distribution :
+       {DirectionDistribution::sphere, DirectionDistribution::rademacher}) {
     for (const std::vector<double>& r : {std::vector<double>{0.7, -0.4, 0.2, 0.1, -0.9},
                                          {0.05, 0.02, -0.03},
                                          {1.5, 0, 0, 0, 0, 0, 0, 0.5}}) {
       const std::int64_t c = static_cast<std::int64_t>(r.size());
-      const bool sphere = distribution == Direction::sphere;
+      const bool sphere = distribution == DirectionDistribution::sphere;
       CAPTURE(sphere, c);
       RowProblem<double> problem{draws, c, 1.0, {}, {}, {}};
       problem.output.assign(static_cast<std::size_t>(draws * c), 0.0);

@@ -86,6 +86,15 @@ TEST_CASE("program: trace writes the tensors of one step, in either precision") 
   CHECK_FALSE(SafetensorsFile(folder / "mse").contains("v"));
 }
 
+TEST_CASE("program: trace in f64 takes no GPU, and says so") {
+  const TempDirectory folder;
+  const Result result = run_program({"trace", "--dataset", "mnist", "--dtype", "f64", "--device", "cuda",
+                                     "--out", (folder / "trace").string()});
+  CHECK(result.code == 2);
+  CHECK(result.error == "qmse: --dtype f64 runs on the CPU only, not on --device cuda\n");
+  CHECK(std::filesystem::is_empty(folder.path()));
+}
+
 TEST_CASE("program: trace shows the first step of the training with the same options") {
   const TinyData data;
   const TempDirectory folder;
@@ -250,7 +259,7 @@ TEST_CASE("program: evaluate and trace say where a run has gone on since its wei
   const TinyData data;
   const TempDirectory folder;
   const std::string run = (folder / "run").string();
-  ConfigJson given = data.settings(folder / "run", "mlp");
+  Json given = data.settings(folder / "run", "mlp");
   given["epochs"] = 1;
   train(given);
   int asked = 0;

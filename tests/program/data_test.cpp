@@ -148,13 +148,13 @@ TEST_CASE("program: names of any bytes go through training, resumption, sweep an
   REQUIRE(evaluated.code == 0);
   CHECK(nlohmann::json::parse(evaluated.out)["class_names"] == nlohmann::json::array({"b\\x0ab", "\\xff"}));
 
-  ConfigJson sweep = {{"base",
-                       {{"dataset", "folder"},
-                        {"data", config["data"]},
-                        {"model", "mlp"},
-                        {"mlp_widths", {4}},
-                        {"epochs", 1}}},
-                      {"grid", {{"seed", {1, 2}}}}};
+  Json sweep = {{"base",
+                 {{"dataset", "folder"},
+                  {"data", config["data"]},
+                  {"model", "mlp"},
+                  {"mlp_widths", {4}},
+                  {"epochs", 1}}},
+                {"grid", {{"seed", {1, 2}}}}};
   write_bytes(world.folder / "sweep.json", sweep.dump());
   const Result swept =
       run_program({"sweep", world.path("sweep.json"), "--device", "cpu", "--out", world.path("sweep\xe9\n")});

@@ -207,10 +207,10 @@ TEST_CASE("program: a sweep's line is shorter than the terminal, and leaves out 
     CAPTURE(each.columns);
     const TinyData data;
     const TempDirectory folder;
-    ConfigJson base = data.settings("", "mlp");
+    Json base = data.settings("", "mlp");
     base.erase("out");
     base["epochs"] = 20;
-    write_bytes(folder / "sweep.json", ConfigJson({{"base", base}, {"grid", {{"seed", {1, 2, 3}}}}}).dump());
+    write_bytes(folder / "sweep.json", Json({{"base", base}, {"grid", {{"seed", {1, 2, 3}}}}}).dump());
     const Result result = run_program(
         {"sweep", (folder / "sweep.json").string(), "--out", (folder / "out").string(), "--jobs", "1"},
         Output::terminal, each.columns);

@@ -20,9 +20,9 @@ bool on_path(const std::string& program) {
 }
 
 struct World {
-  explicit World(int epochs, ConfigJson members = ConfigJson::array()) {
-    ConfigJson sweep = {{"base", data.settings("", "mlp")},
-                        {"grid", {{"loss", {"mse", "qmse"}}, {"seed", {1, 2, 3, 4}}}}};
+  explicit World(int epochs, Json members = Json::array()) {
+    Json sweep = {{"base", data.settings("", "mlp")},
+                  {"grid", {{"loss", {"mse", "qmse"}}, {"seed", {1, 2, 3, 4}}}}};
     sweep["base"].erase("out");
     sweep["base"]["epochs"] = epochs;
     sweep["members"] = std::move(members);
@@ -33,12 +33,12 @@ struct World {
     words.insert(words.end(), more.begin(), more.end());
     return words;
   }
-  ConfigJson results(const std::string& out) const {
-    return ConfigJson::parse(read_bytes(folder / out / "results.json"));
+  Json results(const std::string& out) const {
+    return Json::parse(read_bytes(folder / out / "results.json"));
   }
   void check_same(const std::string& out, const std::string& expected) const {
     CHECK(read_bytes(folder / out / "results.json") == read_bytes(folder / expected / "results.json"));
-    for (const ConfigJson& member : results(expected)["members"]) {
+    for (const Json& member : results(expected)["members"]) {
       const std::string directory = member["directory"];
       CAPTURE(out, directory);
       CHECK(read_bytes(folder / out / directory / "model.safetensors") ==
@@ -125,7 +125,7 @@ TEST_CASE("program: three MPI ranks share a sweep, and the others finish what a 
 
 TEST_CASE(
     "program: a sweep whose disk has no room for a member goes on with the others, and later with that") {
-  const World world(2, ConfigJson::parse(R"([{"name": "big", "mlp_widths": [3000], "lr": 0.0001}])"));
+  const World world(2, Json::parse(R"([{"name": "big", "mlp_widths": [3000], "lr": 0.0001}])"));
   const Result whole = run_program(world.sweep("whole"));
   CAPTURE(whole.out);
   REQUIRE(whole.code == 0);
@@ -243,7 +243,7 @@ TEST_CASE("program: reproduce stopped and gone on with ends with figures, table,
     CAPTURE(file);
     CHECK(std::filesystem::file_size(folder / "out" / file) > 1000);
   }
-  const auto json = ConfigJson::parse(read_bytes(folder / "out/reproduction.json"));
+  const auto json = Json::parse(read_bytes(folder / "out/reproduction.json"));
   CHECK(json["claims"].size() == 3);
   CHECK(json["figures"][0]["variants"].size() == 4);
   CHECK(run_program({"reproduce"}).code == 2);

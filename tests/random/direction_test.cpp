@@ -17,8 +17,8 @@ constexpr std::uint64_t kSeed = 77001;
 const std::int64_t kSizes[] = {1,  2,  3,  4,  5,   7,   8,   10,  31,   32,   33,   63,    64,
                                65, 95, 96, 97, 127, 128, 129, 255, 1000, 1023, 4097, 100003};
 
-std::vector<float> draw(Direction distribution, std::uint64_t seed, std::uint32_t step, std::uint32_t sample,
-                        std::int64_t c) {
+std::vector<float> draw(DirectionDistribution distribution, std::uint64_t seed, std::uint32_t step,
+                        std::uint32_t sample, std::int64_t c) {
   std::vector<float> v(static_cast<std::size_t>(c), 99.0f);
   draw_direction(distribution, seed, step, sample, c, v.data());
   return v;
@@ -51,7 +51,7 @@ std::uint32_t accepted_attempt(std::uint32_t step, std::uint32_t sample, std::in
 
 // Mean of `f(v)` over `draws` samples.
 template <class F>
-double mean_over_draws(Direction distribution, std::int64_t c, int draws, const F& f) {
+double mean_over_draws(DirectionDistribution distribution, std::int64_t c, int draws, const F& f) {
   std::vector<float> v(static_cast<std::size_t>(c));
   double sum = 0.0;
   for (int k = 0; k < draws; ++k) {
@@ -70,7 +70,8 @@ double dot(const std::vector<float>& v, const std::vector<double>& r) {
 }  // namespace
 
 TEST_CASE("direction: a v that is wanted again is another one, of attempts that no first v has") {
-  for (const Direction distribution : {Direction::sphere, Direction::rademacher}) {
+  for (const DirectionDistribution distribution :
+       {DirectionDistribution::sphere, DirectionDistribution::rademacher}) {
     for (const std::int64_t c : {2, 10, 129}) {
       CAPTURE(static_cast<int>(distribution), c);
       int different = 0;
@@ -79,7 +80,7 @@ TEST_CASE("direction: a v that is wanted again is another one, of attempts that 
         std::vector<float> again(first.size());
         draw_direction(distribution, kSeed, 4, sample, c, again.data(), 0);
         CHECK(again == first);
-        draw_direction(distribution, kSeed, 4, sample, c, again.data(), kMostRedraws);
+        draw_direction(distribution, kSeed, 4, sample, c, again.data(), kMaxRedraws);
         CHECK(norm(again) == Approx(1).epsilon(1e-6));
         different += again != first ? 1 : 0;
       }
@@ -88,7 +89,7 @@ TEST_CASE("direction: a v that is wanted again is another one, of attempts that 
   }
   // As a kernel makes it: attempts count from first_attempt().
   std::vector<float> v(3);
-  draw_direction(Direction::rademacher, kSeed, 4, 9, 3, v.data(), 5);
+  draw_direction(DirectionDistribution::rademacher, kSeed, 4, 9, 3, v.data(), 5);
   const PhiloxBlock bits = rademacher_bits(kSeed, first_attempt(5), 4, 9, 0);
   for (std::uint32_t i = 0; i < 3; ++i)
     CHECK(v[i] == rademacher_component(bits.x[0], i, rademacher_magnitude(3)));
@@ -100,10 +101,11 @@ TEST_CASE("direction: unit length at every size") {
     const std::uint32_t draws = c <= 128 ? 2000 : c <= 4097 ? 20 : 2;
     double worst_sphere = 0.0, worst_rademacher = 0.0;
     for (std::uint32_t sample = 0; sample < draws; ++sample) {
-      worst_sphere =
-          std::max(worst_sphere, std::fabs(norm(draw(Direction::sphere, kSeed, 1, sample, c)) - 1.0));
+      worst_sphere = std::max(
+          worst_sphere, std::fabs(norm(draw(DirectionDistribution::sphere, kSeed, 1, sample, c)) - 1.0));
       worst_rademacher =
-          std::max(worst_rademacher, std::fabs(norm(draw(Direction::rademacher, kSeed, 1, sample, c)) - 1.0));
+          std::max(worst_rademacher,
+                   std::fabs(norm(draw(DirectionDistribution::rademacher, kSeed, 1, sample, c)) - 1.0));
     }
     CAPTURE(c);
     CHECK(worst_sphere < 2e-7);                 // see direction.h
@@ -113,7 +115,8 @@ TEST_CASE("direction: unit length at every size") {
 
 TEST_CASE("direction: for one component exactly +1 or -1, equally often") {
   INFO("seed " << kSeed);
-  for (Direction distribution : {Direction::sphere, Direction::rademacher}) {
+  for (DirectionDistribution distribution :
+       {DirectionDistribution::sphere, DirectionDistribution::rademacher}) {
     int positive = 0;
     const int draws = 10000;
     for (std::uint32_t sample = 0; sample < draws; ++sample) {
@@ -130,7 +133,7 @@ TEST_CASE("direction: sphere is the normals over their length") {
   for (std::int64_t c : kSizes) {
     for (std::uint32_t sample = 0; sample < (c <= 128 ? 30u : 1u); ++sample) {
       const std::vector<float> n = attempt_normals(accepted_attempt(2, sample, c), 2, sample, c);
-      const std::vector<float> v = draw(Direction::sphere, kSeed, 2, sample, c);
+      const std::vector<float> v = draw(DirectionDistribution::sphere, kSeed, 2, sample, c);
       const double length = norm(n);
       double worst = 0.0;
       for (std::size_t i = 0; i < v.size(); ++i)
@@ -146,7 +149,7 @@ TEST_CASE("direction: the same bits in every order of summation") {
   for (std::int64_t c : kSizes) {
     const std::uint32_t sample = 5;
     const std::vector<float> n = attempt_normals(accepted_attempt(2, sample, c), 2, sample, c);
-    const std::vector<float> v = draw(Direction::sphere, kSeed, 2, sample, c);
+    const std::vector<float> v = draw(DirectionDistribution::sphere, kSeed, 2, sample, c);
     std::uint64_t forward = 0, backward = 0;
     for (float x : n) forward += direction_square(x);
     for (std::size_t i = n.size(); i-- > 0;) backward += direction_square(n[i]);
@@ -201,7 +204,7 @@ TEST_CASE("direction: short draws are rejected and drawn again") {
       const std::uint32_t attempt = accepted_attempt(4, sample, c);
       REQUIRE(attempt > 0);
       const std::vector<float> n = attempt_normals(attempt, 4, sample, c);
-      const std::vector<float> v = draw(Direction::sphere, kSeed, 4, sample, c);
+      const std::vector<float> v = draw(DirectionDistribution::sphere, kSeed, 4, sample, c);
       if (std::fabs(v[0] - n[0] / norm(n)) > 1e-6) FAIL("sample " << sample << " is not attempt " << attempt);
     }
     CAPTURE(c);
@@ -221,7 +224,7 @@ TEST_CASE("direction: the sphere is covered evenly") {
   // c = 2: the angle, in 64 equal sectors; chi^2 with 63 degrees of freedom exceeds 120 with probability
   // 2e-5.
   int sectors[64] = {};
-  mean_over_draws(Direction::sphere, 2, draws, [&](const std::vector<float>& v) {
+  mean_over_draws(DirectionDistribution::sphere, 2, draws, [&](const std::vector<float>& v) {
     const double turn = std::atan2(v[1], v[0]) / (2.0 * std::acos(-1.0)) + 0.5;
     ++sectors[std::min(63, static_cast<int>(turn * 64.0))];
     return 0.0;
@@ -233,7 +236,7 @@ TEST_CASE("direction: the sphere is covered evenly") {
   // 0.001.
   for (std::size_t component = 0; component < 3; ++component) {
     std::vector<double> values;
-    mean_over_draws(Direction::sphere, 3, draws, [&](const std::vector<float>& v) {
+    mean_over_draws(DirectionDistribution::sphere, 3, draws, [&](const std::vector<float>& v) {
       values.push_back(v[component]);
       return 0.0;
     });
@@ -262,8 +265,9 @@ TEST_CASE("direction: moments of <v, r> are the closed forms") {
     }
     const auto d = static_cast<double>(c);
     const int draws = 60000;
-    for (Direction distribution : {Direction::sphere, Direction::rademacher}) {
-      const bool sphere = distribution == Direction::sphere;
+    for (DirectionDistribution distribution :
+         {DirectionDistribution::sphere, DirectionDistribution::rademacher}) {
+      const bool sphere = distribution == DirectionDistribution::sphere;
       const double second = r2 / d;
       const double fourth =
           sphere ? 3.0 * r2 * r2 / (d * (d + 2.0)) : (3.0 * r2 * r2 - 2.0 * sum_r4) / (d * d);
@@ -293,7 +297,8 @@ TEST_CASE("direction: seeds, steps and samples give independent directions") {
   INFO("seed " << kSeed);
   const std::int64_t c = 10;
   const int draws = 20000;
-  for (Direction distribution : {Direction::sphere, Direction::rademacher}) {
+  for (DirectionDistribution distribution :
+       {DirectionDistribution::sphere, DirectionDistribution::rademacher}) {
     double by_sample = 0.0, by_step = 0.0, by_seed = 0.0, by_batch = 0.0;
     for (std::uint32_t k = 0; k < draws; ++k) {
       const std::vector<float> v = draw(distribution, kSeed, k, 9, c);
@@ -315,7 +320,7 @@ TEST_CASE("direction: seeds, steps and samples give independent directions") {
 
 TEST_CASE("direction: Rademacher takes the documented bit") {
   const std::int64_t c = 300;
-  const std::vector<float> v = draw(Direction::rademacher, kSeed, 6, 8, c);
+  const std::vector<float> v = draw(DirectionDistribution::rademacher, kSeed, 6, 8, c);
   for (std::int64_t i = 0; i < c; ++i) {
     const PhiloxBlock bits =
         random_bits(kSeed, RandomPurpose::direction, 0, 6, 8, static_cast<std::uint32_t>(i / 128));
@@ -345,21 +350,21 @@ TEST_CASE("direction: Rademacher's magnitude is correctly rounded") {
 // FNV-1a over words.
 TEST_CASE("direction: recorded bits") {
   struct Recorded {
-    Direction distribution;
+    DirectionDistribution distribution;
     std::int64_t c;
     std::uint32_t first, last, hash;
   };
   const Recorded recorded[] = {
-      {Direction::sphere, 1, 0xbf800000u, 0xbf800000u, 0x558c5d1fu},
-      {Direction::sphere, 2, 0xbf7265b0u, 0x3ea4ad36u, 0x73ed1e5bu},
-      {Direction::sphere, 10, 0xbee955d3u, 0xbed313e5u, 0x92f36c44u},
-      {Direction::sphere, 1000, 0xbd7f79cbu, 0x3d6bbdbfu, 0x484e3eb4u},
-      {Direction::sphere, 1000003, 0xbb057a90u, 0x3a364078u, 0x352fa543u},
-      {Direction::rademacher, 1, 0x3f800000u, 0x3f800000u, 0xd58c5d1fu},
-      {Direction::rademacher, 2, 0x3f3504f3u, 0xbf3504f3u, 0xce3e5763u},
-      {Direction::rademacher, 10, 0x3ea1e89bu, 0xbea1e89bu, 0xffae8d8bu},
-      {Direction::rademacher, 1000, 0x3d0186e2u, 0x3d0186e2u, 0x871580c5u},
-      {Direction::rademacher, 1000003, 0x3a831262u, 0x3a831262u, 0x4fc032a5u},
+      {DirectionDistribution::sphere, 1, 0xbf800000u, 0xbf800000u, 0x558c5d1fu},
+      {DirectionDistribution::sphere, 2, 0xbf7265b0u, 0x3ea4ad36u, 0x73ed1e5bu},
+      {DirectionDistribution::sphere, 10, 0xbee955d3u, 0xbed313e5u, 0x92f36c44u},
+      {DirectionDistribution::sphere, 1000, 0xbd7f79cbu, 0x3d6bbdbfu, 0x484e3eb4u},
+      {DirectionDistribution::sphere, 1000003, 0xbb057a90u, 0x3a364078u, 0x352fa543u},
+      {DirectionDistribution::rademacher, 1, 0x3f800000u, 0x3f800000u, 0xd58c5d1fu},
+      {DirectionDistribution::rademacher, 2, 0x3f3504f3u, 0xbf3504f3u, 0xce3e5763u},
+      {DirectionDistribution::rademacher, 10, 0x3ea1e89bu, 0xbea1e89bu, 0xffae8d8bu},
+      {DirectionDistribution::rademacher, 1000, 0x3d0186e2u, 0x3d0186e2u, 0x871580c5u},
+      {DirectionDistribution::rademacher, 1000003, 0x3a831262u, 0x3a831262u, 0x4fc032a5u},
   };
   for (const Recorded& record : recorded) {
     const std::vector<float> v = draw(record.distribution, 0x0123456789abcdef, 7, 11, record.c);
@@ -374,7 +379,8 @@ TEST_CASE("direction: recorded bits") {
 
 TEST_CASE("direction: refuses sizes it cannot number") {
   float v = 0.0f;
-  CHECK_THROWS_AS(draw_direction(Direction::sphere, 1, 0, 0, 0, &v), ShapeError);
-  CHECK_THROWS_AS(draw_direction(Direction::rademacher, 1, 0, 0, -3, &v), ShapeError);
-  CHECK_THROWS_AS(draw_direction(Direction::sphere, 1, 0, 0, std::int64_t{1} << 32, &v), ShapeError);
+  CHECK_THROWS_AS(draw_direction(DirectionDistribution::sphere, 1, 0, 0, 0, &v), ShapeError);
+  CHECK_THROWS_AS(draw_direction(DirectionDistribution::rademacher, 1, 0, 0, -3, &v), ShapeError);
+  CHECK_THROWS_AS(draw_direction(DirectionDistribution::sphere, 1, 0, 0, std::int64_t{1} << 32, &v),
+                  ShapeError);
 }

@@ -15,7 +15,7 @@ namespace {
 constexpr std::int64_t kSizes[] = {0, 1, 3, 4, 5, 1023, 1024, 1025, 4095, 4096, 4097, 9001};
 
 __global__ void repeated_sums_kernel(int rounds, long long* results) {
-  __shared__ SharedArray<long long, kMostWarps> scratch;
+  __shared__ SharedArray<long long, kMaxWarps> scratch;
   for (int round = 0; round < rounds; ++round) {
     const long long sum = block_reduce<long long>(threadIdx.x + round, Sum(), scratch);
     if (threadIdx.x == 37u * round % blockDim.x) results[round] = sum;

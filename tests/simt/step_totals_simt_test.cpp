@@ -22,7 +22,7 @@ struct Epoch {
     StepTotalsArgs<float> args = numbers.args();
     args.gradients = gradients.data();
     args.rates = rates.empty() ? nullptr : rates.data();
-    args.halts = halts;
+    args.halt_on_non_finite = halts;
     args.redraws = redraws;
     args.metrics = &metrics;
     args.counter = &counter;

@@ -15,12 +15,12 @@ namespace qmse::test {
 
 // A run whose epochs have these test accuracies; the training accuracies are 0.01 above. The configuration is
 // the default one with `changes`; its number of epochs is that of the accuracies unless changed.
-inline void write_run(const std::filesystem::path& directory, const ConfigJson& changes,
+inline void write_run(const std::filesystem::path& directory, const Json& changes,
                       const std::vector<double>& test_accuracies, bool finished = true) {
   std::filesystem::create_directories(directory);
   TrainConfig defaults;
   resolve_defaults(defaults);
-  ConfigJson config = to_json(defaults);
+  Json config = to_json(defaults);
   config["epochs"] = test_accuracies.size();
   if (changes.contains("seed")) {
     for (const char* seed : {"seed_init", "seed_data", "seed_v"}) config[seed] = changes["seed"];
@@ -28,13 +28,13 @@ inline void write_run(const std::filesystem::path& directory, const ConfigJson& 
   if (!changes.is_null()) config.update(changes);
   std::string metrics;
   for (std::size_t i = 0; i < test_accuracies.size(); ++i) {
-    const ConfigJson line = {{"epoch", i + 1},
-                             {"step", 10 * (i + 1)},
-                             {"train_accuracy", test_accuracies[i] + 0.01},
-                             {"train_residual_sq", 0.5},
-                             {"test_accuracy", test_accuracies[i]},
-                             {"test_residual_sq", 0.75},
-                             {"seconds", 2.0}};
+    const Json line = {{"epoch", i + 1},
+                       {"step", 10 * (i + 1)},
+                       {"train_accuracy", test_accuracies[i] + 0.01},
+                       {"train_residual_sq", 0.5},
+                       {"test_accuracy", test_accuracies[i]},
+                       {"test_residual_sq", 0.75},
+                       {"seconds", 2.0}};
     metrics += line.dump() + "\n";
   }
   write_bytes(directory / "config.json", config.dump());

@@ -67,7 +67,7 @@ std::vector<Reader> readers() {
        [](const fs::path& folder) { JsonLines::cut_back(folder / "metrics.jsonl", "epoch", 1); }},
       {"environment.json", [](const fs::path& folder) { read_run(folder); }},
       {"environment.json",
-       [](const fs::path& folder) { RunDirectory(folder).record_environment(ConfigJson::object(), 3); }},
+       [](const fs::path& folder) { RunDirectory(folder).record_environment(Json::object(), 3); }},
       {"outcome.json", [](const fs::path& folder) { read_outcome(folder); }},
       {"initialization.json", reproduction},
       {"sweep.json", sweep},

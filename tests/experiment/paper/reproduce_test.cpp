@@ -64,7 +64,7 @@ TEST_CASE("reproduce: the paper has twelve runs a seed, which differ in loss and
   CHECK(spec.base["evaluate_train"] == true);
   std::set<std::string> seen;
   for (const SweepMember& member : spec.members) {
-    const ConfigJson& settings = member.settings;
+    const Json& settings = member.settings;
     CHECK(settings["lr"] == (settings["dataset"] == "mnist" ? 0.01 : 0.1));
     CHECK(settings["reduction"] == "element_mean");
     seen.insert(settings["dataset"].dump() + settings["loss"].dump() + settings["momentum"].dump());
@@ -78,7 +78,7 @@ TEST_CASE("reproduce: by default both conventions, the scaled rate of each seed,
   SweepSpec spec =
       make_spec(plan, [](const PaperFigure&, std::int64_t seed) { return 1.0 + 0.1 * double(seed); });
   complete(spec, "test");  // all different, all valid
-  const auto find = [&](const std::string& name) -> const ConfigJson& {
+  const auto find = [&](const std::string& name) -> const Json& {
     for (const SweepMember& member : spec.members) {
       if (member.name == name) return member.settings;
     }
@@ -307,7 +307,7 @@ TEST_CASE("reproduce: a run on other images than most of its figure is not compa
     std::filesystem::create_directories(run);
     write_bytes(run / "config.json", R"({"epochs": 1})");
     write_bytes(run / "environment.json",
-                ConfigJson{{"data", {{"sha256", i == 0 ? "aa" : "bb"}, {"content", "x"}}}}.dump());
+                Json{{"data", {{"sha256", i == 0 ? "aa" : "bb"}, {"content", "x"}}}}.dump());
     write_bytes(run / "metrics.jsonl",
                 R"({"epoch":1,"train_residual_sq":0.5,"train_accuracy_full":0.5,"test_accuracy":0.25})"
                 "\n");
@@ -343,9 +343,9 @@ TEST_CASE("reproduce: tables have mean and deviation, differences with intervals
     CAPTURE(part, markdown);
     CHECK(markdown.find(part) != std::string::npos);
   }
-  const ConfigJson json = to_json(runs, plan);
+  const Json json = to_json(runs, plan);
   std::size_t count = 0;
-  for (const ConfigJson& row : json["figures"][0]["variants"]) count += row["runs"].size();
+  for (const Json& row : json["figures"][0]["variants"]) count += row["runs"].size();
   CHECK(count == 2 * variants(*parse_figures("fig1").front(), false).size());
   CHECK(json["claims"].size() == 3);
   const std::string alone =

@@ -143,11 +143,11 @@ TEST_CASE("report: runs on different images are different groups, and the page s
     const std::filesystem::path run = world.folder / hash;
     write_run(run, {{"loss", "mse"}, {"dataset", "folder"}, {"data", "/same"}}, {0.5, 0.5});
     write_bytes(run / "environment.json",
-                ConfigJson{{"data",
-                            {{"name", "folder"},
-                             {"sha256", hash},
-                             {"content", "images of one's own"},
-                             {"images", {{"train", 123}, {"test", 45}, {"shape", {3, 8, 8}}}}}}}
+                Json{{"data",
+                      {{"name", "folder"},
+                       {"sha256", hash},
+                       {"content", "images of one's own"},
+                       {"images", {{"train", 123}, {"test", 45}, {"shape", {3, 8, 8}}}}}}}
                     .dump());
   }
   const std::string page = world.page();

@@ -130,7 +130,7 @@ TEST_CASE("run curves: runs on different images have panels of their own") {
     const std::filesystem::path run = world.folder / hash;
     write_run(run, {{"dataset", "folder"}}, {0.5});
     write_bytes(run / "environment.json",
-                ConfigJson{{"data", {{"name", "folder"}, {"sha256", std::string(hash) + "00"}}}}.dump());
+                Json{{"data", {{"name", "folder"}, {"sha256", std::string(hash) + "00"}}}}.dump());
   }
   const Figure figure = world.figure({.measures = {"test_accuracy"}});
   REQUIRE(figure.panels.size() == 2);
@@ -162,9 +162,9 @@ TEST_CASE("run curves: null is a gap, also where other seeds have a value") {
 TEST_CASE(
     "run curves: runs that diverged or stopped are drawn up to where they end, counted, and in no mean") {
   const World world;
-  const auto ended = [&](const std::string& name, const ConfigJson& changes,
-                         const std::vector<double>& values, RunEnd end) {
-    ConfigJson config = changes;
+  const auto ended = [&](const std::string& name, const Json& changes, const std::vector<double>& values,
+                         RunEnd end) {
+    Json config = changes;
     config["epochs"] = 3;
     write_run(world.folder / name, config, values, end == RunEnd::finished);
     write_outcome(world.folder / name, {.end = end, .epoch = 3, .step = 25, .layer = "fc1", .reason = "x"});

@@ -11,7 +11,7 @@ using Names = std::vector<std::string>;
 
 namespace {
 
-RunRecord run(const ConfigJson& changes, std::size_t epochs = 1) {
+RunRecord run(const Json& changes, std::size_t epochs = 1) {
   const TempDirectory folder;
   write_run(folder / "run", changes, std::vector<double>(epochs, 0.5));
   RunRecord record = read_run(folder / "run");
@@ -33,13 +33,13 @@ TEST_CASE("run groups: seeds and what does not change results do not part runs")
 }
 
 TEST_CASE("run groups: what was trained on parts runs, whatever the path to it") {
-  const auto on = [](std::uint64_t seed, const ConfigJson& data) {
+  const auto on = [](std::uint64_t seed, const Json& data) {
     RunRecord record = run({{"seed", seed}, {"dataset", "folder"}, {"data", "/same"}});
     record.environment["data"] = data;
     return record;
   };
-  const ConfigJson red = {{"name", "folder"}, {"sha256", "12" + std::string(62, 'a')}, {"content", "own"}};
-  const ConfigJson grey = {{"name", "folder"}, {"sha256", "34" + std::string(62, 'b')}, {"content", "own"}};
+  const Json red = {{"name", "folder"}, {"sha256", "12" + std::string(62, 'a')}, {"content", "own"}};
+  const Json grey = {{"name", "folder"}, {"sha256", "34" + std::string(62, 'b')}, {"content", "own"}};
   RunRecord moved = on(2, red);
   moved.config["data"] = "/elsewhere";
   auto groups = group_runs({on(1, red), on(1, grey), moved, on(1, red)});
@@ -52,16 +52,16 @@ TEST_CASE("run groups: what was trained on parts runs, whatever the path to it")
   CHECK(describe_settings(groups[1].settings, {"data"}) == "data 34bbbbbbbbbb");
 
   // In a record without a hash: number, shape and classes.
-  const auto images = [](int count, const ConfigJson& shape, const ConfigJson& classes) -> ConfigJson {
+  const auto images = [](int count, const Json& shape, const Json& classes) -> Json {
     return {{"name", "folder"},
             {"content", "own"},
             {"images", {{"train", count}, {"test", 5}, {"shape", shape}}},
             {"classes", classes}};
   };
-  const ConfigJson plain = images(10, {1, 8, 8}, {"a", "b"});
+  const Json plain = images(10, {1, 8, 8}, {"a", "b"});
   groups = group_runs({on(1, plain), on(2, plain), on(1, images(11, {1, 8, 8}, {"a", "b"})),
                        on(1, images(10, {3, 8, 8}, {"a", "b"})), on(1, images(10, {1, 8, 8}, {"a", "c"})),
-                       on(1, ConfigJson())});
+                       on(1, Json())});
   CHECK(groups.size() == 5);
   std::set<std::string> labels;
   for (const RunGroup& group : groups) labels.insert(describe_settings(group.settings, {"data"}));
@@ -146,9 +146,9 @@ TEST_CASE("run groups: a record from before a setting existed has its default") 
 }
 
 TEST_CASE("run groups: settings are described in words") {
-  const ConfigJson settings = {
+  const Json settings = {
       {"loss", "cross_entropy"}, {"lr", 1.0},   {"nesterov", false}, {"conv_channels", {4, 8}},
-      {"train_limit", 500},      {"epochs", 3}, {"batch_size", 64},  {"mlp_widths", ConfigJson::array()}};
+      {"train_limit", 500},      {"epochs", 3}, {"batch_size", 64},  {"mlp_widths", Json::array()}};
   CHECK(describe_settings(settings, {"loss", "lr", "nesterov", "conv_channels", "train_limit", "epochs",
                                      "batch_size", "mlp_widths", "momentum"}) ==
         "cross-entropy, learning rate 1, no nesterov, conv channels 4-8, 500 training images, 3 epochs, "

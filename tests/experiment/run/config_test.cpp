@@ -47,7 +47,7 @@ TrainConfig with(const std::string& json) {
 TEST_CASE("config: the defaults are valid, and their dump reads back as themselves") {
   const TrainConfig defaults;
   validate(defaults);
-  const ConfigJson dumped = to_json(defaults);
+  const Json dumped = to_json(defaults);
   TrainConfig read;
   apply_layer(read, parse_config(dumped.dump(), "dump"));
   CHECK(to_json(read).dump() == dumped.dump());
@@ -61,7 +61,7 @@ TEST_CASE("config: every field has a name of its own, help, and a default within
     CHECK(names.insert(std::string(each.name)).second);
     CHECK(helps.insert(std::string(each.help)).second);
     CHECK(each.uses != 0);
-    const ConfigJson value = get(TrainConfig{}, each);
+    const Json value = get(TrainConfig{}, each);
     if (!value.is_null()) CHECK_NOTHROW(check_value(each, value, "default"));
     CHECK(find_field(each.name) == &each);
   }
@@ -76,12 +76,11 @@ TEST_CASE("config: every field goes through text, JSON and back to the same valu
     if (!each.rule.choices.empty()) text = std::string(each.rule.choices.back().name);
     if (std::holds_alternative<double TrainConfig::*>(each.member)) text = "0.1";
     if (std::holds_alternative<std::vector<std::int64_t> TrainConfig::*>(each.member)) text = "7,9,11";
-    const ConfigJson value = value_from_text(each, text);
+    const Json value = value_from_text(each, text);
     TrainConfig config;
     set(config, each, value);
     CHECK(get(config, each) == value);
-    const ConfigJson layer =
-        parse_config("{\"" + std::string(each.name) + "\": " + value.dump() + "}", "test");
+    const Json layer = parse_config("{\"" + std::string(each.name) + "\": " + value.dump() + "}", "test");
     TrainConfig from_json;
     apply_layer(from_json, layer);
     CHECK(get(from_json, each) == value);
@@ -161,7 +160,7 @@ TEST_CASE("config: values at the ends of their ranges are taken") {
   CHECK(value_from_text(field("batch_size"), "1") == 1);
   CHECK(value_from_text(field("threads"), "0") == 0);
   CHECK(value_from_text(field("mlp_widths"), "none").empty());
-  CHECK(value_from_text(field("conv_channels"), "8") == ConfigJson::array({8}));
+  CHECK(value_from_text(field("conv_channels"), "8") == Json::array({8}));
 }
 
 TEST_CASE("config: JSON errors name the source, the key and what is known") {
@@ -245,7 +244,7 @@ TEST_CASE("config: a setting without effect is in no record, and does not make a
     CHECK_FALSE(decides->rule.only_with.has_value());  // no chains
   }
   const TrainConfig mse = with(R"({"loss": "mse"})");
-  const ConfigJson layer = parse_config(R"({"loss": "mse", "v_scope": "per_batch", "lr": 1})", "test");
+  const Json layer = parse_config(R"({"loss": "mse", "v_scope": "per_batch", "lr": 1})", "test");
   CHECK(without_unused(layer, mse).dump() == R"({"loss":"mse","lr":1})");
 }
 
@@ -268,7 +267,7 @@ TEST_CASE("config: what a file says beside a choice that the command line makes 
   // A whole record with other choices is a configuration again.
   TrainConfig whole = with(R"({"loss": "qmse", "schedule": "cosine"})");
   resolve_defaults(whole);
-  const ConfigJson changed = overlay(
+  const Json changed = overlay(
       to_json(whole), parse_config(R"({"loss": "mse", "optimizer": "adam", "schedule": "step", "model": "mlp",
                        "device": "cpu", "seed": 9})",
                                    "line"));
@@ -372,7 +371,7 @@ TEST_CASE("config: a resumed run may differ in threads, device, graphs, epochs a
 TEST_CASE("config: a file is read as its text, a missing one is an IoError") {
   const test::TempDirectory folder;
   test::write_bytes(folder / "run.json", R"({"lr": 0.25, "mlp_widths": []})");
-  const ConfigJson layer = read_config_file(folder / "run.json");
+  const Json layer = read_config_file(folder / "run.json");
   CHECK(layer.dump() == R"({"lr":0.25,"mlp_widths":[]})");
   CHECK(missing(message_of<IoError>([&] { read_config_file(folder / "none.json"); }), {"none.json"}) == "");
 }

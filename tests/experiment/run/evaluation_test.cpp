@@ -21,22 +21,22 @@ struct World {
     write_mnist(root.path(), 40, 20);
     std::filesystem::rename(root / "mnist", root / "fashion-mnist");
     write_mnist(root.path(), 30, 10);
-    ConfigJson given = {{"dataset", "fashion-mnist"},
-                        {"data", root.path().string()},
-                        {"out", (root / "run").string()},
-                        {"model", "mlp"},
-                        {"mlp_widths", {3}},
-                        {"epochs", 1},
-                        {"loss", "mse"},
-                        {"reduction", "element_mean"},
-                        {"device", "cpu"},
-                        {"threads", 1}};
+    Json given = {{"dataset", "fashion-mnist"},
+                  {"data", root.path().string()},
+                  {"out", (root / "run").string()},
+                  {"model", "mlp"},
+                  {"mlp_widths", {3}},
+                  {"epochs", 1},
+                  {"loss", "mse"},
+                  {"reduction", "element_mean"},
+                  {"device", "cpu"},
+                  {"threads", 1}};
     train(given);
   }
-  EvaluationReport report(const ConfigJson& given, const std::string& weights = "run") const {
+  EvaluationReport report(const Json& given, const std::string& weights = "run") const {
     return evaluate({.given = given, .weights = root / weights});
   }
-  ConfigJson data() const { return {{"data", root.path().string()}, {"device", "cpu"}}; }
+  Json data() const { return {{"data", root.path().string()}, {"device", "cpu"}}; }
 
   TempDirectory root;
 };
@@ -55,7 +55,7 @@ TEST_CASE("evaluation: weights say data set, loss and reduction, a run directory
     CHECK(report.samples == 20);
     CHECK(report.scores.loss == last["test_loss"].get<double>());
   }
-  ConfigJson other = world.data();
+  Json other = world.data();
   other["loss"] = "cross_entropy";
   CHECK(world.report(other).loss == "cross_entropy");
   CHECK(world.report(other).reduction == "batch_mean");
@@ -63,7 +63,7 @@ TEST_CASE("evaluation: weights say data set, loss and reduction, a run directory
 
 TEST_CASE("evaluation: another data set has to be asked for, and classes of other names are said") {
   const World world;
-  ConfigJson other = world.data();
+  Json other = world.data();
   other["dataset"] = "mnist";
   const EvaluationReport report = world.report(other);
   CHECK(report.dataset == "mnist");
@@ -86,7 +86,7 @@ TEST_CASE("evaluation: what cannot be known is asked for") {
   write_safetensors(world.root / "old", tensors, metadata);
   CHECK(missing(message_of<ConfigError>([&] { world.report(world.data(), "old"); }), {"old", "--loss"}) ==
         "");
-  ConfigJson told = world.data();
+  Json told = world.data();
   told["loss"] = "mse";
   CHECK(world.report(told, "old").samples == 20);
   metadata["qmse.loss"] = "l2";
@@ -99,7 +99,7 @@ TEST_CASE("evaluation: what cannot be known is asked for") {
                 {"run'", "not finished", "run/checkpoint.safetensors"}) == "");
   CHECK(missing(message_of<DataError>([&] { world.report(world.data(), "mnist"); }),
                 {"mnist'", "no model.safetensors"}) == "");
-  ConfigJson unused = told;
+  Json unused = told;
   unused["labels"] = "fine";
   CHECK(missing(message_of<ConfigError>([&] { world.report(unused, "old"); }), {"--labels", "cifar100"}) ==
         "");
@@ -132,7 +132,7 @@ TEST_CASE("evaluation: weights that are older than their run's checkpoint are sa
   CHECK(world.report(world.data()).stale == "");
   CHECK(world.report(world.data()).step == 1);
   CHECK(to_json(world.report(world.data()))["step"] == 1);
-  ConfigJson longer = {{"out", (world.root / "run").string()}, {"resume", true}, {"epochs", 4}};
+  Json longer = {{"out", (world.root / "run").string()}, {"resume", true}, {"epochs", 4}};
   int asked = 0;
   REQUIRE(train(longer, {.stop = [&] { return ++asked == 3; }}) == TrainingOutcome::stopped);
   for (const char* weights : {"run", "run/model.safetensors"}) {

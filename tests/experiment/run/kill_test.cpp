@@ -42,8 +42,8 @@ struct World {
     calls = calls_since_arming();
   }
 
-  ConfigJson settings(const std::string& out, int epochs) const {
-    ConfigJson given = data.settings(folder / out, "mlp");
+  Json settings(const std::string& out, int epochs) const {
+    Json given = data.settings(folder / out, "mlp");
     given["epochs"] = epochs;
     given["checkpoint_every"] = 2;
     given["snapshot_every"] = 2;
@@ -64,7 +64,7 @@ struct World {
     CHECK(content(folder / out) == expected);
     const RunRecord run = read_run(folder / out);
     CHECK(run.finished);
-    const EvaluationReport report = evaluate({.given = ConfigJson::object(), .weights = folder / out});
+    const EvaluationReport report = evaluate({.given = Json::object(), .weights = folder / out});
     CHECK(report.scores.loss == run.epochs.back()["test_loss"].get<double>());
     CHECK(report.scores.accuracy == run.epochs.back()["test_accuracy"].get<double>());
   }
@@ -78,7 +78,7 @@ struct World {
 };
 
 // In a process of its own, which is killed at that call; it may end before.
-void train_and_be_killed(const ConfigJson& given, std::int64_t call) {
+void train_and_be_killed(const Json& given, std::int64_t call) {
   const pid_t child = ::fork();
   REQUIRE(child >= 0);
   if (child == 0) {

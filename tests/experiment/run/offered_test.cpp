@@ -15,10 +15,10 @@ using namespace qmse::test;
 namespace {
 
 // Settings with which this one has an effect on the first steps.
-ConfigJson settings_for(const TinyData& data, const ConfigField& field, const std::filesystem::path& out) {
+Json settings_for(const TinyData& data, const ConfigField& field, const std::filesystem::path& out) {
   const auto& condition = field.rule.only_with;
   const bool of_mlp = condition && condition->setting == "model" && condition->values.front() == "mlp";
-  ConfigJson given = data.settings(out, of_mlp ? "mlp" : "cnn");
+  Json given = data.settings(out, of_mlp ? "mlp" : "cnn");
   given["epochs"] = 1;
   if (condition && !condition->except && condition->setting != "init_from")
     given[std::string(condition->setting)] = condition->values.front();
@@ -26,7 +26,7 @@ ConfigJson settings_for(const TinyData& data, const ConfigField& field, const st
 }
 
 // What a choice needs beside it to show within five steps.
-void complete(ConfigJson& given, const TinyData& data, const std::string& field, std::string_view choice) {
+void complete(Json& given, const TinyData& data, const std::string& field, std::string_view choice) {
   given[field] = choice;
   if (field == "model") given = data.settings(given["out"].get<std::string>(), std::string(choice));
   if (field == "schedule" && choice == "step") given["schedule_step_size"] = 1;
@@ -49,12 +49,12 @@ TEST_CASE(
       CAPTURE(name, choice.name);
       ++choices;
       const TempDirectory folder;
-      ConfigJson given = settings_for(data, field, folder / "whole");
+      Json given = settings_for(data, field, folder / "whole");
       complete(given, data, name, choice.name);
       CHECK(train(given) == TrainingOutcome::finished);
       const std::string weights = read_bytes(folder / "whole/model.safetensors");
       const std::string digest = json_lines(folder / "whole/metrics.jsonl").back()["weights_sha256"];
-      const ConfigJson recorded = read_config_file(folder / "whole/config.json");
+      const Json recorded = read_config_file(folder / "whole/config.json");
       CHECK(recorded[name] == choice.name);
       if (name != "on_nan") {  // which makes no difference while all goes well
         const auto [other, fresh] = seen.emplace(digest, choice.name);
@@ -74,13 +74,12 @@ TEST_CASE(
       CHECK(report.loss == recorded["loss"]);
       if ((field.uses & kTrace) == 0) continue;
       for (const char* key : {"out", "resume", "epochs"}) given.erase(key);
-      ConfigJson traced;
+      Json traced;
       for (const auto& [key, value] : given.items()) {
         if ((find_field(key)->uses & kTrace) != 0) traced[key] = value;
       }
       write_trace({.given = traced, .weights = {}, .dtype = DType::f64, .out = folder / "trace.safetensors"});
-      CHECK(ConfigJson::parse(
-                SafetensorsFile(folder / "trace.safetensors").metadata().at("qmse.config"))[name] ==
+      CHECK(Json::parse(SafetensorsFile(folder / "trace.safetensors").metadata().at("qmse.config"))[name] ==
             choice.name);
     }
   }

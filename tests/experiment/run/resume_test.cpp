@@ -27,14 +27,14 @@ std::map<std::string, std::string> content(const std::filesystem::path& run) {
 
 struct Killed {};
 
-ConfigJson logged(ConfigJson given) {
+Json logged(Json given) {
   given["log_steps"] = 1;
   given["snapshot_every"] = 1;
   given["evaluate_train"] = true;
   return given;
 }
 
-ConfigJson resumed(ConfigJson given) {
+Json resumed(Json given) {
   given["resume"] = true;
   return given;
 }
@@ -46,7 +46,7 @@ TEST_CASE("resume: after a stop at any step, for every optimizer and model") {
   for (const char* optimizer : {"sgd", "adam", "rmsprop"}) {
     const std::string model = std::string(optimizer) == "sgd" ? "cnn" : "mlp";
     const TempDirectory folder;
-    ConfigJson given = logged(data.settings(folder / "whole", model));
+    Json given = logged(data.settings(folder / "whole", model));
     given["optimizer"] = optimizer;
     if (std::string(optimizer) == "rmsprop")
       given.update({{"rmsprop_momentum", 0.5}, {"rmsprop_centered", true}});
@@ -76,7 +76,7 @@ TEST_CASE("resume: after a stop at any step, for every optimizer and model") {
 TEST_CASE("resume: stopped again and again, on changing numbers of threads") {
   const TinyData data;
   const TempDirectory folder;
-  ConfigJson given = logged(data.settings(folder / "whole"));
+  Json given = logged(data.settings(folder / "whole"));
   train(given);
   const auto expected = content(folder / "whole");
   given["out"] = (folder / "pieces").string();
@@ -97,7 +97,7 @@ TEST_CASE("resume: after a kill between checkpoints, which lose at most the work
   const TinyData data;
   const TempDirectory folder;
   for (const int every : {0, 2}) {
-    ConfigJson given = logged(data.settings(folder / ("whole-" + std::to_string(every))));
+    Json given = logged(data.settings(folder / ("whole-" + std::to_string(every))));
     given["checkpoint_every"] = every;
     train(given);
     const auto expected = content(folder / ("whole-" + std::to_string(every)));
@@ -127,7 +127,7 @@ TEST_CASE("resume: after a kill between checkpoints, which lose at most the work
 TEST_CASE("resume: a checkpoint within an epoch has the time that the epoch took up to there") {
   const TinyData data;
   const TempDirectory folder;
-  ConfigJson given = data.settings(folder / "run", "mlp");
+  Json given = data.settings(folder / "run", "mlp");
   given["checkpoint_every"] = 1;
   int asked = 0;
   CHECK_THROWS_AS(train(given, {.stop = [&]() -> bool {
@@ -144,7 +144,7 @@ TEST_CASE("resume: a checkpoint within an epoch has the time that the epoch took
 TEST_CASE("resume: more epochs give the run that was longer from the start") {
   const TinyData data;
   const TempDirectory folder;
-  ConfigJson given = data.settings(folder / "long");
+  Json given = data.settings(folder / "long");
   given["epochs"] = 5;
   train(given);
   given["out"] = (folder / "grown").string();
@@ -161,7 +161,7 @@ TEST_CASE("resume: more epochs give the run that was longer from the start") {
 
 TEST_CASE("resume: a finished run is left alone, even where its data are gone") {
   const TempDirectory folder;
-  ConfigJson given;
+  Json given;
   {
     const TinyData data;
     given = data.settings(folder / "run");
@@ -185,7 +185,7 @@ TEST_CASE("resume: a finished run is left alone, even where its data are gone") 
 TEST_CASE("resume: settings that are not given are the recorded ones, those given must agree") {
   const TinyData data;
   const TempDirectory folder;
-  ConfigJson given = data.settings(folder / "run");
+  Json given = data.settings(folder / "run");
   given["lr"] = 0.02;
   given["seed"] = 4;
   int asked = 0;
@@ -198,7 +198,7 @@ TEST_CASE("resume: settings that are not given are the recorded ones, those give
     CHECK(run.run() == TrainingOutcome::finished);
   }
 
-  ConfigJson other = resumed(given);
+  Json other = resumed(given);
   other["lr"] = 0.03;
   other["loss"] = "mse";
   other["seed"] = 5;
@@ -216,7 +216,7 @@ TEST_CASE("resume: without a run there it is an error, and --resume-or-start sta
   CHECK(missing(message_of<ConfigError>([&] { train(resumed(data.settings(folder / "new"))); }),
                 {"new' holds no run", "--resume-or-start"}) == "");
   CHECK_FALSE(std::filesystem::exists(folder / "new"));
-  ConfigJson either = data.settings(folder / "new");
+  Json either = data.settings(folder / "new");
   either["resume_or_start"] = true;
   CHECK(train(either) == TrainingOutcome::finished);
   CHECK(train(either) == TrainingOutcome::already_finished);
@@ -231,7 +231,7 @@ TEST_CASE("resume: without a run there it is an error, and --resume-or-start sta
   CHECK(content(folder / "new") == content(folder / "plain"));
 
   // Killed before the first checkpoint: only the settings are there.
-  ConfigJson given = data.settings(folder / "early");
+  Json given = data.settings(folder / "early");
   try {
     train(given, {.stop = []() -> bool { throw Killed{}; }});
     FAIL("not killed");
@@ -245,7 +245,7 @@ TEST_CASE("resume: without a run there it is an error, and --resume-or-start sta
 TEST_CASE("resume: damaged files and changed data are refused with their names") {
   const TinyData data;
   const TempDirectory folder;
-  const ConfigJson given = data.settings(folder / "run");
+  const Json given = data.settings(folder / "run");
   const auto stopped = [&] {
     std::filesystem::remove_all(folder / "run");
     int asked = 0;
@@ -269,7 +269,7 @@ TEST_CASE("resume: damaged files and changed data are refused with their names")
 TEST_CASE("resume: what the images are counts, and not where they lie") {
   const TinyData data;
   const TempDirectory folder;
-  ConfigJson given = data.settings(folder / "whole");
+  Json given = data.settings(folder / "whole");
   train(given);
   const auto stopped = [&] {
     std::filesystem::remove_all(folder / "run");
@@ -311,7 +311,7 @@ TEST_CASE("resume: first weights of the same content under another path are the 
   const TinyData data;
   const TempDirectory folder;
   train(data.settings(folder / "first"));
-  ConfigJson given = data.settings(folder / "run");
+  Json given = data.settings(folder / "run");
   given["init_from"] = (folder / "first/model.safetensors").string();
   int asked = 0;
   train(given, {.stop = [&] { return ++asked == 7; }});
@@ -322,7 +322,7 @@ TEST_CASE("resume: first weights of the same content under another path are the 
                 {"--init-from", "other", "first/model.safetensors"}) == "");
   // Other weights in the same place are others, and the same ones anywhere are
   // the same: the record has their hash.
-  ConfigJson longer = data.settings(folder / "first");
+  Json longer = data.settings(folder / "first");
   longer["epochs"] = 4;
   train(resumed(longer));
   given["init_from"] = (folder / "first/model.safetensors").string();
@@ -343,7 +343,7 @@ TEST_CASE("resume: first weights of the same content under another path are the 
 TEST_CASE("resume: a finished run whose checkpoint was taken away keeps its metrics") {
   const TinyData data;
   const TempDirectory folder;
-  ConfigJson given = data.settings(folder / "run");
+  Json given = data.settings(folder / "run");
   train(given);
   const auto before = content(folder / "run");
   std::filesystem::remove(folder / "run/checkpoint.safetensors");
@@ -362,7 +362,7 @@ TEST_CASE("resume: a finished run whose checkpoint was taken away keeps its metr
 TEST_CASE("resume: a run extended, stopped, and cut back to what it has is finished there") {
   const TinyData data;
   const TempDirectory folder;
-  ConfigJson given = data.settings(folder / "run");
+  Json given = data.settings(folder / "run");
   train(given);
   const auto before = content(folder / "run");
   given["epochs"] = 5;
@@ -378,7 +378,7 @@ TEST_CASE("resume: a run extended, stopped, and cut back to what it has is finis
 TEST_CASE("resume: weights without their step, as earlier ones, are written again from the checkpoint") {
   const TinyData data;
   const TempDirectory folder;
-  const ConfigJson given = data.settings(folder / "run");
+  const Json given = data.settings(folder / "run");
   train(given);
   const std::filesystem::path model = folder / "run/model.safetensors";
   const std::string good = read_bytes(model);
@@ -397,7 +397,7 @@ TEST_CASE(
     "resume: a run whose cosine schedule ends with it is not made longer, one with steps of its own is") {
   const TinyData data;
   const TempDirectory folder;
-  ConfigJson given = data.settings(folder / "run", "mlp");
+  Json given = data.settings(folder / "run", "mlp");
   given["schedule"] = "cosine";
   train(given);
   const auto before = content(folder / "run");

@@ -15,8 +15,8 @@ namespace {
 
 struct World {
   // A short run called `name`, with the settings changed that `changes` names.
-  std::filesystem::path run(const std::string& name, const ConfigJson& changes = ConfigJson::object()) const {
-    ConfigJson given = data.settings(folder / name, "mlp");
+  std::filesystem::path run(const std::string& name, const Json& changes = Json::object()) const {
+    Json given = data.settings(folder / name, "mlp");
     given["epochs"] = 2;
     given["log_steps"] = 1;
     given["snapshot_every"] = 1;

@@ -134,7 +134,7 @@ TEST_CASE("run directory: one that was replaced is no longer its first holder's"
   };
   refused([&] { first.check_still_ours(); });
   refused([&] { first.write_config(TrainConfig{}); });
-  refused([&] { first.record_environment(ConfigJson::object(), 0); });
+  refused([&] { first.record_environment(Json::object(), 0); });
   refused([&] { first.record_outcome({.end = RunEnd::failed}); });
   CHECK_FALSE(second.holds_a_run());
 }
@@ -165,7 +165,7 @@ TEST_CASE("run directory: the recorded configuration is read back, damage is a D
 TEST_CASE("run directory: what is wrong with a file of a run is said with its name and with what to do") {
   const test::TinyData data;
   const TempDirectory folder;
-  ConfigJson given = data.settings(folder / "run", "mlp");
+  Json given = data.settings(folder / "run", "mlp");
   given["log_steps"] = 1;
   test::train(given, {.stop = [asked = 0]() mutable { return ++asked == 7; }});
   given["resume"] = true;

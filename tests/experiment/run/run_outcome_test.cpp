@@ -16,7 +16,7 @@ TrainingEvents stop_after(int steps) {
   return {.stop = [steps, asked = 0]() mutable { return ++asked == steps; }};
 }
 
-ConfigJson resumed(ConfigJson given) {
+Json resumed(Json given) {
   given["resume"] = true;
   return given;
 }
@@ -26,7 +26,7 @@ ConfigJson resumed(ConfigJson given) {
 TEST_CASE("run outcome: a run records whether it was stopped and whether it finished") {
   const TinyData data;
   const TempDirectory folder;
-  const ConfigJson given = data.settings(folder / "run");
+  const Json given = data.settings(folder / "run");
   train(given, stop_after(7));
   const RunOutcome stopped = read_run(folder / "run").outcome;
   CHECK(stopped.end == RunEnd::stopped);
@@ -49,7 +49,7 @@ TEST_CASE("run outcome: a run records whether it was stopped and whether it fini
 TEST_CASE("run outcome: a diverged run records step, epoch and layer, and its epochs stay readable") {
   const TinyData data;
   const TempDirectory folder;
-  ConfigJson given = data.settings(folder / "run", "mlp");
+  Json given = data.settings(folder / "run", "mlp");
   given["schedule"] = "step";  // two quiet epochs, then rates that overflow
   given["lr"] = 1e-3;
   given["epochs"] = 8;
@@ -73,7 +73,7 @@ TEST_CASE("run outcome: a diverged run records step, epoch and layer, and its ep
 TEST_CASE("run outcome: a failure keeps its reason, and a kill none") {
   const TinyData data;
   const TempDirectory folder;
-  const ConfigJson given = data.settings(folder / "run");
+  const Json given = data.settings(folder / "run");
   CHECK_THROWS_AS(train(given, {.epoch =
                                     [](const EpochRecord& record, std::int64_t) {
                                       if (record.epoch == 2) throw IoError("the disk is gone");
@@ -132,8 +132,8 @@ TEST_CASE("run outcome: every end is read back, and a damaged record is a DataEr
 TEST_CASE("run outcome: a run that does not begin leaves no record, and the one that is there as it was") {
   const TinyData data;
   const TempDirectory folder;
-  ConfigJson given = data.settings(folder / "run");
-  ConfigJson wrong = given;
+  Json given = data.settings(folder / "run");
+  Json wrong = given;
   wrong["train_limit"] = TinyData::kTrain + 1;
   CHECK_THROWS_AS(train(wrong), ConfigError);
   CHECK_FALSE(std::filesystem::exists(folder / "run"));
@@ -164,7 +164,7 @@ TEST_CASE("run outcome: a run that does not begin leaves no record, and the one 
 TEST_CASE("run outcome: a run whose first records cannot be written has failed") {
   const TinyData data;
   const TempDirectory folder;
-  const ConfigJson given = data.settings(folder / "run");
+  const Json given = data.settings(folder / "run");
   train(given, stop_after(7));
   std::filesystem::create_directories(folder / "run/environment.json.tmp/in the way");
   const std::string message = message_of<IoError>([&] { train(resumed(given)); });

@@ -20,13 +20,13 @@ TEST_CASE("run record: a run that was trained is read back, and is finished only
   CHECK(run.epochs[2]["epoch"] == 3);
   CHECK(run.epochs == json_lines(folder / "run/metrics.jsonl"));
   CHECK(run.finished);
-  const ConfigJson images = run.environment["data"];
+  const Json images = run.environment["data"];
   CHECK(images["images"].dump() == R"({"train":70,"test":30,"shape":[1,8,8]})");
   CHECK(images["classes"].size() == 10);
   CHECK(trained_on(run.environment) == images["sha256"]);
 
   // Asked for more epochs than there are.
-  ConfigJson config = run.config;
+  Json config = run.config;
   config["epochs"] = 4;
   write_bytes(folder / "run/config.json", config.dump());
   CHECK_FALSE(read_run(folder / "run").finished);
@@ -35,7 +35,7 @@ TEST_CASE("run record: a run that was trained is read back, and is finished only
   std::filesystem::remove(folder / "run/model.safetensors");
   CHECK_FALSE(read_run(folder / "run").finished);
   std::filesystem::remove(folder / "run/environment.json");
-  CHECK(read_run(folder / "run").environment == ConfigJson::object());
+  CHECK(read_run(folder / "run").environment == Json::object());
 }
 
 TEST_CASE("run record: a line that is being written is left out, a damaged one is a DataError") {

@@ -91,7 +91,7 @@ TEST_CASE("run warnings: accuracy at chance is said when it begins, and at the e
 TEST_CASE("run warnings: a run whose loss explodes says so") {
   const TinyData data;
   const TempDirectory folder;
-  ConfigJson given = data.settings(folder / "run", "mlp");
+  Json given = data.settings(folder / "run", "mlp");
   given.update({{"optimizer", "adam"}, {"lr", 10.0}, {"loss", "mse"}, {"epochs", 1}});
   std::string notices;
   train(given, {.notice = [&](const std::string& text) { notices += text + "; "; }});

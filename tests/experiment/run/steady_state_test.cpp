@@ -54,7 +54,7 @@ TEST_CASE("steady state: the steps of an epoch and an evaluation allocate nothin
     for (const char* loss : {"mse", "qmse", "qmse_expected", "cross_entropy"}) {
       CAPTURE(model, loss);
       const TempDirectory folder;
-      ConfigJson given = data.settings(folder / "run", model);
+      Json given = data.settings(folder / "run", model);
       given["loss"] = loss;
       given["epochs"] = 3;
       // Asked after four of an epoch's five steps, after its one evaluation batch and, where another epoch

@@ -24,7 +24,7 @@ using namespace qmse::test;
 TEST_CASE("training run: the files of a run, and the fields of its metrics") {
   const TinyData data;
   const TempDirectory folder;
-  ConfigJson given = data.settings(folder / "run");
+  Json given = data.settings(folder / "run");
   given["evaluate_train"] = true;
   given["snapshot_every"] = 2;
   given["log_steps"] = 2;
@@ -80,7 +80,7 @@ TEST_CASE("training run: it learns, with every loss and optimizer") {
     for (const std::string_view optimizer : optimizer_names()) {
       CAPTURE(loss, optimizer);
       const TempDirectory folder;
-      ConfigJson given = data.settings(folder / "run");
+      Json given = data.settings(folder / "run");
       given["loss"] = loss;
       given["optimizer"] = optimizer;
       given["lr"] = optimizer == "sgd" ? 0.05 : optimizer == "adam" ? 0.01 : 0.003;
@@ -101,7 +101,7 @@ TEST_CASE("training run: the weights do not depend on the number of threads") {
     for (const int threads : {1, 2, 3, 5}) {
       CAPTURE(model, threads);
       const TempDirectory folder;
-      ConfigJson given = data.settings(folder / "run", model);
+      Json given = data.settings(folder / "run", model);
       given["threads"] = threads;
       train(given);
       const std::string weights = read_bytes(folder / "run/model.safetensors");
@@ -113,9 +113,9 @@ TEST_CASE("training run: the weights do not depend on the number of threads") {
 
 TEST_CASE("training run: two losses share weights and order, and each seed has its own effect") {
   const TinyData data;
-  const auto weights = [&](const ConfigJson& changes) {
+  const auto weights = [&](const Json& changes) {
     const TempDirectory folder;
-    ConfigJson given = data.settings(folder / "run", "mlp");
+    Json given = data.settings(folder / "run", "mlp");
     given["epochs"] = 1;
     given.update(changes);
     train(given);
@@ -138,9 +138,9 @@ TEST_CASE("training run: two losses share weights and order, and each seed has i
 
 TEST_CASE("training run: the learning rate of an epoch's last step is recorded, whatever the schedule") {
   const TinyData data;
-  const auto rates = [&](const ConfigJson& changes) {
+  const auto rates = [&](const Json& changes) {
     const TempDirectory folder;
-    ConfigJson given = data.settings(folder / "run", "mlp");
+    Json given = data.settings(folder / "run", "mlp");
     given.update(changes);
     train(given);
     std::vector<double> all;
@@ -148,7 +148,7 @@ TEST_CASE("training run: the learning rate of an epoch's last step is recorded, 
     return all;
   };
   const double lr = 0.01;
-  CHECK(rates(ConfigJson::object()) == std::vector<double>{lr, lr, lr});
+  CHECK(rates(Json::object()) == std::vector<double>{lr, lr, lr});
   // Steps 4, 9 and 14 are the last of their epochs.
   const auto stepped = rates({{"schedule", "step"}, {"schedule_step_size", 7}, {"schedule_gamma", 0.5}});
   CHECK(stepped == std::vector<double>{lr, lr / 2, lr / 4});
@@ -166,7 +166,7 @@ TEST_CASE("training run: evaluation gives the figures of the last epoch to the l
   const TempDirectory folder;
   for (const char* loss : {"mse", "qmse", "qmse_expected", "cross_entropy"}) {
     CAPTURE(loss);
-    ConfigJson given = data.settings(folder / loss);
+    Json given = data.settings(folder / loss);
     given["loss"] = loss;
     train(given);
     const auto last = json_lines(folder / loss / "metrics.jsonl").back();
@@ -201,7 +201,7 @@ TEST_CASE("training run: weights of another run are the start of --init-from") {
   const TinyData data;
   const TempDirectory folder;
   train(data.settings(folder / "first"));
-  ConfigJson given = data.settings(folder / "second");
+  Json given = data.settings(folder / "second");
   given["init_from"] = (folder / "first/model.safetensors").string();
   given["lr"] = 0.0;
   train(given);
@@ -220,7 +220,7 @@ TEST_CASE("training run: weights of another run are the start of --init-from") {
           sha256);
   }
 
-  ConfigJson other = data.settings(folder / "third");
+  Json other = data.settings(folder / "third");
   other["init_from"] = (folder / "first/model.safetensors").string();
   other["fc_width"] = 9;
   CHECK(missing(message_of<ShapeError>([&] { train(other); }), {"model.safetensors", "fc1.weight"}) == "");
@@ -240,18 +240,18 @@ TEST_CASE(
       write_bytes(folder / "data" / split / name / "0.pgm", pnm_bytes(black));
     }
   }
-  ConfigJson given = {{"dataset", "folder"},
-                      {"data", (folder / "data").string()},
-                      {"model", "mlp"},
-                      {"mlp_widths", ConfigJson::array()},
-                      {"device", "cpu"},
-                      {"threads", 1},
-                      {"batch_size", 2},
-                      {"epochs", 1},
-                      {"lr", 0.0},
-                      {"loss", "qmse"},
-                      {"v_distribution", "rademacher"},
-                      {"normalize", "unit"}};
+  Json given = {{"dataset", "folder"},
+                {"data", (folder / "data").string()},
+                {"model", "mlp"},
+                {"mlp_widths", Json::array()},
+                {"device", "cpu"},
+                {"threads", 1},
+                {"batch_size", 2},
+                {"epochs", 1},
+                {"lr", 0.0},
+                {"loss", "qmse"},
+                {"v_distribution", "rademacher"},
+                {"normalize", "unit"}};
   given["out"] = (folder / "first").string();
   train(given);
   const SafetensorsFile first(folder / "first/model.safetensors");
@@ -287,7 +287,7 @@ TEST_CASE(
 TEST_CASE("training run: a loss that is not finite stops the run and names the layer") {
   const TinyData data;
   const TempDirectory folder;
-  ConfigJson given = data.settings(folder / "run");
+  Json given = data.settings(folder / "run");
   given["lr"] = 1e30;
   const std::string message = message_of<NumericError>([&] { train(given); });
   CHECK(missing(message, {"not finite at step ", "(epoch 1)", "first layer", "--on-nan continue"}) == "");
@@ -315,7 +315,7 @@ TEST_CASE(
     "training run: a last step that makes the weights non-finite stops the run, and no weights appear") {
   const TinyData data;
   const TempDirectory folder;
-  ConfigJson given = data.settings(folder / "run", "mlp");
+  Json given = data.settings(folder / "run", "mlp");
   given["batch_size"] = TinyData::kTrain;  // a step an epoch: its loss is that of the initial weights
   given["epochs"] = 1;
   given["lr"] = 1e39;  // beyond f32
@@ -343,7 +343,7 @@ TEST_CASE(
 TEST_CASE("training run: one whose folder was removed stops, and leaves the run that took its place alone") {
   const TinyData data;
   const TempDirectory folder;
-  const ConfigJson given = data.settings(folder / "run");
+  const Json given = data.settings(folder / "run");
   train(data.settings(folder / "plain"));
   TrainingEvents events;
   events.epoch = [&](const EpochRecord& record, std::int64_t) {
@@ -386,7 +386,7 @@ TEST_CASE("training run: a file system without locks is said, and trained on") {
 TEST_CASE("training run: calls that signals interrupt are repeated") {
   const TinyData data;
   const TempDirectory folder;
-  ConfigJson given = data.settings(folder / "plain");
+  Json given = data.settings(folder / "plain");
   given["log_steps"] = 1;
   train(given);
   given["out"] = (folder / "run").string();
@@ -401,8 +401,8 @@ TEST_CASE("training run: calls that signals interrupt are repeated") {
 TEST_CASE("training run: bad settings are refused before anything is written") {
   const TinyData data;
   const TempDirectory folder;
-  const auto error = [&](const ConfigJson& changes) {
-    ConfigJson given = data.settings(folder / "run");
+  const auto error = [&](const Json& changes) {
+    Json given = data.settings(folder / "run");
     given.update(changes);
     const std::string message = message_of<ConfigError>([&] { train(given); });
     CHECK_FALSE(std::filesystem::exists(folder / "run"));
@@ -413,7 +413,7 @@ TEST_CASE("training run: bad settings are refused before anything is written") {
         "");
   CHECK(missing(error({{"device", "cuda:99"}}), {"GPU"}) == "");
   CHECK(missing(error({{"math", "tf32"}}), {"tf32"}) == "");
-  ConfigJson tiny = data.settings(folder / "run");
+  Json tiny = data.settings(folder / "run");
   tiny["conv_channels"] = {2, 2, 2, 2};  // 8x8 images are gone after three poolings
   CHECK_THROWS_AS(train(tiny), ShapeError);
   CHECK_FALSE(std::filesystem::exists(folder / "run"));
@@ -444,7 +444,7 @@ TEST_CASE("training run: bad data are refused and leave no run behind") {
 TEST_CASE("training run: stopped while the data are read and checked, it leaves the directory as it was") {
   const TinyData data;
   const TempDirectory folder;
-  ConfigJson given = data.settings(folder / "run");
+  Json given = data.settings(folder / "run");
   const TrainingEvents stopping = {.stop_loading = [] { return true; }};
   CHECK_THROWS_AS(TrainingRun(given, stopping), Stopped);
   CHECK_FALSE(std::filesystem::exists(folder / "run"));
@@ -486,7 +486,7 @@ TEST_CASE("training run: seeds that differ only above bit 32 are other seeds, ea
     CAPTURE(key);
     std::vector<std::string> metrics;
     for (const std::uint64_t seed : {std::uint64_t{1}, std::uint64_t{1} + (std::uint64_t{1} << 32)}) {
-      ConfigJson given = data.settings(folder / (key + std::to_string(seed)));
+      Json given = data.settings(folder / (key + std::to_string(seed)));
       given["epochs"] = 1;
       given[key] = seed;
       train(given);

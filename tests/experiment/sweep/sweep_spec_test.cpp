@@ -97,7 +97,7 @@ TEST_CASE("sweep spec: spellings of one path are one path") {
   std::filesystem::create_directory(folder / "data");
   std::filesystem::create_directory_symlink(folder / "data", folder / "link");
   const std::string here = folder.path().string();
-  const ConfigJson text = {
+  const Json text = {
       {"grid", {{"data", {here + "/data", here + "/data/", here + "/./data", here + "/link"}}}}};
   const SweepSpec spec = parse_sweep(text.dump(), "file");
   REQUIRE(spec.members.size() == 1);
@@ -117,7 +117,7 @@ TEST_CASE("sweep spec: first weights of one content are one run, whatever the pa
   };
   const std::string a = write("a", 1), copy = write("copy", 1), other = write("other", 3);
   const auto members = [&](const std::vector<std::string>& paths) {
-    const SweepSpec spec = parse_sweep(ConfigJson({{"grid", {{"init_from", paths}}}}).dump(), "file");
+    const SweepSpec spec = parse_sweep(Json({{"grid", {{"init_from", paths}}}}).dump(), "file");
     return std::pair(spec.members.size(), spec.repeats.size());
   };
   CHECK(members({a, copy}) == std::pair<std::size_t, std::size_t>{1, 1});

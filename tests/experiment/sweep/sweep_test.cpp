@@ -32,8 +32,8 @@ struct TinySweep {
     request.jobs = jobs;
     return request;
   }
-  ConfigJson results(const std::string& out) const {
-    return ConfigJson::parse(read_bytes(folder / out / "results.json"));
+  Json results(const std::string& out) const {
+    return Json::parse(read_bytes(folder / out / "results.json"));
   }
   std::string model(const std::string& out, const std::string& member) const {
     return read_bytes(folder / out / "members" / member / "model.safetensors");
@@ -66,16 +66,16 @@ TEST_CASE("sweep: members are the runs that qmse train makes, whatever the numbe
   run_sweep(tiny.request("three", 3), {});
   tiny.check_same("three", "one");
 
-  ConfigJson given = tiny.data.settings(tiny.folder / "train", "mlp");
+  Json given = tiny.data.settings(tiny.folder / "train", "mlp");
   given["seed"] = 2;
   train(given);
   CHECK(read_bytes(tiny.folder / "train/model.safetensors") == tiny.model("one", "loss=qmse,seed=2"));
 
-  const ConfigJson results = tiny.results("one");
+  const Json results = tiny.results("one");
   CHECK(results["finished"] == 6);
   CHECK(results["members"][4]["name"] == "loss=qmse,seed=2");
   CHECK(results["members"][4]["status"] == "finished");
-  CHECK(results["members"][4]["settings"] == ConfigJson{{"loss", "qmse"}, {"seed", 2}});
+  CHECK(results["members"][4]["settings"] == Json{{"loss", "qmse"}, {"seed", 2}});
   const auto lines = json_lines(tiny.folder / "train/metrics.jsonl");
   CHECK(results["members"][4]["last"]["test_accuracy"] == lines.back()["test_accuracy"]);
   double best = 0;
@@ -103,7 +103,7 @@ TEST_CASE("sweep: members that are the same run are trained once, and the table 
   CHECK(std::any_of(notices.begin(), notices.end(), [](const std::string& text) {
     return missing(text, {"3 more", "same run", "per_sample-link is per_sample"}) == "";
   }));
-  const ConfigJson results = tiny.results("out");
+  const Json results = tiny.results("out");
   CHECK(results["members"].size() == 1);
   REQUIRE(results["same_runs"].size() == 3);
   CHECK(results["same_runs"][2]["name"] == "per_batch-link");
@@ -155,7 +155,7 @@ TEST_CASE("sweep: a member that fails is told, and the others go on") {
   CHECK(missing(outcome.failed[0].error, {"not finite"}) == "");
   CHECK(outcome.failed[0].diverged);
   CHECK_FALSE(outcome.failed[1].diverged);
-  const ConfigJson diverged = tiny.results("out")["members"][1].value("diverged", ConfigJson());
+  const Json diverged = tiny.results("out")["members"][1].value("diverged", Json());
   REQUIRE(diverged.is_object());
   CHECK(diverged["epoch"] == 1);
   CHECK(diverged["step"].get<int>() >= 1);
@@ -201,7 +201,7 @@ TEST_CASE("sweep: a member that another process works on is waited for, and take
   run_sweep(tiny.request("whole"), {});
   const SweepRequest request = tiny.request("out", 1);
   {  // the other process has done an epoch and a half of the first member
-    ConfigJson given = request.spec.settings(request.spec.members[0]);
+    Json given = request.spec.settings(request.spec.members[0]);
     given["out"] = (tiny.folder / "out/members/loss=mse,seed=1").string();
     SweepFolder make(request.out, request.spec);
     int asked = 0;
@@ -310,7 +310,7 @@ TEST_CASE("sweep: its images and first weights may lie elsewhere, but must be th
   changed.back() = static_cast<char>(changed.back() ^ 1);
   write_bytes(tiny.folder / "other/mnist/train-images-idx3-ubyte", changed);
   std::filesystem::copy(start, tiny.folder / "moved");
-  ConfigJson another = tiny.data.settings(tiny.folder / "second", "mlp");
+  Json another = tiny.data.settings(tiny.folder / "second", "mlp");
   another["seed"] = 9;
   train(another);
   const std::string moved = (tiny.folder / "moved").string(),

@@ -1,0 +1,10 @@
+# Run by the installation: in the installed headers "base/error.h" becomes <qmse/base/error.h>.
+cmake_path(ABSOLUTE_PATH qmse_include_dir BASE_DIRECTORY "${CMAKE_INSTALL_PREFIX}")
+file(GLOB_RECURSE qmse_headers "$ENV{DESTDIR}${qmse_include_dir}/qmse/*.h" "$ENV{DESTDIR}${qmse_include_dir}/qmse/*.cuh")
+foreach(header IN LISTS qmse_headers)
+  file(READ "${header}" content)
+  string(REGEX REPLACE "(#include )\"([^\"]+)\"" "\\1<qmse/\\2>" changed "${content}")
+  if(NOT changed STREQUAL content)
+    file(WRITE "${header}" "${changed}")
+  endif()
+endforeach()
