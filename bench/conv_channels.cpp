@@ -67,18 +67,19 @@ int main(int argc, char** argv) {
     for (const std::int64_t out : outs) {
       const Conv2dShape conv{batch, in, size, size, out, 3, 3, 1, 1};
       const auto blocked = [&](std::int64_t channels) {
-        return preferred_layout<float>(context, channels) == Layout::blocked;
+        return preferred_layout(context, Precision<float>(), channels) == Layout::blocked;
       };
       std::vector<Contender> contenders;
       contenders.push_back({"plain", make_plain_conv_block<float>(context, {conv, 2}), false});
       const bool first = in <= 3;  // images, which need no gradient
-      const Layout input = first ? Layout::plain : preferred_layout<float>(context, in);
+      const Layout input = first ? Layout::plain : preferred_layout(context, Precision<float>(), in);
       for (const Layout from : {Layout::plain, Layout::blocked}) {
         for (const Layout to : {Layout::plain, Layout::blocked}) {
           if ((from == Layout::blocked && !blocked(in)) || (to == Layout::blocked && !blocked(out))) continue;
           contenders.push_back({std::string(from == Layout::plain ? "plain" : "blocked") + "-" +
                                     (to == Layout::plain ? "plain" : "blocked"),
-                                make_conv_block<float>(context, {conv, 2, from, to}), from == input});
+                                make_conv_block(context, Precision<float>(), {conv, 2, from, to}),
+                                from == input});
         }
       }
       const std::int64_t pooled = batch * out * (size / 2) * (size / 2);

@@ -14,9 +14,9 @@
 
 #include "base/atomic_file.h"
 #include "bench/kernels/cases.h"
-#include "device/cuda_check.h"
 #include "device/cuda_graph.h"
 #include "device/devices.h"
+#include "device/handle.h"
 #include "kernels/reduce/reduce.h"
 
 namespace {
@@ -30,17 +30,7 @@ constexpr int kGraphLaunches = 32;
 constexpr int kWarmUps = 3;
 constexpr std::int64_t kCopyBytes = std::int64_t{1} << 30;  // copied; twice as many are moved
 
-class Event {
- public:
-  Event() { QMSE_CUDA_CHECK(cudaEventCreate(&event_)); }
-  ~Event() { cudaEventDestroy(event_); }
-  Event(const Event&) = delete;
-  Event& operator=(const Event&) = delete;
-  cudaEvent_t get() const { return event_; }
-
- private:
-  cudaEvent_t event_ = nullptr;
-};
+using Event = Handle<cudaEvent_t, cudaEventCreateWithFlags, cudaEventDestroy>;
 
 struct Timing {
   double median, min, max;  // seconds
@@ -68,8 +58,8 @@ class CacheFlush {
 
 // `before` is queued ahead of each timed `work` and not timed.
 Timing time(CudaContext& context, int repetitions, const Work& before, const Work& work) {
-  const Event begin;
-  const Event end;
+  const Event begin(cudaEventDefault);
+  const Event end(cudaEventDefault);
   std::vector<double> seconds;
   for (int i = -kWarmUps; i < repetitions; ++i) {
     before();

@@ -1,7 +1,6 @@
 #include <string>
 
 #include "base/error.h"
-#include "device/cuda_check.h"
 #include "device/cuda_library_check.h"
 
 namespace qmse {
@@ -18,13 +17,13 @@ void throw_cuda_error(cudaError_t status, const char* call, const char* file, in
   throw CudaError(place(call, file, line) + cudaGetErrorName(status) + ": " + cudaGetErrorString(status));
 }
 
-void throw_cublas_error(cublasStatus_t status, const char* call, const char* file, int line) {
+void throw_cuda_error(cublasStatus_t status, const char* call, const char* file, int line) {
   cudaGetLastError();
   throw CudaError(place(call, file, line) + cublasLtGetStatusName(status) + ": " +
                   cublasLtGetStatusString(status));
 }
 
-void throw_cudnn_error(cudnnStatus_t status, const char* call, const char* file, int line) {
+void throw_cuda_error(cudnnStatus_t status, const char* call, const char* file, int line) {
   char detail[512] = "";
   cudnnGetLastErrorString(detail, sizeof(detail));
   cudaGetLastError();

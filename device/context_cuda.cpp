@@ -11,11 +11,10 @@
 #include <unordered_map>
 
 #include "device/arena.h"
-#include "device/cuda_check.h"
 #include "device/cuda_context.h"
 #include "device/cuda_launcher.h"
-#include "device/cuda_library_check.h"
 #include "device/devices.h"
+#include "device/handle.h"
 
 namespace qmse {
 namespace {
@@ -51,46 +50,12 @@ class DeviceBlocks final : public BlockSource {
   std::string name_;
 };
 
-class Stream {
- public:
-  Stream() { QMSE_CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking)); }
-  ~Stream() { cudaStreamDestroy(stream_); }
-  Stream(const Stream&) = delete;
-  Stream& operator=(const Stream&) = delete;
-  cudaStream_t get() const { return stream_; }
+using Stream = Handle<cudaStream_t, cudaStreamCreateWithFlags, cudaStreamDestroy>;
+using CublasLt = Handle<cublasLtHandle_t, cublasLtCreate, cublasLtDestroy>;
 
- private:
-  cudaStream_t stream_ = nullptr;
-};
-
-class CublasLt {
- public:
-  CublasLt() { QMSE_CUBLAS_CHECK(cublasLtCreate(&handle_)); }
-  ~CublasLt() { cublasLtDestroy(handle_); }
-  CublasLt(const CublasLt&) = delete;
-  CublasLt& operator=(const CublasLt&) = delete;
-  cublasLtHandle_t get() const { return handle_; }
-
- private:
-  cublasLtHandle_t handle_ = nullptr;
-};
-
-class Cudnn {
- public:
-  explicit Cudnn(cudaStream_t stream) {
-    QMSE_CUDNN_CHECK(cudnnCreate(&handle_));
-    const cudnnStatus_t status = cudnnSetStream(handle_, stream);
-    if (status == CUDNN_STATUS_SUCCESS) return;
-    cudnnDestroy(handle_);
-    QMSE_CUDNN_CHECK(status);
-  }
-  ~Cudnn() { cudnnDestroy(handle_); }
-  Cudnn(const Cudnn&) = delete;
-  Cudnn& operator=(const Cudnn&) = delete;
-  cudnnHandle_t get() const { return handle_; }
-
- private:
-  cudnnHandle_t handle_ = nullptr;
+struct Cudnn {
+  explicit Cudnn(cudaStream_t stream) { QMSE_CUDA_CHECK(cudnnSetStream(handle.get(), stream)); }
+  Handle<cudnnHandle_t, cudnnCreate, cudnnDestroy> handle;
 };
 
 // What contexts with the same options have in common.
@@ -155,7 +120,8 @@ struct CudaContext::Impl {
         properties(select_device(o.device)),
         name(describe(o.device, properties)),
         memory(std::make_unique<DeviceBlocks>(name), arena_block_bytes()),
-        shared(shared_with(o)) {}
+        shared(shared_with(o)),
+        stream(cudaStreamNonBlocking) {}
 
   CudaOptions options;
   cudaDeviceProp properties;
@@ -164,8 +130,8 @@ struct CudaContext::Impl {
   std::shared_ptr<Buffer> workspace;  // the largest so far
   std::shared_ptr<Shared> shared;
   Stream stream;
-  std::optional<Cudnn>
-      cudnn;  // made when it is first asked for: it takes a moment, and not every use needs it
+  // Made when it is first asked for: it takes a moment, and not every use needs it.
+  std::optional<Cudnn> cudnn;
 };
 
 CudaContext::CudaContext(const CudaOptions& options) : impl_(std::make_unique<Impl>(options)) {}
@@ -196,7 +162,7 @@ void CudaContext::release_unused() noexcept {
 CUstream_st* CudaContext::stream() { return impl_->stream.get(); }
 cudnnContext* CudaContext::cudnn() {
   if (!impl_->cudnn) impl_->cudnn.emplace(impl_->stream.get());
-  return impl_->cudnn->get();
+  return impl_->cudnn->handle.get();
 }
 
 cublasLtContext* CudaContext::cublas_lt() { return impl_->shared->cublas_lt(); }

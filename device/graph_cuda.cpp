@@ -1,25 +1,18 @@
 #include <cuda_runtime_api.h>
 
-#include "device/cuda_check.h"
 #include "device/cuda_graph.h"
+#include "device/handle.h"
 
 namespace qmse {
+namespace {
 
-struct CudaGraph::Impl {
-  explicit Impl(cudaStream_t s) : stream(s) {}
-  ~Impl() {
-    if (executable != nullptr) cudaGraphExecDestroy(executable);
-  }
-  Impl(const Impl&) = delete;
-  Impl& operator=(const Impl&) = delete;
-
-  cudaStream_t stream;
-  cudaGraphExec_t executable = nullptr;
+struct DestroyGraph {
+  void operator()(cudaGraph_t graph) const { cudaGraphDestroy(graph); }
 };
+using Graph = std::unique_ptr<CUgraph_st, DestroyGraph>;
 
-CudaGraph::CudaGraph(CudaContext& context, const std::function<void()>& work)
-    : impl_(std::make_unique<Impl>(context.stream())) {
-  const cudaStream_t stream = impl_->stream;
+Graph capture(CudaContext& context, const std::function<void()>& work) {
+  const cudaStream_t stream = context.stream();
   // Plans take memory when they are made, so this also keeps heuristics out of the capture.
   const MemorySeal seal(context.memory(), "a step is being captured");
   cudaGraph_t graph = nullptr;
@@ -35,15 +28,26 @@ CudaGraph::CudaGraph(CudaContext& context, const std::function<void()>& work)
     throw;
   }
   QMSE_CUDA_CHECK(cudaStreamEndCapture(stream, &graph));
-  const cudaError_t status = cudaGraphInstantiate(&impl_->executable, graph, 0);
-  cudaGraphDestroy(graph);
-  if (status != cudaSuccess) throw_cuda_error(status, "cudaGraphInstantiate", __FILE__, __LINE__);
+  return Graph(graph);
 }
+
+}  // namespace
+
+struct CudaGraph::Impl {
+  Impl(cudaStream_t stream_of_context, const Graph& graph)
+      : stream(stream_of_context), executable(graph.get(), 0) {}
+
+  cudaStream_t stream;
+  Handle<cudaGraphExec_t, cudaGraphInstantiate, cudaGraphExecDestroy> executable;
+};
+
+CudaGraph::CudaGraph(CudaContext& context, const std::function<void()>& work)
+    : impl_(std::make_unique<Impl>(context.stream(), capture(context, work))) {}
 
 CudaGraph::~CudaGraph() = default;
 CudaGraph::CudaGraph(CudaGraph&&) noexcept = default;
 CudaGraph& CudaGraph::operator=(CudaGraph&&) noexcept = default;
 
-void CudaGraph::launch() { QMSE_CUDA_CHECK(cudaGraphLaunch(impl_->executable, impl_->stream)); }
+void CudaGraph::launch() { QMSE_CUDA_CHECK(cudaGraphLaunch(impl_->executable.get(), impl_->stream)); }
 
 }  // namespace qmse

@@ -1,4 +1,5 @@
-// What planned operations share: which gradients a plan is for, and how the memory it is given is aligned.
+// What planned operations share: which type and gradients a plan is for, and how the memory it is given is
+// aligned.
 #pragma once
 
 #include <cstddef>
@@ -10,11 +11,15 @@
 namespace qmse {
 
 // A plan may leave out what is not needed: no algorithm is looked for, no memory taken. Asking for it all the
-// same is an Error.
+// same is a std::logic_error.
 struct BackwardNeeds {
   bool data = true;     // of the input
   bool weights = true;  // of weights and bias
 };
+
+// The type of the numbers that a plan is for: make_conv2d(context, Precision<double>(), shape).
+template <class T>
+struct Precision {};
 
 // What plans of library calls (cuDNN, cuBLASLt) count on.
 inline constexpr std::size_t kPlannedAlignment = 16;  // bytes: one vector access of the GPU

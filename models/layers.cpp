@@ -2,7 +2,6 @@
 
 #include "kernels/conv2d/conv2d.h"
 #include "kernels/max_pool2d/max_pool2d.h"
-#include "models/operations.h"
 
 namespace qmse {
 
@@ -35,7 +34,7 @@ std::vector<ParameterSpec> Conv2dLayer::parameters(const Shape& input) const {
 
 Value Conv2dLayer::record(Tape& tape, const std::string& name, Value input,
                           std::span<const Value> parameters) const {
-  return record_conv2d(tape, name, input, parameters[0], parameters[1], {padding_, stride_});
+  return record_conv2d(tape, name, input, parameters[0], parameters[1], options());
 }
 
 Shape LinearLayer::output_shape(const Shape& input) const {
@@ -56,7 +55,11 @@ std::vector<ParameterSpec> LinearLayer::parameters(const Shape& input) const {
 
 Value LinearLayer::record(Tape& tape, const std::string& name, Value input,
                           std::span<const Value> parameters) const {
-  return record_linear(tape, name, input, parameters[0], parameters[1]);
+  const bool fused = activation_ == Activation::relu && tape.options().fuse;
+  const Value sums = record_linear(tape, name, input, parameters[0], parameters[1],
+                                   fused ? activation_ : Activation::identity);
+  if (fused || activation_ == Activation::identity) return sums;
+  return record_activation(tape, activation_name_, sums, activation_);
 }
 
 Value ActivationLayer::record(Tape& tape, const std::string& name, Value input,
@@ -74,6 +77,32 @@ Shape MaxPool2dLayer::output_shape(const Shape& input) const {
 
 Value MaxPool2dLayer::record(Tape& tape, const std::string& name, Value input, std::span<const Value>) const {
   return record_max_pool2d(tape, name, input, window_);
+}
+
+Shape ConvBlockLayer::output_shape(const Shape& input) const {
+  const Shape convolved = convolution_.output_shape(input);
+  try {
+    return pool_.output_shape(convolved);
+  } catch (const ShapeError& error) {
+    throw ShapeError("'" + options_.pool_name + "': " + error.what());
+  }
+}
+
+std::vector<ParameterSpec> ConvBlockLayer::parameters(const Shape& input) const {
+  return convolution_.parameters(input);
+}
+
+Value ConvBlockLayer::record(Tape& tape, const std::string& name, Value input,
+                             std::span<const Value> parameters) const {
+  if (tape.options().fuse) {
+    const Layout layout =
+        options_.before_block ? preferred_layout(tape, convolution_.out_channels()) : Layout::plain;
+    return record_conv_block(tape, name, input, parameters[0], parameters[1], convolution_.options(),
+                             pool_.window(), layout);
+  }
+  const Value sums = convolution_.record(tape, name, input, parameters);
+  const Value positive = record_activation(tape, options_.relu_name, sums, Activation::relu);
+  return pool_.record(tape, options_.pool_name, positive, {});
 }
 
 Value FlattenLayer::record(Tape& tape, const std::string& name, Value input, std::span<const Value>) const {

@@ -10,8 +10,7 @@ Sequential make_mlp(const Shape& input, std::int64_t classes, const MlpOptions& 
   int number = 0;
   for (const std::int64_t width : options.widths) {
     const std::string suffix = std::to_string(++number);
-    model.emplace<LinearLayer>("fc" + suffix, width);
-    model.emplace<ActivationLayer>("act" + suffix, options.activation);
+    model.emplace<LinearLayer>("fc" + suffix, width, options.activation, "act" + suffix);
   }
   model.emplace<LinearLayer>("fc" + std::to_string(number + 1), classes);
   return model;

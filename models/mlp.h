@@ -13,7 +13,8 @@ struct MlpOptions {
   Activation activation = Activation::relu;
 };
 
-// Layers flatten, fc1, act1, fc2, act2, ..., fcN; input of any shape, output [classes].
+// Layers flatten, fc1, fc2, ..., fcN; input of any shape, output [classes]. Activations that are nodes of
+// their own are called act1, act2, ...
 Sequential make_mlp(const Shape& input, std::int64_t classes, const MlpOptions& options = {});
 
 }  // namespace qmse

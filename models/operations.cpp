@@ -34,8 +34,8 @@ template <class T>
 class Conv2dOperation : public Operation {
  public:
   Conv2dOperation(Context& context, const Conv2dShape& shape, BackwardNeeds needs)
-      : plan_(
-            with_context<T>(context, [&](auto& backend) { return make_conv2d<T>(backend, shape, needs); })) {}
+      : plan_(with_context<T>(
+            context, [&](auto& backend) { return make_conv2d(backend, Precision<T>(), shape, needs); })) {}
 
   void forward(const ForwardBuffers& b) override {
     plan_->forward(in<T>(b.inputs[0]), in<T>(b.inputs[1]), in<T>(b.inputs[2]), static_cast<T*>(b.output));
@@ -62,8 +62,9 @@ template <class T>
 class ConvBlockOperation : public Operation {
  public:
   ConvBlockOperation(Context& context, const ConvBlockShape& shape, BackwardNeeds needs)
-      : plan_(with_context<T>(context,
-                              [&](auto& backend) { return make_conv_block<T>(backend, shape, needs); })) {}
+      : plan_(with_context<T>(
+            context, [&](auto& backend) { return make_conv_block(backend, Precision<T>(), shape, needs); })) {
+  }
 
   void forward(const ForwardBuffers& b) override {
     plan_->forward(in<T>(b.inputs[0]), in<T>(b.inputs[1]), in<T>(b.inputs[2]), static_cast<T*>(b.output));
@@ -85,8 +86,8 @@ template <class T>
 class LinearOperation : public Operation {
  public:
   LinearOperation(Context& context, const LinearShape& shape, BackwardNeeds needs)
-      : plan_(
-            with_context<T>(context, [&](auto& backend) { return make_linear<T>(backend, shape, needs); })) {}
+      : plan_(with_context<T>(
+            context, [&](auto& backend) { return make_linear(backend, Precision<T>(), shape, needs); })) {}
 
   void forward(const ForwardBuffers& b) override {
     plan_->forward(in<T>(b.inputs[0]), in<T>(b.inputs[1]), in<T>(b.inputs[2]), static_cast<T*>(b.output));
@@ -183,9 +184,10 @@ Value record_conv_block(Tape& tape, const std::string& name, Value x, Value weig
 }
 
 Layout preferred_layout(Tape& tape, std::int64_t channels) {
-  if (tape.options().dtype == DType::f64) return preferred_layout<double>(*tape.context().cpu(), channels);
-  return with_context<float>(tape.context(),
-                             [&](auto& backend) { return preferred_layout<float>(backend, channels); });
+  if (tape.options().dtype == DType::f64)
+    return preferred_layout(*tape.context().cpu(), Precision<double>(), channels);
+  return with_context<float>(
+      tape.context(), [&](auto& backend) { return preferred_layout(backend, Precision<float>(), channels); });
 }
 
 Value record_linear(Tape& tape, const std::string& name, Value x, Value weight, Value bias,

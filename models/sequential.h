@@ -29,9 +29,7 @@ class Sequential {
   // What a ParameterStore for this model holds, names as in PyTorch's state_dict: "conv1.weight".
   std::vector<ParameterSpec> parameters() const;
 
-  // Records the model from the batch `input` [N, ...]. `store` was made from parameters(). Where the tape
-  // fuses, a convolution, ReLU and max-pool become one node, named after the convolution, and so do a linear
-  // layer and its ReLU.
+  // Records the model from the batch `input` [N, ...]. `store` was made from parameters().
   Value record(Tape& tape, ParameterStore& store, Value input) const;
 
  private:
@@ -40,10 +38,6 @@ class Sequential {
     std::unique_ptr<const Layer> layer;
     std::vector<ParameterSpec> parameters;
   };
-  // Records the layers from `index` on as one node if they can be one; returns how many it took, 0 for none.
-  std::size_t record_fused(Tape& tape, std::size_t index, Value& value,
-                           std::span<const Value> parameters) const;
-  bool is_conv_block(std::size_t index) const;
 
   Shape input_, output_;
   std::vector<Entry> layers_;

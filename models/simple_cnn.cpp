@@ -6,16 +6,17 @@ namespace qmse {
 
 Sequential make_simple_cnn(const Shape& input, std::int64_t classes, const SimpleCnnOptions& options) {
   Sequential model(input);
-  int number = 0;
-  for (const std::int64_t channels : options.conv_channels) {
-    const std::string suffix = std::to_string(++number);
-    model.emplace<Conv2dLayer>("conv" + suffix, channels, options.kernel, options.padding)
-        .emplace<ReluLayer>("relu" + suffix)
-        .emplace<MaxPool2dLayer>("pool" + suffix, options.pool_window);
+  const std::size_t blocks = options.conv_channels.size();
+  for (std::size_t i = 0; i < blocks; ++i) {
+    const std::string number = std::to_string(i + 1);
+    model.emplace<ConvBlockLayer>(
+        "conv" + number, Conv2dLayer(options.conv_channels[i], options.kernel, options.padding),
+        MaxPool2dLayer(options.pool_window),
+        ConvBlockLayer::Options{
+            .relu_name = "relu" + number, .pool_name = "pool" + number, .before_block = i + 1 < blocks});
   }
   model.emplace<FlattenLayer>("flatten")
-      .emplace<LinearLayer>("fc1", options.fc_width)
-      .emplace<ReluLayer>("relu_fc1")
+      .emplace<LinearLayer>("fc1", options.fc_width, Activation::relu, "relu_fc1")
       .emplace<LinearLayer>("fc2", classes);
   return model;
 }

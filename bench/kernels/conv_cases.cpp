@@ -42,7 +42,7 @@ Block make_block(CudaContext& context, Arrays& arrays, const Conv2dShape& c) {
   b.partials = arrays.zeros<float>(pooled_conv_partials(b.pooled));
   b.pool_partials = arrays.zeros<double>(pool_backward_partials(b.pool));
   b.choice = arrays.zeros<std::uint8_t>(out / 4);
-  b.library = make_conv2d<float>(context, c);
+  b.library = make_conv2d(context, Precision<float>(), c);
   fill(context, c.out_channels, -0.59f,
        b.bias);  // of four uniform numbers in [-1, 1), 6 times in 10 one is above 0.59
   bias_relu_max_pool_forward(context, b.pool, b.convolved, b.bias, b.y, b.choice);

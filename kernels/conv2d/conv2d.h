@@ -45,12 +45,12 @@ class Conv2d {
   virtual bool slow() const { return false; }
 };
 
-template <class T>
-std::unique_ptr<Conv2d<T>> make_conv2d(CpuContext& context, const Conv2dShape& shape,
-                                       BackwardNeeds needs = {});
-template <class T>
-std::unique_ptr<Conv2d<T>> make_conv2d(CudaContext& context, const Conv2dShape& shape,
-                                       BackwardNeeds needs = {});  // f32 only
+std::unique_ptr<Conv2d<float>> make_conv2d(CpuContext&, Precision<float>, const Conv2dShape& shape,
+                                           BackwardNeeds needs = {});
+std::unique_ptr<Conv2d<double>> make_conv2d(CpuContext&, Precision<double>, const Conv2dShape& shape,
+                                            BackwardNeeds needs = {});
+std::unique_ptr<Conv2d<float>> make_conv2d(CudaContext&, Precision<float>, const Conv2dShape& shape,
+                                           BackwardNeeds needs = {});
 
 // The plain loops, in the precision of T: the f64 path, and the f32 path of a build without oneDNN, or where
 // oneDNN has no fast kernel, which is then the `reason` that algorithm() names.

@@ -10,9 +10,8 @@
 #include <vector>
 
 #include "base/error.h"
-#include "device/cuda_check.h"
 #include "device/cuda_context.h"
-#include "device/cuda_library_check.h"
+#include "device/handle.h"
 #include "device/shared_choices.h"
 #include "kernels/bias_activation/bias_activation.h"
 #include "kernels/conv2d/conv2d.h"
@@ -21,25 +20,12 @@
 namespace qmse {
 namespace {
 
-template <class Handle, cudnnStatus_t (*create)(Handle*), cudnnStatus_t (*destroy)(Handle)>
-class Descriptor {
- public:
-  Descriptor() { QMSE_CUDNN_CHECK(create(&handle_)); }
-  ~Descriptor() { destroy(handle_); }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  Handle get() const { return handle_; }
-
- private:
-  Handle handle_ = nullptr;
-};
-
 using TensorDescriptor =
-    Descriptor<cudnnTensorDescriptor_t, cudnnCreateTensorDescriptor, cudnnDestroyTensorDescriptor>;
+    Handle<cudnnTensorDescriptor_t, cudnnCreateTensorDescriptor, cudnnDestroyTensorDescriptor>;
 using FilterDescriptor =
-    Descriptor<cudnnFilterDescriptor_t, cudnnCreateFilterDescriptor, cudnnDestroyFilterDescriptor>;
-using ConvolutionDescriptor = Descriptor<cudnnConvolutionDescriptor_t, cudnnCreateConvolutionDescriptor,
-                                         cudnnDestroyConvolutionDescriptor>;
+    Handle<cudnnFilterDescriptor_t, cudnnCreateFilterDescriptor, cudnnDestroyFilterDescriptor>;
+using ConvolutionDescriptor =
+    Handle<cudnnConvolutionDescriptor_t, cudnnCreateConvolutionDescriptor, cudnnDestroyConvolutionDescriptor>;
 
 int to_int(std::int64_t value) {
   if (value > std::numeric_limits<int>::max()) {
@@ -99,12 +85,12 @@ class CudnnConv2d final : public Conv2d<float> {
     const int n = to_int(shape.batch);
     const int i = to_int(shape.in_channels);
     const int o = to_int(shape.out_channels);
-    QMSE_CUDNN_CHECK(cudnnSetTensor4dDescriptor(x_.get(), CUDNN_TENSOR_NCHW, CUDNN_DATA_FLOAT, n, i,
-                                                to_int(shape.in_height), to_int(shape.in_width)));
-    QMSE_CUDNN_CHECK(cudnnSetTensor4dDescriptor(y_.get(), CUDNN_TENSOR_NCHW, CUDNN_DATA_FLOAT, n, o,
-                                                to_int(shape.out_height()), to_int(shape.out_width())));
-    QMSE_CUDNN_CHECK(cudnnSetFilter4dDescriptor(w_.get(), CUDNN_DATA_FLOAT, CUDNN_TENSOR_NCHW, o, i,
-                                                to_int(shape.kernel_height), to_int(shape.kernel_width)));
+    QMSE_CUDA_CHECK(cudnnSetTensor4dDescriptor(x_.get(), CUDNN_TENSOR_NCHW, CUDNN_DATA_FLOAT, n, i,
+                                               to_int(shape.in_height), to_int(shape.in_width)));
+    QMSE_CUDA_CHECK(cudnnSetTensor4dDescriptor(y_.get(), CUDNN_TENSOR_NCHW, CUDNN_DATA_FLOAT, n, o,
+                                               to_int(shape.out_height()), to_int(shape.out_width())));
+    QMSE_CUDA_CHECK(cudnnSetFilter4dDescriptor(w_.get(), CUDNN_DATA_FLOAT, CUDNN_TENSOR_NCHW, o, i,
+                                               to_int(shape.kernel_height), to_int(shape.kernel_width)));
 
     plan_forward(shape);
     if (needs.data) plan_data(shape);
@@ -124,7 +110,7 @@ class CudnnConv2d final : public Conv2d<float> {
     check_alignment(x, "conv2d x");
     check_alignment(w, "conv2d w");
     check_alignment(y, "conv2d y");
-    QMSE_CUDNN_CHECK(run_forward(x, w, y, workspace_->data()));
+    QMSE_CUDA_CHECK(run_forward(x, w, y, workspace_->data()));
     if (bias != nullptr) bias_activation_forward(context_, output_, Activation::identity, y, bias, y);
   }
 
@@ -133,7 +119,7 @@ class CudnnConv2d final : public Conv2d<float> {
     check_alignment(w, "conv2d w");
     check_alignment(dy, "conv2d dy");
     check_alignment(dx, "conv2d dx");
-    QMSE_CUDNN_CHECK(run_data(w, dy, dx, workspace_->data()));
+    QMSE_CUDA_CHECK(run_data(w, dy, dx, workspace_->data()));
   }
 
   void backward_weights(const float* x, const float* dy, float* dw, float* db) override {
@@ -141,7 +127,7 @@ class CudnnConv2d final : public Conv2d<float> {
     check_alignment(x, "conv2d x");
     check_alignment(dy, "conv2d dy");
     check_alignment(dw, "conv2d dw");
-    QMSE_CUDNN_CHECK(run_weights(x, dy, dw, workspace_->data()));
+    QMSE_CUDA_CHECK(run_weights(x, dy, dw, workspace_->data()));
     if (db != nullptr) bias_gradient(context_, output_, dy, db);
   }
 
@@ -249,15 +235,15 @@ class CudnnConv2d final : public Conv2d<float> {
     const bool tf32 = context_.options().math == MathMode::tf32;
     const int padding = to_int(shape.padding);
     const int stride = to_int(shape.stride);
-    QMSE_CUDNN_CHECK(cudnnSetConvolution2dDescriptor(pass.convolution.get(), padding, padding, stride, stride,
-                                                     1, 1, CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT));
+    QMSE_CUDA_CHECK(cudnnSetConvolution2dDescriptor(pass.convolution.get(), padding, padding, stride, stride,
+                                                    1, 1, CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT));
     // For f32 tensors CUDNN_DEFAULT_MATH lets cuDNN use TF32 where the GPU has it; CUDNN_FMA_MATH does not.
     pass.choice = context_.shared<Choices<Algorithm>>().get(shape, [&] {
-      QMSE_CUDNN_CHECK(
+      QMSE_CUDA_CHECK(
           cudnnSetConvolutionMathType(pass.convolution.get(), tf32 ? CUDNN_DEFAULT_MATH : CUDNN_FMA_MATH));
       return first_that_runs<Candidate>(pass, what, shape, max_count, heuristics, workspace_size, run);
     });
-    QMSE_CUDNN_CHECK(cudnnSetConvolutionMathType(pass.convolution.get(), pass.choice.math));
+    QMSE_CUDA_CHECK(cudnnSetConvolutionMathType(pass.convolution.get(), pass.choice.math));
   }
 
   // Of cuDNN's candidates; with the pass set up for it.
@@ -267,9 +253,9 @@ class CudnnConv2d final : public Conv2d<float> {
                                     WorkspaceSize workspace_size, const Run& run) {
     const bool tf32 = context_.options().math == MathMode::tf32;
     int count = 0;
-    QMSE_CUDNN_CHECK(max_count(context_.cudnn(), &count));
+    QMSE_CUDA_CHECK(max_count(context_.cudnn(), &count));
     std::vector<Candidate> candidates(static_cast<std::size_t>(count));
-    QMSE_CUDNN_CHECK(heuristics(count, &count, candidates.data()));
+    QMSE_CUDA_CHECK(heuristics(count, &count, candidates.data()));
     candidates.resize(static_cast<std::size_t>(count));
     const std::size_t workspace_limit = context_.workspace_limit();
     std::string first_refusal;
@@ -279,7 +265,7 @@ class CudnnConv2d final : public Conv2d<float> {
       if (candidate.mathType == CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION) continue;
       if (!tf32 && candidate.mathType == CUDNN_TENSOR_OP_MATH) continue;
       const cudnnMathType_t math = tf32 ? candidate.mathType : CUDNN_FMA_MATH;
-      QMSE_CUDNN_CHECK(cudnnSetConvolutionMathType(pass.convolution.get(), math));
+      QMSE_CUDA_CHECK(cudnnSetConvolutionMathType(pass.convolution.get(), math));
       std::size_t bytes = 0;
       if (workspace_size(candidate.algo, &bytes) != CUDNN_STATUS_SUCCESS) {
         cudaGetLastError();  // this algorithm does not do this shape; the next one may
@@ -315,11 +301,10 @@ class CudnnConv2d final : public Conv2d<float> {
 
 }  // namespace
 
-template <class T>
-std::unique_ptr<Conv2d<T>> make_conv2d(CudaContext& context, const Conv2dShape& shape, BackwardNeeds needs) {
+std::unique_ptr<Conv2d<float>> make_conv2d(CudaContext& context, Precision<float>, const Conv2dShape& shape,
+                                           BackwardNeeds needs) {
   check(shape);
   return std::make_unique<CudnnConv2d>(context, shape, needs);
 }
-template std::unique_ptr<Conv2d<float>> make_conv2d(CudaContext&, const Conv2dShape&, BackwardNeeds);
 
 }  // namespace qmse

@@ -61,8 +61,8 @@ class OneDnnConv2d final : public Conv2d<float> {
 
 }  // namespace
 
-template <>
-std::unique_ptr<Conv2d<float>> make_conv2d(CpuContext& context, const Conv2dShape& shape, BackwardNeeds) {
+std::unique_ptr<Conv2d<float>> make_conv2d(CpuContext& context, Precision<float>, const Conv2dShape& shape,
+                                           BackwardNeeds) {
   auto chunks = std::make_unique<ConvChunks>(context, shape, Layout::plain);
   if (!chunks->optimised()) return make_plain_conv2d<float>(context, shape, chunks->algorithm());
   return std::make_unique<OneDnnConv2d>(context, shape, std::move(chunks));

@@ -239,14 +239,14 @@ template std::unique_ptr<Conv2d<float>> make_plain_conv2d(CpuContext&, const Con
 template std::unique_ptr<Conv2d<double>> make_plain_conv2d(CpuContext&, const Conv2dShape&,
                                                            const std::string&);
 
-template <>
-std::unique_ptr<Conv2d<double>> make_conv2d(CpuContext& context, const Conv2dShape& shape, BackwardNeeds) {
+std::unique_ptr<Conv2d<double>> make_conv2d(CpuContext& context, Precision<double>, const Conv2dShape& shape,
+                                            BackwardNeeds) {
   return make_plain_conv2d<double>(context, shape);
 }
 
 #if !QMSE_ONEDNN
-template <>
-std::unique_ptr<Conv2d<float>> make_conv2d(CpuContext& context, const Conv2dShape& shape, BackwardNeeds) {
+std::unique_ptr<Conv2d<float>> make_conv2d(CpuContext& context, Precision<float>, const Conv2dShape& shape,
+                                           BackwardNeeds) {
   return make_plain_conv2d<float>(context, shape);
 }
 #endif

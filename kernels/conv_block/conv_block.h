@@ -41,18 +41,17 @@ class ConvBlock {
   virtual bool slow() const { return false; }  // as Conv2d's
 };
 
-template <class T>
-std::unique_ptr<ConvBlock<T>> make_conv_block(CpuContext& context, const ConvBlockShape& shape,
-                                              BackwardNeeds needs = {});
-template <class T>
-std::unique_ptr<ConvBlock<T>> make_conv_block(CudaContext& context, const ConvBlockShape& shape,
-                                              BackwardNeeds needs = {});  // f32 only
+std::unique_ptr<ConvBlock<float>> make_conv_block(CpuContext&, Precision<float>, const ConvBlockShape& shape,
+                                                  BackwardNeeds needs = {});
+std::unique_ptr<ConvBlock<double>> make_conv_block(CpuContext&, Precision<double>,
+                                                   const ConvBlockShape& shape, BackwardNeeds needs = {});
+std::unique_ptr<ConvBlock<float>> make_conv_block(CudaContext&, Precision<float>, const ConvBlockShape& shape,
+                                                  BackwardNeeds needs = {});
 
 // The layout this backend would like between two blocks whose border has `channels` channels: `blocked` only
 // where both sides gain from it.
-template <class T>
-Layout preferred_layout(CpuContext& context, std::int64_t channels);
-template <class T>
-Layout preferred_layout(CudaContext& context, std::int64_t channels);
+Layout preferred_layout(CpuContext&, Precision<float>, std::int64_t channels);
+Layout preferred_layout(CpuContext&, Precision<double>, std::int64_t channels);
+Layout preferred_layout(CudaContext&, Precision<float>, std::int64_t channels);
 
 }  // namespace qmse

@@ -37,7 +37,7 @@ class CudaConvBlock final : public ConvBlock<float> {
     choice_ = Buffer(context.memory(), bytes(planes * pool_.out_height() * pool_.out_width(), 1),
                      "conv_block max-pool choice");
     if (!own_forward_) {
-      convolution_ = make_conv2d<float>(context, conv, left);
+      convolution_ = make_conv2d(context, Precision<float>(), conv, left);
       convolved_ = Buffer(context.memory(), bytes(planes * pool_.in_height * pool_.in_width, sizeof(float)),
                           "conv_block convolution output");
     }
@@ -112,9 +112,8 @@ class CudaConvBlock final : public ConvBlock<float> {
 
 }  // namespace
 
-template <class T>
-std::unique_ptr<ConvBlock<T>> make_conv_block(CudaContext& context, const ConvBlockShape& shape,
-                                              BackwardNeeds needs) {
+std::unique_ptr<ConvBlock<float>> make_conv_block(CudaContext& context, Precision<float>,
+                                                  const ConvBlockShape& shape, BackwardNeeds needs) {
   check(shape.conv);
   check(shape.pool());
   if (shape.input_layout != Layout::plain || shape.output_layout != Layout::plain) {
@@ -122,13 +121,7 @@ std::unique_ptr<ConvBlock<T>> make_conv_block(CudaContext& context, const ConvBl
   }
   return std::make_unique<CudaConvBlock>(context, shape, needs);
 }
-template std::unique_ptr<ConvBlock<float>> make_conv_block(CudaContext&, const ConvBlockShape&,
-                                                           BackwardNeeds);
 
-template <class T>
-Layout preferred_layout(CudaContext&, std::int64_t) {
-  return Layout::plain;
-}
-template Layout preferred_layout<float>(CudaContext&, std::int64_t);
+Layout preferred_layout(CudaContext&, Precision<float>, std::int64_t) { return Layout::plain; }
 
 }  // namespace qmse

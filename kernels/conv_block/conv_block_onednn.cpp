@@ -247,9 +247,8 @@ class RelaidConvBlock final : public ConvBlock<float> {
 
 }  // namespace
 
-template <>
-std::unique_ptr<ConvBlock<float>> make_conv_block(CpuContext& context, const ConvBlockShape& shape,
-                                                  BackwardNeeds) {
+std::unique_ptr<ConvBlock<float>> make_conv_block(CpuContext& context, Precision<float>,
+                                                  const ConvBlockShape& shape, BackwardNeeds) {
   check(shape.conv);
   check(shape.pool());
   const std::int64_t block = onednn::channel_block();
@@ -261,8 +260,7 @@ std::unique_ptr<ConvBlock<float>> make_conv_block(CpuContext& context, const Con
   return std::make_unique<OneDnnConvBlock>(context, shape, std::move(chunks));
 }
 
-template <>
-Layout preferred_layout<float>(CpuContext&, std::int64_t channels) {
+Layout preferred_layout(CpuContext&, Precision<float>, std::int64_t channels) {
   return channels % onednn::channel_block() == 0 ? Layout::blocked : Layout::plain;
 }
 

@@ -71,28 +71,20 @@ template std::unique_ptr<ConvBlock<float>> make_plain_conv_block(CpuContext&, co
 template std::unique_ptr<ConvBlock<double>> make_plain_conv_block(CpuContext&, const ConvBlockShape&,
                                                                   const std::string&);
 
-template <>
-std::unique_ptr<ConvBlock<double>> make_conv_block(CpuContext& context, const ConvBlockShape& shape,
-                                                   BackwardNeeds) {
+std::unique_ptr<ConvBlock<double>> make_conv_block(CpuContext& context, Precision<double>,
+                                                   const ConvBlockShape& shape, BackwardNeeds) {
   return make_plain_conv_block<double>(context, shape);
 }
 
-template <>
-Layout preferred_layout<double>(CpuContext&, std::int64_t) {
-  return Layout::plain;
-}
+Layout preferred_layout(CpuContext&, Precision<double>, std::int64_t) { return Layout::plain; }
 
 #if !QMSE_ONEDNN
-template <>
-std::unique_ptr<ConvBlock<float>> make_conv_block(CpuContext& context, const ConvBlockShape& shape,
-                                                  BackwardNeeds) {
+std::unique_ptr<ConvBlock<float>> make_conv_block(CpuContext& context, Precision<float>,
+                                                  const ConvBlockShape& shape, BackwardNeeds) {
   return make_plain_conv_block<float>(context, shape);
 }
 
-template <>
-Layout preferred_layout<float>(CpuContext&, std::int64_t) {
-  return Layout::plain;
-}
+Layout preferred_layout(CpuContext&, Precision<float>, std::int64_t) { return Layout::plain; }
 #endif
 
 }  // namespace qmse

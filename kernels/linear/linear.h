@@ -32,12 +32,12 @@ class Linear {
   virtual const char* algorithm() const = 0;
 };
 
-template <class T>
-std::unique_ptr<Linear<T>> make_linear(CpuContext& context, const LinearShape& shape,
-                                       BackwardNeeds needs = {});
-template <class T>
-std::unique_ptr<Linear<T>> make_linear(CudaContext& context, const LinearShape& shape,
-                                       BackwardNeeds needs = {});  // f32 only
+std::unique_ptr<Linear<float>> make_linear(CpuContext&, Precision<float>, const LinearShape& shape,
+                                           BackwardNeeds needs = {});
+std::unique_ptr<Linear<double>> make_linear(CpuContext&, Precision<double>, const LinearShape& shape,
+                                            BackwardNeeds needs = {});
+std::unique_ptr<Linear<float>> make_linear(CudaContext&, Precision<float>, const LinearShape& shape,
+                                           BackwardNeeds needs = {});
 
 // The plain loops, in the precision of T.
 template <class T>

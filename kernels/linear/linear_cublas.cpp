@@ -13,9 +13,8 @@
 #include <vector>
 
 #include "base/error.h"
-#include "device/cuda_check.h"
 #include "device/cuda_context.h"
-#include "device/cuda_library_check.h"
+#include "device/handle.h"
 #include "device/shared_choices.h"
 #include "kernels/bias_activation/bias_activation.h"
 #include "kernels/linear/linear.h"
@@ -25,25 +24,10 @@
 namespace qmse {
 namespace {
 
-template <class Handle, cublasStatus_t (*destroy)(Handle)>
-class Descriptor {
- public:
-  Descriptor() = default;
-  ~Descriptor() {
-    if (handle_ != nullptr) destroy(handle_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  Handle get() const { return handle_; }
-  Handle* put() { return &handle_; }
-
- private:
-  Handle handle_ = nullptr;
-};
-
-using Operation = Descriptor<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy>;
-using MatrixLayout = Descriptor<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
-using Preference = Descriptor<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy>;
+using Operation = Handle<cublasLtMatmulDesc_t, cublasLtMatmulDescCreate, cublasLtMatmulDescDestroy>;
+using MatrixLayout = Handle<cublasLtMatrixLayout_t, cublasLtMatrixLayoutCreate, cublasLtMatrixLayoutDestroy>;
+using Preference =
+    Handle<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceCreate, cublasLtMatmulPreferenceDestroy>;
 
 // d [m, n] = op(a) op(b), the inner dimension being k.
 struct Product {
@@ -77,18 +61,15 @@ class Matmul {
   // algorithm, so that they round alike; they may read or write a vector. `whole_sums`: the inner dimension
   // is not cut in parts.
   Matmul(CudaContext& context, const Product& product, const Epilogues& epilogues, bool whole_sums = false)
-      : context_(context) {
-    const bool tf32 = context.options().math == MathMode::tf32;
-    QMSE_CUBLAS_CHECK(cublasLtMatmulDescCreate(
-        operation_.put(), tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F));
+      : context_(context),
+        operation_(
+            context.options().math == MathMode::tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F,
+            CUDA_R_32F),
+        a_(layout(product.m, product.k, product.transpose_a)),
+        b_(layout(product.k, product.n, product.transpose_b)),
+        d_(layout(product.m, product.n, CUBLAS_OP_N)) {
     set(CUBLASLT_MATMUL_DESC_TRANSA, product.transpose_a);
     set(CUBLASLT_MATMUL_DESC_TRANSB, product.transpose_b);
-    const bool plain_a = product.transpose_a == CUBLAS_OP_N;
-    const bool plain_b = product.transpose_b == CUBLAS_OP_N;
-    lay_out(a_, plain_a ? product.m : product.k, plain_a ? product.k : product.m);
-    lay_out(b_, plain_b ? product.k : product.n, plain_b ? product.n : product.k);
-    lay_out(d_, product.m, product.n);
-
     choice_ = context.shared<Choices>().get({product, epilogues},
                                             [&] { return choose(product, epilogues, whole_sums); });
   }
@@ -110,7 +91,7 @@ class Matmul {
   // `vector` is the epilogue's: bias, or gradient of it; null for an epilogue without one.
   void run(const float* a, const float* b, float* d, cublasLtEpilogue_t epilogue, const float* vector,
            const Buffer& workspace) {
-    QMSE_CUBLAS_CHECK(try_run(choice_, a, b, d, epilogue, vector, workspace));
+    QMSE_CUDA_CHECK(try_run(choice_, a, b, d, epilogue, vector, workspace));
   }
 
  private:
@@ -129,10 +110,9 @@ class Matmul {
   Choice choose(const Product& product, const Epilogues& epilogues, bool whole_sums) {
     // The heuristics take the vector's alignment from the pointer, which they do not follow.
     set_epilogue(epilogues.front(), reinterpret_cast<const void*>(kPlannedAlignment));
-    Preference preference;
-    QMSE_CUBLAS_CHECK(cublasLtMatmulPreferenceCreate(preference.put()));
+    const Preference preference;
     const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, auto value) {
-      QMSE_CUBLAS_CHECK(
+      QMSE_CUDA_CHECK(
           cublasLtMatmulPreferenceSetAttribute(preference.get(), attribute, &value, sizeof(value)));
     };
     prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, std::uint64_t{context_.workspace_limit()});
@@ -215,12 +195,14 @@ class Matmul {
 
   template <class T>
   void set(cublasLtMatmulDescAttributes_t attribute, T value) {
-    QMSE_CUBLAS_CHECK(cublasLtMatmulDescSetAttribute(operation_.get(), attribute, &value, sizeof(value)));
+    QMSE_CUDA_CHECK(cublasLtMatmulDescSetAttribute(operation_.get(), attribute, &value, sizeof(value)));
   }
 
-  static void lay_out(MatrixLayout& layout, std::int64_t rows, std::int64_t columns) {
-    QMSE_CUBLAS_CHECK(cublasLtMatrixLayoutCreate(layout.put(), CUDA_R_32F, static_cast<std::uint64_t>(rows),
-                                                 static_cast<std::uint64_t>(columns), rows));
+  // Of a matrix that, transposed or not, is [rows, columns].
+  static MatrixLayout layout(std::int64_t rows, std::int64_t columns, cublasOperation_t transpose) {
+    if (transpose != CUBLAS_OP_N) std::swap(rows, columns);
+    return MatrixLayout(CUDA_R_32F, static_cast<std::uint64_t>(rows), static_cast<std::uint64_t>(columns),
+                        rows);
   }
 
   // Nothing where the algorithm does not have the attribute.
@@ -391,8 +373,8 @@ class NarrowLinear final : public Linear<float> {
 
 }  // namespace
 
-template <class T>
-std::unique_ptr<Linear<T>> make_linear(CudaContext& context, const LinearShape& shape, BackwardNeeds needs) {
+std::unique_ptr<Linear<float>> make_linear(CudaContext& context, Precision<float>, const LinearShape& shape,
+                                           BackwardNeeds needs) {
   check(shape);
   const NarrowLinearShape narrow{shape.batch, shape.in_features, shape.out_features, shape.activation};
   if (takes_own_kernels(context.options()) && has_narrow_linear(narrow)) {
@@ -400,6 +382,5 @@ std::unique_ptr<Linear<T>> make_linear(CudaContext& context, const LinearShape& 
   }
   return std::make_unique<CublasLinear>(context, shape, needs);
 }
-template std::unique_ptr<Linear<float>> make_linear(CudaContext&, const LinearShape&, BackwardNeeds);
 
 }  // namespace qmse

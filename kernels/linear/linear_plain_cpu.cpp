@@ -93,13 +93,13 @@ template std::unique_ptr<Linear<double>> make_plain_linear(CpuContext&, const Li
 
 // Also with oneDNN at hand: on the network's shapes this forward is faster than its sgemm, and the backward
 // within a quarter of it, too little for a second path.
-template <>
-std::unique_ptr<Linear<float>> make_linear(CpuContext& context, const LinearShape& shape, BackwardNeeds) {
+std::unique_ptr<Linear<float>> make_linear(CpuContext& context, Precision<float>, const LinearShape& shape,
+                                           BackwardNeeds) {
   return make_plain_linear<float>(context, shape);
 }
 
-template <>
-std::unique_ptr<Linear<double>> make_linear(CpuContext& context, const LinearShape& shape, BackwardNeeds) {
+std::unique_ptr<Linear<double>> make_linear(CpuContext& context, Precision<double>, const LinearShape& shape,
+                                            BackwardNeeds) {
   return make_plain_linear<double>(context, shape);
 }
 

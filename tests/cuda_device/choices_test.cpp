@@ -21,7 +21,7 @@ namespace {
 // asked for; says which algorithm and which outputs on standard error.
 void run_linear(const LinearShape& shape, bool with_nan) {
   CudaContext context(CudaOptions{.kernels = KernelChoice::library});
-  const auto plan = make_linear<float>(context, shape);
+  const auto plan = make_linear(context, Precision<float>(), shape);
   std::fprintf(stderr, "algorithm %s\n", plan->algorithm());
   const auto put = [&](std::vector<float> values) {
     Buffer buffer(context.memory(), values.size() * sizeof(float), "test values");

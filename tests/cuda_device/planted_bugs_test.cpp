@@ -71,22 +71,22 @@ struct Product {
     cublasLtMatmulDesc_t operation = nullptr;
     cublasLtMatrixLayout_t layouts[3] = {};
     cublasLtMatmulPreference_t wish = nullptr;
-    QMSE_CUBLAS_CHECK(cublasLtMatmulDescCreate(&operation, CUBLAS_COMPUTE_32F, CUDA_R_32F));
+    QMSE_CUDA_CHECK(cublasLtMatmulDescCreate(&operation, CUBLAS_COMPUTE_32F, CUDA_R_32F));
     const auto set = [&](cublasLtMatmulDescAttributes_t attribute, auto value) {
-      QMSE_CUBLAS_CHECK(cublasLtMatmulDescSetAttribute(operation, attribute, &value, sizeof value));
+      QMSE_CUDA_CHECK(cublasLtMatmulDescSetAttribute(operation, attribute, &value, sizeof value));
     };
     set(CUBLASLT_MATMUL_DESC_TRANSA, transpose_a);
     set(CUBLASLT_MATMUL_DESC_TRANSB, transpose_b);
-    QMSE_CUBLAS_CHECK(cublasLtMatrixLayoutCreate(&layouts[0], CUDA_R_32F, 4, 3, a_stride));
-    QMSE_CUBLAS_CHECK(cublasLtMatrixLayoutCreate(&layouts[1], CUDA_R_32F, 4, 2, 4));
-    QMSE_CUBLAS_CHECK(cublasLtMatrixLayoutCreate(&layouts[2], CUDA_R_32F, 3, 2, 3));
-    QMSE_CUBLAS_CHECK(cublasLtMatmulPreferenceCreate(&wish));
+    QMSE_CUDA_CHECK(cublasLtMatrixLayoutCreate(&layouts[0], CUDA_R_32F, 4, 3, a_stride));
+    QMSE_CUDA_CHECK(cublasLtMatrixLayoutCreate(&layouts[1], CUDA_R_32F, 4, 2, 4));
+    QMSE_CUDA_CHECK(cublasLtMatrixLayoutCreate(&layouts[2], CUDA_R_32F, 3, 2, 3));
+    QMSE_CUDA_CHECK(cublasLtMatmulPreferenceCreate(&wish));
     const std::uint64_t most = 1 << 20;
     const std::uint32_t reductions = CUBLASLT_REDUCTION_SCHEME_NONE;
-    QMSE_CUBLAS_CHECK(cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
-                                                           &most, sizeof most));
-    QMSE_CUBLAS_CHECK(cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
-                                                           &reductions, sizeof reductions));
+    QMSE_CUDA_CHECK(cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+                                                         &most, sizeof most));
+    QMSE_CUDA_CHECK(cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+                                                         &reductions, sizeof reductions));
     const Floats a(a_count), b(8), d(6), bias_there(3), workspace(1 << 18);
     fill(world.context, static_cast<std::int64_t>(a_count), 2, a.data);
     fill(world.context, 8, 3, b.data);
@@ -131,12 +131,12 @@ void weight_gradient(World& world, cudnnConvolutionBwdFilterAlgo_t algorithm, st
   cudnnCreateTensorDescriptor(&y_form);
   cudnnCreateFilterDescriptor(&w_form);
   cudnnCreateConvolutionDescriptor(&conv);
-  QMSE_CUDNN_CHECK(cudnnSetTensor4dDescriptor(x_form, CUDNN_TENSOR_NCHW, CUDNN_DATA_FLOAT, 2, 1, 4, 4));
-  QMSE_CUDNN_CHECK(cudnnSetTensor4dDescriptor(y_form, CUDNN_TENSOR_NCHW, CUDNN_DATA_FLOAT, 2, 3, 4, 4));
-  QMSE_CUDNN_CHECK(cudnnSetFilter4dDescriptor(w_form, CUDNN_DATA_FLOAT, CUDNN_TENSOR_NCHW, 3, 1, 3, 3));
-  QMSE_CUDNN_CHECK(
+  QMSE_CUDA_CHECK(cudnnSetTensor4dDescriptor(x_form, CUDNN_TENSOR_NCHW, CUDNN_DATA_FLOAT, 2, 1, 4, 4));
+  QMSE_CUDA_CHECK(cudnnSetTensor4dDescriptor(y_form, CUDNN_TENSOR_NCHW, CUDNN_DATA_FLOAT, 2, 3, 4, 4));
+  QMSE_CUDA_CHECK(cudnnSetFilter4dDescriptor(w_form, CUDNN_DATA_FLOAT, CUDNN_TENSOR_NCHW, 3, 1, 3, 3));
+  QMSE_CUDA_CHECK(
       cudnnSetConvolution2dDescriptor(conv, 1, 1, 1, 1, 1, 1, CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT));
-  QMSE_CUDNN_CHECK(cudnnSetConvolutionMathType(conv, CUDNN_FMA_MATH));
+  QMSE_CUDA_CHECK(cudnnSetConvolutionMathType(conv, CUDNN_FMA_MATH));
   std::size_t bytes = 0;
   cudnnGetConvolutionBackwardFilterWorkspaceSize(world.context.cudnn(), x_form, y_form, conv, w_form,
                                                  algorithm, &bytes);

@@ -54,7 +54,7 @@ void check_convolutions(bool tf32, double tolerance) {
   for (const Conv2dShape& s : kConvolutions) {
     const auto x = random_values<float>(input_count(s), 1), w = random_values<float>(weight_count(s), 2),
                bias = random_values<float>(s.out_channels, 3), dy = random_values<float>(output_count(s), 4);
-    const auto plan = make_conv2d<float>(device, s);
+    const auto plan = make_conv2d(device, Precision<float>(), s);
     CAPTURE(text(s), plan->algorithm());
     const OnDevice<float> dx_there = unwritten<float>(device, input_count(s)),
                           dw_there = unwritten<float>(device, weight_count(s)),
@@ -83,7 +83,7 @@ void check_linears(bool tf32, bool library, double tolerance) {
                w = random_values<float>(s.out_features * s.in_features, 2),
                bias = random_values<float>(s.out_features, 3),
                dy = random_values<float>(s.batch * s.out_features, 4);
-    const auto plan = make_linear<float>(device, s);
+    const auto plan = make_linear(device, Precision<float>(), s);
     CAPTURE(s.batch, s.in_features, s.out_features, plan->algorithm());
     const OnDevice<float> x_there(device, x), w_there(device, w), bias_there(device, bias),
         dy_there(device, dy);
@@ -129,7 +129,7 @@ TEST_CASE("plans: a fully connected layer without a bias runs as planned with on
     const Numbers no_dy(static_cast<std::size_t>(s.batch * s.out_features), 0.0);
     const OnDevice<float> x_there(device, x), w_there(device, w);
     const auto y_there = unwritten<float>(device, s.batch * s.out_features);
-    const auto plan = make_linear<float>(device, s);
+    const auto plan = make_linear(device, Precision<float>(), s);
     CAPTURE(s.batch, s.in_features, s.out_features, plan->algorithm());
     plan->forward(x_there.data(), w_there.data(), nullptr, y_there.data());
     const std::vector<float> y = y_there.values();
@@ -148,10 +148,11 @@ TEST_CASE("plans: where memory is short, layers are planned with less workspace"
   // 14 MiB for the gradient of this convolution's weights, and its smallest deterministic algorithm 5.
   const std::int64_t values = input_count(conv) + weight_count(conv) + output_count(conv);
   device.memory().set_limit(static_cast<std::size_t>(values) * sizeof(float) + (std::size_t{8} << 20));
-  CHECK_NOTHROW(make_conv2d<float>(device, conv));
-  CHECK_NOTHROW(make_linear<float>(device, linear));
+  CHECK_NOTHROW(make_conv2d(device, Precision<float>(), conv));
+  CHECK_NOTHROW(make_linear(device, Precision<float>(), linear));
   device.memory().set_limit(1 << 16);  // less than the layer itself
-  if (kOnGpu) CHECK_THROWS_AS(make_conv2d<float>(device, {65, 32, 14, 14, 64, 3, 3, 1, 1}), Error);
+  if (kOnGpu)
+    CHECK_THROWS_AS(make_conv2d(device, Precision<float>(), {65, 32, 14, 14, 64, 3, 3, 1, 1}), Error);
 }
 
 TEST_CASE("plans: a NaN passes ReLU, so that it is noticed", "[plans]") {
@@ -166,7 +167,7 @@ TEST_CASE("plans: a NaN passes ReLU, so that it is noticed", "[plans]") {
   const OnDevice<float> x_there(device, x), w(device, random_values<float>(64, 2)),
       bias(device, random_values<float>(8, 3));
   const auto y_there = unwritten<float>(device, 32);
-  make_linear<float>(device, s)->forward(x_there.data(), w.data(), bias.data(), y_there.data());
+  make_linear(device, Precision<float>(), s)->forward(x_there.data(), w.data(), bias.data(), y_there.data());
   const std::vector<float> y = y_there.values();
   for (std::size_t i = 0; i < y.size(); ++i) {
     CAPTURE(i, y[i]);
@@ -179,10 +180,11 @@ TEST_CASE("plans: a gradient that was not planned is refused", "[plans]") {
   const auto context = device_context();
   if (!context) return;
   Backend& device = backend(*context);
-  const auto conv = make_conv2d<float>(device, kConvolutions[0], {.data = false, .weights = false});
+  const auto conv =
+      make_conv2d(device, Precision<float>(), kConvolutions[0], {.data = false, .weights = false});
   CHECK_THROWS_AS(conv->backward_data(nullptr, nullptr, nullptr), std::logic_error);
   CHECK_THROWS_AS(conv->backward_weights(nullptr, nullptr, nullptr, nullptr), std::logic_error);
-  const auto linear = make_linear<float>(device, kLinears[0], {.data = false, .weights = false});
+  const auto linear = make_linear(device, Precision<float>(), kLinears[0], {.data = false, .weights = false});
   CHECK_THROWS_AS(linear->backward(nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr),
                   std::logic_error);
 }
@@ -206,7 +208,7 @@ TEST_CASE("plans: the fused block is convolution, bias, ReLU and max-pool one af
     const auto y = unwritten<float>(device, pooled), dx = unwritten<float>(device, input_count(s.conv)),
                dw = unwritten<float>(device, weight_count(s.conv)),
                db = unwritten<float>(device, s.conv.out_channels);
-    const auto block = make_conv_block<float>(device, s);
+    const auto block = make_conv_block(device, Precision<float>(), s);
     block->forward(x.data(), w.data(), bias.data(), y.data());
     block->backward(x.data(), w.data(), dy_there.data(), dx.data(), dw.data(), db.data());
 
@@ -215,7 +217,7 @@ TEST_CASE("plans: the fused block is convolution, bias, ReLU and max-pool one af
                dw2 = unwritten<float>(device, weight_count(s.conv));
     const auto choice = unwritten<std::uint8_t>(device, pooled);
     const BiasShape planes{s.conv.batch, s.conv.out_channels, s.conv.out_height() * s.conv.out_width()};
-    const auto conv = make_conv2d<float>(device, s.conv);
+    const auto conv = make_conv2d(device, Precision<float>(), s.conv);
     conv->forward(x.data(), w.data(), nullptr, z.data());
     bias_activation_forward(device, planes, Activation::relu, z.data(), bias.data(), z.data());
     max_pool2d_forward(device, pool, z.data(), y2.data(), choice.data());

@@ -25,13 +25,14 @@ TEST_CASE("plans: blocks take their own kernels where there are such, and cuDNN'
   const ConvBlockShape first{{2, 1, 8, 8, 8, 3, 3, 1, 1}, 2}, second{{2, 8, 8, 8, 8, 3, 3, 1, 1}, 2},
       other{{2, 8, 8, 8, 8, 5, 5, 2, 1}, 2};
   const auto algorithm = [](Context& context, const ConvBlockShape& shape, BackwardNeeds needs) {
-    return std::string(make_conv_block<float>(backend(context), shape, needs)->algorithm());
+    return std::string(make_conv_block(backend(context), Precision<float>(), shape, needs)->algorithm());
   };
   CHECK(algorithm(*own, first, {.data = false}) == "own fp32 forward, weights");
   CHECK(algorithm(*own, second, {}).find("own fp32 data, weights; cuDNN fp32 forward") == 0);
   CHECK(algorithm(*own, other, {}).find("cuDNN") == 0);
   CHECK(algorithm(*library, first, {.data = false}).find("cuDNN") == 0);
-  const auto evaluating = make_conv_block<float>(backend(*own), first, {.data = false, .weights = false});
+  const auto evaluating =
+      make_conv_block(backend(*own), Precision<float>(), first, {.data = false, .weights = false});
   CHECK_THROWS_AS(evaluating->backward(nullptr, nullptr, nullptr, nullptr, nullptr, nullptr),
                   std::logic_error);
 }
@@ -54,7 +55,7 @@ TEST_CASE("plans: blocks of our own kernels, of the library's and of both agree"
                  dw = unwritten<float>(device, static_cast<std::int64_t>(test.w.size())),
                  db = unwritten<float>(device, conv.out_channels),
                  dx = unwritten<float>(device, static_cast<std::int64_t>(test.x.size()));
-      const auto block = make_conv_block<float>(device, ConvBlockShape{conv, 2});
+      const auto block = make_conv_block(device, Precision<float>(), ConvBlockShape{conv, 2});
       block->forward(x.data(), w.data(), bias.data(), y.data());
       block->backward(x.data(), w.data(), dy.data(), dx.data(), dw.data(), db.data());
       results[ours ? 1 : 0] = {y.values(), dx.values(), dw.values(), db.values()};

@@ -43,7 +43,7 @@ using Make = std::unique_ptr<Conv2d<T>> (*)(CpuContext&, const Conv2dShape&);
 // With every gradient; as a function without default arguments.
 template <class T>
 std::unique_ptr<Conv2d<T>> planned(CpuContext& context, const Conv2dShape& shape) {
-  return make_conv2d<T>(context, shape);
+  return make_conv2d(context, Precision<T>(), shape);
 }
 
 template <class T>
@@ -134,7 +134,7 @@ TEST_CASE("conv2d: gradients agree with central differences") {
     const auto x = random_values<double>(input_count(s), 11), w = random_values<double>(weight_count(s), 12),
                bias = random_values<double>(s.out_channels, 13),
                dy = random_values<double>(output_count(s), 14);
-    const auto conv = make_conv2d<double>(context, s);
+    const auto conv = make_conv2d(context, Precision<double>(), s);
     const Results<double> r = run(*conv, x, w, bias, dy);
     const auto forward = [&](const std::vector<double>& x_, const std::vector<double>& w_,
                              const std::vector<double>& bias_) {
@@ -157,7 +157,7 @@ void check_threads(const Conv2dShape& s) {
   Results<T> first;
   for (const int threads : {1, 2, 3, 5}) {
     CpuContext context(threads);
-    const auto conv = make_conv2d<T>(context, s);
+    const auto conv = make_conv2d(context, Precision<T>(), s);
     const Results<T> r = run(*conv, x, w, bias, dy);
     if (threads == 1) first = r;
     CAPTURE(text(s), threads, conv->algorithm());
@@ -195,12 +195,12 @@ TEST_CASE("conv2d: says what it runs on") {
   CpuContext context(1);
   const Conv2dShape s{4, 1, 28, 28, 32, 3, 3, 1, 1};
   CHECK(std::string(make_plain_conv2d<float>(context, s)->algorithm()) == "plain, sparse gradients");
-  CHECK(std::string(make_conv2d<double>(context, s)->algorithm()) == "plain");
+  CHECK(std::string(make_conv2d(context, Precision<double>(), s)->algorithm()) == "plain");
   Conv2dShape many = s, large = s;
   many.in_channels = 8;
   large.kernel_height = large.kernel_width = 5;
   const auto chosen = [&](const Conv2dShape& shape) {
-    return std::string(make_conv2d<float>(context, shape)->algorithm());
+    return std::string(make_conv2d(context, Precision<float>(), shape)->algorithm());
   };
   CAPTURE(chosen(s), chosen(many), chosen(large));
   CHECK((chosen(s) == "forward direct 3x3, sparse gradients") == (QMSE_ONEDNN != 0));
@@ -215,7 +215,7 @@ TEST_CASE("conv2d: no channel counts are left to oneDNN's reference loops") {
     for (const std::int64_t out : {1, 2, 3, 4, 7, 8, 10, 16, 20, 24, 32}) {
       for (const std::int64_t kernel : {3, 5}) {
         const Conv2dShape s{4, in, 7, 7, out, kernel, kernel, kernel / 2, 1};
-        const auto conv = make_conv2d<float>(context, s);
+        const auto conv = make_conv2d(context, Precision<float>(), s);
         const std::string chosen = conv->algorithm();
         CAPTURE(in, out, kernel, chosen);
         if (conv->slow()) {  // oneDNN has nothing else on this processor
@@ -241,8 +241,8 @@ TEST_CASE("conv2d: shapes that do not fit are refused") {
     change(s);
     CAPTURE(text(s));
     CHECK(missing(message_of<ShapeError>([&] { check(s); }), {part}) == "");
-    CHECK_THROWS_AS(make_conv2d<float>(context, s), ShapeError);
-    CHECK_THROWS_AS(make_conv2d<double>(context, s), ShapeError);
+    CHECK_THROWS_AS(make_conv2d(context, Precision<float>(), s), ShapeError);
+    CHECK_THROWS_AS(make_conv2d(context, Precision<double>(), s), ShapeError);
   };
   refused([](Conv2dShape& s) { s.batch = 0; }, "at least 1");
   refused([](Conv2dShape& s) { s.in_channels = 0; }, "at least 1");

@@ -66,7 +66,7 @@ Inputs<T> fractional_inputs(const ConvBlockShape& s) {
 // With every gradient; as a function without default arguments.
 template <class T>
 std::unique_ptr<ConvBlock<T>> planned(CpuContext& context, const ConvBlockShape& shape) {
-  return make_conv_block<T>(context, shape);
+  return make_conv_block(context, Precision<T>(), shape);
 }
 
 template <class T>
@@ -95,7 +95,7 @@ template <class T>
 Results<T> run_separately(CpuContext& context, const ConvBlockShape& s, const Inputs<T>& in) {
   const MaxPool2dShape pool = s.pool();
   const BiasShape bias{s.conv.batch, s.conv.out_channels, s.conv.out_height() * s.conv.out_width()};
-  const auto conv = make_conv2d<T>(context, s.conv);
+  const auto conv = make_conv2d(context, Precision<T>(), s.conv);
   std::vector<T> z(output_count(s.conv)), dz(z.size());
   std::vector<std::uint8_t> choice(in.dy.size());
   Results<T> r{std::vector<T>(in.dy.size()), std::vector<T>(in.x.size()), std::vector<T>(in.w.size()),
@@ -160,9 +160,11 @@ TEST_CASE("conv_block: has the bits of convolution, bias, ReLU and max-pool run 
   for (const ConvBlockShape& s : kShapes) {
     CAPTURE(text(s));
     const auto in = fractional_inputs<float>(s);
-    check_same_bits(run(*make_conv_block<float>(context, s), in), run_separately(context, s, in));
+    check_same_bits(run(*make_conv_block(context, Precision<float>(), s), in),
+                    run_separately(context, s, in));
     const auto in64 = fractional_inputs<double>(s);
-    check_same_bits(run(*make_conv_block<double>(context, s), in64), run_separately(context, s, in64));
+    check_same_bits(run(*make_conv_block(context, Precision<double>(), s), in64),
+                    run_separately(context, s, in64));
   }
 }
 
@@ -173,7 +175,7 @@ TEST_CASE("conv_block: NaN and infinity pass as through the separate operations"
   in.x[40] = std::numeric_limits<float>::quiet_NaN();
   in.x[100] = std::numeric_limits<float>::infinity();
   in.bias[4] = -std::numeric_limits<float>::infinity();
-  const auto block = make_conv_block<float>(context, s);
+  const auto block = make_conv_block(context, Precision<float>(), s);
   std::vector<float> y(in.dy.size());
   block->forward(in.x.data(), in.w.data(), in.bias.data(), y.data());
   const Results<float> separate = run_separately(context, s, in);
@@ -189,14 +191,14 @@ TEST_CASE("conv_block: NaN and infinity pass as through the separate operations"
 TEST_CASE("conv_block: layouts between blocks do not change a bit") {
   CpuContext context(3);
   constexpr std::int64_t kMiddle = 32;
-  const Layout between = preferred_layout<float>(context, kMiddle);
+  const Layout between = preferred_layout(context, Precision<float>(), kMiddle);
   const Conv2dShape conv1{21, 3, 12, 13, kMiddle, 3, 3, 1, 1}, conv2{21, kMiddle, 6, 6, 16, 3, 3, 1, 1};
   const ConvBlockShape plain1{conv1, 2}, plain2{conv2, 2};
   const auto in1 = fractional_inputs<float>(plain1);
   auto in2 = fractional_inputs<float>(plain2);
   const auto chain = [&](Layout layout) {
-    const auto block1 = make_conv_block<float>(context, {conv1, 2, Layout::plain, layout});
-    const auto block2 = make_conv_block<float>(context, {conv2, 2, layout, Layout::plain});
+    const auto block1 = make_conv_block(context, Precision<float>(), {conv1, 2, Layout::plain, layout});
+    const auto block2 = make_conv_block(context, Precision<float>(), {conv2, 2, layout, Layout::plain});
     std::vector<float> middle(pooled_count(plain1)), d_middle(middle.size());
     Results<float> first{{},
                          std::vector<float>(in1.x.size()),
@@ -224,12 +226,13 @@ TEST_CASE("conv_block: no channel counts and layouts are left to oneDNN's refere
   CpuContext context(1);
   for (const std::int64_t in : {1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 17, 20, 24, 32}) {
     for (const std::int64_t out : {1, 2, 4, 7, 8, 10, 16, 20, 24, 32}) {
-      const Layout from = preferred_layout<float>(context, in), to = preferred_layout<float>(context, out);
+      const Layout from = preferred_layout(context, Precision<float>(), in),
+                   to = preferred_layout(context, Precision<float>(), out);
       for (const Layout input : {Layout::plain, from}) {
         for (const Layout output : {Layout::plain, to}) {
           for (const std::int64_t kernel : {3, 5}) {
             const ConvBlockShape s{{5, in, 6, 6, out, kernel, kernel, kernel / 2, 1}, 2, input, output};
-            const auto block = make_conv_block<float>(context, s);
+            const auto block = make_conv_block(context, Precision<float>(), s);
             CAPTURE(in, out, kernel, block->algorithm());
             const bool few_are_slow = QMSE_ONEDNN != 0 && !onednn_is_fast() && kernel == 5;
             CHECK((!block->slow() || (few_are_slow && in <= 3)));
@@ -246,12 +249,13 @@ TEST_CASE("conv_block: channels that fill no block give what the plain loops giv
   CpuContext context(2);
   for (const std::int64_t in : {4, 7, 8, 9, 20}) {
     for (const std::int64_t out : {3, 8, 12, 16}) {
-      const Layout to = preferred_layout<float>(context, out), from = preferred_layout<float>(context, in);
+      const Layout to = preferred_layout(context, Precision<float>(), out),
+                   from = preferred_layout(context, Precision<float>(), in);
       const ConvBlockShape s{{5, in, 6, 7, out, 3, 3, 1, 1}, 2, Layout::plain, Layout::plain};
       CAPTURE(text(s));
       const Inputs<float> whole = whole_inputs<float>(s);
       const Results<float> expected = run(*plain<float>(context, s), whole);
-      check_same_bits(run(*make_conv_block<float>(context, s), whole), expected);
+      check_same_bits(run(*make_conv_block(context, Precision<float>(), s), whole), expected);
       // The same through the layouts of a network: laid out anew before and after.
       const auto relaid = [&](std::vector<float> values, std::int64_t channels, Layout layout, bool back) {
         if (layout == Layout::plain) return values;
@@ -270,7 +274,8 @@ TEST_CASE("conv_block: channels that fill no block give what the plain loops giv
       Inputs<float> in_layouts = whole;
       in_layouts.x = relaid(whole.x, in, from, false);
       in_layouts.dy = relaid(whole.dy, out, to, false);
-      Results<float> there = run(*make_conv_block<float>(context, {s.conv, 2, from, to}), in_layouts);
+      Results<float> there =
+          run(*make_conv_block(context, Precision<float>(), {s.conv, 2, from, to}), in_layouts);
       there.y = relaid(there.y, out, to, true);
       there.dx = relaid(there.dx, in, from, true);
       check_same_bits(there, expected);
@@ -282,7 +287,7 @@ TEST_CASE("conv_block: the images' gradient is left out where it is not wanted")
   CpuContext context(1);
   for (const ConvBlockShape& s : {kShapes[0], kShapes[4]}) {
     const auto in = fractional_inputs<float>(s);
-    const auto block = make_conv_block<float>(context, s);
+    const auto block = make_conv_block(context, Precision<float>(), s);
     const Results<float> all = run(*block, in);
     std::vector<float> dw(in.w.size()), db(in.bias.size());
     block->backward(in.x.data(), in.w.data(), in.dy.data(), nullptr, dw.data(), db.data());
@@ -316,7 +321,7 @@ TEST_CASE("conv_block: gradients agree with central differences") {
     }
     if (!clear) continue;
     CAPTURE(seed);
-    const auto block = make_conv_block<double>(context, s);
+    const auto block = make_conv_block(context, Precision<double>(), s);
     const Results<double> r = run(*block, in);
     const auto forward = [&](const std::vector<double>& x, const std::vector<double>& w,
                              const std::vector<double>& b) {
@@ -340,13 +345,13 @@ TEST_CASE("conv_block: the number of threads does not change a bit") {
     const auto in = fractional_inputs<float>(s);
     const auto in64 = fractional_inputs<double>(s);
     CpuContext one(1);
-    const Results<float> first = run(*make_conv_block<float>(one, s), in);
-    const Results<double> first64 = run(*make_conv_block<double>(one, s), in64);
+    const Results<float> first = run(*make_conv_block(one, Precision<float>(), s), in);
+    const Results<double> first64 = run(*make_conv_block(one, Precision<double>(), s), in64);
     for (const int threads : {2, 3, 5}) {
       CAPTURE(threads);
       CpuContext context(threads);
-      check_same_bits(run(*make_conv_block<float>(context, s), in), first);
-      check_same_bits(run(*make_conv_block<double>(context, s), in64), first64);
+      check_same_bits(run(*make_conv_block(context, Precision<float>(), s), in), first);
+      check_same_bits(run(*make_conv_block(context, Precision<double>(), s), in64), first64);
     }
   }
 }
@@ -355,7 +360,7 @@ TEST_CASE("conv_block: a planned block allocates nothing") {
   CpuContext context(2);
   const ConvBlockShape s{{9, 4, 8, 8, 8, 3, 3, 1, 1}, 2};
   const auto in = fractional_inputs<float>(s);
-  const auto block = make_conv_block<float>(context, s);
+  const auto block = make_conv_block(context, Precision<float>(), s);
   const std::int64_t before = context.memory().allocation_count();
   run(*block, in);
   CHECK(context.memory().allocation_count() == before);
@@ -368,8 +373,10 @@ TEST_CASE("conv_block: shapes and layouts that do not fit are refused") {
     ConvBlockShape s = good;
     change(s);
     CAPTURE(text(s));
-    CHECK(missing(message_of<ShapeError>([&] { make_conv_block<float>(context, s); }), {part}) == "");
-    CHECK(missing(message_of<ShapeError>([&] { make_conv_block<double>(context, s); }), {part}) == "");
+    CHECK(missing(message_of<ShapeError>([&] { make_conv_block(context, Precision<float>(), s); }), {part}) ==
+          "");
+    CHECK(missing(message_of<ShapeError>([&] { make_conv_block(context, Precision<double>(), s); }),
+                  {part}) == "");
   };
   refused([](ConvBlockShape& s) { s.conv.batch = 0; }, "at least 1");
   refused([](ConvBlockShape& s) { s.conv.padding = 5; }, "padding");
@@ -377,6 +384,6 @@ TEST_CASE("conv_block: shapes and layouts that do not fit are refused") {
   refused([](ConvBlockShape& s) { s.window = 9; }, "window");
   refused([](ConvBlockShape& s) { s.input_layout = Layout::blocked; }, "blocked");
   refused([](ConvBlockShape& s) { s.output_layout = Layout::blocked; }, "blocked");
-  CHECK(preferred_layout<float>(context, 5) == Layout::plain);
-  CHECK(preferred_layout<double>(context, 32) == Layout::plain);
+  CHECK(preferred_layout(context, Precision<float>(), 5) == Layout::plain);
+  CHECK(preferred_layout(context, Precision<double>(), 32) == Layout::plain);
 }

@@ -51,7 +51,7 @@ Inputs<T> fractional_inputs(const LinearShape& s) {
 // With every gradient; as a function without default arguments.
 template <class T>
 std::unique_ptr<Linear<T>> planned(CpuContext& context, const LinearShape& shape) {
-  return make_linear<T>(context, shape);
+  return make_linear(context, Precision<T>(), shape);
 }
 
 template <class T>
@@ -163,7 +163,7 @@ TEST_CASE("linear: gradients agree with central differences") {
   CpuContext context(1);
   for (const Activation activation : {Activation::identity, Activation::relu}) {
     const LinearShape s{4, 7, 5, activation};
-    const auto linear = make_linear<double>(context, s);
+    const auto linear = make_linear(context, Precision<double>(), s);
     for (std::uint64_t seed = 50;; seed += 10) {
       REQUIRE(seed < 1000);
       const Inputs<double> in{random_values<double>(28, seed), random_values<double>(35, seed + 1),
@@ -198,7 +198,7 @@ void check_threads(const LinearShape& s) {
   Results<T> first;
   for (const int threads : {1, 2, 3, 5}) {
     CpuContext context(threads);
-    const Results<T> r = run(*make_linear<T>(context, s), in);
+    const Results<T> r = run(*make_linear(context, Precision<T>(), s), in);
     if (threads == 1) first = r;
     CAPTURE(text(s), threads);
     CHECK((r.y == first.y));
@@ -233,8 +233,8 @@ TEST_CASE("linear: shapes that do not fit are refused") {
   const auto refused = [&](const LinearShape& s, const char* part) {
     CAPTURE(text(s));
     CHECK(missing(message_of<ShapeError>([&] { check(s); }), {part}) == "");
-    CHECK_THROWS_AS(make_linear<float>(context, s), ShapeError);
-    CHECK_THROWS_AS(make_linear<double>(context, s), ShapeError);
+    CHECK_THROWS_AS(make_linear(context, Precision<float>(), s), ShapeError);
+    CHECK_THROWS_AS(make_linear(context, Precision<double>(), s), ShapeError);
   };
   refused({0, 3, 4}, "at least 1");
   refused({2, 0, 4}, "at least 1");
