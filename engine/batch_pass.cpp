@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 
+#include "device/range.h"
 #include "engine/with_context.h"
 #include "kernels/gather_normalize/gather_normalize.h"
 
@@ -38,15 +39,17 @@ BatchPass<T>::BatchPass(Context& context, const Network& network, const Resident
   if (context.is_cuda()) {
     loss_workspace_ = Buffer(memory, row_loss_workspace_bytes(batch, data.classes), "workspace of the loss");
   }
-  if (options.keep_loss_details) {
-    const std::size_t bytes = static_cast<std::size_t>(expected.count()) * sizeof(T);
-    residual_ = Buffer(memory, bytes, "batch residuals");
-    if (loss.draws_direction()) v_ = Buffer(memory, bytes, "batch directions v");
+  if (!options.keep_loss_details) return;
+  for (const std::string_view name : loss.details()) {
+    detail_buffers_.emplace_back(memory, static_cast<std::size_t>(expected.count()) * sizeof(T),
+                                 "the loss's " + std::string(name));
+    details_.push_back({name, detail_buffers_.back().data()});
   }
 }
 
 template <class T>
 void BatchPass<T>::gather(const std::uint32_t* order, const std::uint64_t* first) {
+  const Range phase("gather");
   GatherArgs<T> args;
   args.batch = batch_;
   args.channels = data_.sample_shape[0];
@@ -64,21 +67,24 @@ void BatchPass<T>::gather(const std::uint32_t* order, const std::uint64_t* first
 }
 
 template <class T>
-LossBatch<T> BatchPass<T>::loss_batch(const std::uint64_t* step) {
-  LossBatch<T> batch;
-  batch.row.batch = batch_;
-  batch.row.classes = data_.classes;
-  batch.row.output = tape_.data_as<T>(output_);
-  batch.row.labels = labels_.as<std::int32_t>();
-  batch.row.sample_loss = sample_loss_.as<T>();
-  batch.row.residual_sq = residual_sq_.as<T>();
-  batch.row.correct = correct_.as<std::int32_t>();
-  batch.row.residual = residual_.as<T>();
-  batch.row.workspace = loss_workspace_.data();
-  batch.sample_ids = sample_ids_.as<std::uint32_t>();
+void BatchPass<T>::run_loss(const std::uint64_t* step, const std::uint32_t* redraw, void* gradient) {
+  const Range phase("loss");
+  LossBatch batch;
+  batch.dtype = dtype_of<T>();
+  batch.batch = batch_;
+  batch.classes = data_.classes;
+  batch.output = tape_.data(output_);
+  batch.labels = labels_.as<std::int32_t>();
+  batch.sample_loss = sample_loss_.data();
+  batch.residual_sq = residual_sq_.data();
+  batch.correct = correct_.as<std::int32_t>();
+  batch.gradient = gradient;
+  batch.workspace = loss_workspace_.data();
+  batch.details = details_;
   batch.step = step;
-  batch.v = v_.as<T>();
-  return batch;
+  batch.sample_ids = sample_ids_.as<std::uint32_t>();
+  batch.redraw = redraw;
+  loss_->run(*context_, batch);
 }
 
 template <class T>
@@ -87,10 +93,7 @@ void BatchPass<T>::train(const std::uint32_t* order, const std::uint64_t* first,
   if (!gradients_) throw std::logic_error("a pass made without gradients cannot train");
   gather(order, first);
   tape_.forward();
-  LossBatch<T> batch = loss_batch(step);
-  batch.row.gradient = static_cast<T*>(tape_.gradient(output_));
-  batch.redraw = redraw;
-  loss_->train(*context_, batch);
+  run_loss(step, redraw, tape_.gradient(output_));
   tape_.backward(output_);
 }
 
@@ -98,11 +101,12 @@ template <class T>
 void BatchPass<T>::evaluate(const std::uint32_t* order, const std::uint64_t* first) {
   gather(order, first);
   tape_.forward();
-  loss_->evaluate(*context_, loss_batch(nullptr));
+  run_loss(nullptr, nullptr, nullptr);
 }
 
 template <class T>
 void BatchPass<T>::total(StepTotalsArgs<T> args) {
+  const Range phase("totals");
   args.batch = batch_;
   args.sample_loss = sample_loss();
   args.residual_sq = residual_sq_.as<T>();

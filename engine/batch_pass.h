@@ -4,6 +4,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
+#include <vector>
 
 #include "engine/loss.h"
 #include "engine/tape.h"
@@ -29,7 +31,7 @@ using Network = std::function<Value(Tape& tape, Value input)>;
 struct BatchPassOptions {
   bool gradients = true;           // false: forward and loss only
   bool fuse = true;                // see TapeOptions
-  bool keep_loss_details = false;  // store the residual and v (trace)
+  bool keep_loss_details = false;  // store what the loss can store beside its values (trace)
 };
 
 template <class T>
@@ -43,7 +45,7 @@ class BatchPass {
             std::int64_t batch, const Options& options);
 
   // The batch is order[*first .. *first + batch - 1]; pointers are to device memory. train() leaves the
-  // gradients in the parameter store, evaluate() uses the loss's form without randomness.
+  // gradients in the parameter store; evaluate() draws no random numbers (see LossBatch).
   void train(const std::uint32_t* order, const std::uint64_t* first, const std::uint64_t* step,
              const std::uint32_t* redraw = nullptr);  // LossBatch::redraw
   void evaluate(const std::uint32_t* order, const std::uint64_t* first);
@@ -61,12 +63,11 @@ class BatchPass {
   const std::int32_t* labels() const { return labels_.template as<std::int32_t>(); }            // [B]
   const std::uint32_t* sample_ids() const { return sample_ids_.template as<std::uint32_t>(); }  // [B]
   const T* sample_loss() const { return sample_loss_.template as<T>(); }                        // [B]
-  const T* residual() const { return residual_.template as<T>(); }  // [B, c] or null
-  const T* v() const { return v_.template as<T>(); }                // [B, c] or null
+  std::span<const LossDetail> details() const { return details_; }  // [B, c] each; none unless kept
 
  private:
   void gather(const std::uint32_t* order, const std::uint64_t* first);
-  LossBatch<T> loss_batch(const std::uint64_t* step);
+  void run_loss(const std::uint64_t* step, const std::uint32_t* redraw, void* gradient);
 
   Context* context_;
   ResidentData<T> data_;
@@ -76,7 +77,9 @@ class BatchPass {
   Tape tape_;
   Value input_;
   Value output_;
-  Buffer labels_, sample_ids_, sample_loss_, residual_sq_, correct_, residual_, v_, loss_workspace_;
+  Buffer labels_, sample_ids_, sample_loss_, residual_sq_, correct_, loss_workspace_;
+  std::vector<Buffer> detail_buffers_;
+  std::vector<LossDetail> details_;
 };
 
 }  // namespace qmse

@@ -2,10 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string_view>
+#include <vector>
 
 #include "base/choice.h"
 #include "engine/context.h"
+#include "engine/dtype.h"
 #include "kernels/row_loss/row_loss.h"
 
 namespace qmse {
@@ -24,32 +27,69 @@ constexpr double scale_of(Reduction reduction, std::int64_t classes) {
   return reduction == Reduction::element_mean ? 2.0 / static_cast<double>(classes) : 1.0;
 }
 
-// One batch of outputs and where the results go; row.scale is set by the loss.
-template <class T>
+// Something that a loss calculates on the way and can store, [B, c]: "residual".
+struct LossDetail {
+  std::string_view name;
+  void* data;
+};
+
+// One batch of outputs and where the results go: RowLossArgs, its numbers being of `dtype`.
 struct LossBatch {
-  RowLossArgs<T> row;
-  const std::uint32_t* sample_ids =
-      nullptr;                            // [B] indices in the data set; for losses that draw random numbers
-  const std::uint64_t* step = nullptr;    // the training step, one number in device memory; likewise
-  const std::uint32_t* redraw = nullptr;  // one number in device memory: how often v of this step was drawn
-                                          // before; null: never
-  T* v = nullptr;  // [B, c]; where a loss that draws v stores it, null unless asked for
+  DType dtype = DType::f32;
+  std::int64_t batch = 0;
+  std::int64_t classes = 0;
+  const void* output = nullptr;
+  const std::int32_t* labels = nullptr;
+  void* sample_loss = nullptr;
+  void* residual_sq = nullptr;
+  std::int32_t* correct = nullptr;
+  void* gradient = nullptr;  // null where only values are wanted
+  void* workspace = nullptr;
+  std::span<const LossDetail> details;  // those of Loss::details() that are to be stored
+
+  // For losses that draw random numbers: the training step, one number in device memory, and the samples'
+  // indices in the data set, [B]. Without a step nothing is drawn, and the values are expectations.
+  const std::uint64_t* step = nullptr;
+  const std::uint32_t* sample_ids = nullptr;
+  // One number in device memory: how often the step's random numbers were drawn before; null: never.
+  const std::uint32_t* redraw = nullptr;
+
+  // Null where it is not to be stored.
+  template <class T>
+  T* detail(std::string_view name) const {
+    for (const LossDetail& kept : details) {
+      if (kept.name == name) return static_cast<T*>(kept.data);
+    }
+    return nullptr;
+  }
+
+  // For a kernel; T is the type that `dtype` names.
+  template <class T>
+  RowLossArgs<T> rows(Reduction reduction) const {
+    RowLossArgs<T> args;
+    args.batch = batch;
+    args.classes = classes;
+    args.output = static_cast<const T*>(output);
+    args.labels = labels;
+    args.scale = scale_of(reduction, classes);
+    args.gradient = static_cast<T*>(gradient);
+    args.sample_loss = static_cast<T*>(sample_loss);
+    args.residual_sq = static_cast<T*>(residual_sq);
+    args.correct = correct;
+    args.residual = detail<T>("residual");
+    args.workspace = workspace;
+    return args;
+  }
 };
 
 class Loss {
  public:
   virtual ~Loss() = default;
   virtual std::string_view name() const = 0;
-  // Value, and where batch.row.gradient is given the gradient with respect to
-  // the outputs, as training uses them.
-  virtual void train(Context& context, const LossBatch<float>& batch) const = 0;
-  virtual void train(Context& context, const LossBatch<double>& batch) const = 0;
-  // The value without randomness, as evaluation reports it: for a loss
-  // that draws random numbers its expectation.
-  virtual void evaluate(Context& context, const LossBatch<float>& batch) const = 0;
-  virtual void evaluate(Context& context, const LossBatch<double>& batch) const = 0;
-  // Whether train() stores v where asked to.
-  virtual bool draws_direction() const { return false; }
+  // Values and, where it is asked for, the gradient with respect to the outputs.
+  virtual void run(Context& context, const LossBatch& batch) const = 0;
+  // What it can store beside them.
+  virtual std::vector<std::string_view> details() const { return {"residual"}; }
 };
 
 }  // namespace qmse

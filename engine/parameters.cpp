@@ -4,6 +4,7 @@
 #include <set>
 #include <stdexcept>
 
+#include "engine/with_context.h"
 #include "random/normal.h"
 #include "random/philox.h"
 
@@ -61,12 +62,8 @@ ParameterStore::ParameterStore(Context& context, DType dtype, std::vector<Parame
 void ParameterStore::initialize(Initialization scheme, std::uint64_t seed) {
   for (std::size_t index = 0; index < size(); ++index) {
     const std::vector<float> values = draw(specs_[index], index, scheme, seed);
-    if (dtype_ == DType::f64) {
-      const std::vector<double> wide(values.begin(), values.end());
-      write<double>(weights(), index, wide);
-    } else {
-      write<float>(weights(), index, values);
-    }
+    with_dtype(dtype_,
+               [&]<class T>() { write<T>(weights(), index, std::vector<T>(values.begin(), values.end())); });
   }
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "device/range.h"
 #include "engine/with_context.h"
 #include "kernels/reduce/reduce.h"
 
@@ -114,22 +115,23 @@ void Tape::reserve_addends(std::size_t bytes) {
 }
 
 void Tape::forward() {
-  for (Node& node : nodes_) node.operation->forward({node.input_data, slot(node.output).data});
+  const Range phase("forward");
+  for (Node& node : nodes_) {
+    const Range range(name(node.output).c_str());
+    node.operation->forward({node.input_data, slot(node.output).data});
+  }
 }
 
 void Tape::add_gradient(void* into, const void* from, std::int64_t count) {
-  if (options_.dtype == DType::f64) {
-    add(*context_->cpu(), count, static_cast<const double*>(from), static_cast<double*>(into));
-    return;
-  }
-  with_context<float>(*context_, [&](auto& backend) {
-    add(backend, count, static_cast<const float*>(from), static_cast<float*>(into));
+  with_context(*context_, options_.dtype, [&]<class T>(auto& backend) {
+    add(backend, count, static_cast<const T*>(from), static_cast<T*>(into));
   });
 }
 
 void Tape::backward(Value root) {
   if (!slot(root).needs_gradient)
     throw std::logic_error("'" + name(root) + "' needs no gradient: nothing to differentiate");
+  const Range phase("backward");
   std::fill(written_.begin(), written_.end(), char{0});
   written_[static_cast<std::size_t>(slot(root).storage)] = 1;
 
@@ -146,6 +148,7 @@ void Tape::backward(Value root) {
       node->input_gradients[i] = node->adds[i] ? addends_[i].data() : input.gradient;
       if (input.needs_gradient) written = 1;
     }
+    const Range range(name(node->output).c_str());
     node->operation->backward({node->input_data, output.data, output.gradient, node->input_gradients});
     for (std::size_t i = 0; i < node->inputs.size(); ++i) {
       const Slot& input = slot(node->inputs[i]);
@@ -176,13 +179,9 @@ Value Tape::first_non_finite() {
     if (parameter) continue;
     const std::int64_t count = candidate.shape.count();
     auto* found = finite_index_.as<std::int64_t>();
-    if (options_.dtype == DType::f64) {
-      qmse::first_non_finite(*context_->cpu(), count, static_cast<const double*>(candidate.data), found);
-    } else {
-      with_context<float>(*context_, [&](auto& backend) {
-        qmse::first_non_finite(backend, count, static_cast<const float*>(candidate.data), found);
-      });
-    }
+    with_context(*context_, options_.dtype, [&]<class T>(auto& backend) {
+      qmse::first_non_finite(backend, count, static_cast<const T*>(candidate.data), found);
+    });
     std::int64_t index = 0;
     device_to_host(*context_, &index, found, sizeof(index));
     if (index < count) return Value{id};

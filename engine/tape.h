@@ -12,6 +12,7 @@
 #include "engine/operation.h"
 #include "engine/parameters.h"
 #include "engine/shape.h"
+#include "engine/with_context.h"
 #include "kernels/conv2d/layout.h"
 
 namespace qmse {
@@ -125,13 +126,13 @@ class Tape {
   Buffer finite_index_;          // result of the search for non-finite values
 };
 
-// Makes OperationOf<float> or OperationOf<double>, whichever the tape computes
-// in, from (tape.context(), arguments...).
+// Makes OperationOf<float> or OperationOf<double>, whichever the tape computes in, from (tape.context(),
+// arguments...).
 template <template <class> class OperationOf, class... Arguments>
 std::unique_ptr<Operation> make_operation(Tape& tape, const Arguments&... arguments) {
-  if (tape.options().dtype == DType::f64)
-    return std::make_unique<OperationOf<double>>(tape.context(), arguments...);
-  return std::make_unique<OperationOf<float>>(tape.context(), arguments...);
+  return with_dtype(tape.options().dtype, [&]<class T>() -> std::unique_ptr<Operation> {
+    return std::make_unique<OperationOf<T>>(tape.context(), arguments...);
+  });
 }
 
 }  // namespace qmse

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "device/range.h"
+
 namespace qmse {
 
 namespace {
@@ -139,6 +141,7 @@ void TrainingLoop<T>::queue_step(BatchPass<T>& pass) {
   totals.counter = counter;
   totals.workspace = totals_workspace_.data();
   pass.total(totals);
+  const Range phase("optimizer");
   optimizer_->step({&counter->update_rate, &counter->update_step,
                     totals.halt_on_non_finite || totals.redraws > 0 ? &counter->held : nullptr});
 }

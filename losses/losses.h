@@ -10,7 +10,7 @@
 
 namespace qmse {
 
-// A loss's options; each looks at those it has.
+// The losses' options; each looks at those it has.
 struct LossOptions {
   Reduction reduction = Reduction::batch_mean;
   QmseOptions qmse;

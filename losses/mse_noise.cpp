@@ -7,20 +7,14 @@
 
 namespace qmse {
 
-template <class T>
-void MseNoiseLoss::run_train(Context& context, const LossBatch<T>& batch) const {
-  const QmseArgs<T> args = qmse_args(batch, options_);
-  with_context<T>(context, [&](auto& backend) { mse_noise_loss(backend, args); });
+void MseNoiseLoss::run(Context& context, const LossBatch& batch) const {
+  with_context(context, batch.dtype, [&]<class T>(auto& backend) {
+    if (batch.step == nullptr) {
+      residual_loss<MseRule>(backend, batch.rows<T>(reduction_));
+    } else {
+      mse_noise_loss(backend, qmse_args<T>(batch, options_, reduction_));
+    }
+  });
 }
-
-template <class T>
-void MseNoiseLoss::run_evaluate(Context& context, const LossBatch<T>& batch) const {
-  with_context<T>(context, [&](auto& backend) { residual_loss<MseRule>(backend, batch.row); });
-}
-
-template void MseNoiseLoss::run_train(Context&, const LossBatch<float>&) const;
-template void MseNoiseLoss::run_train(Context&, const LossBatch<double>&) const;
-template void MseNoiseLoss::run_evaluate(Context&, const LossBatch<float>&) const;
-template void MseNoiseLoss::run_evaluate(Context&, const LossBatch<double>&) const;
 
 }  // namespace qmse

@@ -1,26 +1,23 @@
 // MSE with the noise of QMSE (kernels/mse_noise): the step is MSE's in expectation and has QMSE's covariance.
-// Evaluation reports MSE.
+// Without a step, as in evaluation, MSE.
 #pragma once
 
+#include "engine/loss.h"
 #include "kernels/qmse/qmse.h"
-#include "losses/row_loss_base.h"
 
 namespace qmse {
 
-class MseNoiseLoss final : public RowLoss<MseNoiseLoss> {
+class MseNoiseLoss final : public Loss {
  public:
   explicit MseNoiseLoss(const QmseOptions& options = {}, Reduction reduction = Reduction::batch_mean)
-      : RowLoss(reduction), options_(options) {}
+      : options_(options), reduction_(reduction) {}
   std::string_view name() const override { return "mse_noise"; }
-  bool draws_direction() const override { return true; }
-
-  template <class T>
-  void run_train(Context& context, const LossBatch<T>& batch) const;
-  template <class T>
-  void run_evaluate(Context& context, const LossBatch<T>& batch) const;
+  void run(Context& context, const LossBatch& batch) const override;
+  std::vector<std::string_view> details() const override { return {"residual", "v"}; }
 
  private:
   QmseOptions options_;
+  Reduction reduction_;
 };
 
 }  // namespace qmse

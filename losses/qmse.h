@@ -1,39 +1,36 @@
 // The QMSE loss: 1/2 rT Q r a sample, Q = (r + v)(r + v)T, v a random unit vector drawn afresh for every
-// sample and step. Evaluation reports its expectation over v.
+// sample and step. Without a step, as in evaluation, its expectation over v.
 #pragma once
 
+#include "engine/loss.h"
 #include "kernels/qmse/qmse.h"
-#include "losses/row_loss_base.h"
 
 namespace qmse {
 
-// The arguments of a kernel that draws v, of a batch.
+// The arguments of a kernel that draws v.
 template <class T>
-QmseArgs<T> qmse_args(const LossBatch<T>& batch, const QmseOptions& options) {
+QmseArgs<T> qmse_args(const LossBatch& batch, const QmseOptions& options, Reduction reduction) {
   QmseArgs<T> args;
-  args.row = batch.row;
+  args.row = batch.rows<T>(reduction);
   args.options = options;
   args.step = batch.step;
   args.sample_ids = batch.sample_ids;
   args.redraw = batch.redraw;
-  args.v = batch.v;
+  args.v = batch.detail<T>("v");
   return args;
 }
 
-class QmseLoss final : public RowLoss<QmseLoss> {
+class QmseLoss final : public Loss {
  public:
   explicit QmseLoss(const QmseOptions& options = {}, Reduction reduction = Reduction::batch_mean)
-      : RowLoss(reduction), options_(options) {}
+      : options_(options), reduction_(reduction) {}
   std::string_view name() const override { return "qmse"; }
-  bool draws_direction() const override { return true; }
-
-  template <class T>
-  void run_train(Context& context, const LossBatch<T>& batch) const;
-  template <class T>
-  void run_evaluate(Context& context, const LossBatch<T>& batch) const;
+  void run(Context& context, const LossBatch& batch) const override;
+  std::vector<std::string_view> details() const override { return {"residual", "v"}; }
 
  private:
   QmseOptions options_;
+  Reduction reduction_;
 };
 
 }  // namespace qmse

@@ -10,19 +10,19 @@
 
 namespace qmse {
 
-template <class T, class Forward, class Backward>
+template <class Forward, class Backward>
 class MapOperation final : public Operation {
  public:
-  MapOperation(Context& context, Forward forward, Backward backward)
-      : context_(&context), forward_(std::move(forward)), backward_(std::move(backward)) {}
+  MapOperation(Context& context, DType dtype, Forward forward, Backward backward)
+      : context_(&context), dtype_(dtype), forward_(std::move(forward)), backward_(std::move(backward)) {}
 
   void forward(const ForwardBuffers& b) override {
-    with_context<T>(*context_, [&](auto& backend) {
+    with_context(*context_, dtype_, [&]<class T>(auto& backend) {
       forward_(backend, static_cast<const T*>(b.inputs[0]), static_cast<T*>(b.output));
     });
   }
   void backward(const BackwardBuffers& b) override {
-    with_context<T>(*context_, [&](auto& backend) {
+    with_context(*context_, dtype_, [&]<class T>(auto& backend) {
       backward_(backend, static_cast<const T*>(b.inputs[0]), static_cast<const T*>(b.output),
                 static_cast<const T*>(b.output_gradient), static_cast<T*>(b.input_gradients[0]));
     });
@@ -30,6 +30,7 @@ class MapOperation final : public Operation {
 
  private:
   Context* context_;
+  DType dtype_;
   Forward forward_;
   Backward backward_;
 };
@@ -40,14 +41,8 @@ class MapOperation final : public Operation {
 template <class Forward, class Backward>
 Value record_map(Tape& tape, const std::string& name, Value input, const Shape& output, Forward forward,
                  Backward backward) {
-  std::unique_ptr<Operation> operation;
-  if (tape.options().dtype == DType::f64) {
-    operation = std::make_unique<MapOperation<double, Forward, Backward>>(tape.context(), std::move(forward),
-                                                                          std::move(backward));
-  } else {
-    operation = std::make_unique<MapOperation<float, Forward, Backward>>(tape.context(), std::move(forward),
-                                                                         std::move(backward));
-  }
+  auto operation = std::make_unique<MapOperation<Forward, Backward>>(tape.context(), tape.options().dtype,
+                                                                     std::move(forward), std::move(backward));
   return tape.record(name, output, {input}, std::move(operation), tape.layout(input));
 }
 

@@ -184,10 +184,9 @@ Value record_conv_block(Tape& tape, const std::string& name, Value x, Value weig
 }
 
 Layout preferred_layout(Tape& tape, std::int64_t channels) {
-  if (tape.options().dtype == DType::f64)
-    return preferred_layout(*tape.context().cpu(), Precision<double>(), channels);
-  return with_context<float>(
-      tape.context(), [&](auto& backend) { return preferred_layout(backend, Precision<float>(), channels); });
+  return with_context(tape.context(), tape.options().dtype, [&]<class T>(auto& backend) {
+    return preferred_layout(backend, Precision<T>(), channels);
+  });
 }
 
 Value record_linear(Tape& tape, const std::string& name, Value x, Value weight, Value bias,

@@ -1,8 +1,9 @@
 #include "optim/optimizers.h"
-#include "engine/with_context.h"
 
 #include <iterator>
 #include <string>
+
+#include "engine/with_context.h"
 
 namespace qmse {
 
@@ -10,8 +11,7 @@ template <class Rule>
 RuleOptimizer<Rule>::RuleOptimizer(ParameterStore& store, const Hyper& hyper)
     : store_(&store), hyper_(hyper) {
   static_assert(std::size(Rule::kStates) <= kMaxOptimizerStates);
-  store.dtype() == DType::f64 ? Rule::template validate<double>(hyper)
-                              : Rule::template validate<float>(hyper);
+  with_dtype(store.dtype(), [&]<class T>() { Rule::template validate<T>(hyper); });
   MemoryResource& memory = store.context().memory();
   const std::size_t bytes = static_cast<std::size_t>(store.flat_size()) * size_of(store.dtype());
   for (unsigned k = 0; k < std::size(Rule::kStates); ++k) {
@@ -22,22 +22,18 @@ RuleOptimizer<Rule>::RuleOptimizer(ParameterStore& store, const Hyper& hyper)
 }
 
 template <class Rule>
-template <class T>
-void RuleOptimizer<Rule>::step_as(const OptimizerInputs& inputs) {
-  OptimizerArgs<T> args;
-  args.n = store_->flat_size();
-  args.weights = static_cast<T*>(store_->weights());
-  args.gradients = static_cast<const T*>(store_->gradients());
-  for (std::size_t k = 0; k < states_.size(); ++k) args.states[k] = states_[k].template as<T>();
-  args.step = inputs.step;
-  args.learning_rate = inputs.learning_rate;
-  args.held = inputs.held;
-  with_context<T>(store_->context(), [&](auto& backend) { optimizer_step<Rule>(backend, hyper_, args); });
-}
-
-template <class Rule>
 void RuleOptimizer<Rule>::step(const OptimizerInputs& inputs) {
-  store_->dtype() == DType::f64 ? step_as<double>(inputs) : step_as<float>(inputs);
+  with_context(store_->context(), store_->dtype(), [&]<class T>(auto& backend) {
+    OptimizerArgs<T> args;
+    args.n = store_->flat_size();
+    args.weights = static_cast<T*>(store_->weights());
+    args.gradients = static_cast<const T*>(store_->gradients());
+    for (std::size_t k = 0; k < states_.size(); ++k) args.states[k] = states_[k].template as<T>();
+    args.step = inputs.step;
+    args.learning_rate = inputs.learning_rate;
+    args.held = inputs.held;
+    optimizer_step<Rule>(backend, hyper_, args);
+  });
 }
 
 template <class Rule>

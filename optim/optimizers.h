@@ -23,9 +23,6 @@ class RuleOptimizer final : public Optimizer {
   std::vector<State> state() const override;
 
  private:
-  template <class T>
-  void step_as(const OptimizerInputs& inputs);
-
   ParameterStore* store_;
   Hyper hyper_;
   std::array<Buffer, kMaxOptimizerStates> states_;  // empty where the rule keeps none

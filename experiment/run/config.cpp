@@ -122,8 +122,8 @@ void validate(const TrainConfig& config) {
     throw ConfigError("--kernel-size must be odd, not " + std::to_string(config.kernel_size) +
                       ": the cnn pads its images by half the kernel on every side");
   }
-  if (!find_loss(config.loss)->squared_error && config.reduction != Reduction::batch_mean) {
-    throw ConfigError("--reduction " + std::string(name(config.reduction)) +
+  if (!find_loss(config.loss)->squared_error && config.loss_options.reduction != Reduction::batch_mean) {
+    throw ConfigError("--reduction " + std::string(name(config.loss_options.reduction)) +
                       " is for the squared-error losses; " + config.loss + " takes batch_mean");
   }
   if (config.nesterov && find_field("nesterov")->applies(config) && config.momentum == 0) {

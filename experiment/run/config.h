@@ -25,8 +25,8 @@ constexpr std::array<Choice<OnNan>, 2> choices(OnNan) {
   return {{{OnNan::stop, "stop"}, {OnNan::go_on, "continue"}}};
 }
 
-// Every option of `qmse train` with its default. The key in a JSON file is the member's name; the option on
-// the command line is the same with dashes (--batch-size). `dataset`, `model`, `loss` and `optimizer` are
+// Every option of `qmse train` with its default. The key in a JSON file is the member's name (what is in
+// loss_options has names of its own); the option on the command line is the same with dashes (--batch-size). `dataset`, `model`, `loss` and `optimizer` are
 // names of dataset_info(), find_model(), find_loss() and find_optimizer(). What each one means is said once,
 // in the table.
 struct TrainConfig {
@@ -49,10 +49,7 @@ struct TrainConfig {
 
   // loss
   std::string loss = "qmse";
-  Reduction reduction = Reduction::batch_mean;
-  DirectionDistribution v_distribution = DirectionDistribution::sphere;
-  DirectionScope v_scope = DirectionScope::per_sample;
-  QGradient q_gradient = QGradient::constant;
+  LossOptions loss_options;  // QMSE's seed is seed_v
   std::int64_t v_resample = 0;
 
   // optimizer and schedule

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 #include <type_traits>
+#include <utility>
 
 #include "base/error.h"
 #include "base/in_quotes.h"
@@ -31,13 +32,23 @@ struct MemberType<ChoiceMember> {
 template <class Member>
 using TypeOf = typename MemberType<std::remove_cvref_t<Member>>::type;
 
-template <auto member>
+// object.*first, or the rest's of that.
+template <auto first, auto... rest>
+auto& member_of(auto& object) {
+  if constexpr (sizeof...(rest) == 0) {
+    return object.*first;
+  } else {
+    return member_of<rest...>(object.*first);
+  }
+}
+
+template <auto... path>
 ChoiceMember choice() {
-  using Enum = std::remove_cvref_t<decltype(Config{}.*member)>;
-  return {[](const Config& config) { return name(config.*member); },
+  using Enum = std::remove_cvref_t<decltype(member_of<path...>(std::declval<Config&>()))>;
+  return {[](const Config& config) { return name(member_of<path...>(config)); },
           [](Config& config, std::string_view text) {
             const std::optional<Enum> value = find_choice<Enum>(text);
-            if (value) config.*member = *value;
+            if (value) member_of<path...>(config) = *value;
             return value.has_value();
           },
           [] {
@@ -63,6 +74,9 @@ std::vector<NamedChoice> named_datasets() {
 }
 
 using enum ConfigGroup;
+
+constexpr auto kOptions = &Config::loss_options;
+constexpr auto kQmse = &LossOptions::qmse;
 
 constexpr unsigned kAll = kTrain | kTrace | kEvaluate;
 constexpr double kMaxInt = 2147483647.0;
@@ -172,14 +186,14 @@ const std::vector<ConfigField>& table() {
        "what is minimised; qmse_expected: QMSE's expectation over v, that is QMSE without its noise; mse_noise: MSE and "
        "the noise of QMSE",
        {.choices = named(losses())}},
-      {loss, kAll, "reduction", choice<&Config::reduction>(),
+      {loss, kAll, "reduction", choice<kOptions, &LossOptions::reduction>(),
        "batch_mean: sum over outputs with the 1/2, mean over the batch; element_mean: times 2/c, as "
        "PyTorch's MSELoss"},
-      {loss, kTrain | kTrace, "v_distribution", choice<&Config::v_distribution>(),
+      {loss, kTrain | kTrace, "v_distribution", choice<kOptions, kQmse, &QmseOptions::distribution>(),
        "QMSE's random unit vector v", {.only_with = of_loss("v_distribution")}},
-      {loss, kTrain | kTrace, "v_scope", choice<&Config::v_scope>(),
+      {loss, kTrain | kTrace, "v_scope", choice<kOptions, kQmse, &QmseOptions::scope>(),
        "a v for every sample, or one for the batch", {.only_with = of_loss("v_scope")}},
-      {loss, kTrain | kTrace, "q_gradient", choice<&Config::q_gradient>(),
+      {loss, kTrain | kTrace, "q_gradient", choice<kOptions, kQmse, &QmseOptions::q_gradient>(),
        "constant: QMSE's matrix Q is not differentiated, as in the paper; full: it is",
        {.only_with = of_loss("q_gradient")}},
       {loss, kTrain, "v_resample", &Config::v_resample,

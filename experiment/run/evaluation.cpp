@@ -70,7 +70,7 @@ EvaluationReport evaluate(const EvaluationRequest& request) {
   report.step = read_step(file);
   report.difference = class_difference(card, images);
   report.loss = config.loss;
-  report.reduction = name(config.reduction);
+  report.reduction = name(config.loss_options.reduction);
   report.samples = images.count;
   report.class_names = images.class_names;
   const auto classes = static_cast<std::size_t>(images.classes());

@@ -15,7 +15,7 @@ constexpr double kDeviations = 3;  // of a binomial distribution: guesses that a
 // With one-hot targets ||r||^2 is 1 where all outputs are zero. QMSE's is its expectation over v.
 double loss_of_zeros(const TrainConfig& config, std::int64_t classes) {
   return find_loss(config.loss)->value_of_zeros(static_cast<double>(classes)) *
-         scale_of(config.reduction, classes);
+         scale_of(config.loss_options.reduction, classes);
 }
 
 double largest_share(const ImageDataset& images) {

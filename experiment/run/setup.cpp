@@ -41,11 +41,9 @@ std::string device_option(Context& context) {
 }
 
 std::unique_ptr<Loss> make_loss(const TrainConfig& config) {
-  return make_loss(config.loss, {.reduction = config.reduction,
-                                 .qmse = {.distribution = config.v_distribution,
-                                          .scope = config.v_scope,
-                                          .q_gradient = config.q_gradient,
-                                          .seed = config.seed_v.value_or(config.seed.value_or(0))}});
+  LossOptions options = config.loss_options;
+  options.qmse.seed = config.seed_v.value_or(config.seed.value_or(0));
+  return make_loss(config.loss, options);
 }
 
 namespace {

@@ -5,6 +5,7 @@
 #include "base/in_quotes.h"
 #include "data/resident_dataset.h"
 #include "engine/batch_pass.h"
+#include "engine/with_context.h"
 #include "experiment/run/config_fields.h"
 #include "experiment/run/run_settings.h"
 #include "experiment/run/setup.h"
@@ -133,8 +134,9 @@ TraceSummary trace(const TraceRequest& request, const WeightsSource& weights, co
   const std::vector<std::int32_t> labels = collect.read(pass.labels(), config.batch_size);
   tensors.add("target", sizes(batch), std::vector<std::int64_t>(labels.begin(), labels.end()));
   collect.add("output", outputs, tape.data(pass.output()));
-  collect.add("residual", outputs, pass.residual());
-  if (loss->draws_direction()) collect.add("v", outputs, pass.v());
+  for (const LossDetail& detail : pass.details()) {
+    collect.add(std::string(detail.name), outputs, detail.data);
+  }
   collect.add("sample_loss", batch, pass.sample_loss());
   tensors.add("loss", {1}, std::vector<T>{static_cast<T>(result.last_loss)});
   collect.add("grad.output", outputs, tape.gradient(pass.output()));
@@ -167,8 +169,7 @@ TraceSummary write_trace(const TraceRequest& request) {
   const WeightsSource weights = request.weights.empty() ? WeightsSource{} : find_weights(request.weights);
   const TrainConfig config = settle_settings(request, weights);
   const std::unique_ptr<Context> context = make_context(config);
-  if (request.dtype == DType::f64) return trace<double>(request, weights, config, *context);
-  return trace<float>(request, weights, config, *context);
+  return with_dtype(request.dtype, [&]<class T>() { return trace<T>(request, weights, config, *context); });
 }
 
 }  // namespace qmse

@@ -56,7 +56,7 @@ ModelCard make_card(const TrainConfig& config, const ImageDataset& train,
           train.name,
           std::string(name(config.labels)),
           config.loss,
-          std::string(name(config.reduction))};
+          std::string(name(config.loss_options.reduction))};
 }
 
 Json settings_of(const ModelCard& card) {

@@ -24,22 +24,24 @@ struct Batch {
   std::uint64_t step = 12;
   std::vector<double> gradient = std::vector<double>(kBatch * kClasses);
   std::vector<double> v = std::vector<double>(kBatch * kClasses);
+  std::vector<LossDetail> details{{"v", v.data()}};
   std::vector<double> loss = std::vector<double>(kBatch), residual_sq = std::vector<double>(kBatch);
   std::vector<std::int32_t> correct = std::vector<std::int32_t>(kBatch);
 
-  LossBatch<double> view() {
-    LossBatch<double> batch;
-    batch.row.batch = kBatch;
-    batch.row.classes = kClasses;
-    batch.row.output = f.data();
-    batch.row.labels = labels.data();
-    batch.row.gradient = gradient.data();
-    batch.row.sample_loss = loss.data();
-    batch.row.residual_sq = residual_sq.data();
-    batch.row.correct = correct.data();
+  LossBatch view() {
+    LossBatch batch;
+    batch.dtype = DType::f64;
+    batch.batch = kBatch;
+    batch.classes = kClasses;
+    batch.output = f.data();
+    batch.labels = labels.data();
+    batch.gradient = gradient.data();
+    batch.sample_loss = loss.data();
+    batch.residual_sq = residual_sq.data();
+    batch.correct = correct.data();
+    batch.details = details;
     batch.sample_ids = ids.data();
     batch.step = &step;
-    batch.v = v.data();
     return batch;
   }
   double r(std::size_t row, std::size_t i) const {
@@ -77,8 +79,8 @@ TEST_CASE("losses: element_mean is batch_mean times 2/c, value and gradient") {
   for (std::size_t i = 0; i < by_batch.size(); ++i) {
     CAPTURE(i, by_batch[i]->name());
     Batch a, b;
-    by_batch[i]->train(context, a.view());
-    by_element[i]->train(context, b.view());
+    by_batch[i]->run(context, a.view());
+    by_element[i]->run(context, b.view());
     for (std::size_t k = 0; k < a.gradient.size(); ++k)
       CHECK(b.gradient[k] == Approx(0.5 * a.gradient[k]).epsilon(1e-14));
     for (std::size_t k = 0; k < kBatch; ++k) {
@@ -93,7 +95,7 @@ TEST_CASE("losses: element_mean is batch_mean times 2/c, value and gradient") {
 TEST_CASE("losses: element_mean of MSE is PyTorch's MSELoss") {
   Context context = cpu();
   Batch batch;
-  MseLoss(Reduction::element_mean).train(context, batch.view());
+  MseLoss(Reduction::element_mean).run(context, batch.view());
   double mean = 0;
   for (std::size_t row = 0; row < kBatch; ++row) {
     mean += batch.norm_sq(row) / (kBatch * kClasses);
@@ -111,7 +113,7 @@ TEST_CASE("losses: QMSE draws v by seed, step, sample and scope") {
        {DirectionDistribution::sphere, DirectionDistribution::rademacher}) {
     for (const DirectionScope scope : {DirectionScope::per_sample, DirectionScope::per_batch}) {
       Batch batch;
-      QmseLoss({distribution, scope, QGradient::constant, 77}).train(context, batch.view());
+      QmseLoss({distribution, scope, QGradient::constant, 77}).run(context, batch.view());
       for (std::size_t row = 0; row < kBatch; ++row) {
         std::vector<float> v(kClasses);
         const std::uint32_t sample = scope == DirectionScope::per_batch ? kWholeBatch : batch.ids[row];
@@ -136,7 +138,7 @@ TEST_CASE("losses: QMSE draws v by seed, step, sample and scope") {
 TEST_CASE("losses: qmse_expected is QMSE averaged over v, value and gradient") {
   Context context = cpu();
   Batch expected;
-  QmseExpectedLoss().train(context, expected.view());
+  QmseExpectedLoss().run(context, expected.view());
   for (std::size_t row = 0; row < kBatch; ++row) {
     const double n = expected.norm_sq(row);
     CHECK(expected.loss[row] == Approx(0.5 * (n * n + n / kClasses)).epsilon(1e-14));
@@ -146,11 +148,12 @@ TEST_CASE("losses: qmse_expected is QMSE averaged over v, value and gradient") {
     }
   }
   Batch evaluated;
-  LossBatch<double> view = evaluated.view();
-  view.row.gradient = nullptr;
-  QmseExpectedLoss().evaluate(context, view);
+  LossBatch view = evaluated.view();
+  view.gradient = nullptr;
+  QmseExpectedLoss().run(context, view);
   CHECK(evaluated.loss == expected.loss);
-  CHECK_FALSE(QmseExpectedLoss().draws_direction());
+  CHECK(QmseExpectedLoss().details() == std::vector<std::string_view>{"residual"});
+  CHECK(QmseLoss().details() == std::vector<std::string_view>{"residual", "v"});
 
   constexpr int kDraws = 20000;
   std::vector<double> mean(kBatch * kClasses), mean_loss(kBatch);
@@ -158,7 +161,7 @@ TEST_CASE("losses: qmse_expected is QMSE averaged over v, value and gradient") {
   for (int step = 0; step < kDraws; ++step) {
     drawn.step = static_cast<std::uint64_t>(step);
     QmseLoss({DirectionDistribution::sphere, DirectionScope::per_sample, QGradient::constant, 9})
-        .train(context, drawn.view());
+        .run(context, drawn.view());
     for (std::size_t k = 0; k < mean.size(); ++k) mean[k] += drawn.gradient[k] / kDraws;
     for (std::size_t k = 0; k < kBatch; ++k) mean_loss[k] += drawn.loss[k] / kDraws;
   }
@@ -181,20 +184,20 @@ TEST_CASE("losses: evaluation has no randomness, QMSE reports its expectation ov
   Context context = cpu();
   Batch batch;
   batch.gradient.assign(batch.gradient.size(), 99.0);
-  LossBatch<double> view = batch.view();
-  view.row.gradient = nullptr;
+  LossBatch view = batch.view();
+  view.gradient = nullptr;
   view.step = nullptr;
   view.sample_ids = nullptr;
-  view.v = nullptr;
-  QmseLoss().evaluate(context, view);
+  view.details = {};
+  QmseLoss().run(context, view);
   for (std::size_t row = 0; row < kBatch; ++row) {
     const double n = batch.norm_sq(row);
     CHECK(batch.loss[row] == Approx(0.5 * (n * n + n / kClasses)).epsilon(1e-14));
     CHECK(batch.residual_sq[row] == Approx(n).epsilon(1e-14));
   }
-  MseLoss().evaluate(context, view);
+  MseLoss().run(context, view);
   CHECK(batch.loss[0] == Approx(0.5 * batch.norm_sq(0)).epsilon(1e-14));
-  CrossEntropyLoss().evaluate(context, view);
+  CrossEntropyLoss().run(context, view);
   double sum = 0;
   for (std::size_t i = 0; i < kClasses; ++i) sum += std::exp(batch.f[i]);
   CHECK(batch.loss[0] == Approx(std::log(sum) - batch.f[2]).epsilon(1e-14));

@@ -224,16 +224,10 @@ class OverflowingLoss final : public Loss {
  public:
   explicit OverflowingLoss(std::uint64_t step) : step_(step) {}
   std::string_view name() const override { return "overflowing"; }
-  void train(Context& context, const LossBatch<float>& batch) const override {
-    mse_.train(context, batch);
-    if (*batch.step == step_) batch.row.gradient[0] = std::numeric_limits<float>::infinity();
-  }
-  void train(Context& context, const LossBatch<double>& batch) const override { mse_.train(context, batch); }
-  void evaluate(Context& context, const LossBatch<float>& batch) const override {
-    mse_.evaluate(context, batch);
-  }
-  void evaluate(Context& context, const LossBatch<double>& batch) const override {
-    mse_.evaluate(context, batch);
+  void run(Context& context, const LossBatch& batch) const override {
+    mse_.run(context, batch);
+    if (batch.step != nullptr && *batch.step == step_)
+      *static_cast<float*>(batch.gradient) = std::numeric_limits<float>::infinity();
   }
 
  private:

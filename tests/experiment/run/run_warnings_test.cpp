@@ -39,7 +39,7 @@ std::string after(RunWarnings& warnings, const EpochRecord& record, bool last = 
 RunWarnings warnings_of(const std::string& loss, Reduction reduction = Reduction::batch_mean) {
   TrainConfig config;
   config.loss = loss;
-  config.reduction = reduction;
+  config.loss_options.reduction = reduction;
   return RunWarnings(config, images(), images());
 }
 
