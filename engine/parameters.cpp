@@ -33,7 +33,7 @@ std::vector<float> draw(const ParameterSpec& spec, std::size_t parameter, Initia
     const auto normals = normals_from_bits(bits);
     for (std::size_t i = 0; i < 4 && block * 4 + i < count; ++i) {
       values[block * 4 + i] = scheme == Initialization::kaiming_normal
-                                  ? static_cast<float>(deviation * normals.n[i])
+                                  ? static_cast<float>(deviation * normals.v[i])
                                   : static_cast<float>(bound * (2.0 * uniform_from_bits(bits.x[i]) - 1.0));
     }
   }

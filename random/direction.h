@@ -48,9 +48,9 @@ constexpr std::array<Choice<DirectionScope>, 2> choices(DirectionScope) {
 constexpr std::uint32_t kWholeBatch = 0xFFFFFFFFu;
 
 // The four normals of components 4 * block .. 4 * block + 3; those from c on are not used.
-QMSE_HOST_DEVICE inline NormalQuad direction_normals(std::uint64_t seed, std::uint32_t attempt,
-                                                     std::uint32_t step, std::uint32_t sample,
-                                                     std::uint32_t block) {
+QMSE_HOST_DEVICE inline Group<float, 4> direction_normals(std::uint64_t seed, std::uint32_t attempt,
+                                                          std::uint32_t step, std::uint32_t sample,
+                                                          std::uint32_t block) {
   return normals_from_bits(random_bits(seed, RandomPurpose::direction, attempt, step, sample, block));
 }
 

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "base/group.h"
 #include "base/host_device.h"
 #include "random/philox.h"
 
@@ -79,10 +80,6 @@ struct NormalPair {
   float a, b;
 };
 
-struct NormalQuad {
-  float n[4];
-};
-
 // -2 ln(u) for u = (2k + 1) / 2^32 where k is the low 31 bits of `bits`: u is in [2^-32, 1 - 2^-32], so the
 // result is in [2^-31, 44.36]. With u = 2^-z (1 + t), -1/2 <= t < 0, it is 2 z ln 2 - 2 ln(1 + t): two terms
 // of one sign, nothing cancels, and t keeps its relative precision next to u = 1. Relative error
@@ -135,10 +132,10 @@ QMSE_HOST_DEVICE inline NormalPair normals_from_bits(std::uint32_t bits_r, std::
 // instructions a number and 10 to 20 for its Philox bits (10 where a loop shares the key's additions); a loop
 // that draws, squares, sums and stores has 40 an element in all, of which 2 (sm_90) to 3.5 (sm_75) use
 // the slow unit for conversions and approximations.
-QMSE_HOST_DEVICE inline NormalQuad normals_from_bits(const PhiloxBlock& bits) {
+QMSE_HOST_DEVICE inline Group<float, 4> normals_from_bits(const PhiloxBlock& bits) {
   const NormalPair first = normals_from_bits(bits.x[0], bits.x[1]);
   const NormalPair second = normals_from_bits(bits.x[2], bits.x[3]);
-  return NormalQuad{{first.a, first.b, second.a, second.b}};
+  return Group<float, 4>{{first.a, first.b, second.a, second.b}};
 }
 
 }  // namespace qmse

@@ -26,7 +26,7 @@ class RandomStream {
       normals_ = normals_from_bits(next_block());
       normals_left_ = 4;
     }
-    return static_cast<double>(normals_.n[4 - normals_left_--]);
+    return static_cast<double>(normals_.v[4 - normals_left_--]);
   }
   // Uniform in [0, bound), for bound < 2^32.
   std::int64_t below(std::int64_t bound) {
@@ -57,7 +57,7 @@ class RandomStream {
   std::uint32_t part_;
   std::uint64_t blocks_ = 0;
   PhiloxBlock words_{};
-  NormalQuad normals_{};
+  Group<float, 4> normals_{};
   int words_left_ = 0, normals_left_ = 0;
 };
 

@@ -6,10 +6,11 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <iterator>
 #include <map>
 #include <span>
 #include <string>
-#include <tuple>
+#include <string_view>
 #include <type_traits>
 #include <vector>
 
@@ -21,29 +22,21 @@ namespace {
 
 constexpr const char* kPrefix = "training.";  // of the tensors that hold the position, one number each
 
-// The numbers of a position, by name. Format 1 packed the whole ones into a tensor "training.counts", the
-// others into "training.sums", each in this order.
+// The numbers of a position, by name.
 template <class Position, class Visit>
 void visit_numbers(Position& at, const Visit& visit) {
   visit("epoch", at.epoch);
   visit("step", at.counter.step);
   visit("step_of_epoch", at.counter.index);
   visit("samples_of_epoch", at.counter.first);
-  visit("correct", at.metrics.correct);
+  SampleSums::members([&](const char* name, auto member) { visit(name, at.metrics.*member); });
   visit("samples", at.metrics.samples);
   visit("steps", at.metrics.steps);
   visit("first_non_finite_step", at.metrics.first_non_finite_step);
-  visit("loss", at.metrics.loss);
-  visit("residual_sq", at.metrics.residual_sq);
   visit("gradient_norm_sq", at.metrics.gradient_norm_sq);
   visit("last_loss", at.metrics.last_loss);
   visit("seconds", at.seconds);
   visit("step_seconds", at.step_seconds);
-}
-
-// Those that files of format 2 may lack, being older than the number: then it is 0.
-template <class Position, class Visit>
-void visit_later_numbers(Position& at, const Visit& visit) {
   visit("null_steps", at.metrics.null_steps);
   visit("redraws", at.metrics.redraws);
 }
@@ -155,6 +148,13 @@ void check_numbers(const TrainingPosition& position, const std::filesystem::path
     damaged(path, "it holds times that cannot be");
 }
 
+// Whether the version that wrote a file may not have had this number yet: then it is 0.
+bool may_be_missing(std::string_view name) {
+  bool may = name == "null_steps" || name == "redraws";
+  SampleSums::members([&](const char* sum, auto) { may = may || name == sum; });
+  return may;
+}
+
 template <class T>
 T read_number(const SafetensorsFile& file, const std::string& name) {
   const std::int64_t shape[] = {1};
@@ -166,26 +166,31 @@ T read_number(const SafetensorsFile& file, const std::string& name) {
 TrainingPosition read_numbers(const SafetensorsFile& file) {
   TrainingPosition position;
   visit_numbers(position, [&]<class Number>(const char* name, Number& number) {
-    number = static_cast<Number>(read_number<Stored<Number>>(file, std::string(kPrefix) + name));
-  });
-  visit_later_numbers(position, [&](const char* name, std::int64_t& number) {
-    if (const std::string full = std::string(kPrefix) + name; file.contains(full))
-      number = read_number<std::int64_t>(file, full);
+    const std::string full = std::string(kPrefix) + name;
+    if (may_be_missing(name) && !file.contains(full)) return;
+    number = static_cast<Number>(read_number<Stored<Number>>(file, full));
   });
   return position;
 }
 
+// Format 1 had the numbers in two tensors, in these orders.
 TrainingPosition read_packed_numbers(const SafetensorsFile& file) {
-  std::tuple<std::vector<std::int64_t>, std::vector<double>> packed = {std::vector<std::int64_t>(8),
-                                                                       std::vector<double>(6)};
-  std::tuple<std::size_t, std::size_t> used = {0, 0};
-  auto& [counts, sums] = packed;
+  constexpr const char* kCounts[] = {"epoch",   "step",    "step_of_epoch", "samples_of_epoch",
+                                     "correct", "samples", "steps",         "first_non_finite_step"};
+  constexpr const char* kSums[] = {"loss",      "residual_sq", "gradient_norm_sq",
+                                   "last_loss", "seconds",     "step_seconds"};
+  std::vector<std::int64_t> counts(std::size(kCounts));
+  std::vector<double> sums(std::size(kSums));
   file.read<std::int64_t>("training.counts", std::array{std::int64_t{8}}, counts);
   file.read<double>("training.sums", std::array{std::int64_t{6}}, sums);
+  std::map<std::string_view, std::int64_t> count_of;
+  std::map<std::string_view, double> sum_of;
+  for (std::size_t i = 0; i < counts.size(); ++i) count_of[kCounts[i]] = counts[i];
+  for (std::size_t i = 0; i < sums.size(); ++i) sum_of[kSums[i]] = sums[i];
   TrainingPosition position;
-  visit_numbers(position, [&]<class Number>(const char*, Number& number) {
-    constexpr std::size_t kind = std::is_floating_point_v<Number> ? 1 : 0;
-    number = static_cast<Number>(std::get<kind>(packed)[std::get<kind>(used)++]);
+  visit_numbers(position, [&]<class Number>(const char* name, Number& number) {
+    if (count_of.contains(name)) number = static_cast<Number>(count_of[name]);
+    if (sum_of.contains(name)) number = static_cast<Number>(sum_of[name]);
   });
   return position;
 }
@@ -200,12 +205,10 @@ void write_checkpoint(const std::filesystem::path& path, const ParameterStore& s
   HostTensors tensors;
   tensors.add(store, store.weights(), "");
   for (const Optimizer::State& state : optimizer.state()) tensors.add(store, state.flat, prefix(state));
-  const auto add = [&]<class Number>(const char* name, const Number& number) {
+  visit_numbers(position, [&]<class Number>(const char* name, const Number& number) {
     using T = Stored<Number>;
     tensors.add(std::string(kPrefix) + name, {1}, std::vector<T>{static_cast<T>(number)});
-  };
-  visit_numbers(position, add);
-  visit_later_numbers(position, add);
+  });
   SafetensorsMetadata metadata = to_metadata(card);
   metadata["qmse.config"] = to_json(config).dump();
   const std::vector<TensorToWrite> written = tensors.to_write();

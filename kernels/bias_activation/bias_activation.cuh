@@ -7,9 +7,9 @@
 #include "kernels/bias_activation/bias_activation.h"
 #include "kernels/bias_activation/bias_activation_math.h"
 #include "kernels/gpu/elements.cuh"
-#include "kernels/reduce/block_reduce.cuh"
+#include "kernels/gpu/reduce.cuh"
 
-namespace qmse {
+namespace qmse::device {
 
 // `y` may be `x`: a thread reads its elements before it writes them, and nobody else does.
 template <Activation activation>
@@ -32,9 +32,14 @@ __global__ void __launch_bounds__(kElementThreads)
   store_group(y, i, n, aligned, group);
 }
 
+}  // namespace qmse::device
+
+namespace qmse {
+
 template <class Gpu>
 void bias_activation_forward(Gpu& gpu, const BiasShape& shape, Activation activation, const float* x,
                              const float* bias, float* y) {
+  using namespace device;
   const std::int64_t n = shape.batch * shape.channels * shape.inner;
   if (n == 0) return;
   with_activation(activation, [&](auto chosen) {
@@ -43,6 +48,10 @@ void bias_activation_forward(Gpu& gpu, const BiasShape& shape, Activation activa
                aligned_for<4>(x, y));
   });
 }
+
+}  // namespace qmse
+
+namespace qmse::device {
 
 template <Activation activation>
 __global__ void __launch_bounds__(kElementThreads)
@@ -58,9 +67,14 @@ __global__ void __launch_bounds__(kElementThreads)
   store_group(dx, i, n, aligned, gradient);
 }
 
+}  // namespace qmse::device
+
+namespace qmse {
+
 template <class Gpu>
 void activation_backward(Gpu& gpu, std::int64_t n, Activation activation, const float* y, const float* dy,
                          float* dx) {
+  using namespace device;
   if (n == 0) return;
   with_activation(activation, [&](auto chosen) {
     gpu.launch(QMSE_KERNEL(activation_backward_kernel<decltype(chosen)::value>),
@@ -68,6 +82,10 @@ void activation_backward(Gpu& gpu, std::int64_t n, Activation activation, const 
                aligned_for<4>(y, dy, dx));
   });
 }
+
+}  // namespace qmse
+
+namespace qmse::device {
 
 inline constexpr unsigned kBiasGradientThreads = 512;
 
@@ -141,8 +159,13 @@ __global__ void __launch_bounds__(threads)
   db[channel] = static_cast<float>(total);
 }
 
+}  // namespace qmse::device
+
+namespace qmse {
+
 template <class Gpu>
 void bias_gradient(Gpu& gpu, const BiasShape& shape, const float* dy, float* db) {
+  using namespace device;
   if (shape.channels == 0) return;
   if (shape.inner == 1) {
     gpu.launch(QMSE_KERNEL(bias_gradient_columns_kernel<kColumnThreads>),

@@ -14,12 +14,14 @@ namespace qmse {
 template <class Gpu>
 void bias_relu_max_pool_forward(Gpu& gpu, const MaxPool2dShape& shape, const float* x, const float* bias,
                                 float* y, std::uint8_t* choice) {
+  using namespace device;
   launch_pool_forward<ReluPoolWindow<float>>(gpu, shape, x, bias, y, choice);
 }
 
 template <class Gpu>
 void bias_relu_max_pool_backward(Gpu& gpu, const MaxPool2dShape& shape, const float* dy,
                                  const std::uint8_t* choice, float* dx, float* db, double* partials) {
+  using namespace device;
   static_assert(kNothingPassed >= 15 * 15, "no place in a window is kNothingPassed");
   launch_pool_backward(gpu, shape, dy, choice, dx, db, partials);
 }

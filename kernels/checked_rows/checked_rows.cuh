@@ -7,9 +7,9 @@
 #include "device/launch.h"
 #include "kernels/checked_rows/checked_rows.h"
 #include "kernels/gpu/cuda_names.h"
-#include "kernels/reduce/block_reduce.cuh"
+#include "kernels/gpu/reduce.cuh"
 
-namespace qmse {
+namespace qmse::device {
 
 inline constexpr unsigned kCheckThreads = 256;
 inline constexpr unsigned kFinishThreads = 1024;
@@ -64,9 +64,14 @@ __global__ void __launch_bounds__(kFinishThreads)
   }
 }
 
+}  // namespace qmse::device
+
+namespace qmse {
+
 template <class Gpu>
 void check_rows(Gpu& gpu, std::int64_t batch, std::int64_t classes, const GivenIntegers& labels,
                 const GivenIntegers& ids, const CheckedRows& checked) {
+  using namespace device;
   if (batch == 0) return;
   gpu.launch(QMSE_KERNEL(check_rows_kernel), LaunchShape{grid_blocks(batch, kCheckThreads), kCheckThreads},
              batch, classes, labels, ids, checked);
@@ -76,6 +81,7 @@ void check_rows(Gpu& gpu, std::int64_t batch, std::int64_t classes, const GivenI
 template <class Gpu>
 void finish_rows(Gpu& gpu, std::int64_t batch, std::int64_t classes, const std::int32_t* valid,
                  const FinishedRows& rows) {
+  using namespace device;
   gpu.launch(QMSE_KERNEL(finish_rows_kernel), LaunchShape{1, kFinishThreads}, batch, classes, valid, rows);
 }
 

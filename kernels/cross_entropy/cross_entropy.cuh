@@ -8,7 +8,7 @@
 #include "kernels/cross_entropy/cross_entropy_math.h"
 #include "kernels/row_loss/row_loss.cuh"
 
-namespace qmse {
+namespace qmse::device {
 
 template <bool kDense>
 struct CrossEntropyRows {
@@ -68,8 +68,13 @@ struct CrossEntropyRows {
   }
 };
 
+}  // namespace qmse::device
+
+namespace qmse {
+
 template <class Gpu>
 void cross_entropy_loss(Gpu& gpu, const RowLossArgs<float>& args) {
+  using namespace device;
   check_row_loss_args("cross_entropy_loss", args);
   if (args.labels != nullptr) {
     row_loss<false>(gpu, args, nullptr, CrossEntropyRows<false>{});

@@ -8,7 +8,7 @@
 #include "kernels/gather_normalize/gather_normalize_math.h"
 #include "kernels/gpu/elements.cuh"
 
-namespace qmse {
+namespace qmse::device {
 
 inline constexpr unsigned kGatherThreads = 256;
 
@@ -37,8 +37,13 @@ __global__ void __launch_bounds__(kGatherThreads)
   }
 }
 
+}  // namespace qmse::device
+
+namespace qmse {
+
 template <class Gpu>
 void gather_normalize(Gpu& gpu, const GatherArgs<float>& args) {
+  using namespace device;
   if (args.batch == 0) return;
   const bool aligned =
       args.channels * args.inner % 4 == 0 && aligned_for<4>(args.images) && aligned_for<4>(args.x);

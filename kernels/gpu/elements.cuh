@@ -3,18 +3,13 @@
 
 #include <cstdint>
 
+#include "base/group.h"
 #include "kernels/gpu/cuda_names.h"
 
-namespace qmse {
+namespace qmse::device {
 
 // Threads of a block where each thread is on its own.
 inline constexpr unsigned kElementThreads = 256;
-
-// n consecutive elements, n a power of two; at most 16 bytes.
-template <class T, int n>
-struct alignas(n * sizeof(T)) Group {
-  T v[n];
-};
 
 // Whether each of these addresses may hold a Group of n. Null may.
 template <int n, class... T>
@@ -99,4 +94,4 @@ class ChannelWalk {
   std::int64_t channel_;
 };
 
-}  // namespace qmse
+}  // namespace qmse::device

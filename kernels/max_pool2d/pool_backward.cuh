@@ -10,10 +10,10 @@
 
 #include "device/launch.h"
 #include "kernels/gpu/elements.cuh"
+#include "kernels/gpu/reduce.cuh"
 #include "kernels/max_pool2d/max_pool2d.h"
-#include "kernels/reduce/block_reduce.cuh"
 
-namespace qmse {
+namespace qmse::device {
 
 // Visits the block's share of `items` places a plane; item(plane, place) returns what it adds to the
 // channel's sum. `partials` [channels, splits] may be null. `unrolled`: so many items of a thread are in
@@ -132,4 +132,4 @@ void launch_pool_backward(Gpu& gpu, const MaxPool2dShape& shape, const float* dy
   }
 }
 
-}  // namespace qmse
+}  // namespace qmse::device

@@ -9,7 +9,7 @@
 #include "kernels/gpu/elements.cuh"
 #include "kernels/max_pool2d/max_pool2d.h"
 
-namespace qmse {
+namespace qmse::device {
 
 // What is added to channel `channel`; -0 leaves every number as it is.
 __device__ __forceinline__ float pool_shift(const float* bias, std::int64_t channel) {
@@ -90,4 +90,4 @@ void launch_pool_forward(Gpu& gpu, const MaxPool2dShape& shape, const float* x, 
   }
 }
 
-}  // namespace qmse
+}  // namespace qmse::device

@@ -11,6 +11,7 @@ namespace qmse {
 
 template <class Gpu>
 void mse_noise_loss(Gpu& gpu, const QmseArgs<float>& args) {
+  using namespace device;
   directed_loss(gpu, "mse_noise_loss", args, MseNoiseRule{static_cast<std::int32_t>(args.row.classes)});
 }
 

@@ -8,10 +8,10 @@
 #include "device/launch.h"
 #include "kernels/bias_activation/bias_activation_math.h"
 #include "kernels/gpu/elements.cuh"
+#include "kernels/gpu/reduce.cuh"
 #include "kernels/narrow_linear/narrow_linear.h"
-#include "kernels/reduce/block_reduce.cuh"
 
-namespace qmse {
+namespace qmse::device {
 
 inline constexpr unsigned kNarrowForwardThreads = 256, kNarrowBackwardThreads = 512;
 inline constexpr int kNarrow = static_cast<int>(kMaxNarrowOutputs);
@@ -103,9 +103,14 @@ inline void check_narrow_linear(const NarrowLinearShape& s) {
   if (!has_narrow_linear(s)) throw ShapeError("narrow_linear: too many outputs, inputs or rows");
 }
 
+}  // namespace qmse::device
+
+namespace qmse {
+
 template <class Gpu>
 void narrow_linear_forward(Gpu& gpu, const NarrowLinearShape& s, const float* x, const float* w,
                            const float* bias, float* y) {
+  using namespace device;
   check_narrow_linear(s);
   with_activation(s.activation, [&](auto activation) {
     gpu.launch(QMSE_KERNEL(narrow_linear_forward_kernel<decltype(activation)::value>),
@@ -117,6 +122,7 @@ void narrow_linear_forward(Gpu& gpu, const NarrowLinearShape& s, const float* x,
 template <class Gpu>
 void narrow_linear_backward(Gpu& gpu, const NarrowLinearShape& s, const float* x, const float* w,
                             const float* y, const float* dy, float* dx, float* dw, float* db) {
+  using namespace device;
   static_assert(kNarrowBackwardThreads / kWarpSize >= kMaxNarrowOutputs, "a warp adds up one output's sums");
   check_narrow_linear(s);
   const std::int64_t data_blocks =

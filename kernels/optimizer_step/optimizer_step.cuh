@@ -8,7 +8,7 @@
 #include "kernels/optimizer_step/rules.h"
 #include "kernels/step_totals/flat_chunks.cuh"
 
-namespace qmse {
+namespace qmse::device {
 
 template <class Rule, unsigned kept>
 __global__ void __launch_bounds__(kChunkThreads)
@@ -73,8 +73,13 @@ void one_update(Gpu& gpu, const typename Rule::Hyper& hyper, const OptimizerArgs
   ((kept == sets ? update_kept<Rule, sets>(gpu, hyper, args) : void()), ...);
 }
 
+}  // namespace qmse::device
+
+namespace qmse {
+
 template <class Rule, class Gpu, class>
 void optimizer_step(Gpu& gpu, const typename Rule::Hyper& hyper, const OptimizerArgs<float>& args) {
+  using namespace device;
   if (args.n > 0) one_update<Rule>(gpu, hyper, args, typename Rule::Kept());
 }
 

@@ -10,11 +10,11 @@
 
 #include "device/launch.h"
 #include "kernels/gpu/elements.cuh"
+#include "kernels/gpu/reduce.cuh"
 #include "kernels/pooled_conv/pooled_conv_plan.h"
 #include "kernels/pooled_conv/pooled_conv_weights.cuh"
-#include "kernels/reduce/block_reduce.cuh"
 
-namespace qmse {
+namespace qmse::device {
 
 inline constexpr unsigned kDataThreads = static_cast<unsigned>(kDataWarps) * kWarpSize;
 inline constexpr int kDataTaps = 9 * static_cast<int>(kPlaceStride);  // of an output channel in shared memory
@@ -125,9 +125,14 @@ void launch_pooled_conv_data_of(Gpu& gpu, const PooledConvShape& s, const DataPl
   gpu.launch(QMSE_KERNEL(pooled_conv_data_kernel<windows>), blocks, s, plan, w, dy, choice, dx);
 }
 
+}  // namespace qmse::device
+
+namespace qmse {
+
 template <class Gpu>
 void pooled_conv_data(Gpu& gpu, const PooledConvShape& s, const float* w, const float* dy,
                       const std::uint8_t* choice, float* dx) {
+  using namespace device;
   const DataPlan plan = plan_data(s);
   switch (plan.windows) {
     case 1:

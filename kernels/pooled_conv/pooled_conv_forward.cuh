@@ -9,7 +9,7 @@
 #include "kernels/gpu/elements.cuh"
 #include "kernels/pooled_conv/pooled_conv_plan.h"
 
-namespace qmse {
+namespace qmse::device {
 
 // Stages [channels, height + 2, width + 2], the image with a border of zeros, of image `image`.
 template <int channels>
@@ -103,9 +103,14 @@ void launch_pooled_conv_forward_of(Gpu& gpu, const PooledConvShape& s, const flo
   gpu.launch(QMSE_KERNEL(pooled_conv_forward_kernel<channels>), blocks, s, groups, x, w, bias, y, choice);
 }
 
+}  // namespace qmse::device
+
+namespace qmse {
+
 template <class Gpu>
 void pooled_conv_forward(Gpu& gpu, const PooledConvShape& s, const float* x, const float* w,
                          const float* bias, float* y, std::uint8_t* choice) {
+  using namespace device;
   switch (s.in_channels) {
     case 1:
       return launch_pooled_conv_forward_of<1>(gpu, s, x, w, bias, y, choice);

@@ -8,11 +8,11 @@
 
 #include "device/launch.h"
 #include "kernels/gpu/elements.cuh"
+#include "kernels/gpu/reduce.cuh"
 #include "kernels/pooled_conv/pooled_conv_forward.cuh"
 #include "kernels/pooled_conv/pooled_conv_plan.h"
-#include "kernels/reduce/block_reduce.cuh"
 
-namespace qmse {
+namespace qmse::device {
 
 static_assert(kElementThreads == kGroupChannels * kWarpSize,
               "a warp of a block for each of its output channels");
@@ -229,9 +229,14 @@ void launch_pooled_conv_few_weights(Gpu& gpu, const PooledConvShape& s, const We
 
 inline constexpr unsigned kTotalThreads = 256;
 
+}  // namespace qmse::device
+
+namespace qmse {
+
 template <class Gpu>
 void pooled_conv_weights(Gpu& gpu, const PooledConvShape& s, const float* x, const float* dy,
                          const std::uint8_t* choice, float* dw, float* db, float* partials) {
+  using namespace device;
   const WeightsPlan plan = plan_weights(s);
   switch (s.in_channels) {
     case 1:

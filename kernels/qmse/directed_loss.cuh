@@ -8,7 +8,7 @@
 #include "kernels/row_loss/row_loss.cuh"
 #include "random/direction.h"
 
-namespace qmse {
+namespace qmse::device {
 
 // What both distributions of v share.
 template <class Rule>
@@ -87,9 +87,10 @@ struct SphereLoss : DirectedLoss<Rule> {
     return Draws{};
   }
   __device__ void draw(Kept& kept, const Row& row, const Draws&, int, const RowGroup& group) const {
-    const NormalQuad n = normals_from_bits(Base::bits(row, static_cast<std::uint32_t>(group.element) / 4));
+    const Group<float, 4> n =
+        normals_from_bits(Base::bits(row, static_cast<std::uint32_t>(group.element) / 4));
 #pragma unroll
-    for (int k = 0; k < 4; ++k) kept.v.v[k] = group.has(k) ? n.n[k] : 0.0f;
+    for (int k = 0; k < 4; ++k) kept.v.v[k] = group.has(k) ? n.v[k] : 0.0f;
     // A single component is its sign: a normal of length 1, exactly.
     if (group.valid == 1 && Base::classes == 1) kept.v.v[0] = direction_component(kept.v.v[0], 0.0f, 1);
   }
@@ -227,4 +228,4 @@ void directed_loss(Gpu& gpu, const char* name, const QmseArgs<float>& args, cons
   }
 }
 
-}  // namespace qmse
+}  // namespace qmse::device

@@ -5,10 +5,10 @@
 
 #include "device/launch.h"
 #include "kernels/gpu/elements.cuh"
-#include "kernels/reduce/block_reduce.cuh"
+#include "kernels/gpu/reduce.cuh"
 #include "kernels/reduce/reduce_math.h"
 
-namespace qmse {
+namespace qmse::device {
 
 __global__ void __launch_bounds__(kElementThreads)
     add_kernel(std::int64_t n, const float* __restrict__ x, float* __restrict__ y, bool aligned) {
@@ -21,12 +21,21 @@ __global__ void __launch_bounds__(kElementThreads)
   store_group(y, i, n, aligned, to);
 }
 
+}  // namespace qmse::device
+
+namespace qmse {
+
 template <class Gpu>
 void add(Gpu& gpu, std::int64_t n, const float* x, float* y) {
+  using namespace device;
   if (n == 0) return;
   gpu.launch(QMSE_KERNEL(add_kernel), LaunchShape{grid_blocks(n, 4 * kElementThreads), kElementThreads}, n, x,
              y, aligned_for<4>(x, y));
 }
+
+}  // namespace qmse
+
+namespace qmse::device {
 
 __global__ void set_index_kernel(std::int64_t value, long long* index) { *index = value; }
 
@@ -46,8 +55,13 @@ __global__ void __launch_bounds__(kElementThreads)
   if (threadIdx.x % kWarpSize == 0 && first < n) atomicMin(index, first);
 }
 
+}  // namespace qmse::device
+
+namespace qmse {
+
 template <class Gpu>
 void first_non_finite(Gpu& gpu, std::int64_t n, const float* x, std::int64_t* index) {
+  using namespace device;
   static_assert(sizeof(long long) == sizeof(std::int64_t), "atomicMin takes long long");
   auto* place = reinterpret_cast<long long*>(index);
   gpu.launch(QMSE_KERNEL(set_index_kernel), LaunchShape{1, 1}, n, place);

@@ -7,7 +7,7 @@
 #include "kernels/residual_loss/residual_loss.h"
 #include "kernels/row_loss/row_loss.cuh"
 
-namespace qmse {
+namespace qmse::device {
 
 // Both forms keep the residual of a group.
 struct ResidualLossBase {
@@ -95,8 +95,13 @@ struct ElementLoss : ResidualLossBase {
   }
 };
 
+}  // namespace qmse::device
+
+namespace qmse {
+
 template <class Rule, class Gpu, class>
 void residual_loss(Gpu& gpu, const RowLossArgs<float>& args) {
+  using namespace device;
   check_row_loss_args(Rule::kName, args);
   const std::conditional_t<IsSumOverElements<Rule>::value, ElementLoss<Rule>, NormLoss<Rule>> loss{
       Rule(args.classes)};

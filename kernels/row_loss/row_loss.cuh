@@ -45,7 +45,7 @@
 #include "kernels/row_loss/row_loss_device.cuh"
 #include "kernels/row_loss/row_loss_math.h"
 
-namespace qmse {
+namespace qmse::device {
 
 // The contract above; fails to compile where a loss does not keep it, saying what it lacks.
 template <class Loss>
@@ -156,10 +156,10 @@ __global__ void __launch_bounds__(kWarpKernelThreads)
   typename Loss::Sums sums;
   do {
     if (draws) part.draw(loss, place);
-    sums = warp_merge(part.sum(loss, place), lanes);
+    sums = warp_reduce(part.sum(loss, place), Merge(), lanes);
     if constexpr (Loss::kRedraws) draws = active && loss.refused(sums);
   } while (Loss::kRedraws && __any_sync(kFullWarp, draws));
-  const Ranking<kDense> ranking = warp_merge(part.ranking, lanes);
+  const Ranking<kDense> ranking = warp_reduce(part.ranking, Merge(), lanes);
   const typename Loss::Result result = loss.finish(sums, part.target, rows.gradient_scale);
   store_row<Loss>(rows, place, result, ranking);
   part.store_groups(rows, loss, place, memory, result);
@@ -175,7 +175,7 @@ struct DynamicTile {
 // for the sake of more of them.)
 template <class Loss, bool kDense, bool kVectors>
 __global__ void __launch_bounds__(kBlockKernelThreads, 1) row_loss_block_kernel(DeviceRows rows, Loss loss) {
-  __shared__ SharedArray<std::uint32_t, kBlockKernelThreads / 32 * kTotalWords<Loss, kDense>> totals;
+  __shared__ SharedArray<InShared<RowTotals<Loss, kDense>>, kBlockKernelThreads / 32> totals;
   const int warp = threadIdx.x / 32;
   const int lane = threadIdx.x % 32;
   const LanePlace<kVectors> place =
@@ -188,7 +188,7 @@ __global__ void __launch_bounds__(kBlockKernelThreads, 1) row_loss_block_kernel(
   part.template load<Part::Pass::only>(rows, loss, place, memory);
   part.draw(loss, place);
   RowTotals<Loss, kDense> total{part.sum(loss, place), part.ranking};
-  block_merge(total, totals);
+  total = block_reduce(total, Merge(), totals);
   const typename Loss::Result result = loss.finish(total.sums, part.target, rows.gradient_scale);
   store_row<Loss>(rows, place, result, total.ranking);
   part.store_groups(rows, loss, place, memory, result);
@@ -212,7 +212,7 @@ __global__ void __launch_bounds__(kSlabKernelThreads, 1)
     row_loss_slab_kernel(DeviceRows rows, Loss loss, RowTotals<Loss, kDense>* partials, SlabWork work) {
   constexpr int kWarps = kSlabKernelThreads / 32;
   __shared__ SharedArray<float, kWarps * kTile> tile;
-  __shared__ SharedArray<std::uint32_t, kWarps * kTotalWords<Loss, kDense>> totals;
+  __shared__ SharedArray<InShared<RowTotals<Loss, kDense>>, kWarps> totals;
   const int warp = threadIdx.x / 32;
   const int lane = threadIdx.x % 32;
   const int block = static_cast<int>(blockIdx.x);
@@ -233,7 +233,7 @@ __global__ void __launch_bounds__(kSlabKernelThreads, 1)
     part.template load<Part::Pass::sums>(rows, loss, place, memory);
     part.draw(loss, place);
     RowTotals<Loss, kDense> total{part.sum(loss, place), part.ranking};
-    block_merge(total, totals);
+    total = block_reduce(total, Merge(), totals);
     if (threadIdx.x == 0) row_partials[slab] = total;
     return;
   }
@@ -242,7 +242,7 @@ __global__ void __launch_bounds__(kSlabKernelThreads, 1)
   for (int other = threadIdx.x; other < work.slabs; other += kSlabKernelThreads) {
     total.merge(row_partials[other]);
   }
-  block_merge(total, totals);
+  total = block_reduce(total, Merge(), totals);
   const typename Loss::Result result =
       loss.finish(total.sums, row_target<kDense>(rows, row), rows.gradient_scale);
   if (slab == 0) store_row<Loss>(rows, place, result, total.ranking);
@@ -318,4 +318,4 @@ void row_loss(Gpu& gpu, const RowLossArgs<float>& args, float* v, const Loss& lo
   }
 }
 
-}  // namespace qmse
+}  // namespace qmse::device

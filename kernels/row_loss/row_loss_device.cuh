@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "kernels/gpu/elements.cuh"
+#include "kernels/gpu/reduce.cuh"
 #include "kernels/row_loss/row_loss.h"
 #include "kernels/row_loss/row_loss_math.h"
 
@@ -15,9 +16,8 @@
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
 
-namespace qmse {
+namespace qmse::device {
 
-constexpr unsigned kFullWarp = 0xFFFFFFFFu;
 constexpr int kStrip = 128;     // outputs a warp takes at once where a row has all its lanes
 constexpr int kLaneGroups = 4;  // groups of four outputs a lane keeps, at most
 // Floats of shared memory in which a warp turns outputs around, see WarpMemory.
@@ -260,25 +260,8 @@ struct Ranking<true> {
   }
 };
 
-// The merge of what `lanes` neighbouring lanes hold, the same in each; `lanes` is a power of two.
-template <class S>
-__device__ S warp_merge(S sums, int lanes) {
-  constexpr int kWords = sizeof(S) / 4;
-  static_assert(sizeof(S) % 4 == 0);
-#pragma unroll
-  for (int distance = 1; distance < lanes; distance *= 2) {
-    std::uint32_t words[kWords];
-    memcpy(words, &sums, sizeof(S));
-#pragma unroll
-    for (int i = 0; i < kWords; ++i) words[i] = __shfl_xor_sync(kFullWarp, words[i], distance);
-    S other;
-    memcpy(&other, words, sizeof(S));
-    sums.merge(other);
-  }
-  return sums;
-}
-
-__device__ inline Ranking<false> warp_merge(Ranking<false> ranking, int lanes) {
+// A vote is quicker than shuffles.
+__device__ inline Ranking<false> warp_reduce(Ranking<false> ranking, Merge, int lanes = kWarpSize) {
   const unsigned votes = __ballot_sync(kFullWarp, ranking.below != 0);
   const unsigned all = lanes == 32 ? kFullWarp : (1u << lanes) - 1;
   const unsigned first = threadIdx.x % 32 & ~static_cast<unsigned>(lanes - 1);
@@ -299,37 +282,9 @@ struct RowTotals {
 };
 
 template <class Loss, bool kDense>
-constexpr unsigned kTotalWords = sizeof(RowTotals<Loss, kDense>) / 4;
-
-// The merge of what all threads of a block hold, the same in each. Has one barrier; once a kernel, since
-// `shared` is not free again afterwards.
-template <class Loss, bool kDense, unsigned kSize>
-__device__ void block_merge(RowTotals<Loss, kDense>& total, SharedArray<std::uint32_t, kSize>& shared) {
-  constexpr int kWords = kTotalWords<Loss, kDense>;
-  const int warps = blockDim.x / 32;
-  const int warp = threadIdx.x / 32;
-  const int lane = threadIdx.x % 32;
-  total.sums = warp_merge(total.sums, 32);
-  total.ranking = warp_merge(total.ranking, 32);
-  if (warps == 1) return;
-  std::uint32_t words[kWords];
-  if (lane == 0) {
-    memcpy(words, &total, sizeof(total));
-#pragma unroll
-    for (int i = 0; i < kWords; ++i) shared[warp * kWords + i] = words[i];
-  }
-  __syncthreads();
-  int lanes = 2;
-  while (lanes < warps) lanes *= 2;
-  const int other = lane & (lanes - 1);
-  total = RowTotals<Loss, kDense>();
-  if (other < warps) {
-#pragma unroll
-    for (int i = 0; i < kWords; ++i) words[i] = shared[other * kWords + i];
-    memcpy(&total, words, sizeof(total));
-  }
-  total.sums = warp_merge(total.sums, lanes);
-  total.ranking = warp_merge(total.ranking, lanes);
+__device__ RowTotals<Loss, kDense> warp_reduce(const RowTotals<Loss, kDense>& total, Merge merge,
+                                               int lanes = kWarpSize) {
+  return {warp_reduce(total.sums, merge, lanes), warp_reduce(total.ranking, merge, lanes)};
 }
 
 // The groups of a row that a lane holds between the sums and the gradient.
@@ -474,4 +429,4 @@ __device__ void store_row(const DeviceRows& rows, const LanePlace<kVectors>& pla
   rows.correct[place.row] = ranking.correct(result.residual_sq) ? 1 : 0;
 }
 
-}  // namespace qmse
+}  // namespace qmse::device

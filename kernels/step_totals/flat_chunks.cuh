@@ -7,7 +7,7 @@
 #include "kernels/gpu/cuda_names.h"
 #include "kernels/step_totals/step_totals.h"
 
-namespace qmse {
+namespace qmse::device {
 
 inline constexpr unsigned kChunkThreads = 512;
 inline constexpr int kChunkGroups = static_cast<int>(kFlatChunk / (4 * kChunkThreads));  // of a thread
@@ -18,4 +18,4 @@ __device__ __forceinline__ std::int64_t chunk_group_begin(int group) {
   return blockIdx.x * kFlatChunk + 4 * (static_cast<std::int64_t>(group) * kChunkThreads + threadIdx.x);
 }
 
-}  // namespace qmse
+}  // namespace qmse::device

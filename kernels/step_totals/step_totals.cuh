@@ -3,27 +3,24 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "device/launch.h"
 #include "kernels/gpu/elements.cuh"
-#include "kernels/reduce/block_reduce.cuh"
+#include "kernels/gpu/reduce.cuh"
 #include "kernels/step_totals/flat_chunks.cuh"
 #include "kernels/step_totals/step_totals.h"
 #include "kernels/step_totals/step_totals_math.h"
 
-namespace qmse {
+namespace qmse::device {
 
 inline constexpr unsigned kBatchSumThreads = 256;  // of a block; the order of a batch's sums depends on it
 
 // This thread's part of a batch's sums.
-__device__ __forceinline__ BatchSums batch_sums_part(const StepTotalsArgs<float>& args) {
-  BatchSums sums{0, 0, 0};
+__device__ __forceinline__ SampleSums batch_sums_part(const StepTotalsArgs<float>& args) {
+  SampleSums sums;
   if (threadIdx.x >= kBatchSumThreads) return sums;
-  for (std::int64_t i = threadIdx.x; i < args.batch; i += kBatchSumThreads) {
-    sums.loss += static_cast<double>(args.sample_loss[i]);
-    sums.residual_sq += static_cast<double>(args.residual_sq[i]);
-    sums.correct += args.correct[i];
-  }
+  for (std::int64_t i = threadIdx.x; i < args.batch; i += kBatchSumThreads) sums.add_sample(args, i);
   return sums;
 }
 
@@ -48,10 +45,14 @@ __global__ void __launch_bounds__(kChunkThreads)
   auto* const partials = reinterpret_cast<double*>(workspace + 1);
   const unsigned chunks = gridDim.x - 1;
   if (blockIdx.x == chunks) {
-    BatchSums sums = batch_sums_part(args);
-    sums.loss = block_reduce(sums.loss, Sum(), f64_scratch);
-    sums.residual_sq = block_reduce(sums.residual_sq, Sum(), f64_scratch);
-    sums.correct = block_reduce(static_cast<long long>(sums.correct), Sum(), count_scratch);
+    SampleSums sums = batch_sums_part(args);
+    SampleSums::members([&](const char*, auto member) {
+      if constexpr (std::is_same_v<decltype(member), double SampleSums::*>) {
+        sums.*member = block_reduce(sums.*member, Sum(), f64_scratch);
+      } else {
+        sums.*member = block_reduce(static_cast<long long>(sums.*member), Sum(), count_scratch);
+      }
+    });
     if (threadIdx.x == 0) workspace->batch = sums;
   } else {
     const double sum = block_reduce(squares_part(args, aligned), Sum(), f64_scratch);
@@ -73,8 +74,13 @@ __global__ void __launch_bounds__(kChunkThreads)
   add_step(workspace->batch, norm_sq, args);
 }
 
+}  // namespace qmse::device
+
+namespace qmse {
+
 template <class Gpu>
 void step_totals(Gpu& gpu, const StepTotalsArgs<float>& args) {
+  using namespace device;
   const unsigned chunks = args.n > 0 ? grid_blocks(args.n, kFlatChunk) : 0;
   gpu.launch(QMSE_KERNEL(step_totals_kernel), LaunchShape{chunks + 1, kChunkThreads}, args,
              aligned_for<4>(args.gradients));

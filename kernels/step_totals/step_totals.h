@@ -6,21 +6,43 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/host_device.h"
 #include "device/context.h"
 
 namespace qmse {
 
-// Sums run over the samples (loss, residual_sq, correct) and the steps (gradient_norm_sq) of the epoch so
-// far.
-struct EpochMetrics {
+// What is added up over samples: of a batch, and of the epoch so far. Another sum is a member with its line
+// in each function; both backends, the epoch's metrics and checkpoints go by these.
+struct SampleSums {
   double loss = 0;
   double residual_sq = 0;
-  double gradient_norm_sq = 0;
   std::int64_t correct = 0;
+
+  // visit(name, pointer to member) for each.
+  template <class Visit>
+  QMSE_HOST_DEVICE static void members(Visit&& visit) {
+    visit("loss", &SampleSums::loss);
+    visit("residual_sq", &SampleSums::residual_sq);
+    visit("correct", &SampleSums::correct);
+  }
+  // Sample i's part; `args` is a StepTotalsArgs.
+  template <class Args>
+  QMSE_HOST_DEVICE void add_sample(const Args& args, std::int64_t i) {
+    loss += static_cast<double>(args.sample_loss[i]);
+    residual_sq += static_cast<double>(args.residual_sq[i]);
+    correct += args.correct[i];
+  }
+  QMSE_HOST_DEVICE void add(const SampleSums& other) {
+    members([&](const char*, auto member) { this->*member += other.*member; });
+  }
+};
+
+struct EpochMetrics : SampleSums {
+  double gradient_norm_sq = 0;  // summed over the steps
   std::int64_t samples = 0;
   std::int64_t steps = 0;
-  std::int64_t first_non_finite_step =
-      -1;  // index within the epoch of the first step whose loss or gradient was not finite, or -1
+  // The index within the epoch of the first step whose loss or gradient was not finite, or -1.
+  std::int64_t first_non_finite_step = -1;
   double last_loss = 0;         // mean loss of the last batch
   std::int64_t null_steps = 0;  // steps whose gradient was exactly zero although a residual was not
   std::int64_t redraws = 0;     // draws of v that were made again because of such a gradient
@@ -68,16 +90,9 @@ struct StepTotalsArgs {
 inline constexpr std::int64_t kFlatChunk = 4096;
 inline constexpr std::int64_t flat_chunks(std::int64_t n) { return (n + kFlatChunk - 1) / kFlatChunk; }
 
-// The sums of one batch.
-struct BatchSums {
-  double loss = 0;
-  double residual_sq = 0;
-  std::int64_t correct = 0;
-};
-
 // The workspace begins with this, and the chunks' sums follow.
 struct StepTotalsWorkspace {
-  BatchSums batch;
+  SampleSums batch;
   std::uint64_t blocks_done = 0;  // on a GPU, of the call that runs
 };
 inline constexpr std::size_t step_totals_workspace_bytes(std::int64_t n) {

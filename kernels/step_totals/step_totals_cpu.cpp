@@ -46,12 +46,8 @@ void totals(CpuContext& context, const StepTotalsArgs<T>& args) {
   auto* const workspace = static_cast<StepTotalsWorkspace*>(args.workspace);
   const double norm_sq =
       sum_of_squares(context, args.n, args.gradients, reinterpret_cast<double*>(workspace + 1));
-  BatchSums sums;
-  for (std::int64_t i = 0; i < args.batch; ++i) {
-    sums.loss += static_cast<double>(args.sample_loss[i]);
-    sums.residual_sq += static_cast<double>(args.residual_sq[i]);
-    sums.correct += args.correct[i];
-  }
+  SampleSums sums;
+  for (std::int64_t i = 0; i < args.batch; ++i) sums.add_sample(args, i);
   add_step(sums, norm_sq, args);
 }
 

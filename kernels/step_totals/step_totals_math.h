@@ -11,7 +11,7 @@ namespace qmse {
 
 // Adds the step to the epoch and moves the counter on to the next step.
 template <class T>
-QMSE_HOST_DEVICE inline void add_step(const BatchSums& sums, double gradient_norm_sq,
+QMSE_HOST_DEVICE inline void add_step(const SampleSums& sums, double gradient_norm_sq,
                                       const StepTotalsArgs<T>& args) {
   EpochMetrics& metrics = *args.metrics;
   StepCounter& counter = *args.counter;
@@ -29,9 +29,7 @@ QMSE_HOST_DEVICE inline void add_step(const BatchSums& sums, double gradient_nor
   }
   counter.redraw = 0;
   if (!known && !finite) metrics.first_non_finite_step = metrics.steps;
-  metrics.loss += sums.loss;
-  metrics.residual_sq += sums.residual_sq;
-  metrics.correct += sums.correct;
+  metrics.add(sums);
   metrics.samples += args.batch;
   metrics.steps += 1;
   metrics.last_loss = sums.loss / static_cast<double>(args.batch);

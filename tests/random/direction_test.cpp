@@ -35,7 +35,7 @@ std::vector<float> attempt_normals(std::uint32_t attempt, std::uint32_t step, st
                                    std::int64_t c) {
   std::vector<float> n;
   for (std::int64_t i = 0; i < c; ++i) {
-    n.push_back(direction_normals(kSeed, attempt, step, sample, static_cast<std::uint32_t>(i / 4)).n[i % 4]);
+    n.push_back(direction_normals(kSeed, attempt, step, sample, static_cast<std::uint32_t>(i / 4)).v[i % 4]);
   }
   return n;
 }
@@ -179,9 +179,9 @@ TEST_CASE("direction: squares are fixed-point numbers that cannot overflow") {
   CHECK(direction_square(0x1.6p-14f) == 0u);
   CHECK(direction_square(6.661f) < 1u << 31);
   // The four of a block at most: two pairs whose squares add up to minus_two_log, 44.36 at most.
-  const NormalQuad quad = normals_from_bits(PhiloxBlock{{0, 0x20000000u, 0, 0x20000000u}});
+  const Group<float, 4> quad = normals_from_bits(PhiloxBlock{{0, 0x20000000u, 0, 0x20000000u}});
   std::uint64_t sum = 0;
-  for (float x : quad.n) sum += direction_square(x);
+  for (float x : quad.v) sum += direction_square(x);
   CHECK(sum > 2900000000u);
   CHECK(sum < std::uint64_t{1} << 32);
 }

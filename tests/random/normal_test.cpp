@@ -63,8 +63,9 @@ std::vector<float> draw(std::uint32_t stream, std::uint32_t blocks) {
   std::vector<float> normals;
   normals.reserve(4 * blocks);
   for (std::uint32_t block = 0; block < blocks; ++block) {
-    const NormalQuad quad = normals_from_bits(random_bits(kSeed, RandomPurpose::test, 0, stream, 0, block));
-    normals.insert(normals.end(), quad.n, quad.n + 4);
+    const Group<float, 4> quad =
+        normals_from_bits(random_bits(kSeed, RandomPurpose::test, 0, stream, 0, block));
+    normals.insert(normals.end(), quad.v, quad.v + 4);
   }
   return normals;
 }
@@ -241,10 +242,10 @@ TEST_CASE("normal: recorded bits") {
        {0xc0d5224du, 0xb1276522u, 0x4092edc5u, 0xc092edc5u}},
   };
   for (const Recorded& record : recorded) {
-    const NormalQuad quad = normals_from_bits(record.bits);
+    const Group<float, 4> quad = normals_from_bits(record.bits);
     for (int i = 0; i < 4; ++i) {
       CAPTURE(i);
-      CHECK(bits_from_float(quad.n[i]) == record.normals[i]);
+      CHECK(bits_from_float(quad.v[i]) == record.normals[i]);
     }
   }
 }

@@ -6,6 +6,7 @@
 #include "tests/support/catch.h"
 
 using namespace qmse;
+using namespace qmse::device;
 
 TEST_CASE("elements: division in 32 and in 64 bits") {
   const std::int64_t large = (std::int64_t{1} << 32) + 7;

@@ -10,6 +10,7 @@
 namespace {
 
 using namespace qmse;
+using namespace qmse::device;
 
 struct MeanResidual {
   static constexpr bool kDirection = false;
