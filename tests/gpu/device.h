@@ -61,12 +61,6 @@ class OnDevice {
   Buffer buffer_;
 };
 
-// One number in device memory.
-template <class T>
-OnDevice<T> number_on_device(Backend& where, T value) {
-  return OnDevice<T>(where, {value});
-}
-
 template <class T>
 OnDevice<T> unwritten(Backend& where, std::int64_t count, T value = static_cast<T>(-77)) {
   return OnDevice<T>(where, std::vector<T>(static_cast<std::size_t>(count), value));

@@ -81,6 +81,7 @@ template <class C, class T>
 struct Device {
   using Number = T;
   static constexpr bool kIsCpu = std::is_same_v<C, CpuContext>;
+  static constexpr bool kIsExecutor = !kIsCpu && !std::is_same_v<C, CudaContext>;  // SIMT's, on the host
   static constexpr double kEpsilon = std::is_same_v<T, float> ? 0x1p-23 : 0x1p-52;
 
   C& context;
