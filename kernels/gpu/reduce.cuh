@@ -56,7 +56,7 @@ __device__ __forceinline__ InShared<T> to_shared(const T& value) {
 template <class T>
 __device__ __forceinline__ T from_shared(const InShared<T>& there) {
   T value;
-  memcpy(&value, &there, sizeof(value));
+  memcpy(static_cast<void*>(&value), &there, sizeof(value));
   return value;
 }
 
@@ -71,7 +71,7 @@ __device__ __forceinline__ T shuffle_xor(const T& value, int distance) {
 #pragma unroll
     for (std::uint32_t& word : words.word) word = __shfl_xor_sync(kFullWarp, word, distance);
     T other;
-    memcpy(&other, &words, sizeof(other));
+    memcpy(static_cast<void*>(&other), &words, sizeof(other));
     return other;
   }
 }

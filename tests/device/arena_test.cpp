@@ -134,7 +134,8 @@ TEST_CASE("memory: sealed, it refuses every request and says why") {
   CpuContext context(1);
   {
     const MemorySeal seal(context.memory(), "a step is being captured");
-    const std::string message = test::message_of<Error>([&] { Buffer(context.memory(), 8, "late buffer"); });
+    const std::string message =
+        test::message_of<std::logic_error>([&] { Buffer(context.memory(), 8, "late buffer"); });
     for (const char* part : {"late buffer", "while a step is being captured"}) {
       CAPTURE(message, part);
       CHECK(message.find(part) != std::string::npos);

@@ -161,12 +161,12 @@ void check_gradients(const MakeModel& make, const Loss& loss, const SampleLoss& 
   }
   CAPTURE(seed, loss.name());
   constexpr std::size_t outputs = kBatch * kClasses;
-  const auto kept = [&](std::size_t detail) {
+  const auto stored = [&](std::size_t detail) {
     const auto* first = static_cast<const double*>(problem->pass.details()[detail].data);
     return std::vector<double>(first, first + outputs);
   };
-  Base base{problem->data.labels.read<std::int32_t>(), kept(0), {}};
-  if (problem->pass.details().size() > 1) base.v = kept(1);
+  Base base{problem->data.labels.read<std::int32_t>(), stored(0), {}};
+  if (problem->pass.details().size() > 1) base.v = stored(1);
   double reported = 0;
   for (std::int64_t i = 0; i < kBatch; ++i) reported += problem->pass.sample_loss()[i] / kBatch;
   CHECK(reported == Approx(mean_loss(reference, problem->outputs(), base)).epsilon(1e-12));
