@@ -9,6 +9,7 @@
 #include <typeindex>
 
 #include "device/context.h"
+#include "device/kernel_choice.h"
 #include "device/launch.h"
 #include "device/math_mode.h"
 #include "device/memory.h"
@@ -20,13 +21,6 @@ struct cudnnContext;
 struct cublasLtContext;
 
 namespace qmse {
-
-// By which kernels the network's convolutions and matrix products are calculated.
-enum class KernelChoice {
-  automatic,  // our own where there are such (kernels/pooled_conv, kernels/narrow_linear), the libraries'
-              // elsewhere
-  library,    // cuDNN's and cuBLASLt's alone
-};
 
 struct CudaOptions {
   int device = 0;  // index, as choose_cuda_device() gives it

@@ -11,6 +11,7 @@
 
 #include "base/json.h"
 #include "data/normalization.h"
+#include "device/kernel_choice.h"
 #include "device/math_mode.h"
 #include "engine/parameters.h"
 #include "kernels/bias_activation/activation.h"
@@ -88,6 +89,7 @@ struct TrainConfig {
   std::string device = "auto";
   std::int64_t threads = 0;
   MathMode math = MathMode::fp32;
+  KernelChoice kernels = KernelChoice::automatic;
   std::int64_t workspace_mib = 1024;
   bool no_graph = false;
 

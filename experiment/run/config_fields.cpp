@@ -273,6 +273,9 @@ const std::vector<ConfigField>& table() {
        "not depend on it", {.low = 0, .high = 4096, .free_on_resume = true}},
       {machine, kAll, "math", choice<&Config::math>(),
        "cuda: f32 arithmetic of matrix products and convolutions"},
+      {machine, kAll, "kernels", choice<&Config::kernels>(),
+       "cuda: auto: our own kernels for the blocks and layers that have some, in fp32; library: cuDNN's and cuBLASLt's alone",
+       {.only_with = kNoCpu}},
 
       {machine, kAll, "workspace_mib", &Config::workspace_mib,
        "cuda: MiB of scratch that one convolution or matrix product may take", {.low = 0, .high = 1 << 20, .only_with = kNoCpu}},

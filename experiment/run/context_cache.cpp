@@ -6,7 +6,7 @@ namespace qmse {
 
 std::shared_ptr<Context> ContextCache::get(const TrainConfig& config) {
   if (kept_ && config.device == config_.device && config.math == config_.math &&
-      config.workspace_mib == config_.workspace_mib) {
+      config.kernels == config_.kernels && config.workspace_mib == config_.workspace_mib) {
     return kept_;
   }
   kept_.reset();

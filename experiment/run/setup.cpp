@@ -32,6 +32,7 @@ std::unique_ptr<Context> make_context(const TrainConfig& config) {
   CudaOptions options;
   options.device = index;
   options.math = config.math;
+  options.kernels = config.kernels;
   options.workspace_limit = static_cast<std::size_t>(config.workspace_mib) << 20;
   return std::make_unique<Context>(std::make_unique<CudaContext>(options));
 }

@@ -68,7 +68,8 @@ TEST_CASE("choices: where most of the library's ReLUs make a number of a NaN, on
 }
 
 TEST_CASE("choices: where all of the library's ReLUs make a number of a NaN, bias and ReLU are ours") {
-  for (const std::uint64_t seed : {0, 1, 2}) {
+  int told = 0;
+  for (const std::uint64_t seed : {0, 1, 2, 3}) {
     CAPTURE(seed);
     Settings settings;
     settings.seed = seed;
@@ -76,9 +77,12 @@ TEST_CASE("choices: where all of the library's ReLUs make a number of a NaN, bia
     const Ending ending = in_child([] { run_linear(kShape, true); }, settings);
     CAPTURE(ending.text);
     CHECK(ending.status == 0);
-    CHECK(ending.says("bias by bias_activation (in the epilogue: its epilogue turns NaN into a number)"));
+    CHECK(ending.says("bias by bias_activation (in the epilogue: "));
+    told +=
+        ending.says("its epilogue turns NaN into a number") ? 1 : 0;  // where no candidate was refused before
     CHECK(ending.says("y nan 6\n"));
   }
+  CHECK(told > 0);
   // Without ReLU nothing turns a NaN into a number: the bias stays in the epilogue.
   Settings settings;
   settings.relu_drops_nan = Settings::DropsNan::all;

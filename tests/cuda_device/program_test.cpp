@@ -124,6 +124,19 @@ TEST_CASE("program: the CNN and the MLP train on the device as on the CPU, with 
                   "--weight-decay", "0.01"});
 }
 
+TEST_CASE("program: the libraries' kernels alone train as our own do, in other bits") {
+  const World world;
+  for (const char* kernels : {"auto", "library"}) {
+    const Result result = run_on("", world.train(kernels, {"--device", "cuda", "--kernels", kernels}));
+    CAPTURE(result.out, result.error);
+    REQUIRE(result.code == 0);
+  }
+  CHECK(world.weights("auto") != world.weights("library"));
+  const double apart = difference(world, "auto", "library");
+  CAPTURE(apart);
+  CHECK(apart < kBound);
+}
+
 TEST_CASE("program: a variable that would change the arithmetic is refused by name") {
   const World world;
   const Result result = run_program(world.train("run", {"--device", "cuda"}), Output::pipe, 120,
