@@ -132,9 +132,9 @@ std::vector<std::int64_t> best_assignment(std::span<const double> gains, std::in
 MatchedUnits match_units(const std::vector<UnitLayer>& layers, std::span<const double> with,
                          std::span<const double> other, bool signs) {
   if (with.size() != other.size()) throw ShapeError("units are matched between networks of the same size");
-  constexpr std::int64_t kMostSweeps = 100;
+  constexpr std::int64_t kMaxSweeps = 100;
   MatchedUnits result{.weights = {other.begin(), other.end()}};
-  for (bool changed = true; changed && result.sweeps < kMostSweeps; ++result.sweeps) {
+  for (bool changed = true; changed && result.sweeps < kMaxSweeps; ++result.sweeps) {
     changed = false;
     for (const UnitLayer& layer : layers) {
       const std::int64_t size = unit_size(layer);

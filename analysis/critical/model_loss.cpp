@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "losses/losses.h"
 
 namespace qmse {
 namespace {
@@ -68,16 +69,17 @@ class ModelLoss::Part {
     std::vector<double> there(tangent.size()), ahead;
     for (const double side : {1.0, -1.0}) {
       for (std::size_t i = 0; i < there.size(); ++i) there[i] = output[i] + side * reach * tangent[i];
-      LossBatch<double> batch;
-      batch.row.batch = pass_.batch();
-      batch.row.classes = static_cast<std::int64_t>(there.size()) / pass_.batch();
-      batch.row.output = there.data();
-      batch.row.labels = pass_.labels();
-      batch.row.gradient = loss_gradient_.data();
-      batch.row.sample_loss = sample_loss_.data();
-      batch.row.residual_sq = residual_sq_.data();
-      batch.row.correct = correct_.data();
-      loss_.train(context_, batch);
+      LossBatch batch;
+      batch.dtype = DType::f64;
+      batch.batch = pass_.batch();
+      batch.classes = static_cast<std::int64_t>(there.size()) / pass_.batch();
+      batch.output = there.data();
+      batch.labels = pass_.labels();
+      batch.gradient = loss_gradient_.data();
+      batch.sample_loss = sample_loss_.data();
+      batch.residual_sq = residual_sq_.data();
+      batch.correct = correct_.data();
+      loss_.run(context_, batch);
       if (side > 0) ahead = loss_gradient_;
     }
     auto* gradient = static_cast<double*>(tape.gradient(pass_.output()));
@@ -110,7 +112,7 @@ ModelLoss::ModelLoss(Context& context, const Sequential& model, ParameterStore& 
                      const ResidentData<double>& data, const Loss& loss)
     : store_(store), size_(static_cast<std::size_t>(store.parameter_count())), samples_(data.samples) {
   if (context.is_cuda()) throw ConfigError("curvature is computed on the CPU: take --device cpu");
-  if (loss.draws_direction()) {
+  if (const LossKind* kind = find_loss(loss.name()); kind != nullptr && kind->draws) {
     throw ConfigError("the loss " + std::string(loss.name()) +
                       " draws random numbers, so that it has no Hessian: take --loss mse or qmse_expected");
   }

@@ -67,10 +67,10 @@ class TrainedModel {
     const WeightsSource source = find_weights(path);
     const SafetensorsFile file(source.file);
     card_ = read_card(file);
-    ConfigJson given = ConfigJson::object();
+    Json given = Json::object();
     if (!data.empty()) given["data"] = data;
     if (text(settings, "loss") != "own") given["loss"] = text(settings, "loss");
-    const ConfigJson known = settings_with_weights(path, card_, given);
+    const Json known = settings_with_weights(path, card_, given);
     if (!known.contains("loss"))
       throw ConfigError(in_quotes(source.file) + " does not say with which loss it was trained: give --loss");
     apply_layer(config_, known);
@@ -87,7 +87,7 @@ class TrainedModel {
     weights_sha256_ = first_weights_sha256(path);
     const auto context = one_thread();
     const ResidentDataset<double> resident(*context, images_, card_.normalization);
-    exact_ = exact_form(card_.model, resident.view(), config_.loss, config_.reduction);
+    exact_ = exact_form(card_.model, resident.view(), config_.loss, config_.loss_options.reduction);
     note_ = source.note;
     if (!exact_) surface();  // a loss without a Hessian is an error now
   }
@@ -136,7 +136,7 @@ class TrainedModel {
             {"samples", images_.count},
             {"images_sha256", digest(images_.images)},
             {"loss", config_.loss},
-            {"reduction", std::string(name(config_.reduction))},
+            {"reduction", std::string(name(config_.loss_options.reduction))},
             {"products", exact_ ? "exact" : "central differences"}};
   }
 

@@ -110,7 +110,7 @@ TEST_CASE("landscape tools: weights of qmse train, exactly for an MLP and by dif
   const Json about = {{"samples", 30}, {"probes", 2}, {"count", 3}, {"quadrature", 20}};
   for (const char* model : {"mlp", "cnn"}) {
     for (const int seed : {1, 2}) {
-      ConfigJson settings = data.settings(folder / (model + std::to_string(seed)), model);
+      Json settings = data.settings(folder / (model + std::to_string(seed)), model);
       settings.update({{"seed", seed}, {"loss", "mse"}, {"snapshot_every", 1}, {"epochs", 3}});
       if (model == std::string("mlp")) settings["mlp_widths"] = {2};
       train(settings);

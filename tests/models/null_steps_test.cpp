@@ -143,7 +143,7 @@ TEST_CASE("null steps: a step that is taken again moves the weights once") {
 
 TEST_CASE("null steps: where no output depends on a weight no v helps") {
   Sequential model({2, 1, 1});
-  model.emplace<FlattenLayer>("flatten").emplace<LinearLayer>("fc1", 2).emplace<ReluLayer>("relu");
+  model.emplace<FlattenLayer>("flatten").emplace<LinearLayer>("fc1", 2, Activation::relu, "relu");
   Steps dead(std::move(model), {{0, 1}, {1, 0}, {2, 2}}, 2);
   dead.set("fc1.bias", {-1000, -1000});  // outputs 0, and D = 0
   const std::vector<double> before = dead.weights();
