@@ -27,6 +27,7 @@ Command sweep_command();
 Command reproduce_command();
 Command landscape_command();
 Command evaluate_command();
+Command inspect_command();
 Command trace_command();
 Command plot_command();
 Command report_command();

@@ -69,8 +69,8 @@ Command program() {
           "  qmse evaluate --weights runs/first\n"
           "Every command has its options in qmse help COMMAND; qmse version says which this is.",
       .commands = {train_command(), sweep_command(), reproduce_command(), landscape_command(),
-                   evaluate_command(), trace_command(), data_command(), plot_command(), report_command(),
-                   diff_command(), info_command()}};
+                   evaluate_command(), inspect_command(), trace_command(), data_command(), plot_command(),
+                   report_command(), diff_command(), info_command()}};
 }
 
 }  // namespace

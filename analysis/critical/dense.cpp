@@ -34,6 +34,32 @@ SymmetricEigen symmetric_eigen(std::span<const double> matrix, std::int64_t n, b
   return result;
 }
 
+std::vector<double> gram_matrix(std::span<const double> matrix, std::int64_t rows, std::int64_t columns,
+                                ThreadPool& threads) {
+  check(matrix, rows, columns);
+  constexpr std::int64_t kBlock = 64;
+  const ConstRows all(matrix.data(), rows, columns);
+  std::vector<double> gram(static_cast<std::size_t>(rows * rows));
+  Eigen::Map<Rows> result(gram.data(), rows, rows);
+  // The blocks on and below the diagonal; those above are their transposes.
+  const std::int64_t blocks = (rows + kBlock - 1) / kBlock;
+  threads.run(blocks * (blocks + 1) / 2, [&](std::int64_t task, int) {
+    std::int64_t row = 0;
+    while ((row + 1) * (row + 2) / 2 <= task) ++row;
+    const std::int64_t column = task - row * (row + 1) / 2;
+    const std::int64_t first = row * kBlock, second = column * kBlock;
+    const std::int64_t height = std::min(kBlock, rows - first), width = std::min(kBlock, rows - second);
+    const Eigen::MatrixXd block = all.middleRows(first, height) * all.middleRows(second, width).transpose();
+    if (row == column) {
+      result.block(first, second, height, width) = Eigen::MatrixXd(block.selfadjointView<Eigen::Lower>());
+    } else {
+      result.block(first, second, height, width) = block;
+      result.block(second, first, width, height) = block.transpose();
+    }
+  });
+  return gram;
+}
+
 std::vector<double> singular_values(std::span<const double> matrix, std::int64_t rows, std::int64_t columns) {
   check(matrix, rows, columns);
   const Eigen::BDCSVD<Eigen::MatrixXd> decomposition{

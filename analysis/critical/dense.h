@@ -6,6 +6,8 @@
 #include <span>
 #include <vector>
 
+#include "base/thread_pool.h"
+
 namespace qmse {
 
 struct SymmetricEigen {
@@ -16,6 +18,10 @@ struct SymmetricEigen {
 // Of a symmetric matrix of n x n numbers. ShapeError for another size, NumericError where a number is not
 // finite.
 SymmetricEigen symmetric_eigen(std::span<const double> matrix, std::int64_t n, bool with_vectors = true);
+
+// matrix matrix^T, of rows x columns numbers: the same bits for every number of threads. Errors as above.
+std::vector<double> gram_matrix(std::span<const double> matrix, std::int64_t rows, std::int64_t columns,
+                                ThreadPool& threads);
 
 // Descending, min(rows, columns) of them. Errors as above.
 std::vector<double> singular_values(std::span<const double> matrix, std::int64_t rows, std::int64_t columns);

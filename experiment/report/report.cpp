@@ -10,8 +10,10 @@
 #include "base/error.h"
 #include "base/in_quotes.h"
 #include "base/number_text.h"
+#include "base/text_file.h"
 #include "experiment/report/html.h"
 #include "experiment/report/html_page.h"
+#include "experiment/report/inspection_section.h"
 #include "experiment/report/report_guide.h"
 #include "experiment/report/run_curves.h"
 #include "experiment/report/run_groups.h"
@@ -24,7 +26,8 @@ namespace qmse {
 namespace {
 
 // What a reader can look through, and a browser show: a sweep may have 100,000 members.
-constexpr std::size_t kMaxGroups = 500, kMaxRuns = 2000, kMaxValues = 50, kMaxMachines = 20;
+constexpr std::size_t kMaxGroups = 500, kMaxRuns = 2000, kMaxValues = 50, kMaxMachines = 20,
+                      kMaxInspections = 20;
 
 RunsFound read_runs(const std::filesystem::path& folder) {
   RunsFound found = find_runs(folder);
@@ -61,6 +64,7 @@ class Page {
     std::string sections;
     for (const ReportSection& section : request_.sections) sections += page_.section(section);
     if (!request_.own_results) sections += results();
+    sections += inspections();
     sections += "<section>\n" + page_.heading("What these words mean");
     sections += kReportGuide;
     sections += "</section>\n";
@@ -129,6 +133,27 @@ class Page {
                         "this one, shows all of them.";
     }
     return page_.section(section);
+  }
+
+  // Of runs that qmse inspect has looked at.
+  std::string inspections() {
+    std::string html;
+    std::size_t all = 0;
+    for (const RunRecord& run : found_.runs) {
+      const std::filesystem::path file = run.directory / kInspectionFolder / kInspectionFile;
+      std::error_code none;
+      if (!std::filesystem::exists(file, none) || ++all > kMaxInspections) continue;
+      const std::string title = "Inspection of the weights of " + relative(run.directory);
+      try {
+        html += page_.section(
+            inspection_section(parse_json(read_text_file(file), in_quotes(file)), title, in_quotes(file)));
+      } catch (const DataError& error) {  // one damaged file hides no other
+        html += page_.section({.title = title, .warning = error.what()});
+      }
+    }
+    if (all > kMaxInspections)
+      html += HtmlPage::warning(first_of(kMaxInspections, all, "inspection") + " are shown.");
+    return html;
   }
 
   std::string runs() {

@@ -57,7 +57,8 @@ TrainConfig settle_settings(const TraceRequest& request, const WeightsSource& we
     throw ConfigError("--dtype f64 runs on the CPU only, not on --device " + config.device);
   check_used(request.given, config);
   if (request.step != 1 && !find_loss(config.loss)->draws)
-    throw ConfigError("--step has no effect with --loss " + config.loss + ": it is for --loss qmse");
+    throw ConfigError("--step has no effect with --loss " + config.loss +
+                      ": it is for --loss qmse or mse_noise");
   resolve_defaults(config);
   return config;
 }

@@ -306,6 +306,23 @@ def trainings(program, small):
                     check("followed training", f"{name}, epoch {end}, momentum of {key}", checkpoint[follow.MOMENTUM + key], momentum, 1e-4)
 
 
+def jacobians(program, small):
+    """Every row of the Jacobian that qmse inspect writes, of trained networks in f64."""
+    for name, model in (*MODELS.items(), *OTHER_MLPS.items()):
+        run = program.train(["--dataset", "mnist", "--data", small, "--device", DEVICE, "--seed", 5, "--batch-size", 7, "--epochs", 2, "--lr", 0.001, *model])
+        file = program.fresh("jacobian")
+        program.run("inspect", os.path.join(run, "model.safetensors"), "--data", small, "--samples", 5, "--unit-samples", 5, "--jacobian", file)
+        tensors, metadata = safetensors.read(file)
+        parameters = reference.parameters_of(tensors)
+        output, _ = reference.forward(json.loads(metadata["qmse.model"]), parameters, torch.tensor(tensors["input"]), reference.Choices())
+        check("jacobian", f"{name}, outputs", tensors["output"], output.detach(), 1e-9)
+        for n in range(output.shape[0]):
+            for i in range(output.shape[1]):
+                rows = torch.autograd.grad(output[n, i], list(parameters.values()), retain_graph=True)
+                for key, row in zip(parameters, rows):
+                    check("jacobian", f"{name}, image {n}, output {i}, {key}", tensors["jacobian." + key][n, i], row, 1e-9)
+
+
 def main():
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(prefix="qmse-oracle-") as folder:
@@ -318,6 +335,7 @@ def main():
         fused_step(program, usual)
         rejected_direction(program, small, 24)
         trainings(program, small)
+        jacobians(program, small)
         for group, error in sorted(worst.items()):
             print(f"{group}: largest relative error {error:.2e}")
         print(f"{program.calls} runs of qmse, {failures} failures")
