@@ -183,10 +183,8 @@ TEST_CASE("checkpoint: position, weights and optimizer state are read back bit f
     TrainingPosition position;
     position.epoch = 3;
     position.counter = {.step = 17, .index = 2, .first = 128};
-    position.metrics = {1.0 / 3.0,
-                        std::numeric_limits<double>::infinity(),
+    position.metrics = {{1.0 / 3.0, std::numeric_limits<double>::infinity(), 5},
                         std::numeric_limits<double>::quiet_NaN(),
-                        5,
                         128,
                         2,
                         1,
@@ -247,7 +245,9 @@ struct SavedCheckpoint {
     TrainingPosition position;
     position.epoch = 3;
     position.counter = {.step = 17, .index = 2, .first = 128};
-    position.metrics = {.correct = 5, .samples = 128, .steps = 2};
+    position.metrics.correct = 5;
+    position.metrics.samples = 128;
+    position.metrics.steps = 2;
     position.seconds = 1.5;
     position.step_seconds = 1.25;
     write_checkpoint(path, saved.store, optimizer, position, saved.card, TrainConfig{});
