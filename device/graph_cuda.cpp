@@ -31,14 +31,19 @@ Graph capture(CudaContext& context, const std::function<void()>& work) {
   return Graph(graph);
 }
 
+// cudaGraphInstantiate() is overloaded in C++.
+cudaError_t instantiate(cudaGraphExec_t* executable, cudaGraph_t graph) {
+  return cudaGraphInstantiate(executable, graph, 0);
+}
+
 }  // namespace
 
 struct CudaGraph::Impl {
   Impl(cudaStream_t stream_of_context, const Graph& graph)
-      : stream(stream_of_context), executable(graph.get(), 0) {}
+      : stream(stream_of_context), executable(graph.get()) {}
 
   cudaStream_t stream;
-  Handle<cudaGraphExec_t, cudaGraphInstantiate, cudaGraphExecDestroy> executable;
+  Handle<cudaGraphExec_t, instantiate, cudaGraphExecDestroy> executable;
 };
 
 CudaGraph::CudaGraph(CudaContext& context, const std::function<void()>& work)

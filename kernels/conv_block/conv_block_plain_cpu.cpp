@@ -1,5 +1,4 @@
 // The block as its three operations, one after the other: the f64 path, and that of a build without oneDNN.
-#include <stdexcept>
 
 #include "base/build_config.h"
 #include "base/error.h"
@@ -60,8 +59,7 @@ std::unique_ptr<ConvBlock<T>> make_plain_conv_block(CpuContext& context, const C
   check(shape.conv);
   check(shape.pool());
   if (shape.input_layout != Layout::plain || shape.output_layout != Layout::plain)
-    throw std::logic_error(
-        "plain convolution block: blocked layouts need oneDNN; ask preferred_layout first");
+    throw ShapeError("plain convolution block: blocked layouts need oneDNN; ask preferred_layout first");
   return std::make_unique<PlainConvBlock<T>>(context, shape,
                                              make_plain_conv2d<T>(context, shape.conv, reason));
 }

@@ -219,9 +219,9 @@ TEST_CASE("problem: more than the images have, one class, one sample, are errors
   using Catch::Contains;
   CHECK_THAT(message({{"inputs", 65}}), Contains("--inputs 65") && Contains("at most 29"));
   CHECK_THAT(message({{"samples", 41}}), Contains("--samples 41") && Contains("40"));
-  CHECK_THAT(message({{"samples", 3}, {"labels", "classes:1"}}),
+  CHECK_THAT(message({{"samples", 3}, {"inputs", 2}, {"labels", "classes:1"}}),
              Contains("equal") && Contains("nothing to learn"));
-  CHECK_THAT(message({{"samples", 1}}), Contains("--samples") && Contains("from 2"));
+  CHECK_THROWS_WITH(message({{"samples", 1}}), Contains("--samples") && Contains("from 2"));
   std::ofstream(folder / "one.csv") << "1,2\n";
   CHECK_THAT(message({{"data_set", "csv:" + (folder / "one.csv").string()}, {"labels", "given"}}),
              Contains("1 samples") && Contains("equal"));

@@ -10,8 +10,8 @@ using namespace qmse::test;
 
 namespace {
 
-constexpr std::uint64_t kStep = 12;
-constexpr std::uint64_t kSeed = 91;
+constexpr std::uint64_t kNoiseStep = 12;
+constexpr std::uint64_t kNoiseSeed = 91;
 
 template <class D>
 void run_mse_noise(const D& device, const RowLossArgs<typename D::Number>& row,
@@ -19,10 +19,10 @@ void run_mse_noise(const D& device, const RowLossArgs<typename D::Number>& row,
   std::vector<std::uint32_t> ids(row.batch > 0 ? static_cast<std::size_t>(row.batch) : 0);
   std::iota(ids.begin(), ids.end(), 0u);
   const auto ids_there = device.array(ids);
-  const auto step = device.number(kStep);
+  const auto step = device.number(kNoiseStep);
   QmseArgs<typename D::Number> args;
   args.row = row;
-  args.options = {distribution, scope, QGradient::full, kSeed};  // which is not looked at
+  args.options = {distribution, scope, QGradient::full, kNoiseSeed};  // which is not looked at
   args.step = step.data();
   args.sample_ids = ids_there.data();
   mse_noise_loss(device.context, args);
@@ -35,7 +35,7 @@ auto mse_noise_of(DirectionDistribution distribution, DirectionScope scope = Dir
                   [=](const auto& problem, std::int64_t row, Real eps) {
                     std::vector<float> v(static_cast<std::size_t>(problem.classes));
                     draw_direction(
-                        distribution, kSeed, static_cast<std::uint32_t>(kStep),
+                        distribution, kNoiseSeed, static_cast<std::uint32_t>(kNoiseStep),
                         scope == DirectionScope::per_batch ? kWholeBatch : static_cast<std::uint32_t>(row),
                         problem.classes, v.data());
                     return mse_noise_reference(problem, row, v.data(), eps);

@@ -22,6 +22,10 @@ import reference
 import safetensors
 import torch
 
+if not hasattr(torch, "func"):  # before 2.0
+    print(f"[skipped: PyTorch {torch.__version__} has no torch.func]")
+    sys.exit(0)
+
 TOLERANCE = {"exact": 1e-9, "differences": 1e-5}  # of the largest eigenvalue, loss or gradient
 
 # Activations, losses, depths and numbers of samples that fill no vector.

@@ -137,7 +137,7 @@ TEST_CASE("config: values out of range are refused with the option and the range
       {"fc_width", "0", "--fc-width"},
       {"seed", "-1", "0 to 2^64 - 1"},
       {"seed", "18446744073709551616", "0 to 2^64 - 1"},
-      {"loss", "l2", "one of mse, qmse_expected, qmse, cross_entropy, not 'l2'"},
+      {"loss", "l2", "one of mse, qmse_expected, qmse, mse_noise, cross_entropy, not 'l2'"},
       {"dataset", "imagenet", "one of mnist, fashion-mnist"},
       {"nesterov", "maybe", "true or false"},
       {"schedule_gamma", "0", "--schedule-gamma"},
