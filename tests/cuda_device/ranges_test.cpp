@@ -5,7 +5,8 @@
 #include <string>
 #include <vector>
 
-#define NVTX_STATIC_INJECTION_IMPL
+// The types alone: NVTX itself is in device/range_cuda.cpp.
+#define NVTX_NO_IMPL
 #include <nvtx3/nvToolsExt.h>
 
 #include "engine/training_loop.h"
@@ -22,19 +23,19 @@ namespace {
 
 // The spans that were begun: "backward/conv1" for one within another.
 std::vector<std::string> spans;
-std::vector<std::string> open;
+std::vector<std::string> open_spans;
 
 int push(nvtxDomainHandle_t, const nvtxEventAttributes_t* span) {
-  open.emplace_back(span->message.ascii);
+  open_spans.emplace_back(span->message.ascii);
   std::string path;
-  for (const std::string& name : open) path += (path.empty() ? "" : "/") + name;
+  for (const std::string& name : open_spans) path += (path.empty() ? "" : "/") + name;
   spans.push_back(path);
-  return static_cast<int>(open.size()) - 1;
+  return static_cast<int>(open_spans.size()) - 1;
 }
 
 int pop(nvtxDomainHandle_t) {
-  open.pop_back();
-  return static_cast<int>(open.size());
+  open_spans.pop_back();
+  return static_cast<int>(open_spans.size());
 }
 
 int attach(NvtxGetExportTableFunc_t get_table) {
@@ -49,7 +50,9 @@ int attach(NvtxGetExportTableFunc_t get_table) {
 
 }  // namespace
 
-extern "C" NvtxInitializeInjectionNvtxFunc_t InitializeInjectionNvtx2_fnptr = attach;
+extern "C" {
+NvtxInitializeInjectionNvtxFunc_t InitializeInjectionNvtx2_fnptr = attach;
+}
 
 TEST_CASE("ranges: a step has one for each phase, and within it one for each operation") {
   Context context(std::make_unique<CudaContext>(CudaOptions{}));
@@ -69,5 +72,5 @@ TEST_CASE("ranges: a step has one for each phase, and within it one for each ope
   CHECK(spans == std::vector<std::string>{"gather", "forward", "forward/conv1", "forward/fc1", "forward/fc2",
                                           "loss", "backward", "backward/fc2", "backward/fc1",
                                           "backward/conv1", "totals", "optimizer"});
-  CHECK(open.empty());
+  CHECK(open_spans.empty());
 }

@@ -81,7 +81,7 @@ double in_kernel_order(unsigned threads, const Part& part) {
   return in_a_tree(warps);
 }
 
-double norm_in_kernel_order(const std::vector<float>& x) {
+[[maybe_unused]] double norm_in_kernel_order(const std::vector<float>& x) {
   const auto square = [&](std::size_t i) {
     return i < x.size() ? static_cast<double>(x[i]) * static_cast<double>(x[i]) : 0;
   };
@@ -102,7 +102,7 @@ double norm_in_kernel_order(const std::vector<float>& x) {
   });
 }
 
-double batch_in_kernel_order(const std::vector<float>& x) {
+[[maybe_unused]] double batch_in_kernel_order(const std::vector<float>& x) {
   return in_kernel_order(256, [&](unsigned thread) {
     double sum = 0;
     for (std::size_t i = thread; i < x.size(); i += 256) sum += static_cast<double>(x[i]);
