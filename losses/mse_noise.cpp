@@ -3,7 +3,6 @@
 #include "engine/with_context.h"
 #include "kernels/mse_noise/mse_noise.h"
 #include "kernels/residual_loss/rules.h"
-#include "losses/qmse.h"
 
 namespace qmse {
 

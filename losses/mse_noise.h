@@ -2,22 +2,15 @@
 // Without a step, as in evaluation, MSE.
 #pragma once
 
-#include "engine/loss.h"
-#include "kernels/qmse/qmse.h"
+#include "losses/qmse.h"
 
 namespace qmse {
 
-class MseNoiseLoss final : public Loss {
+class MseNoiseLoss final : public RandomDirectionLoss {
  public:
-  explicit MseNoiseLoss(const QmseOptions& options = {}, Reduction reduction = Reduction::batch_mean)
-      : options_(options), reduction_(reduction) {}
+  using RandomDirectionLoss::RandomDirectionLoss;
   std::string_view name() const override { return "mse_noise"; }
   void run(Context& context, const LossBatch& batch) const override;
-  std::vector<std::string_view> details() const override { return {"residual", "v"}; }
-
- private:
-  QmseOptions options_;
-  Reduction reduction_;
 };
 
 }  // namespace qmse

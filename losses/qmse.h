@@ -20,17 +20,23 @@ QmseArgs<T> qmse_args(const LossBatch& batch, const QmseOptions& options, Reduct
   return args;
 }
 
-class QmseLoss final : public Loss {
+// What losses that draw v have in common.
+class RandomDirectionLoss : public Loss {
  public:
-  explicit QmseLoss(const QmseOptions& options = {}, Reduction reduction = Reduction::batch_mean)
+  explicit RandomDirectionLoss(const QmseOptions& options = {}, Reduction reduction = Reduction::batch_mean)
       : options_(options), reduction_(reduction) {}
-  std::string_view name() const override { return "qmse"; }
-  void run(Context& context, const LossBatch& batch) const override;
-  std::vector<std::string_view> details() const override { return {"residual", "v"}; }
+  std::vector<std::string_view> details() const final { return {"residual", "v"}; }
 
- private:
+ protected:
   QmseOptions options_;
   Reduction reduction_;
+};
+
+class QmseLoss final : public RandomDirectionLoss {
+ public:
+  using RandomDirectionLoss::RandomDirectionLoss;
+  std::string_view name() const override { return "qmse"; }
+  void run(Context& context, const LossBatch& batch) const override;
 };
 
 }  // namespace qmse
