@@ -93,6 +93,11 @@ std::string shown(const Json& value) {
 Command experiment_command(const LandscapeExperiment& experiment) {
   Command command = make_command("qmse landscape " + experiment.name, experiment.summary);
   const CommonOptions common(*command.parser);
+  CLI::Option* device = nullptr;
+  if (experiment.gpu) {
+    device = add_text_option(*command.parser, "--device", "cpu|cuda[:N]|auto", "Machine",
+                             "a GPU runs hundreds of networks at once, with the same results [cpu]");
+  }
   CLI::Option* preset = nullptr;
   std::string presets;
   for (const LandscapePreset& each : experiment.presets)
@@ -116,9 +121,10 @@ Command experiment_command(const LandscapeExperiment& experiment) {
   }
   command.parser->footer(
       wrap_help(experiment.statement + " Source: " + experiment.source + ".", kFooterWidth));
-  command.action = [&experiment, common, preset, given] {
+  command.action = [&experiment, common, device, preset, given] {
     LandscapeRequest request = common.request();
     request.experiment = experiment.name;
+    if (device != nullptr && device->count() > 0) request.device = device->as<std::string>();
     if (preset != nullptr && preset->count() > 0) request.preset = preset->as<std::string>();
     for (std::size_t i = 0; i < given.size(); ++i) {
       if (given[i]->count() == 0) continue;

@@ -4,9 +4,16 @@
 #   *_tools.cpp      only with the libraries of QMSE_DATA_TOOLS; *_no_tools.cpp only without
 #   *.cu, *_cuda.cpp, *_cudnn.cpp, *_cublas.cpp   only with CUDA
 #   *_cpu_only.cpp   only without CUDA
+# and those of folders within that are libraries of their own, with a CMakeLists.txt, left out,
 # so that adding an operation is adding files, and a build without CUDA leaves device code out and still links.
 function(qmse_add_library name)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*.cpp" "${CMAKE_CURRENT_SOURCE_DIR}/*.cu")
+  file(GLOB_RECURSE own CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/CMakeLists.txt")
+  list(REMOVE_ITEM own "${CMAKE_CURRENT_SOURCE_DIR}/CMakeLists.txt")
+  foreach(file IN LISTS own)
+    cmake_path(GET file PARENT_PATH folder)
+    list(FILTER sources EXCLUDE REGEX "^${folder}/")
+  endforeach()
   if(NOT QMSE_ONEDNN)
     list(FILTER sources EXCLUDE REGEX "_onednn\\.cpp$")
   endif()

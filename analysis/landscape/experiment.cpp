@@ -1,11 +1,17 @@
 #include "analysis/landscape/experiment.h"
 
 #include <algorithm>
+#include <stdexcept>
 
 #include "base/error.h"
 #include "base/in_quotes.h"
 
 namespace qmse {
+
+std::vector<MemberResult> LandscapeStudy::run_on_gpu(CudaContext&, std::span<const Json>,
+                                                     const std::function<bool()>&) const {
+  throw std::logic_error("this experiment has no way to run on a GPU");
+}
 
 std::string_view name(Finding finding) {
   switch (finding) {

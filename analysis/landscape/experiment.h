@@ -8,6 +8,7 @@
 // -> run() of each, on any thread -> conclude() -> files.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -17,6 +18,7 @@
 #include "analysis/landscape/settings.h"
 #include "analysis/mlp/mlp.h"
 #include "base/json.h"
+#include "device/cuda_context.h"
 #include "experiment/report/report.h"
 #include "experiment/report/statistics.h"
 
@@ -83,6 +85,10 @@ class LandscapeStudy {
   virtual std::vector<Json> members() const = 0;
   // The same bits whenever it is called with the same member.
   virtual MemberResult run(const Json& member) const = 0;
+  // The same of all of them, at once on a GPU, with the same bits; `go_on` is asked now and then, and where it
+  // says no the result is empty. Only of experiments with LandscapeExperiment::gpu.
+  virtual std::vector<MemberResult> run_on_gpu(CudaContext& gpu, std::span<const Json> members,
+                                               const std::function<bool()>& go_on) const;
   // `records` in the order of members(), all there.
   virtual Findings conclude(const std::vector<Json>& records) const = 0;
   // What saved points refer to; null where there are none. And what the data are, for records.
@@ -101,6 +107,7 @@ struct LandscapeExperiment {
   std::vector<LandscapePreset> presets = {};
   // `data`: where data sets are looked for, as --data of qmse train. ConfigError, DataError, IoError.
   std::unique_ptr<LandscapeStudy> (*make)(const Json& settings, const std::string& data) = nullptr;
+  bool gpu = false;  // its members can be run on a GPU
 };
 
 // In the order in which `all` runs them.

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <span>
 
 #include "analysis/landscape/words.h"
 #include "analysis/recheck.h"
@@ -20,6 +21,7 @@
 #include "experiment/run/file_lock.h"
 #include "experiment/run/json_lines.h"
 #include "experiment/run/plain_text.h"
+#include "experiment/run/setup.h"
 
 namespace qmse {
 namespace {
@@ -125,6 +127,35 @@ bool run_members(const LandscapeStudy& study, const std::vector<Json>& members,
     if (events.progress) events.progress(static_cast<std::int64_t>(done.size()), all);
   });
   log.sync();
+  return done.size() >= members.size();
+}
+
+// The same on a GPU, in groups: what a stop costs at most.
+bool run_members_on_gpu(const LandscapeStudy& study, const std::vector<Json>& members,
+                        std::map<std::string, Json>& done, const LandscapeFolder& folder, CudaContext& gpu,
+                        const LandscapeEvents& events) {
+  constexpr std::size_t kGroup = 512;  // networks, a block each: some to every multiprocessor
+  std::vector<Json> open;
+  for (const Json& member : members) {
+    if (!done.contains(member.dump())) open.push_back(member);
+  }
+  const auto all = static_cast<std::int64_t>(members.size());
+  const auto go_on = [&] { return !(events.stop && events.stop()); };
+  JsonLines log(folder.file("members.jsonl"));
+  for (std::size_t begin = 0; begin < open.size(); begin += kGroup) {
+    if (events.progress) events.progress(static_cast<std::int64_t>(done.size()), all);
+    const std::span<const Json> now =
+        std::span<const Json>(open).subspan(begin, std::min(kGroup, open.size() - begin));
+    const std::vector<MemberResult> results = study.run_on_gpu(gpu, now, go_on);
+    if (results.empty()) break;
+    for (std::size_t k = 0; k < now.size(); ++k) {
+      const Json line = to_line(now[k], results[k]);
+      done[now[k].dump()] = parse_json(line.dump(), "a member's record");
+      log.append(line);
+    }
+  }
+  log.sync();
+  if (events.progress) events.progress(static_cast<std::int64_t>(done.size()), all);
   return done.size() >= members.size();
 }
 
@@ -248,14 +279,22 @@ LandscapeOutcome run_landscape(const LandscapeRequest& request, const LandscapeE
   const std::vector<Json> members = study->members();
   const Json identity = {{"experiment", experiment.name}, {"settings", settings}, {"data", study->data()}};
   const LandscapeFolder folder(request.out, identity);
-  auto cpu = std::make_unique<CpuContext>(request.threads);
-  ThreadPool& threads = cpu->threads();
-  Context context(std::move(cpu));
-  folder.write("environment.json", pretty(environment(context)));
+  TrainConfig machine;
+  machine.device = request.device;
+  machine.threads = request.threads;
+  const std::unique_ptr<Context> context = make_context(machine);
+  if (context->is_cuda() && !experiment.gpu) {
+    throw ConfigError("qmse landscape " + experiment.name + " runs on the CPU alone, not on " +
+                      context->device_name());
+  }
+  folder.write("environment.json", pretty(environment(*context)));
 
   std::map<std::string, Json> done = folder.finished_members();
   LandscapeOutcome outcome;
-  if (!run_members(*study, members, done, folder, threads, events)) return outcome;
+  const bool finished = context->is_cuda()
+                            ? run_members_on_gpu(*study, members, done, folder, *context->cuda(), events)
+                            : run_members(*study, members, done, folder, context->cpu()->threads(), events);
+  if (!finished) return outcome;
   std::vector<Json> lines, records;
   for (const Json& member : members) {
     lines.push_back(done.at(member.dump()));

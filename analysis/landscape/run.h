@@ -30,7 +30,8 @@ struct LandscapeRequest {
   bool quick = false;
   std::string data = {};
   std::filesystem::path out = {};
-  int threads = 0;  // 0: all
+  int threads = 0;             // 0: all
+  std::string device = "cpu";  // or "cuda", "cuda:N", "auto": for experiments that run on a GPU
 };
 
 struct LandscapeEvents {

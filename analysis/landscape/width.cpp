@@ -7,6 +7,7 @@
 #include "analysis/landscape/width.h"
 #include "analysis/landscape/width_study.h"
 #include "analysis/mlp/descent.h"
+#include "analysis/mlp/gpu_ensemble.h"
 #include "analysis/mlp/random_stream.h"
 #include "base/error.h"
 
@@ -82,35 +83,100 @@ MemberResult WidthStudy::run(const Json& member) const {
     return examined(trapped, affine_trap(trapped, 1), 0, true);
   }
   const std::int64_t depth = whole(member, "hidden_layers"), width = whole(member, "width");
-  const auto seed = static_cast<std::uint64_t>(whole(member, "seed"));
   Mlp trained = network(depth, width, noise_ > 0);
-  std::vector<double> start = initial_weights(trained.shape(), depth, seed);
-  if (text(settings_, "start") == "trap") {
-    Mlp plain = network(depth, width, false);
-    start = affine_trap(plain, seed);
-  }
-  Descent descent(trained, std::move(start), {.momentum = number(settings_, "momentum")}, seed);
-  const double lr = by_depth(numbers(settings_, "lr"), depth);
-  const std::int64_t steps = whole(settings_, "steps");
-  const std::string schedule = text(settings_, "schedule");
-  if (schedule == "thesis") {
-    ThesisSchedule next(lr, steps, 2 * steps, by_depth(numbers(settings_, "plateau_delta"), depth));
+  Descent descent(trained, start(member), {.momentum = number(settings_, "momentum")},
+                  static_cast<std::uint64_t>(whole(member, "seed")));
+  if (text(settings_, "schedule") == "thesis") {
+    const std::int64_t steps = whole(settings_, "steps");
+    ThesisSchedule next(by_depth(numbers(settings_, "lr"), depth), steps, 2 * steps,
+                        by_depth(numbers(settings_, "plateau_delta"), depth));
     double length = next.next(trained.loss(descent.weights()));
     while (length > 0 && !descent.done()) {
       descent.step(length);
       length = next.next(descent.loss());
     }
   } else {
-    const auto constant = static_cast<std::int64_t>(0.6 * static_cast<double>(steps));
-    const double factor =
-        std::pow(1e-6, 1.0 / static_cast<double>(std::max<std::int64_t>(steps - constant, 1)));
-    double length = lr;
-    for (std::int64_t step = 0; step < steps && !descent.done(); ++step) {
-      if (schedule == "decay" && step >= constant) length *= factor;
+    for (const double length : step_lengths(depth)) {
+      if (descent.done()) break;
       descent.step(length);
     }
   }
   return examined(trained, descent.weights(), descent.steps(), descent.finite());
+}
+
+std::vector<double> WidthStudy::start(const Json& member) const {
+  const std::int64_t depth = whole(member, "hidden_layers"), width = whole(member, "width");
+  const auto seed = static_cast<std::uint64_t>(whole(member, "seed"));
+  const Mlp plain = network(depth, width, false);
+  return text(settings_, "start") == "trap" ? affine_trap(plain, seed)
+                                            : initial_weights(plain.shape(), depth, seed);
+}
+
+std::vector<double> WidthStudy::step_lengths(std::int64_t depth) const {
+  const std::int64_t steps = whole(settings_, "steps");
+  const auto constant = static_cast<std::int64_t>(0.6 * static_cast<double>(steps));
+  const double factor =
+      std::pow(1e-6, 1.0 / static_cast<double>(std::max<std::int64_t>(steps - constant, 1)));
+  const bool decays = text(settings_, "schedule") == "decay";
+  std::vector<double> lengths;
+  double length = by_depth(numbers(settings_, "lr"), depth);
+  for (std::int64_t step = 0; step < steps; ++step) {
+    if (decays && step >= constant) length *= factor;
+    lengths.push_back(length);
+  }
+  return lengths;
+}
+
+std::vector<MemberResult> WidthStudy::run_on_gpu(CudaContext& gpu, std::span<const Json> members,
+                                                 const std::function<bool()>& go_on) const {
+  if (text(settings_, "schedule") == "thesis") {
+    throw ConfigError(
+        "--device cuda: with --schedule thesis each step's length depends on the loss before it; such "
+        "descents "
+        "run on the CPU");
+  }
+  constexpr std::size_t kStepsOfLaunch = 1000;  // some tens of milliseconds
+  std::vector<GpuEnsemble::Member> descents;
+  std::vector<std::vector<double>> lengths;
+  for (const Json& member : members) {
+    if (member.contains("trap")) continue;  // nothing is trained
+    const std::int64_t depth = whole(member, "hidden_layers");
+    const Mlp network = this->network(depth, whole(member, "width"), noise_ > 0);
+    descents.push_back({.shape = network.shape(),
+                        .objective = network.objective(),
+                        .weights = start(member),
+                        .rule = {.momentum = number(settings_, "momentum")},
+                        .seed = static_cast<std::uint64_t>(whole(member, "seed"))});
+    lengths.push_back(step_lengths(depth));
+  }
+  std::vector<GpuEnsemble::State> ends;
+  if (!descents.empty()) {
+    GpuEnsemble ensemble(gpu, problem_.samples, descents);
+    const std::size_t steps = lengths.front().size();
+    for (std::size_t begin = 0; begin < steps && !ensemble.all_done(); begin += kStepsOfLaunch) {
+      if (!go_on()) return {};
+      const std::size_t end = std::min(begin + kStepsOfLaunch, steps);
+      std::vector<std::vector<double>> now;
+      for (const std::vector<double>& all : lengths) {
+        now.emplace_back(all.begin() + static_cast<std::ptrdiff_t>(begin),
+                         all.begin() + static_cast<std::ptrdiff_t>(end));
+      }
+      ensemble.advance(now);
+    }
+    ends = ensemble.states();
+  }
+  std::vector<MemberResult> results;
+  std::size_t next = 0;
+  for (const Json& member : members) {
+    if (member.contains("trap")) {
+      results.push_back(run(member));
+      continue;
+    }
+    const GpuEnsemble::State& end = ends[next++];
+    Mlp trained = network(whole(member, "hidden_layers"), whole(member, "width"), noise_ > 0);
+    results.push_back(examined(trained, end.weights, end.steps, end.finite));
+  }
+  return results;
 }
 
 bool WidthStudy::has_trap() const {
@@ -289,7 +355,8 @@ LandscapeExperiment width_experiment() {
                                     {"schedule", "thesis"}}}},
           .make = [](const Json& settings, const std::string& data) -> std::unique_ptr<LandscapeStudy> {
             return std::make_unique<WidthStudy>(settings, data);
-          }};
+          },
+          .gpu = true};
 }
 
 }  // namespace qmse

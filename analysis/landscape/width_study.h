@@ -19,6 +19,8 @@ class WidthStudy final : public LandscapeStudy {
   WidthStudy(const Json& settings, const std::string& data);
   std::vector<Json> members() const override;
   MemberResult run(const Json& member) const override;
+  std::vector<MemberResult> run_on_gpu(CudaContext& gpu, std::span<const Json> members,
+                                       const std::function<bool()>& go_on) const override;
   Findings conclude(const std::vector<Json>& records) const override;
   const Samples* samples() const override { return &problem_.samples; }
   std::span<const double> slope_factors() const override { return factors_; }
@@ -40,6 +42,10 @@ class WidthStudy final : public LandscapeStudy {
   bool has_trap() const;
   Mlp network(std::int64_t depth, std::int64_t width, bool with_noise) const;
   std::vector<double> initial_weights(const MlpShape& shape, std::int64_t depth, std::uint64_t seed) const;
+  // Where a member's descent begins.
+  std::vector<double> start(const Json& member) const;
+  // Its step lengths, where the schedule fixes them beforehand.
+  std::vector<double> step_lengths(std::int64_t depth) const;
   static MemberResult examined(Mlp& network, const std::vector<double>& w, std::int64_t steps, bool finite);
   std::vector<Group> groups(const std::vector<Json>& records) const;
   // Parameters of the hidden layers' inputs against samples: d0 d1 of Soudry and Carmon, for depth > 1 the

@@ -9,13 +9,9 @@
 
 #include "analysis/mlp/mlp.h"
 #include "analysis/mlp/random_stream.h"
+#include "kernels/ensemble_mlp/ensemble_mlp.h"  // StepNoise
 
 namespace qmse {
-
-// What is added to the gradient before each step, times noise_scale:
-//   sphere     uniform on the unit sphere of the parameters (Ge et al. 2015, algorithm 1)
-//   gaussian   independent standard normals
-enum class StepNoise { none, sphere, gaussian };
 
 struct DescentRule {
   double momentum = 0;     // v <- momentum v + g, w <- w - lr v

@@ -5,14 +5,14 @@
 #include <string>
 #include <utility>
 
-#include "analysis/mlp/elementary.h"
+#include "analysis/mlp/double4.h"
 #include "base/error.h"
 #include "base/in_quotes.h"
 
 namespace qmse {
 namespace {
 
-constexpr std::int64_t kChunk = 128;  // samples: a layer of 100 units and its gradient fit into the cache
+constexpr std::int64_t kChunk = kMlpChunk;
 
 constexpr std::array<std::pair<const char*, HiddenActivation>, 5> kActivations = {{
     {"identity", HiddenActivation::identity},
@@ -46,32 +46,11 @@ std::string_view name_in(const Table& table, Value value) {
 
 std::int64_t rounded_up(std::int64_t count) { return (count + 3) / 4 * 4; }
 
-// value = factor * a(u), and its first and second derivative.
 template <class Function>
 void for_each_lane(std::int64_t units, std::int64_t lanes, const Function& function) {
   for (std::int64_t i = 0; i < units; ++i) {
     for (std::int64_t n = 0; n < lanes; n += kSimdLanes<double>) function(i, n);
   }
-}
-
-struct Point {
-  Double4 value, slope, bend;
-};
-
-template <HiddenActivation kActivation>
-inline Point activation_at(Double4 u, double leak) {
-  const Double4 zero{}, one = simd_set(1.0);
-  if constexpr (kActivation == HiddenActivation::identity) return {u, one, zero};
-  if constexpr (kActivation == HiddenActivation::relu)
-    return {u > 0.0 ? u : zero * u, u > 0.0 ? one : zero, zero};  // a NaN stays one
-  if constexpr (kActivation == HiddenActivation::leaky_relu)
-    return {u > 0.0 ? u : u * leak, u > 0.0 ? one : simd_set(leak), zero};
-  if constexpr (kActivation == HiddenActivation::tanh) {
-    const Double4 t = hyperbolic_tangent(u), slope = one - t * t;
-    return {t, slope, -2.0 * t * slope};
-  }
-  const Double4 s = logistic(u), slope = s * (one - s);
-  return {s, slope, slope * (one - 2.0 * s)};
 }
 
 }  // namespace
@@ -192,20 +171,48 @@ Mlp::Chunk Mlp::chunk_at(const MlpBatch& batch, std::int64_t begin) {
 
 namespace {
 
-template <HiddenActivation kActivation>
-void activate(std::int64_t units, std::int64_t lanes, double leak, SampleRows factors, SampleRows pre,
-              MutableSampleRows value, MutableSampleRows slope, MutableSampleRows bend) {
-  for_each_lane(units, lanes, [&](std::int64_t i, std::int64_t n) {
-    Point point = activation_at<kActivation>(simd_load(pre.at + i * pre.stride + n), leak);
-    if (factors.at != nullptr) {
-      const Double4 factor = simd_load(factors.at + i * factors.stride + n);
-      point = {factor * point.value, factor * point.slope, factor * point.bend};
-    }
-    simd_store(value.at + i * value.stride + n, point.value);
-    simd_store(slope.at + i * slope.stride + n, point.slope);
-    if (bend.at != nullptr) simd_store(bend.at + i * bend.stride + n, point.bend);
-  });
-}
+// value = factor * a(u), and its first and second derivative, at the units of a layer.
+struct LayerActivation {
+  std::int64_t units, lanes;
+  double leak;
+  SampleRows factors, pre;
+  MutableSampleRows value, slope, bend;
+
+  template <HiddenActivation kActivation>
+  void at() const {
+    for_each_lane(units, lanes, [&](std::int64_t i, std::int64_t n) {
+      ActivationPoint<Double4> point =
+          activation_at<kActivation>(simd_load(pre.at + i * pre.stride + n), leak);
+      if (factors.at != nullptr) {
+        const Double4 factor = simd_load(factors.at + i * factors.stride + n);
+        point = {factor * point.value, factor * point.slope, factor * point.bend};
+      }
+      simd_store(value.at + i * value.stride + n, point.value);
+      simd_store(slope.at + i * slope.stride + n, point.slope);
+      if (bend.at != nullptr) simd_store(bend.at + i * bend.stride + n, point.bend);
+    });
+  }
+};
+
+// Four samples, the first of them n.
+struct FourSamples {
+  SampleRows f, y;
+  MutableSampleRows delta;  // null where it is not wanted
+  std::span<const float> directions;
+  std::int64_t n, c, place, count;  // place: of the first sample in its batch; count: samples that there are
+
+  Double4 output(std::int64_t o) const { return simd_load(f.at + o * f.stride + n); }
+  Double4 target(std::int64_t o) const { return simd_load(y.at + o * y.stride + n); }
+  Double4 minus_direction(std::int64_t o) const {
+    Double4 v{};
+    for (std::int64_t lane = 0; lane < std::min<std::int64_t>(4, count); ++lane)
+      v[lane] = -static_cast<double>(directions[static_cast<std::size_t>((place + lane) * c + o)]);
+    return v;
+  }
+  void set_delta(std::int64_t o, Double4 value) const {
+    if (delta.at != nullptr) simd_store(delta.at + o * delta.stride + n, value);
+  }
+};
 
 }  // namespace
 
@@ -220,27 +227,10 @@ void Mlp::forward(std::span<const double> w, const Chunk& chunk, bool with_bend)
     if (factors.at != nullptr) factors.at += unit * factors.stride;
     unit += width(l);
     const MutableSampleRows bend = with_bend ? rows(l, &Layer::bend) : MutableSampleRows{};
-    const auto run = [&]<HiddenActivation kActivation>() {
-      activate<kActivation>(width(l), chunk.padded, shape_.leak, factors, pre, rows(l, &Layer::value),
-                            rows(l, &Layer::slope), bend);
-    };
-    switch (shape_.activation) {
-      case HiddenActivation::identity:
-        run.operator()<HiddenActivation::identity>();
-        break;
-      case HiddenActivation::relu:
-        run.operator()<HiddenActivation::relu>();
-        break;
-      case HiddenActivation::leaky_relu:
-        run.operator()<HiddenActivation::leaky_relu>();
-        break;
-      case HiddenActivation::tanh:
-        run.operator()<HiddenActivation::tanh>();
-        break;
-      case HiddenActivation::sigmoid:
-        run.operator()<HiddenActivation::sigmoid>();
-        break;
-    }
+    const LayerActivation activation{
+        width(l), chunk.padded, shape_.leak, factors, pre, rows(l, &Layer::value), rows(l, &Layer::slope),
+        bend};
+    with_hidden_activation(shape_.activation, activation);
   }
 }
 
@@ -248,52 +238,16 @@ double Mlp::losses(const Chunk& chunk, const MlpBatch& batch, bool with_delta) {
   const std::int64_t c = shape_.outputs();
   const MutableSampleRows f = rows(shape_.layers(), &Layer::value),
                           delta = rows(shape_.layers(), &Layer::delta);
-  std::array<double, 4> v{};
   for (std::int64_t n = 0; n < chunk.padded; n += kSimdLanes<double>) {
-    const auto error = [&](std::int64_t o) {
-      return simd_load(f.at + o * f.stride + n) - simd_load(chunk.y.at + o * chunk.y.stride + n);
-    };
-    const auto store = [&](std::int64_t o, Double4 value) {
-      if (with_delta) simd_store(delta.at + o * delta.stride + n, value);
-    };
-    // Minus the direction's component, since the error is -r.
-    const auto direction = [&](std::int64_t o) {
-      for (std::int64_t lane = 0; lane < 4; ++lane) {
-        const std::int64_t place = (chunk.begin + n + lane) * c + o;
-        v[static_cast<std::size_t>(lane)] =
-            n + lane < chunk.count ? -static_cast<double>(batch.directions[static_cast<std::size_t>(place)])
-                                   : 0.0;
-      }
-      return simd_load(v.data());
-    };
-    Double4 loss{}, squares{}, along{};
-    if (objective_.loss == MlpLoss::bce) {
-      for (std::int64_t o = 0; o < c; ++o) {
-        const Double4 logit = simd_load(f.at + o * f.stride + n);
-        const Double4 y = simd_load(chunk.y.at + o * chunk.y.stride + n);
-        loss += softplus(logit) - y * logit;
-        store(o, logistic(logit) - y);
-      }
-    } else {
-      for (std::int64_t o = 0; o < c; ++o) {
-        const Double4 e = error(o);
-        squares = simd_fma(e, e, squares);
-        if (objective_.loss == MlpLoss::qmse) along = simd_fma(direction(o), e, along);
-      }
-      if (objective_.loss == MlpLoss::mse) {
-        loss = 0.5 * squares;
-        for (std::int64_t o = 0; o < c; ++o) store(o, error(o));
-      } else if (objective_.loss == MlpLoss::expected_qmse) {
-        const double each = 1.0 / static_cast<double>(c);
-        loss = 0.25 * squares * squares + 0.5 * each * squares;
-        for (std::int64_t o = 0; o < c; ++o) store(o, (squares + each) * error(o));
-      } else {
-        const Double4 a = squares + along;
-        loss = 0.5 * a * a;
-        for (std::int64_t o = 0; o < c; ++o) store(o, a * (error(o) + direction(o)));
-      }
-    }
-    simd_store(sample_losses_.data() + n, loss);
+    const FourSamples four{f,
+                           {chunk.y.at, chunk.y.stride},
+                           with_delta ? delta : MutableSampleRows{},
+                           batch.directions,
+                           n,
+                           c,
+                           chunk.begin + n,
+                           chunk.count - n};
+    simd_store(sample_losses_.data() + n, mlp_sample_loss<Double4>(objective_.loss, c, four));
   }
   for (std::int64_t n = chunk.count; n < chunk.padded; ++n) {  // padding counts for nothing
     sample_losses_[static_cast<std::size_t>(n)] = 0;

@@ -14,21 +14,14 @@
 
 #include "analysis/mlp/products.h"
 #include "analysis/mlp/samples.h"
+#include "kernels/ensemble_mlp/mlp_math.h"  // HiddenActivation, MlpLoss and their formulas
 
 namespace qmse {
 
-enum class HiddenActivation { identity, relu, leaky_relu, tanh, sigmoid };
 HiddenActivation parse_hidden_activation(std::string_view text);  // ConfigError
 std::string_view name(HiddenActivation activation);
 bool is_piecewise_linear(HiddenActivation activation);
 
-// loss(f, y) with r = y - f and c outputs:
-//   mse             ||r||^2 / 2
-//   bce             sum of ln(1 + e^f) - y f: binary cross-entropy of a logit, y in [0, 1]
-//   expected_qmse   ||r||^4 / 4 + ||r||^2 / (2 c): the potential of QMSE's expected step
-//   qmse            the value (||r||^2 + <v, r>)^2 / 2 and the step -(||r||^2 + <v, r>)(r + v), for
-//   directions v
-enum class MlpLoss { mse, bce, expected_qmse, qmse };
 MlpLoss parse_mlp_loss(std::string_view text);  // ConfigError
 std::string_view name(MlpLoss loss);
 

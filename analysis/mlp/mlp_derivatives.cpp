@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "analysis/mlp/elementary.h"
+#include "analysis/mlp/double4.h"
 #include "analysis/mlp/mlp.h"
 #include "base/error.h"
 

@@ -1,4 +1,4 @@
-#include "analysis/mlp/elementary.h"
+#include "analysis/mlp/double4.h"
 
 #include <cmath>
 #include <limits>

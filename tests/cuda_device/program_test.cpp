@@ -330,3 +330,30 @@ TEST_CASE("program: an evaluation on the device is the CPU's") {
   }
   CHECK(answers.size() == 1);
 }
+
+TEST_CASE("program: a landscape on the device is the CPU's to the last bit") {
+  const World world;
+  const auto run = [&](const std::string& out, const std::string& device, const Words& more) {
+    Words words = {"landscape", "width", "--data-set", "gaussian",      "--samples", "9",
+                   "--inputs",  "2",     "--widths",   "1,4",           "--seeds",   "2",
+                   "--steps",   "12",    "--out",      world.path(out), "--device",  device};
+    words.insert(words.end(), more.begin(), more.end());
+    return run_on("", words);
+  };
+  for (const Words& more : {Words{}, Words{"--slope-noise", "0.1", "--hidden-layers", "1,2"}}) {
+    CAPTURE(more);
+    const std::string tag = more.empty() ? "plain" : "noise";
+    const Result device = run(tag + "-device", "cuda", more), cpu = run(tag + "-cpu", "cpu", more);
+    CAPTURE(device.error, cpu.error);
+    CHECK(device.code == 0);
+    CHECK(cpu.code == 0);
+    for (const char* file : {"result.json", "points.safetensors"}) {
+      CAPTURE(file);
+      CHECK(read_bytes(world.folder / (tag + "-device") / file) ==
+            read_bytes(world.folder / (tag + "-cpu") / file));
+    }
+  }
+  const Result thesis = run("thesis", "cuda", {"--schedule", "thesis"});
+  CHECK(thesis.code == 2);
+  CHECK(thesis.error.find("--schedule thesis") != std::string::npos);
+}
