@@ -1,7 +1,7 @@
 #include "analysis/mlp/gpu_ensemble.h"
 
 #include <algorithm>
-#include <cstring>
+#include <span>
 #include <string>
 
 #include "base/error.h"
@@ -30,28 +30,9 @@ EnsembleMember described(const GpuEnsemble::Member& member) {
   on.batch = member.rule.batch;
   on.seed = member.seed;
   on.finite = 1;
+  on.weights = on.velocity = on.factors = on.scratch = EnsembleMember::kNone;
   return on;
 }
-
-// What is copied to the device as one piece.
-class Image {
- public:
-  // Where `values` will be, counted from the beginning.
-  std::size_t add(std::span<const double> values) {
-    const std::size_t at = numbers_.size();
-    numbers_.insert(numbers_.end(), values.begin(), values.end());
-    return at;
-  }
-  std::size_t add_zeros(std::int64_t count) {
-    const std::size_t at = numbers_.size();
-    numbers_.resize(at + static_cast<std::size_t>(count));
-    return at;
-  }
-  const std::vector<double>& numbers() const { return numbers_; }
-
- private:
-  std::vector<double> numbers_;
-};
 
 }  // namespace
 
@@ -59,49 +40,41 @@ GpuEnsemble::GpuEnsemble(CudaContext& gpu, const Samples& samples, const std::ve
     : gpu_(gpu), count_(static_cast<std::int64_t>(members.size())) {
   if (members.empty()) throw ShapeError("an ensemble has at least one network");
   samples_ = {samples.count, samples.inputs, samples.outputs, samples.stride, nullptr, nullptr};
-  Image image;
-  const std::size_t x = image.add(samples.x), y = image.add(samples.y);
-  struct Places {
-    std::size_t weights, velocity, factors, scratch;
+  std::vector<double> numbers;
+  const auto add = [&](std::span<const double> values) {
+    const auto at = static_cast<std::int64_t>(numbers.size());
+    numbers.insert(numbers.end(), values.begin(), values.end());
+    return at;
   };
+  const auto add_zeros = [&](std::int64_t count) {
+    const auto at = static_cast<std::int64_t>(numbers.size());
+    numbers.resize(numbers.size() + static_cast<std::size_t>(count));
+    return at;
+  };
+  const std::int64_t x = add(samples.x), y = add(samples.y);
   std::vector<EnsembleMember> described_members;
-  std::vector<Places> places;
-  double present = 0;  // stands for an array that there will be
   for (const Member& member : members) {
     const Mlp checked(member.shape, member.objective, samples);
-    if (member.weights.size() != checked.parameters())
+    if (member.weights.size() != checked.parameters()) {
       throw ShapeError("a network with " + std::to_string(checked.parameters()) +
                        " parameters cannot start from " + std::to_string(member.weights.size()));
+    }
     EnsembleMember on = described(member);
-    on.velocity = on.momentum != 0 ? &present : nullptr;
-    on.factors = member.objective.slope_factors.empty() ? nullptr : &present;
+    on.weights = add(member.weights);
+    parameters_.push_back(member.shape.parameters());
+    if (on.momentum != 0) on.velocity = add_zeros(parameters_.back());
+    if (!member.objective.slope_factors.empty()) on.factors = add(member.objective.slope_factors);
     const std::int64_t scratch = ensemble_scratch(on, samples_);
     scratch_ = std::max(scratch_, scratch);
-    parameters_.push_back(member.shape.parameters());
-    Places at{};
-    at.weights = image.add(member.weights);
-    if (on.velocity != nullptr) at.velocity = image.add_zeros(parameters_.back());
-    if (on.factors != nullptr) at.factors = image.add(member.objective.slope_factors);
-    at.scratch = image.add_zeros(scratch);
-    places.push_back(at);
+    on.scratch = add_zeros(scratch);
     described_members.push_back(on);
   }
-  const std::vector<double>& numbers = image.numbers();
   numbers_ = Buffer(gpu.memory(), numbers.size() * sizeof(double), "networks of an ensemble");
-  host_to_device(gpu, numbers_.as<double>(), numbers.data(), numbers.size() * sizeof(double));
-  double* base = numbers_.as<double>();
-  samples_.x = base + x;
-  samples_.y = base + y;
-  for (std::size_t k = 0; k < members.size(); ++k) {
-    EnsembleMember& on = described_members[k];
-    on.weights = base + places[k].weights;
-    if (on.velocity != nullptr) on.velocity = base + places[k].velocity;
-    if (on.factors != nullptr) on.factors = base + places[k].factors;
-    on.scratch = base + places[k].scratch;
-  }
+  host_to_device(gpu, numbers_.data(), numbers.data(), numbers.size() * sizeof(double));
+  samples_.x = numbers_.as<double>() + x;
+  samples_.y = numbers_.as<double>() + y;
   members_ = Buffer(gpu.memory(), described_members.size() * sizeof(EnsembleMember), "an ensemble's members");
-  host_to_device(gpu, members_.as<EnsembleMember>(), described_members.data(),
-                 described_members.size() * sizeof(EnsembleMember));
+  host_to_device(gpu, members_.data(), described_members.data(), members_.bytes());
 }
 
 void GpuEnsemble::advance(const std::vector<std::vector<double>>& lr) {
@@ -115,14 +88,10 @@ void GpuEnsemble::advance(const std::vector<std::vector<double>>& lr) {
     lengths.insert(lengths.end(), each.begin(), each.end());
   }
   if (steps == 0) return;
-  std::vector<EnsembleMember> members = members_on_device();
   lr_ = Buffer(gpu_.memory(), lengths.size() * sizeof(double), "an ensemble's step lengths");
-  host_to_device(gpu_, lr_.as<double>(), lengths.data(), lengths.size() * sizeof(double));
-  for (std::size_t k = 0; k < members.size(); ++k) members[k].lr = lr_.as<double>() + k * steps;
-  host_to_device(gpu_, members_.as<EnsembleMember>(), members.data(),
-                 members.size() * sizeof(EnsembleMember));
-  ensemble_descent(gpu_, count_, members_.as<EnsembleMember>(), samples_, static_cast<std::int64_t>(steps),
-                   scratch_);
+  host_to_device(gpu_, lr_.data(), lengths.data(), lr_.bytes());
+  ensemble_descent(gpu_, count_, members_.as<EnsembleMember>(), numbers_.as<double>(), samples_,
+                   lr_.as<double>(), static_cast<std::int64_t>(steps), scratch_);
 }
 
 std::vector<EnsembleMember> GpuEnsemble::members_on_device() const {
@@ -142,7 +111,8 @@ std::vector<GpuEnsemble::State> GpuEnsemble::states() const {
                 .steps = on.steps,
                 .done = on.done != 0,
                 .finite = on.finite != 0};
-    device_to_host(gpu_, state.weights.data(), on.weights, state.weights.size() * sizeof(double));
+    device_to_host(gpu_, state.weights.data(), numbers_.as<double>() + on.weights,
+                   state.weights.size() * sizeof(double));
     states.push_back(std::move(state));
   }
   return states;

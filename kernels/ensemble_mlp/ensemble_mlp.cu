@@ -4,7 +4,7 @@
 
 namespace qmse {
 
-template void ensemble_descent(GpuContext&, std::int64_t, EnsembleMember*, const EnsembleSamples&,
-                               std::int64_t, std::int64_t);
+template void ensemble_descent(GpuContext&, std::int64_t, EnsembleMember*, double*, const EnsembleSamples&,
+                               const double*, std::int64_t, std::int64_t);
 
 }  // namespace qmse

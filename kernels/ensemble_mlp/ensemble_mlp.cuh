@@ -81,15 +81,20 @@ struct EnsembleSample {
 // One network in the hands of a block.
 class EnsembleBlock {
  public:
-  __device__ EnsembleBlock(const EnsembleMember& member, const EnsembleSamples& samples, double* shared)
-      : m_(member), s_(samples), parameters_(ensemble_parameters(member)), room_(ensemble_room(samples)) {
+  __device__ EnsembleBlock(const EnsembleMember& member, double* numbers, const EnsembleSamples& samples,
+                           double* shared)
+      : m_(member),
+        numbers_(numbers),
+        s_(samples),
+        parameters_(ensemble_parameters(member)),
+        room_(ensemble_room(samples)) {
     const std::int64_t state = ensemble_state_doubles(member), tile = ensemble_tile_doubles(member, samples);
-    double* at = state <= kEnsembleSharedDoubles ? shared : m_.scratch;
+    double* at = state <= kEnsembleSharedDoubles ? shared : numbers + m_.scratch;
     weights_ = at;
     gradient_ = at += parameters_;
-    velocity_ = m_.velocity != nullptr ? at += parameters_ : nullptr;
+    velocity_ = m_.velocity != EnsembleMember::kNone ? at += parameters_ : nullptr;
     noise_ = m_.noise != StepNoise::none ? at += parameters_ : nullptr;
-    at = state + tile <= kEnsembleSharedDoubles ? shared + state : m_.scratch + state;
+    at = state + tile <= kEnsembleSharedDoubles ? shared + state : numbers + m_.scratch + state;
     layers_ = at;
     at += (3 * ensemble_hidden_units(member) + 2 * s_.outputs) * room_;
     losses_ = at;
@@ -100,23 +105,23 @@ class EnsembleBlock {
       batch_y_ = at;
       at += s_.outputs * room_;
       batch_factors_ = at;
-      if (m_.factors != nullptr) at += ensemble_hidden_units(member) * room_;
+      if (factors() != nullptr) at += ensemble_hidden_units(member) * room_;
       batch_ = reinterpret_cast<std::int32_t*>(at);
     }
   }
 
   __device__ void load() const {
     each(parameters_, [&](std::int64_t i) {
-      weights_[i] = m_.weights[i];
-      if (velocity_ != nullptr) velocity_[i] = m_.velocity[i];
+      weights_[i] = numbers_[m_.weights + i];
+      if (velocity_ != nullptr) velocity_[i] = numbers_[m_.velocity + i];
     });
     __syncthreads();
   }
   __device__ void store() const {
     __syncthreads();
     each(parameters_, [&](std::int64_t i) {
-      m_.weights[i] = weights_[i];
-      if (velocity_ != nullptr) m_.velocity[i] = velocity_[i];
+      numbers_[m_.weights + i] = weights_[i];
+      if (velocity_ != nullptr) numbers_[m_.velocity + i] = velocity_[i];
     });
   }
 
@@ -237,6 +242,10 @@ class EnsembleBlock {
     });
   }
 
+  __device__ const double* factors() const {
+    return m_.factors == EnsembleMember::kNone ? nullptr : numbers_ + m_.factors;
+  }
+
   __device__ std::uint32_t word(std::uint64_t place) const {
     const std::uint64_t block = place / 4;
     return random_bits(m_.seed, RandomPurpose::data_order, 0, static_cast<std::uint32_t>(block >> 32), 0,
@@ -247,7 +256,7 @@ class EnsembleBlock {
   __device__ EnsembleChunk chunk_at(std::int64_t begin, std::int64_t count) const {
     const std::int64_t number = count - begin < room_ ? count - begin : room_;
     EnsembleChunk chunk{begin,        number,       (number + 3) / 4 * 4,
-                        s_.x + begin, s_.y + begin, m_.factors != nullptr ? m_.factors + begin : nullptr,
+                        s_.x + begin, s_.y + begin, factors() != nullptr ? factors() + begin : nullptr,
                         s_.stride};
     if (m_.batch == 0) return chunk;
     const auto gather = [&](std::int64_t rows, const double* from, double* to) {
@@ -257,11 +266,11 @@ class EnsembleBlock {
     };
     gather(s_.inputs, s_.x, batch_x_);
     gather(s_.outputs, s_.y, batch_y_);
-    if (m_.factors != nullptr) gather(ensemble_hidden_units(m_), m_.factors, batch_factors_);
+    if (factors() != nullptr) gather(ensemble_hidden_units(m_), factors(), batch_factors_);
     __syncthreads();
     chunk.x = batch_x_;
     chunk.y = batch_y_;
-    if (m_.factors != nullptr) chunk.factors = batch_factors_;
+    if (factors() != nullptr) chunk.factors = batch_factors_;
     chunk.stride = room_;
     return chunk;
   }
@@ -392,6 +401,7 @@ class EnsembleBlock {
   }
 
   const EnsembleMember& m_;
+  double* numbers_;
   const EnsembleSamples& s_;
   std::int64_t parameters_, room_;
   double *weights_, *gradient_, *velocity_, *noise_, *layers_, *losses_;
@@ -400,13 +410,14 @@ class EnsembleBlock {
 };
 
 __global__ void __launch_bounds__(kEnsembleThreads)
-    ensemble_descent_kernel(EnsembleMember* members, EnsembleSamples samples, std::int64_t steps) {
+    ensemble_descent_kernel(EnsembleMember* members, double* numbers, EnsembleSamples samples,
+                            const double* lr, std::int64_t steps) {
   __shared__ SharedArray<double, kMaxWarps> partial;
   __shared__ SharedArray<double, 4> few;
   __shared__ SharedArray<std::uint64_t, 1> taken;
   EnsembleMember& member = members[blockIdx.x];
   if (member.done != 0) return;
-  const EnsembleBlock block(member, samples, dynamic_shared<double>());
+  const EnsembleBlock block(member, numbers, samples, dynamic_shared<double>());
   std::uint64_t words = member.words, normals = member.normals;
   std::int64_t step = member.steps;
   const std::int64_t end = step + steps;
@@ -428,7 +439,7 @@ __global__ void __launch_bounds__(kEnsembleThreads)
       block.add_noise(normals, few);
       normals += static_cast<std::uint64_t>(block.parameters());
     }
-    block.update(member.lr[step - (end - steps)]);
+    block.update(lr[blockIdx.x * steps + step - (end - steps)]);
   }
   block.store();
   if (threadIdx.x != 0) return;
@@ -445,14 +456,15 @@ __global__ void __launch_bounds__(kEnsembleThreads)
 namespace qmse {
 
 template <class Gpu>
-void ensemble_descent(Gpu& gpu, std::int64_t count, EnsembleMember* members, const EnsembleSamples& samples,
-                      std::int64_t steps, std::int64_t scratch) {
+void ensemble_descent(Gpu& gpu, std::int64_t count, EnsembleMember* members, double* numbers,
+                      const EnsembleSamples& samples, const double* lr, std::int64_t steps,
+                      std::int64_t scratch) {
   using namespace device;
   const std::int64_t shared = scratch < kEnsembleSharedDoubles ? scratch : kEnsembleSharedDoubles;
   gpu.launch(
       QMSE_KERNEL(ensemble_descent_kernel),
       LaunchShape{grid_blocks(count, 1), kEnsembleThreads, static_cast<std::size_t>(shared) * sizeof(double)},
-      members, samples, steps);
+      members, numbers, samples, lr, steps);
 }
 
 }  // namespace qmse

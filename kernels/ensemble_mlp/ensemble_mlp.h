@@ -38,12 +38,12 @@ struct EnsembleMember {
   std::int64_t batch;  // samples a step, drawn with replacement; 0: all
   std::uint64_t seed;
 
-  // On the device.
-  double* weights;        // as many as parameters
-  double* velocity;       // the same; null without momentum
-  const double* factors;  // on the hidden units' outputs, unit i and sample n at [i * stride + n]; or null
-  const double* lr;       // the length of each step of a launch
-  double* scratch;        // ensemble_scratch() of them
+  // Where in the ensemble's numbers its arrays begin; none: kNone.
+  static constexpr std::int64_t kNone = -1;
+  std::int64_t weights;   // as many as parameters
+  std::int64_t velocity;  // the same; none without momentum
+  std::int64_t factors;   // on the hidden units' outputs, unit i and sample n at i * stride + n; or none
+  std::int64_t scratch;   // ensemble_scratch() of them
 
   // Where the random sequences are: numbers taken so far for batches, normals for the noise.
   std::uint64_t words, normals;
@@ -71,13 +71,13 @@ QMSE_HOST_DEVICE inline std::int64_t ensemble_room(const EnsembleSamples& sample
 }
 QMSE_HOST_DEVICE inline std::int64_t ensemble_state_doubles(const EnsembleMember& m) {
   return ensemble_parameters(m) *
-         (2 + (m.velocity != nullptr ? 1 : 0) + (m.noise != StepNoise::none ? 1 : 0));
+         (2 + (m.velocity != EnsembleMember::kNone ? 1 : 0) + (m.noise != StepNoise::none ? 1 : 0));
 }
 QMSE_HOST_DEVICE inline std::int64_t ensemble_tile_doubles(const EnsembleMember& m,
                                                            const EnsembleSamples& samples) {
   const std::int64_t units = ensemble_hidden_units(m), outputs = samples.outputs;
   std::int64_t rows = 3 * units + 2 * outputs + 1;  // value, slope, delta; value, delta; losses
-  if (m.batch > 0) rows += samples.inputs + outputs + (m.factors != nullptr ? units : 0);
+  if (m.batch > 0) rows += samples.inputs + outputs + (m.factors != EnsembleMember::kNone ? units : 0);
   return rows * ensemble_room(samples) + (m.batch + 1) / 2;  // and the batch's indices
 }
 QMSE_HOST_DEVICE inline std::int64_t ensemble_scratch(const EnsembleMember& m,
@@ -85,11 +85,12 @@ QMSE_HOST_DEVICE inline std::int64_t ensemble_scratch(const EnsembleMember& m,
   return ensemble_state_doubles(m) + ensemble_tile_doubles(m, samples);
 }
 
-// Each of `count` members takes `steps` steps, of the lengths lr[0 .. steps), or stops when it is done.
-// `members` is on the device; `scratch` is the largest ensemble_scratch() of them. Throws ShapeError where
-// there is no member.
+// Each of `count` members takes `steps` steps, member k of the lengths lr[k][0 .. steps), or stops when it is
+// done. All is on the device: the members, their `numbers`, and lr. `scratch` is the largest
+// ensemble_scratch(). Throws ShapeError where there is no member.
 template <class Gpu>
-void ensemble_descent(Gpu& gpu, std::int64_t count, EnsembleMember* members, const EnsembleSamples& samples,
-                      std::int64_t steps, std::int64_t scratch);
+void ensemble_descent(Gpu& gpu, std::int64_t count, EnsembleMember* members, double* numbers,
+                      const EnsembleSamples& samples, const double* lr, std::int64_t steps,
+                      std::int64_t scratch);
 
 }  // namespace qmse

@@ -77,8 +77,12 @@ std::vector<EnsembleOutcome> on_the_gpu(D& device, const Samples& samples,
   const auto x = device.array(samples.x), y = device.array(samples.y);
   const EnsembleSamples there{samples.count,  samples.inputs, samples.outputs,
                               samples.stride, x.data(),       y.data()};
-  using Doubles = decltype(device.array(std::vector<double>()));
-  std::vector<Doubles> weights, others;
+  std::vector<double> numbers;
+  const auto add = [&](const std::vector<double>& values) {
+    const auto at = static_cast<std::int64_t>(numbers.size());
+    numbers.insert(numbers.end(), values.begin(), values.end());
+    return at;
+  };
   std::vector<EnsembleMember> members;
   std::int64_t scratch = 0;
   for (const EnsembleCase& c : cases) {
@@ -96,36 +100,34 @@ std::vector<EnsembleOutcome> on_the_gpu(D& device, const Samples& samples,
     m.noise_scale = c.rule.noise_scale;
     m.batch = c.rule.batch;
     m.seed = c.seed;
-    weights.push_back(device.array(c.weights));
-    m.weights = weights.back().data();
-    const auto keep = [&](const std::vector<double>& values) {
-      others.push_back(device.array(values));
-      return others.back().data();
-    };
-    if (m.momentum != 0) m.velocity = keep(std::vector<double>(c.weights.size()));
-    if (!c.objective.slope_factors.empty()) m.factors = keep(c.objective.slope_factors);
+    m.weights = add(c.weights);
+    m.velocity = m.momentum != 0 ? add(std::vector<double>(c.weights.size())) : EnsembleMember::kNone;
+    m.factors = c.objective.slope_factors.empty() ? EnsembleMember::kNone : add(c.objective.slope_factors);
     const std::int64_t need = ensemble_scratch(m, there);
     scratch = std::max(scratch, need);
-    m.scratch = keep(std::vector<double>(static_cast<std::size_t>(need), NAN));
+    m.scratch = add(std::vector<double>(static_cast<std::size_t>(need), NAN));
     members.push_back(m);
   }
+  const auto numbers_there = device.array(numbers);
   std::int64_t taken = 0;
   for (const std::int64_t steps : launches) {
-    for (std::size_t k = 0; k < cases.size(); ++k) {
-      others.push_back(device.array(
-          std::vector<double>(cases[k].lr.begin() + taken, cases[k].lr.begin() + taken + steps)));
-      members[k].lr = others.back().data();
-    }
+    std::vector<double> lr;
+    for (const EnsembleCase& c : cases)
+      lr.insert(lr.end(), c.lr.begin() + taken, c.lr.begin() + taken + steps);
     const auto on = device.array(members);
-    ensemble_descent(device.context, static_cast<std::int64_t>(members.size()), on.data(), there, steps,
-                     scratch);
+    const auto lr_there = device.array(lr);
+    ensemble_descent(device.context, static_cast<std::int64_t>(members.size()), on.data(),
+                     numbers_there.data(), there, lr_there.data(), steps, scratch);
     members = on.values();
     taken += steps;
   }
+  numbers = numbers_there.values();
   std::vector<EnsembleOutcome> outcomes;
   for (std::size_t k = 0; k < cases.size(); ++k) {
-    outcomes.push_back({weights[k].values(), members[k].last_loss, members[k].steps, members[k].done != 0,
-                        members[k].finite != 0});
+    const auto begin = numbers.begin() + members[k].weights;
+    outcomes.push_back(
+        {std::vector<double>(begin, begin + static_cast<std::ptrdiff_t>(cases[k].weights.size())),
+         members[k].last_loss, members[k].steps, members[k].done != 0, members[k].finite != 0});
   }
   return outcomes;
 }
