@@ -2,7 +2,6 @@
 
 #include <cstring>
 #include <limits>
-#include <string>
 #include <vector>
 
 #include "kernels/conv2d/winograd_forward.h"
@@ -21,13 +20,6 @@ using Floats = std::vector<float>;
 const Conv2dShape kShapes[] = {{2, 1, 28, 28, 32, 3, 3, 1, 1}, {1, 1, 1, 1, 1, 3, 3, 1, 1},
                                {3, 3, 7, 10, 24, 3, 3, 1, 1},  {2, 2, 5, 8, 33, 3, 3, 2, 1},
                                {2, 3, 4, 3, 9, 3, 3, 0, 1},    {2, 5, 6, 7, 17, 3, 3, 1, 1}};
-
-std::string text(const Conv2dShape& s) {
-  std::string t;
-  for (const std::int64_t v : {s.batch, s.in_channels, s.in_height, s.in_width, s.out_channels, s.padding})
-    t += std::to_string(v) + " ";
-  return t;
-}
 
 // [N, C, pixels] of [N, C / block, pixels, block].
 Floats plain(const Floats& blocked, std::int64_t images, std::int64_t channels, std::int64_t pixels,

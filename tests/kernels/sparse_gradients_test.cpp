@@ -2,9 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
-#include <string>
 #include <vector>
 
 #include "kernels/bias_relu_max_pool/bias_relu_max_pool.h"
@@ -29,14 +27,6 @@ const Conv2dShape kShapes[] = {
     {35, 5, 8, 7, 8, 3, 3, 0, 1},   {1, 4, 11, 6, 10, 3, 3, 2, 3},   {19, 48, 5, 5, 7, 3, 3, 1, 1},
     {2, 1, 12, 12, 12, 7, 7, 3, 1}, {3, 10, 9, 7, 6, 3, 3, 1, 1},    {2, 12, 5, 10, 9, 3, 3, 0, 1},
     {2, 20, 7, 9, 8, 3, 3, 2, 2},   {2, 11, 7, 7, 5, 5, 5, 2, 1}};
-
-std::string text(const Conv2dShape& s) {
-  std::string t;
-  for (const std::int64_t v : {s.batch, s.in_channels, s.in_height, s.in_width, s.out_channels,
-                               s.kernel_height, s.kernel_width, s.padding, s.stride})
-    t += std::to_string(v) + " ";
-  return t;
-}
 
 std::int64_t pixels_in(const Conv2dShape& s) { return s.in_height * s.in_width; }
 
@@ -92,9 +82,6 @@ Results run(const Conv2dShape& s, std::int64_t block, const Floats& x, const Flo
   return r;
 }
 
-bool same_bits(const Floats& a, const Floats& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
-}
 void check_same_bits(const Results& a, const Results& b) {
   CHECK(same_bits(a.dx, b.dx));
   CHECK(same_bits(a.dw, b.dw));
@@ -133,7 +120,8 @@ TEST_CASE("sparse_gradients: equal the dense reference on whole numbers, however
   }
 }
 
-// A sum of n products of numbers below 1 stays within 2n units: conv2d_test.cpp says why.
+// A sum of n products of numbers below 1 stays within 2n units: check_products() in
+// tests/operations/layers.h says why.
 TEST_CASE("sparse_gradients: within rounding of the dense reference on fractions") {
   for (const Conv2dShape& s : kShapes) {
     CAPTURE(text(s));

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <string>
 #include <vector>
 
 #include "tests/support/catch.h"
@@ -23,13 +22,6 @@ using Floats = std::vector<float>;
 const Conv2dShape kShapes[] = {{2, 32, 14, 14, 64, 3, 3, 1, 1}, {1, 1, 1, 1, 1, 3, 3, 1, 1},
                                {3, 5, 3, 3, 9, 3, 3, 0, 1},     {2, 17, 5, 8, 33, 3, 3, 2, 1},
                                {5, 8, 9, 7, 16, 3, 3, 1, 1},    {1, 48, 4, 5, 7, 3, 3, 0, 1}};
-
-std::string text(const Conv2dShape& s) {
-  std::string t;
-  for (const std::int64_t v : {s.batch, s.in_channels, s.in_height, s.in_width, s.out_channels, s.padding})
-    t += std::to_string(v) + " ";
-  return t;
-}
 
 // Element [n, c, p] of [N, C / block, pixels, block].
 std::size_t place(std::int64_t n, std::int64_t c, std::int64_t p, std::int64_t channels, std::int64_t pixels,
@@ -78,7 +70,7 @@ TEST_CASE("winograd_forward: equals the reference on whole numbers") {
 
 // A sum over n channels and its chain of roundings are nine times shorter than the direct sum's, which
 // outweighs that terms are sums of up to four inputs and weights: from a few channels on errors are smaller.
-// The bound of each output is conv2d_test.cpp's.
+// The bound of each output is that of check_products() in tests/operations/layers.h.
 TEST_CASE(
     "winograd_forward: errors against f64 are no larger than those of the direct sum, or below a unit") {
   for (const Conv2dShape& s : kShapes) {

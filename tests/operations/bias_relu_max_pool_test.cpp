@@ -14,7 +14,7 @@ using namespace qmse::test;
 
 namespace {
 
-bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+bool same_but_for_nans(const std::vector<float>& a, const std::vector<float>& b) {
   if (a.size() != b.size()) return false;
   for (std::size_t i = 0; i < a.size(); ++i) {
     const bool both_nan = std::isnan(a[i]) && std::isnan(b[i]);
@@ -79,10 +79,10 @@ TEST_CASE("bias_relu_max_pool: values and gradients are those of the separate ke
                                     db.data(), partials.data());
         bias_relu_max_pool_backward(context, shape, dy.data(), fused_choice.data(), no_db_dx.data(), nullptr,
                                     nullptr);
-        CHECK(same_bits(no_db_dx.values(), fused_dx.values()));
+        CHECK(same_but_for_nans(no_db_dx.values(), fused_dx.values()));
         check_bias_gradient(flat, dx.values(), db.values());
-        CHECK(same_bits(fused_y.values(), y.values()));
-        CHECK(same_bits(fused_dx.values(), dx.values()));
+        CHECK(same_but_for_nans(fused_y.values(), y.values()));
+        CHECK(same_but_for_nans(fused_dx.values(), dx.values()));
         const std::vector<float> y_here = y.values();
         const std::vector<std::uint8_t> apart = choice.values(), fused = fused_choice.values();
         for (std::size_t i = 0; i < y_here.size(); ++i) {

@@ -14,7 +14,10 @@
 //   }
 //
 // What is passed to all devices is the same, so the references are the same too; tolerances are those of the
-// type.
+// type, and of the arithmetic of a device's sums.
+//
+// Layers that are planned take what libraries have, which the executor has not: devices.each_library(body), and
+// devices.each_plan(make, body) for every plan of a layer that there is.
 #pragma once
 
 #include <algorithm>
@@ -28,6 +31,7 @@
 #include "base/build_config.h"
 #include "device/cuda_context.h"
 #include "device/devices.h"
+#include "kernels/plan.h"
 #include "tests/support/catch.h"
 #ifdef QMSE_TEST_SIMT
 #include "tests/simt/executor.h"
@@ -80,11 +84,19 @@ class Array {
 template <class C, class T>
 struct Device {
   using Number = T;
-  static constexpr bool kIsCpu = std::is_same_v<C, CpuContext>;
-  static constexpr bool kIsExecutor = !kIsCpu && !std::is_same_v<C, CudaContext>;  // SIMT's, on the host
+  static constexpr bool kIsCpu = std::is_same_v<C, CpuContext>, kIsCuda = std::is_same_v<C, CudaContext>;
+  static constexpr bool kIsExecutor = !kIsCpu && !kIsCuda;  // SIMT's, on the host
   static constexpr double kEpsilon = std::is_same_v<T, float> ? 0x1p-23 : 0x1p-52;
 
   C& context;
+
+  bool has_tf32() const {
+    if constexpr (kIsCuda) return context.options().math == MathMode::tf32;
+    return false;
+  }
+  // Of a sum of products, relative to the sum of their magnitudes: some hundred terms in unknown order, and
+  // algorithms that transform tiles (Winograd, FFT) add a few roundings; TF32's factors are rounded to 11 bits.
+  double sum_tolerance() const { return has_tf32() ? 0x1p-9 : 32 * kEpsilon; }
 
   template <class E>
   Array<C, E> array(const std::vector<E>& values, std::size_t offset = 0) const {
@@ -137,9 +149,60 @@ class Devices {
     }
   }
 
+  // With the libraries' kernels: on a GPU in a context for each choice that a user has, which is the kernels
+  // chosen, the libraries' alone, and those in TF32.
+  template <class Body>
+  void each_library(const Body& body) {
+    on<double>("the CPU, f64", cpu_, body);
+    on<float>("the CPU, f32", cpu_, body);
+    each_gpu_library(body);
+  }
+  template <class Body>
+  void each_gpu_library([[maybe_unused]] const Body& body) {
+    if constexpr (QMSE_CUDA) {
+      if (!cuda_) return;
+      on<float>(cuda_->device_name(), *cuda_, body);
+      on<float>(cuda_->device_name() + ", the libraries' kernels", library(MathMode::fp32), body);
+      on<float>(cuda_->device_name() + ", the libraries' kernels in TF32", library(MathMode::tf32), body);
+    }
+  }
+
+  // body(device, plan) with every plan of a layer: make(context, precision) in each_library's contexts, and
+  // make.plain(context), the plain loops in f32 (in f64 they are what make(...) gives).
+  template <class Make, class Body>
+  void each_plan(const Make& make, const Body& body) {
+    each_cpu_plan(make, body);
+    each_gpu_library(
+        [&](auto& device) { with_plan(device, make(device.context, Precision<float>()), body); });
+  }
+  template <class Make, class Body>
+  void each_cpu_plan(const Make& make, const Body& body) {
+    on<double>("the CPU, f64", cpu_,
+               [&](auto& device) { with_plan(device, make(cpu_, Precision<double>()), body); });
+    on<float>("the CPU, f32", cpu_, [&](auto& device) {
+      with_plan(device, make(cpu_, Precision<float>()), body);
+      with_plan(device, make.plain(cpu_), body);
+    });
+  }
+
   CpuContext& cpu() { return cpu_; }
 
  private:
+  template <class D, class Plan, class Body>
+  static void with_plan(D& device, const Plan& plan, const Body& body) {
+    INFO("planned as " << plan->algorithm());
+    body(device, *plan);
+  }
+  CudaContext& library(MathMode math) {
+    std::unique_ptr<CudaContext>& context = libraries_[math == MathMode::tf32];
+    if (!context) {
+      CudaOptions options;
+      options.math = math;
+      options.kernels = KernelChoice::library;
+      context = std::make_unique<CudaContext>(options);
+    }
+    return *context;
+  }
   template <class T, class C, class Body>
   void on(const std::string& name, C& context, const Body& body) {
     INFO("on " << name);
@@ -155,7 +218,7 @@ class Devices {
 #endif
 
   CpuContext cpu_;
-  std::unique_ptr<CudaContext> cuda_;
+  std::unique_ptr<CudaContext> cuda_, libraries_[2];  // libraries_: fp32, TF32
 };
 
 // Enough work for one order of threads.

@@ -109,8 +109,8 @@ TEST_CASE("max_pool2d: the number of threads changes no bit") {
 }
 
 TEST_CASE("max_pool2d: impossible shapes are named") {
-  CHECK_NOTHROW(check({1, 1, 15, 15, 15}));
-  CHECK_NOTHROW(check({1, 1, 1, 1, 1}));
+  CHECK_NOTHROW(check(MaxPool2dShape{1, 1, 15, 15, 15}));
+  CHECK_NOTHROW(check(MaxPool2dShape{1, 1, 1, 1, 1}));
   for (const MaxPool2dShape& shape :
        {MaxPool2dShape{0, 1, 4, 4, 2}, MaxPool2dShape{1, 0, 4, 4, 2}, MaxPool2dShape{1, 1, 0, 4, 2},
         MaxPool2dShape{1, 1, 4, -4, 2}, MaxPool2dShape{1, 1, 4, 4, 0}, MaxPool2dShape{1, 1, 20, 20, 16},
@@ -118,7 +118,8 @@ TEST_CASE("max_pool2d: impossible shapes are named") {
     CAPTURE(shape.batch, shape.channels, shape.in_height, shape.in_width, shape.window);
     CHECK_THROWS_AS(check(shape), ShapeError);
   }
-  CHECK_THROWS_WITH(check({1, 6, 2, 4, 3}), Catch::Matchers::Contains("[1, 6, 2, 4], window 3"));
+  CHECK_THROWS_WITH(check(MaxPool2dShape{1, 6, 2, 4, 3}),
+                    Catch::Matchers::Contains("[1, 6, 2, 4], window 3"));
   Devices devices;
   devices.each_f32(1, [&](auto& device) {
     float number = 0;

@@ -3,12 +3,12 @@
 
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <type_traits>
 #include <vector>
 
 #include "base/error.h"
 #include "tests/operations/devices.h"
+#include "tests/support/numbers.h"
 #include "tests/support/row_loss_reference.h"
 #include "tests/support/row_shapes.h"
 
@@ -144,11 +144,6 @@ void check_long_rows(const Loss& loss) {
   devices.each_f32(kOneOrder, [&](auto& device) {
     if constexpr (std::decay_t<decltype(device)>::kIsCpu) check_rows_on(loss, device, {1, 1000000}, {});
   });
-}
-
-template <class T>
-bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
 }
 
 template <class T, class Loss>

@@ -1,8 +1,8 @@
-// f64 references of the convolution and the fully connected layer, written from the definitions.
+// f64 references of the convolution, written from the definitions.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "kernels/conv2d/conv2d.h"
@@ -18,6 +18,15 @@ inline std::int64_t weight_count(const Conv2dShape& s) {
 }
 inline std::int64_t output_count(const Conv2dShape& s) {
   return s.batch * s.out_channels * s.out_height() * s.out_width();
+}
+
+inline std::string text(const Conv2dShape& s) {
+  std::string t;
+  for (const std::int64_t v : {s.batch, s.in_channels, s.in_height, s.in_width, s.out_channels,
+                               s.kernel_height, s.kernel_width, s.padding, s.stride}) {
+    t += std::to_string(v) + " ";
+  }
+  return t;
 }
 
 // Calls product(y index, x index, w index) for every product x * w that goes into an output y; those of one
@@ -70,15 +79,6 @@ inline ConvGradients reference_conv_backward(const Conv2dShape& s, const std::ve
   const std::size_t pixels = static_cast<std::size_t>(s.out_height() * s.out_width());
   for (std::size_t i = 0; i < dy.size(); ++i) g.db[i / pixels % g.db.size()] += dy[i];
   return g;
-}
-
-// Whole numbers in [-4, 4]: their products and sums are exact in f32 as long as they stay below 2^24, so that
-// results can be compared exactly, whatever the order of summation.
-template <class T>
-std::vector<T> random_integers(std::int64_t n, std::uint64_t seed) {
-  std::vector<T> values = random_values<T>(n, seed, -4.5, 4.5);
-  for (T& value : values) value = std::round(value);
-  return values;
 }
 
 }  // namespace qmse::test

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <random>
 #include <string>
 #include <vector>
@@ -12,6 +13,8 @@
 #include "tests/support/catch.h"
 
 namespace qmse::test {
+
+using Numbers = std::vector<double>;
 
 // n values in [low, high), the same everywhere for a seed.
 template <class T>
@@ -21,6 +24,15 @@ std::vector<T> random_values(std::int64_t n, std::uint64_t seed, double low = -1
   for (T& value : values) {
     value = static_cast<T>(low + (high - low) * static_cast<double>(engine() >> 11) * 0x1p-53);
   }
+  return values;
+}
+
+// Whole numbers in [-4, 4]: their products and sums are exact in f32 as long as they stay below 2^24, so that
+// results can be compared exactly, whatever the order of summation.
+template <class T>
+std::vector<T> random_integers(std::int64_t n, std::uint64_t seed) {
+  std::vector<T> values = random_values<T>(n, seed, -4.5, 4.5);
+  for (T& value : values) value = std::round(value);
   return values;
 }
 
@@ -41,6 +53,12 @@ struct Placed {
   std::vector<float> values() const { return {all.begin() + static_cast<std::ptrdiff_t>(offset), all.end()}; }
 };
 
+// NaN and the sign of zero included.
+template <class T>
+bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
+}
+
 // |actual - expected| <= relative * |expected| + absolute for every element; a failure names the worst.
 template <class T>
 void check_close(const std::vector<T>& actual, const std::vector<double>& expected, double relative,
@@ -60,6 +78,31 @@ void check_close(const std::vector<T>& actual, const std::vector<double>& expect
   if (actual.empty()) return;
   CAPTURE(worst, actual[worst], expected[worst], relative, absolute);
   CHECK(worst_excess <= 0);
+}
+
+template <class T>
+std::vector<double> magnitudes(const std::vector<T>& values) {
+  std::vector<double> absolute;
+  for (const T value : values) absolute.push_back(std::abs(static_cast<double>(value)));
+  return absolute;
+}
+
+// |actual - expected| <= tolerance * magnitude, that of the terms that were summed, for every element. One of
+// small magnitude counts as `least` of the largest.
+template <class T>
+void check_sums(const std::vector<T>& actual, const std::vector<double>& expected,
+                const std::vector<double>& magnitude, double tolerance, double least = 0) {
+  REQUIRE(actual.size() == expected.size());
+  REQUIRE(actual.size() == magnitude.size());
+  const double floor = magnitude.empty() ? 0 : least * *std::max_element(magnitude.begin(), magnitude.end());
+  double worst = 0;
+  for (std::size_t i = 0; i < actual.size(); ++i) {
+    const double difference = std::abs(static_cast<double>(actual[i]) - expected[i]);
+    const double error = difference == 0 ? 0 : difference / std::max(magnitude[i], floor);
+    worst = std::isnan(error) ? INFINITY : std::max(worst, error);
+  }
+  CAPTURE(worst, tolerance);
+  CHECK(worst <= tolerance);
 }
 
 // Compares `gradient`, said to be d<weights, f(x)>/dx, with central differences of f (vector to vector, f64):

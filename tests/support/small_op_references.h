@@ -11,10 +11,9 @@
 
 #include "kernels/bias_activation/bias_activation.h"
 #include "kernels/max_pool2d/max_pool2d.h"
+#include "tests/support/numbers.h"
 
 namespace qmse::test {
-
-using Numbers = std::vector<double>;
 
 inline double reference_activation(Activation activation, double x) {
   if (activation == Activation::relu) return std::isnan(x) ? x : std::fmax(x, 0.0);
