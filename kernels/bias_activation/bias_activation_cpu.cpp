@@ -3,6 +3,7 @@
 
 #include "kernels/bias_activation/bias_activation.h"
 #include "kernels/bias_activation/bias_activation_math.h"
+#include "kernels/cpu/lane_sum.h"
 #include "kernels/cpu/ranges.h"
 
 namespace qmse {
@@ -55,27 +56,13 @@ void backward(CpuContext& context, std::int64_t n, Activation activation, const 
   });
 }
 
-// Sum in f64 over fixed lanes, so that the compiler may use vectors without changing the order.
-template <class T>
-double sum(const T* x, std::int64_t n) {
-  constexpr int kLanes = 16;
-  double lanes[kLanes] = {};
-  std::int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    for (int lane = 0; lane < kLanes; ++lane) lanes[lane] += static_cast<double>(x[i + lane]);
-  }
-  double total = 0;
-  for (; i < n; ++i) total += static_cast<double>(x[i]);
-  for (const double lane : lanes) total += lane;
-  return total;
-}
-
 template <class T>
 void gradient_of_planes(CpuContext& context, const BiasShape& shape, const T* dy, T* db) {
   context.threads().run(shape.channels, [&](std::int64_t channel, int) {
     double total = 0;
     for (std::int64_t n = 0; n < shape.batch; ++n) {
-      total += sum(dy + (n * shape.channels + channel) * shape.inner, shape.inner);
+      const T* plane = dy + (n * shape.channels + channel) * shape.inner;
+      total += lane_sum(shape.inner, [=](std::int64_t i) { return static_cast<double>(plane[i]); });
     }
     db[channel] = static_cast<T>(total);
   });

@@ -1,30 +1,13 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "kernels/cpu/lane_sum.h"
 #include "kernels/cpu/ranges.h"
 #include "kernels/step_totals/step_totals.h"
 #include "kernels/step_totals/step_totals_math.h"
 
 namespace qmse {
 namespace {
-
-// Sum of x[i]^2 in f64 over fixed lanes, so that the compiler may use vectors without changing the order.
-template <class T>
-double chunk_sum_of_squares(const T* x, std::int64_t n) {
-  constexpr int kLanes = 16;
-  double lanes[kLanes] = {};
-  std::int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    for (int lane = 0; lane < kLanes; ++lane) {
-      const double value = static_cast<double>(x[i + lane]);
-      lanes[lane] += value * value;
-    }
-  }
-  double total = 0;
-  for (; i < n; ++i) total += static_cast<double>(x[i]) * static_cast<double>(x[i]);
-  for (const double lane : lanes) total += lane;
-  return total;
-}
 
 template <class T>
 double sum_of_squares(CpuContext& context, std::int64_t n, const T* x, double* partials) {
@@ -33,7 +16,10 @@ double sum_of_squares(CpuContext& context, std::int64_t n, const T* x, double* p
              [=](std::int64_t first, std::int64_t last) {
                for (std::int64_t chunk = first; chunk < last; ++chunk) {
                  const std::int64_t begin = chunk * kFlatChunk;
-                 partials[chunk] = chunk_sum_of_squares(x + begin, std::min(n, begin + kFlatChunk) - begin);
+                 partials[chunk] = lane_sum(std::min(n, begin + kFlatChunk) - begin, [=](std::int64_t i) {
+                   const double value = static_cast<double>(x[begin + i]);
+                   return value * value;
+                 });
                }
              });
   double total = 0;
