@@ -15,6 +15,7 @@
 #include "data/registry.h"
 #include "experiment/report/contact_sheet.h"
 #include "experiment/run/config.h"
+#include "experiment/run/plain_text.h"
 #include "random/shuffle.h"
 
 namespace qmse::app {
@@ -52,12 +53,30 @@ int list_datasets() {
   return 0;
 }
 
+// How many images of which size, and how many of each class.
+void sum_up(const ImageDataset& set) {
+  std::vector<std::int64_t> counts(set.class_names.size(), 0);
+  for (const std::int32_t label : set.labels) ++counts[static_cast<std::size_t>(label)];
+  const auto [fewest, most] = std::minmax_element(counts.begin(), counts.end());
+  std::cout << qmse::name(set.split) << ": " << counted(set.count, "image") << " of " << set.width << " x "
+            << set.height << (set.channels == 1 ? ", grey, in " : ", colour, in ") << set.classes()
+            << " classes, " << *fewest << (*fewest == *most ? "" : " to " + std::to_string(*most))
+            << " of each\n";
+}
+
 int verify(const std::string& name, const std::string& data) {
   const std::filesystem::path directory = find_data_directory(name, data);
   const ContentReport report = examine_content(name, directory);
   std::cout << name << " in " << directory.string() << '\n';
   std::vector<FileContent> files = report.files;
   files.insert(files.end(), report.class_names.begin(), report.class_names.end());
+  constexpr std::size_t kListed = 20;
+  if (report.kind == ContentKind::own && files.size() > kListed) {
+    std::uint64_t bytes = 0;
+    for (const FileContent& file : files) bytes += file.bytes;
+    std::cout << "  " << counted(files.size(), "file") << ", " << bytes << " bytes\n";
+    files.clear();
+  }
   for (const FileContent& file : files) {
     std::cout << "  " << file.name << "  " << file.bytes << " bytes";
     if (!file.sha256.empty()) std::cout << "  SHA-256 " << file.sha256;
@@ -69,8 +88,10 @@ int verify(const std::string& name, const std::string& data) {
   if (!report.sha256.empty()) std::cout << "SHA-256 of all: " << report.sha256 << '\n';
   std::cout << report.summary << '\n';
   // Whether qmse can read it is another question: labels, class names, files of other sets.
-  check_same_shape(load_dataset(name, directory, Split::train), load_dataset(name, directory, Split::test),
-                   in_quotes(directory));
+  const ImageDataset train = load_dataset(name, directory, Split::train),
+                     test = load_dataset(name, directory, Split::test);
+  for (const ImageDataset* set : {&train, &test}) sum_up(*set);
+  check_same_shape(train, test, in_quotes(directory));
   return report.kind == ContentKind::official || report.kind == ContentKind::own ? 0 : 1;
 }
 

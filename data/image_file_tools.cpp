@@ -38,14 +38,11 @@ class PngReader {
     png_set_user_limits(png_, kMaxSide, kMaxSide);
     png_set_chunk_malloc_max(png_, kMaxChunkBytes);
     // Texts, profiles and the like are passed over unread: a file may have any number of them. (-1: all known
-    // ones but transparency, which is refused below.)
+    // ones but transparency.)
     png_set_keep_unknown_chunks(png_, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
     png_read_info(png_, info_);
-    const int type = png_get_color_type(png_, info_);
     if (png_get_bit_depth(png_, info_) > 8) png_error(png_, "it has 16 bits a channel, only 8 are read");
-    if ((type & PNG_COLOR_MASK_ALPHA) != 0 || png_get_valid(png_, info_, PNG_INFO_tRNS) != 0)
-      png_error(png_, "it has transparency, which an image cannot keep");
-    png_set_expand(png_);  // palettes to colours, fewer bits to 8
+    png_set_expand(png_);  // palettes to colours, fewer bits to 8, a transparent colour to a channel
     png_set_interlace_handling(png_);
     png_read_update_info(png_, info_);
     return true;
@@ -86,6 +83,22 @@ class PngReader {
   char cause_[128] = "";
 };
 
+// The last channel says how opaque each pixel is: taken away where all are whole. False where one is not.
+bool drop_alpha(Picture& picture) {
+  const auto channels = static_cast<std::size_t>(picture.channels);
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < picture.pixels.size(); ++i) {
+    if (i % channels + 1 < channels) {
+      picture.pixels[kept++] = picture.pixels[i];
+    } else if (picture.pixels[i] != 255) {
+      return false;
+    }
+  }
+  picture.pixels.resize(kept);
+  --picture.channels;
+  return true;
+}
+
 }  // namespace
 
 Picture decode_png(std::string_view bytes, const std::filesystem::path& path) {
@@ -101,13 +114,15 @@ Picture decode_png(std::string_view bytes, const std::filesystem::path& path) {
   picture.width = reader.width();
   const auto row = static_cast<std::size_t>(picture.channels * picture.width);
   const auto count = static_cast<std::size_t>(picture.height);
-  // Deflate cannot shrink to less than 1/1032, expanding a bit to a colour makes 24 of it: what a small file
-  // announces is not believed.
-  if (row * count / (1032 * 24) > bytes.size()) fail("the file ends too early");
+  // Deflate cannot shrink to less than 1/1032, expanding a bit to a colour and its transparency makes 32 of it:
+  // what a small file announces is not believed.
+  if (row * count / (1032 * 32) > bytes.size()) fail("the file ends too early");
   picture.pixels.resize(row * count);
   std::vector<png_bytep> rows;
   for (std::size_t y = 0; y < count; ++y) rows.push_back(picture.pixels.data() + y * row);
   if (!reader.read_pixels(rows.data())) fail(reader.cause());
+  if (picture.channels % 2 == 0 && !drop_alpha(picture))
+    fail("it has transparency, which an image cannot keep");
   return picture;
 }
 

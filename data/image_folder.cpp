@@ -20,12 +20,17 @@ constexpr std::uint64_t kMaxBytes = std::uint64_t{4} << 30;  // of pixels
 constexpr const char* kIdxStems[] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte",
                                      "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"};
 
-// The entries of a folder but those whose names begin with a dot, sorted by the bytes of their names.
+// Left behind by Windows and macOS.
+bool is_litter(const std::string& name) {
+  return name.starts_with('.') || name == "Thumbs.db" || name == "desktop.ini" || name == "__MACOSX";
+}
+
+// The entries of a folder but those that are no images of anybody, sorted by the bytes of their names.
 std::vector<fs::path> entries(const fs::path& folder) {
   std::vector<fs::path> all;
   std::error_code error;
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
-    if (!entry->path().filename().native().starts_with('.')) all.push_back(entry->path());
+    if (!is_litter(entry->path().filename().native())) all.push_back(entry->path());
   }
   if (error) throw IoError("cannot list " + in_quotes(folder) + ": " + error.message() + "; check the path");
   std::sort(all.begin(), all.end(),
@@ -89,6 +94,14 @@ std::vector<Class> find_classes(const fs::path& folder) {
   return classes;
 }
 
+// The folder of the test set: val/ where there is no test/.
+const char* test_folder(const fs::path& directory) {
+  std::error_code ignored;
+  const bool only_val =
+      !fs::exists(directory / "test", ignored) && fs::is_directory(directory / "val", ignored);
+  return only_val ? "val" : "test";
+}
+
 // Both splits must know the same classes, whichever is asked for.
 void check_agreement(const fs::path& directory, const std::vector<Class>& train,
                      const std::vector<Class>& test) {
@@ -98,10 +111,10 @@ void check_agreement(const fs::path& directory, const std::vector<Class>& train,
       if (std::any_of(others.begin(), others.end(), [&](const Class& o) { return o.name == each.name; }))
         continue;
       throw DataError(in_quotes(directory / lacking) + " has no folder for the class " +
-                      in_quotes(each.name) + "; train/ and test/ must have the same classes");
+                      in_quotes(each.name) + "; both must have the same classes");
     }
   };
-  check(train, test, "test");
+  check(train, test, test_folder(directory));
   check(test, train, "train");
 }
 
@@ -118,7 +131,7 @@ std::string size_text(std::int64_t width, std::int64_t height, std::int64_t chan
 
 ImageDataset read_classes(const fs::path& directory, Split split, const std::function<bool()>& stop) {
   const std::vector<Class> train = find_classes(directory / "train");
-  const std::vector<Class> test = find_classes(directory / "test");
+  const std::vector<Class> test = find_classes(directory / test_folder(directory));
   check_agreement(directory, train, test);
   const std::vector<Class>& classes = split == Split::train ? train : test;
   ImageDataset set;
@@ -186,7 +199,7 @@ std::vector<std::string> image_folder_files(const fs::path& directory) {
   if (holds_idx_files(directory)) {
     for (const char* stem : kIdxStems) files.push_back(find_idx_file(directory, stem).filename().string());
   } else {
-    for (const char* split : {"train", "test"}) {
+    for (const char* split : {"train", test_folder(directory)}) {
       for (const Class& each : find_classes(directory / split)) {
         for (const fs::path& file : each.files) files.push_back(file.lexically_relative(directory).string());
       }

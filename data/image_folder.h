@@ -1,6 +1,7 @@
 // A data set of one's own: a folder in one of two layouts.
 //
-//   DIR/train/CLASS/*.png  DIR/test/CLASS/*.png    a picture an image (also .ppm, .pgm), a folder a class
+//   DIR/train/CLASS/*.png  DIR/test/CLASS/*.png    a picture an image (also .ppm, .pgm), a folder a class;
+//                                                  without test/ val/ is the test set
 //   DIR/train-images-idx3-ubyte ...                four IDX files as those of MNIST (idx.h), any number of
 //   classes
 #pragma once
@@ -18,8 +19,9 @@ namespace qmse {
 // both splits; the images are in a fixed order, the first file (by name) of each class, then the second of
 // each, and so on, so that the first N have all classes. All must have one size and either one channel or
 // three. With IDX files the classes are 0 to the largest label of the training set. Names that begin with a
-// dot are left alone; any other file that is no picture is an error, as is an empty class or two classes
-// whose names differ in case only. Asks `stop` after each picture. DataError, IoError, Stopped.
+// dot, and what Windows and macOS leave behind (Thumbs.db, desktop.ini, __MACOSX), are left alone; any other
+// file that is no picture is an error, as is an empty class or two classes whose names differ in case only. Asks
+// `stop` after each picture. DataError, IoError, Stopped.
 ImageDataset read_image_folder(const std::filesystem::path& directory, Split split,
                                const std::function<bool()>& stop = {});
 

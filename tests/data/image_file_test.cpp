@@ -113,6 +113,19 @@ TEST_CASE("image file: PNG files of every kind that has 8 bits or fewer") {
   }
 }
 
+TEST_CASE("image file: a PNG file whose pixels are all opaque has no transparency to keep") {
+  if (without_libpng()) return;
+  const auto read = [](const std::string& bytes) { return decode_png(bytes, "some/x.png"); };
+  check_same(read(png_bytes(2, 1, 8, 6, std::string("\0\1\2\3\xff\4\5\6\xff", 9))),
+             Picture{3, 1, 2, {1, 2, 3, 4, 5, 6}});
+  check_same(read(png_bytes(2, 1, 8, 4, std::string("\0\7\xff\x8\xff", 5))), Picture{1, 1, 2, {7, 8}});
+  // A transparent colour that no pixel has.
+  check_same(read(png_bytes(1, 1, 8, 0, std::string("\0\1", 2), png_chunk("tRNS", std::string("\0\2", 2)))),
+             Picture{1, 1, 1, {1}});
+  // One pixel that is not whole is one too many.
+  CHECK_THROWS_AS(read(png_bytes(2, 1, 8, 6, std::string("\0\1\2\3\xff\4\5\6\xfe", 9))), DataError);
+}
+
 TEST_CASE("image file: PNG files that are refused say why") {
   if (without_libpng()) return;
   const auto message = [](const std::string& bytes) {

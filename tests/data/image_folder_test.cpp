@@ -131,6 +131,27 @@ TEST_CASE("image folder: what is wrong with the folders is said") {
   }
 }
 
+TEST_CASE("image folder: what Windows and macOS leave behind is passed over, and val/ stands in for test/") {
+  const Folder folder;
+  const ImageDataset train = folder.read(Split::train), test = folder.read(Split::test);
+  folder.put("train/Thumbs.db", "x");
+  folder.put("train/a/desktop.ini", "x");
+  folder.put("train/b/Thumbs.db", "x");
+  folder.put("test/__MACOSX/a/0.ppm", "x");
+  CHECK(folder.read(Split::train).images == train.images);
+  CHECK(folder.read(Split::test).images == test.images);
+  const std::vector<std::string> files = image_folder_files(folder.root.path());
+  CHECK(std::none_of(files.begin(), files.end(), [](const std::string& file) {
+    return file.find("Thumbs") != std::string::npos || file.find("MACOSX") != std::string::npos;
+  }));
+  fs::rename(folder.root / "test", folder.root / "val");
+  CHECK(folder.read(Split::test).images == test.images);
+  CHECK(image_folder_files(folder.root.path()).size() == files.size());
+  // Where both are there, test/ is the test set.
+  fs::create_directories(folder.root / "test");
+  CHECK(missing(folder.message(), {"test' has no class folders"}) == "");
+}
+
 TEST_CASE("image folder: an image that is damaged or of another kind is named") {
   const Folder folder;
   const std::string good = pnm_bytes(picture(12, 12, 3));

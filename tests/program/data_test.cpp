@@ -204,7 +204,9 @@ TEST_CASE("program: data list, verify and show") {
   CHECK(verified.code == 1);
   CHECK(verified.error == "");
   CHECK(verified.out.find("30730 bytes where the official file has 30730000") != std::string::npos);
-  CHECK(run_program({"data", "verify", "folder", "--data", world.path("own")}).code == 0);
+  const Result own = run_program({"data", "verify", "folder", "--data", world.path("own")});
+  CHECK(own.code == 0);
+  CHECK(own.out.find("train: 4 images of 12 x 12, colour, in 2 classes, 2 of each") != std::string::npos);
 
   // What the files are is one question, whether a training could read them another.
   const Words verify = {"data", "verify", "cifar10", "--data", world.path("data")};
