@@ -5,8 +5,8 @@
 
 #include "apps/commands.h"
 #include "apps/options.h"
+#include "apps/split_option.h"
 #include "base/error.h"
-#include "base/in_quotes.h"
 
 namespace qmse::app {
 
@@ -16,36 +16,36 @@ Command evaluate_command() {
   CLI::Option* weights = add_text_option(
       *command.parser, "--weights", "FILE|RUN", "Weights",
       "a run directory, for its model.safetensors, or that file, a snapshot or a checkpoint; they "
-      "say architecture, normalisation, data set, classes and loss, which are the defaults");
-  CLI::Option* split =
-      add_text_option(*command.parser, "--split", "train|test", "Data", "which images [test]");
+      "say architecture, normalisation, data set, classes and loss, which are the defaults (required)");
+  CLI::Option* split = add_split(*command.parser);
   const auto options = std::make_shared<ConfigOptions>(*command.parser, kEvaluate);
   command.parser->footer(
       "Examples\n"
       "  qmse evaluate --weights runs/qmse\n"
       "  qmse evaluate --weights model.safetensors --data ~/data --split train\n"
       "  qmse evaluate --weights runs/qmse --dataset mnist        on images it was not trained on\n"
+      "  qmse evaluate --weights plain.safetensors --model cnn --fc-width 64 --dataset mnist --loss mse\n"
       "\n" +
-      wrap_help(
-          "QMSE's loss is its expectation over v. The confusion matrix has a row for each label and a "
-          "column for each prediction; outputs that are not numbers are none, and counted in "
-          "no_prediction. Where the classes have other names than those trained on, standard error says so.",
-          kFooterWidth));
+      wrap_help("QMSE's loss is its expectation over v. The confusion matrix has a row for each label and a "
+                "column for each prediction; outputs that are not numbers are none, and counted in "
+                "no_prediction. Of a file that qmse has not written, as PyTorch's save_file() makes it, the "
+                "model and its "
+                "widths, data set, loss and normalisation are those given. Where the classes have other "
+                "names than those trained on, standard error says so. "
+                "Exit codes: 0 done, 1 failure, 2 wrong usage.",
+                kFooterWidth));
   command.action = [=] {
     EvaluationRequest request;
     request.given = options->given();
     if (weights->count() == 0)
       throw ConfigError("--weights FILE is missing: a weights file or a run directory");
     request.weights = weights->as<std::string>();
-    const std::string images = split->count() > 0 ? split->as<std::string>() : "test";
-    if (images != "train" && images != "test")
-      throw ConfigError("--split must be train or test, not " + in_quotes(images));
-    request.split = images == "train" ? Split::train : Split::test;
+    request.split = split_from(*split);
     const EvaluationReport report = evaluate(request);
     if (!report.stale.empty()) std::cerr << "note: " << report.stale << '\n';
     if (!report.difference.empty()) std::cerr << "note: " << report.difference << '\n';
     Json json = to_json(report);
-    json["split"] = images;
+    json["split"] = name(request.split);
     std::cout << json.dump(-1, ' ', false, Json::error_handler_t::replace) << '\n';
     return 0;
   };

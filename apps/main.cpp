@@ -12,6 +12,7 @@
 #include "apps/commands.h"
 #include "base/error.h"
 #include "base/in_quotes.h"
+#include "experiment/run/process_environment.h"
 
 namespace qmse::app {
 namespace {
@@ -69,7 +70,8 @@ Command program() {
           "  qmse evaluate --weights runs/first\n"
           "Every command has its options in qmse help COMMAND; qmse version says which this is.",
       .commands = {train_command(), sweep_command(), reproduce_command(), landscape_command(),
-                   evaluate_command(), inspect_command(), trace_command(), data_command(), plot_command(),
+                   evaluate_command(), predict_command(), inspect_command(), trace_command(), data_command(),
+                   export_command(), list_command(), watch_command(), table_command(), plot_command(),
                    report_command(), diff_command(), info_command()}};
 }
 
@@ -82,6 +84,7 @@ int main(int argc, char** argv) {
     occupy_standard_descriptors();
     ignore_file_size_signal();
     check_processor();
+    qmse::set_command_line({argv, argv + argc});
     return check_output(run_command(program(), {argv + std::min(argc, 1), argv + argc}));
   } catch (const qmse::ConfigError& error) {
     return fail(kUsage, error.what());

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 
 #include "base/error.h"
 #include "base/in_quotes.h"
@@ -80,6 +81,15 @@ std::uint64_t whole_number(const CLI::Option& option, std::uint64_t low, std::ui
     throw ConfigError(option.get_name() + " must be a whole number from " + std::to_string(low) + " to " +
                       std::to_string(high) + ", not " + in_quotes(text));
   }
+  return number;
+}
+
+double positive_number(const CLI::Option& option) {
+  const std::string text = option.results().front();
+  double number = 0;
+  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || rest != text.data() + text.size() || !std::isfinite(number) || number <= 0)
+    throw ConfigError(option.get_name() + " must be a number above 0, not " + in_quotes(text));
   return number;
 }
 

@@ -38,6 +38,9 @@ CLI::Option* add_text_option(CLI::App& command, const std::string& name, const s
 // The value of a given option: a whole number from low to high, else ConfigError.
 std::uint64_t whole_number(const CLI::Option& option, std::uint64_t low, std::uint64_t high);
 
+// Likewise a finite number above 0.
+double positive_number(const CLI::Option& option);
+
 // Throws ConfigError where an option is given more than once, or the command line has words that are no
 // option of `command`.
 void check_command_line(const CLI::App& command);

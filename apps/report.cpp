@@ -5,6 +5,7 @@
 
 #include "apps/commands.h"
 #include "apps/options.h"
+#include "apps/run_folders.h"
 #include "base/error.h"
 
 namespace qmse::app {
@@ -12,9 +13,7 @@ namespace qmse::app {
 Command report_command() {
   Command command =
       make_command("qmse report", "Write a web page about the runs in a folder: curves, tables, settings");
-  CLI::Option* folder = command.parser->add_option("FOLDER")
-                            ->description(wrap_help("a folder with runs at any depth, or one run"))
-                            ->type_name(" ");
+  CLI::Option* folder = add_folder(*command.parser, "a folder with runs at any depth, or one run");
   CLI::Option* out = add_text_option(*command.parser, "--out", "FILE", "Page", "[report.html in FOLDER]");
   CLI::Option* title = add_text_option(*command.parser, "--title", "TEXT", "Page", "the page's heading");
   command.parser->footer(

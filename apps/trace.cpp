@@ -13,7 +13,8 @@ namespace qmse::app {
 Command trace_command() {
   Command command = make_command(
       "qmse trace", "Write one training step, with every activation and gradient, to a safetensors file");
-  CLI::Option* out = add_text_option(*command.parser, "--out", "FILE", "Trace", "the file to write");
+  CLI::Option* out =
+      add_text_option(*command.parser, "--out", "FILE", "Trace", "the file to write (required)");
   CLI::Option* weights =
       add_text_option(*command.parser, "--weights", "FILE|RUN", "Trace",
                       "weights to start from, or a run directory for its model.safetensors; without it the "
@@ -30,7 +31,9 @@ Command trace_command() {
       "\n" +
       wrap_help("The batch, v and weights are those of the first step of qmse train with the same options; "
                 "--step takes the v of a later one. Tensors: input, target, output, residual, v, "
-                "sample_loss, loss, grad.output, param.<name>, grad.<name>, activation.<layer>.",
+                "sample_loss, loss, grad.output, param.<name>, grad.<name>, activation.<layer>. Exit codes: "
+                "0 done, "
+                "1 failure, 2 wrong usage.",
                 kFooterWidth));
   command.action = [=] {
     TraceRequest request;

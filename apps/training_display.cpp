@@ -18,6 +18,10 @@ std::string formatted(const char* format, Values... values) {
   return text;
 }
 
+std::string percent(const char* label, double accuracy) {
+  return label + formatted("%.2f %%", 100 * accuracy);
+}
+
 std::string of(std::int64_t part, std::int64_t whole) {
   return std::to_string(part) + "/" + std::to_string(whole);
 }
@@ -55,12 +59,16 @@ class TextDisplay : public TrainingDisplay {
   void notice(const std::string& text) override { terminal_.print(text); }
 
   void epoch(const EpochRecord& record, std::int64_t epochs) override {
-    terminal_.print("epoch " + of(record.epoch, epochs) + "  train loss " +
-                    number_text("%.5g", record.train_loss) +
-                    formatted(", accuracy %.2f %%  test loss ", 100 * record.train_accuracy) +
-                    number_text("%.5g", record.test_loss) +
-                    formatted(", accuracy %.2f %%  %.1f s, %.0f images/s", 100 * record.test_accuracy,
-                              record.seconds, record.images_per_second));
+    // 80 columns: with validation the losses of what is measured after the epoch have no room.
+    std::string text = "epoch " + of(record.epoch, epochs) + "  train loss " +
+                       number_text("%.5g", record.train_loss) + percent(", ", record.train_accuracy);
+    if (record.validation_accuracy) {
+      text +=
+          percent("  validation ", *record.validation_accuracy) + percent("  test ", record.test_accuracy);
+    } else {
+      text += "  test loss " + number_text("%.5g", record.test_loss) + percent(", ", record.test_accuracy);
+    }
+    terminal_.print(text + formatted("  %.1f s", record.seconds));
   }
 
   void end(TrainingOutcome outcome, const std::string& out, const std::string& weights) override {

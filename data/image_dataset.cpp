@@ -1,6 +1,10 @@
 #include "data/image_dataset.h"
 
+#include <algorithm>
+#include <numeric>
+
 #include "base/error.h"
+#include "random/shuffle.h"
 
 namespace qmse {
 
@@ -12,17 +16,47 @@ ImageDataset ImageDataset::first(std::int64_t n) const {
                       std::string(qmse::name(split)) + " set of " + name + " has " + std::to_string(count) +
                       "; choose between 1 and that");
   }
+  std::vector<std::uint32_t> indices(static_cast<std::size_t>(n));
+  std::iota(indices.begin(), indices.end(), 0U);
+  return take(indices);
+}
+
+ImageDataset ImageDataset::take(std::span<const std::uint32_t> indices) const {
   ImageDataset result;
   result.name = name;
   result.split = split;
-  result.count = n;
+  result.count = static_cast<std::int64_t>(indices.size());
   result.channels = channels;
   result.height = height;
   result.width = width;
   result.class_names = class_names;
-  result.images.assign(images.begin(), images.begin() + n * channels * height * width);
-  result.labels.assign(labels.begin(), labels.begin() + n);
+  const std::int64_t pixels = channels * height * width;
+  result.images.reserve(indices.size() * static_cast<std::size_t>(pixels));
+  result.labels.reserve(indices.size());
+  for (const std::uint32_t index : indices) {
+    const auto begin = images.begin() + static_cast<std::int64_t>(index) * pixels;
+    result.images.insert(result.images.end(), begin, begin + pixels);
+    result.labels.push_back(labels[index]);
+  }
   return result;
+}
+
+ImageDataset split_off(ImageDataset& train, std::int64_t count, std::uint64_t seed) {
+  if (count < 1 || count >= train.count) {
+    throw ConfigError("cannot take " + std::to_string(count) + " of the " + std::to_string(train.count) +
+                      " training images for validation: choose between 1 and " +
+                      std::to_string(train.count - 1));
+  }
+  // The order of an epoch that no training reaches.
+  constexpr std::uint32_t kNoEpoch = 0xFFFFFFFF;
+  std::vector<std::uint32_t> order(static_cast<std::size_t>(train.count));
+  shuffled_order(seed, kNoEpoch, train.count, order.data());
+  const auto end = order.begin() + count;
+  std::sort(order.begin(), end);
+  std::sort(end, order.end());
+  ImageDataset taken = train.take({order.begin(), end});
+  train = train.take({end, order.end()});
+  return taken;
 }
 
 void check_same_shape(const ImageDataset& train, const ImageDataset& test, const std::string& where) {

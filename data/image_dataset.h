@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,7 +36,13 @@ struct ImageDataset {
 
   // The first n samples. ConfigError unless 1 <= n <= count.
   ImageDataset first(std::int64_t n) const;
+  // The samples of these indices, each in [0, count), in their order.
+  ImageDataset take(std::span<const std::uint32_t> indices) const;
 };
+
+// Takes `count` samples, a uniform choice by `seed`, out of `train` and returns them; both keep their order.
+// ConfigError unless 1 <= count < train.count.
+ImageDataset split_off(ImageDataset& train, std::int64_t count, std::uint64_t seed);
 
 // DataError, beginning with `where`, unless the images of both have the same channels, height and width.
 void check_same_shape(const ImageDataset& train, const ImageDataset& test, const std::string& where);

@@ -27,7 +27,7 @@ namespace qmse {
 namespace {
 
 // D D^T of so many rows takes 128 MiB and its eigenvalues a minute or two.
-constexpr std::int64_t kMostRows = 4096;
+constexpr std::int64_t kMaxRows = 4096;
 // Of D itself, where it is asked for: 4 GiB.
 constexpr std::int64_t kMostElements = std::int64_t{1} << 29;
 
@@ -99,10 +99,10 @@ class Inspection {
     if (samples_ > images_.count)
       throw ConfigError("--samples is " + std::to_string(samples_) + ", but there are only " +
                         counted(images_.count, "image"));
-    if (rows > kMostRows)
+    if (rows > kMaxRows)
       throw ConfigError("--samples " + std::to_string(samples_) + " times " +
                         counted(images_.classes(), "output") + " are " + std::to_string(rows) +
-                        " rows of the Jacobian; at most " + std::to_string(kMostRows) + " are looked at");
+                        " rows of the Jacobian; at most " + std::to_string(kMaxRows) + " are looked at");
     unit_samples_ = std::min(images_.count, std::max(request.unit_samples, samples_));
   }
 

@@ -442,35 +442,13 @@ Json to_json(const std::vector<FigureRuns>& runs, const ReproducePlan& plan) {
 }
 
 std::string to_markdown(const std::vector<ReportSection>& all) {
-  // Columns count characters, not the bytes of UTF-8.
-  const auto width = [](const std::string& cell) {
-    return static_cast<std::size_t>(
-        std::count_if(cell.begin(), cell.end(), [](char c) { return (c & 0xC0) != 0x80; }));
-  };
   std::string markdown;
   for (const ReportSection& section : all) {
     markdown += "## " + section.title + "\n\n";
     if (!section.warning.empty()) markdown += "> " + section.warning + "\n\n";
     for (const std::string& paragraph : section.paragraphs) markdown += paragraph + "\n\n";
-    for (const ReportTable& table : section.tables) {
-      std::vector<std::size_t> widths;
-      for (const std::string& cell : table.header) widths.push_back(width(cell));
-      for (const auto& row : table.rows) {
-        for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], width(row[i]));
-      }
-      const auto line = [&](const std::vector<std::string>& cells) {
-        markdown += "|";
-        for (std::size_t i = 0; i < cells.size(); ++i)
-          markdown += " " + cells[i] + std::string(widths[i] - width(cells[i]), ' ') + " |";
-        markdown += "\n";
-      };
-      line(table.header);
-      std::vector<std::string> rule;
-      for (const std::size_t w : widths) rule.emplace_back(w, '-');
-      line(rule);
-      for (const auto& row : table.rows) line(row);
-      markdown += "\n";
-    }
+    for (const ReportTable& table : section.tables)
+      markdown += table_text(table, TableFormat::markdown) + "\n";
   }
   return markdown;
 }

@@ -3,23 +3,25 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <map>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/in_quotes.h"
+#include "base/json.h"
 #include "base/number_text.h"
 #include "experiment/report/gnuplot.h"
+#include "experiment/report/html.h"
 #include "experiment/run/plain_text.h"
 
 namespace qmse {
 namespace {
 
-// Okabe and Ito's colours, which colour-blind readers tell apart; with the dashes, which change at another
-// pace, 28 styles that also differ in black and white print.
-constexpr std::array<const char*, 7> kColours = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
-                                                 "#e69f00", "#56b4e9", "#555555"};
-constexpr std::array<const char*, 4> kDashes = {"solid", "(9,3)", "(3,3)", "(9,3,2,3)"};
-static_assert(kColours.size() * kDashes.size() == kMaxStyles);
+// Okabe and Ito's colours, orange and sky blue darker than theirs, for contrast; with the dashes, which change
+// at another pace, 42 styles that also differ in black and white print.
+constexpr std::array<const char*, kColours> kColourTexts = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
+                                                            "#b8860b", "#2a8fd0", "#555555"};
+constexpr std::array<const char*, kDashes> kDashTexts = {"", "9,3", "3,3", "9,3,2,3", "16,4", "2,2,2,6"};
 constexpr const char* kInk = "#333333";
 constexpr const char* kGrid = "#d4d4d4";
 constexpr const char* kPaper = "#ffffff";
@@ -190,8 +192,15 @@ std::vector<std::string> labels_of(const Figure& figure) {
 class Script {
  public:
   // Curves look as they do in `whole`, which `figure` is a part of, and titles take as much room.
-  Script(const Figure& figure, const Figure& whole)
-      : figure_(figure), styles_(labels_of(whole)), labels_(labels_of(figure)) {
+  Script(const Figure& figure, const Figure& whole, bool legend = true)
+      : figure_(figure), labels_(labels_of(figure)) {
+    const std::vector<std::string> all = labels_of(whole);
+    for (std::size_t i = 0; i < all.size(); ++i) styles_[all[i]] = {i % kColours, i % kDashes};
+    for (const Panel& panel : whole.panels) {
+      for (const Curve& curve : panel.curves) {
+        if (curve.style) styles_[curve.label] = *curve.style;
+      }
+    }
     columns_ = std::min(figure.columns, static_cast<int>(figure.panels.size()));
     for (const Panel& panel : whole.panels) {
       title_rows_ = std::max(title_rows_, title_of(panel).size());
@@ -201,7 +210,7 @@ class Script {
                     static_cast<double>(note_rows_) * kNoteRow;
     const int rows = (static_cast<int>(figure.panels.size()) + columns_ - 1) / columns_;
     width_ = columns_ * kPanelWidth + 2 * kEdge;
-    place_legend();
+    if (legend) place_legend();
     caption_ = wrap_text(plain_text(figure.caption), letters(width_ - 3 * kEdge, kSmallFont));
     if (!figure.title.empty()) head_ += kTitleHeight;
     head_ += kEdge + legend_rows_ * kLegendHeight;
@@ -212,6 +221,42 @@ class Script {
                         counted(labels_.size(), "curve") +
                         " is too large to be drawn: draw fewer measures or runs at a time");
     }
+  }
+
+  CurveStyle style_of(const std::string& label) const { return styles_.at(label); }
+
+  // Which label each of gnuplot's plots is of, in its order; empty: of none.
+  std::vector<std::string> owners() const {
+    std::vector<std::string> all = {""};  // the page's
+    for (const Panel& panel : figure_.panels) {
+      for (int times = panel.inset ? 2 : 1; times > 0; --times) {
+        Plots plots = plots_of(panel);
+        for (auto* each : {&plots.bands, &plots.lines, &plots.crosses})
+          all.insert(all.end(), each->begin(), each->end());
+        all.emplace_back();
+      }
+    }
+    return all;
+  }
+
+  // {"x": [left, right, low, high, logarithmic], ...} of the only panel; see DrawnPanel.
+  Json numbers() const {
+    const Panel& panel = figure_.panels.front();
+    const Frame at = frame_of(0);
+    const Range x = x_range(panel), y = y_range(panel, x);
+    Json json = {{"x", {at.x0, at.x1, x.low, x.high, panel.log_x}},
+                 {"y", {at.y0, at.y1, y.low, y.high, panel.log_y}}};
+    json["curves"] = Json::array();
+    for (const Curve& curve : panel.curves) {
+      Json values = {{"label", plain_text(curve.label)}, {"x", Json::array()}, {"y", Json::array()}};
+      for (std::size_t i = 0; i < curve.x.size(); ++i) {
+        if (!std::isfinite(curve.x[i]) || !std::isfinite(curve.mean[i])) continue;
+        values["x"].push_back(curve.x[i]);
+        values["y"].push_back(curve.mean[i]);
+      }
+      json["curves"].push_back(std::move(values));
+    }
+    return json;
   }
 
   std::string svg() const {
@@ -252,17 +297,46 @@ class Script {
     legend_rows_ = std::ceil(count / legend_columns_);
   }
 
+  // Where a panel's axes are: left, bottom, right, top.
+  struct Frame {
+    double x0, y0, x1, y1;
+  };
+  Frame frame_of(std::size_t p) const {
+    const auto columns = static_cast<std::size_t>(columns_);
+    const double left = kEdge + static_cast<double>(p % columns) * kPanelWidth;
+    const double bottom = head_ + static_cast<double>(p / columns + 1) * panel_height_ - kBottom;
+    return {left + kLeft, bottom, left + kPanelWidth - kRight, bottom - (kPanelHeight - kBottom - kTop)};
+  }
+
+  // Whose bands, lines with their points, and crosses a panel has, in the order in which they are drawn.
+  struct Plots {
+    std::vector<std::string> bands, lines, crosses;
+  };
+  static Plots plots_of(const Panel& panel) {
+    Plots plots;
+    for (const Curve& curve : panel.curves) {
+      const auto strands =
+          static_cast<std::size_t>(std::count_if(curve.strands.begin(), curve.strands.end(),
+                                                 [](const Strand& each) { return finite_length(each) > 0; }));
+      plots.lines.insert(plots.lines.end(), strands, curve.label);
+      plots.crosses.insert(plots.crosses.end(), strands, curve.label);
+      if (curve.x.empty()) continue;
+      if (!curve.low.empty()) plots.bands.push_back(curve.label);
+      plots.lines.insert(plots.lines.end(), !curve.cloud && curve.x.size() <= kFewPoints ? 2 : 1,
+                         curve.label);
+    }
+    return plots;
+  }
+
   // Positions as gnuplot has them: shares of the whole, from the lower left.
   std::string at(double x, double y) const { return pair(x / width_, 1 - y / height_); }
 
-  std::size_t style_index(const std::string& label) const {
-    return static_cast<std::size_t>(std::find(styles_.begin(), styles_.end(), label) - styles_.begin());
-  }
   std::string style(const std::string& label) const {
-    return std::string(" lc rgb '") + kColours[style_index(label) % kColours.size()] + "'";
+    return std::string(" lc rgb '") + colour_text(styles_.at(label).colour) + "'";
   }
   std::string dashes(const std::string& label) const {
-    return std::string(" dt ") + kDashes[style_index(label) % kDashes.size()];
+    const std::string lengths = dash_text(styles_.at(label).dash);
+    return lengths.empty() ? " dt solid" : " dt (" + lengths + ")";
   }
 
   static std::string block(std::size_t panel, std::size_t curve) {
@@ -360,11 +434,8 @@ class Script {
 
   std::string panel(std::size_t p) const {
     const Panel& panel = figure_.panels[p];
-    const auto columns = static_cast<std::size_t>(columns_);
-    const double left = kEdge + static_cast<double>(p % columns) * kPanelWidth;
-    const double top = head_ + static_cast<double>(p / columns) * panel_height_;
-    const double x0 = left + kLeft, x1 = left + kPanelWidth - kRight;
-    const double y0 = top + panel_height_ - kBottom, y1 = y0 - (kPanelHeight - kBottom - kTop);
+    const auto [x0, y0, x1, y1] = frame_of(p);
+    const double left = x0 - kLeft;
 
     const Range x = x_range(panel), y = y_range(panel, x);
     std::string text = frame(x0, y0, x1, y1, kFont - 1);
@@ -468,7 +539,8 @@ class Script {
   }
 
   const Figure figure_;
-  std::vector<std::string> styles_, labels_, caption_;
+  std::map<std::string, CurveStyle> styles_;
+  std::vector<std::string> labels_, caption_;
   int columns_ = 1, legend_columns_ = 0;
   std::size_t title_rows_ = 1, note_rows_ = 0;  // of the panels
   double legend_rows_ = 0;
@@ -490,6 +562,36 @@ std::string draw_svg(const Script& script) {
   return svg + "\n";
 }
 
+void replace_all(std::string& text, std::string_view from, const std::string& to) {
+  for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size())
+    text.replace(at, from.size(), to);
+}
+
+// What a browser shows where the pointer rests, and readers hear: words in place of gnuplot's names.
+void name_parts(std::string& svg, const std::string& title, const std::vector<std::string>& owners,
+                const std::vector<std::string>& numbered) {
+  const std::size_t begin = svg.find("<title>"), end = svg.find("</desc>");
+  if (begin < end && end != std::string::npos)
+    svg.replace(begin, end + 7 - begin, "<title>" + escape_html(title) + "</title>");
+  constexpr std::string_view kPlot = "<g id=\"gnuplot_plot_", kTitleEnd = "</title>";
+  std::size_t plot = 0;
+  for (std::size_t at = 0; (at = svg.find(kPlot, at)) != std::string::npos; ++plot) {
+    const std::size_t last = svg.find(kTitleEnd, at);
+    if (last == std::string::npos) break;
+    const std::string owner = plot < owners.size() ? owners[plot] : "";
+    const auto number = std::find(numbered.begin(), numbered.end(), owner) - numbered.begin();
+    const std::string named = owner.empty() ? "<g>"
+                                            : "<g class=\"curve\" data-curve=\"" + std::to_string(number) +
+                                                  "\"><title>" + escape_html(owner) + "</title>";
+    svg.replace(at, last + kTitleEnd.size() - at, named);
+    at += named.size();
+  }
+}
+
+std::string title_of(const Panel& panel) {
+  return panel.title + ": " + panel.y_label + " over " + panel.x_label;
+}
+
 std::string draw_png(const Script& script) {
   std::string png = run_gnuplot(script.png());
   check_end(png, std::string_view("\0\0\0\0IEND\xae\x42\x60\x82", 12));  // an empty chunk, with its CRC
@@ -498,17 +600,42 @@ std::string draw_png(const Script& script) {
 
 }  // namespace
 
+const char* colour_text(std::size_t colour) { return kColourTexts[colour % kColours]; }
+const char* dash_text(std::size_t dash) { return kDashTexts[dash % kDashes]; }
+
 DrawnFigure draw_figure(const Figure& figure) {
   check(figure);
   const Script script(figure, figure);
-  return {draw_svg(script), draw_png(script)};
+  std::string svg = draw_svg(script);
+  name_parts(svg, figure.title.empty() ? title_of(figure.panels.front()) : figure.title, script.owners(),
+             labels_of(figure));
+  return {std::move(svg), draw_png(script)};
 }
 
-std::vector<std::string> draw_panels(const Figure& figure) {
+std::vector<DrawnPanel> draw_panels(const Figure& figure, const std::string& id) {
   check(figure);
-  std::vector<std::string> pictures;
-  for (const Panel& panel : figure.panels) pictures.push_back(draw_svg(Script({"", {panel}}, figure)));
-  return pictures;
+  std::vector<DrawnPanel> panels;
+  for (const Panel& panel : figure.panels) {
+    const Script script({"", {panel}}, figure, false);
+    DrawnPanel drawn;
+    drawn.labels = labels_of({"", {panel}});
+    for (const std::string& label : drawn.labels) drawn.styles.push_back(script.style_of(label));
+    drawn.numbers = script.numbers().dump();
+    drawn.svg = draw_svg(script);
+    name_parts(drawn.svg, title_of(panel), script.owners(), drawn.labels);
+    // A page has one space of names, and other sizes than the picture's own.
+    drawn.svg.erase(0, drawn.svg.find("<svg"));
+    const std::string prefix = id + "-" + std::to_string(panels.size() + 1) + "-";
+    for (const char* name : {"gp", "textbox", "greybox"}) {
+      replace_all(drawn.svg, std::string("id='") + name, "id='" + prefix + name);
+      replace_all(drawn.svg, std::string("'#") + name, "'#" + prefix + name);
+    }
+    replace_all(drawn.svg, "<g id=\"gnuplot_canvas\">", "<g>");
+    const std::size_t size = drawn.svg.find("width=\""), box = drawn.svg.find("viewBox");
+    if (size < box) drawn.svg.erase(size, box - size);
+    panels.push_back(std::move(drawn));
+  }
+  return panels;
 }
 
 void write_figure(const Figure& figure, const std::filesystem::path& stem) {

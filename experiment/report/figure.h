@@ -13,6 +13,17 @@ struct Strand {
   std::vector<double> x, y;
 };
 
+// One of so many colours and one of so many dashes.
+struct CurveStyle {
+  std::size_t colour = 0, dash = 0;
+};
+inline constexpr std::size_t kColours = 7, kDashes = 6;
+// Its colour as "#0072b2"; told apart by colour-blind readers, with a contrast of 3:1 and more on white and, as
+// report_style.css turns it, on dark pages.
+const char* colour_text(std::size_t colour);
+// The lengths of strokes and gaps: "9,3"; empty: a solid line.
+const char* dash_text(std::size_t dash);
+
 // Values over x. A value that is not finite is a gap. Curves with the same label look the same in all panels
 // of a figure, and have one entry in its legend.
 struct Curve {
@@ -20,11 +31,12 @@ struct Curve {
   std::vector<double> x, mean;
   std::vector<double> low = {}, high = {};  // a band around the mean; empty: none
   std::vector<Strand> strands = {};
-  bool cloud = false;  // points that no line joins
+  bool cloud = false;                    // points that no line joins
+  std::optional<CurveStyle> style = {};  // not given: that of its label's place among those of the figure
 };
 
 // So many curves look different from each other.
-inline constexpr std::size_t kMaxStyles = 28;
+inline constexpr std::size_t kMaxStyles = kColours * kDashes;
 
 // A small plot in the panel that shows x_low <= x <= x_high enlarged.
 struct Inset {
@@ -55,8 +67,17 @@ struct DrawnFigure {
 // missing or fails.
 DrawnFigure draw_figure(const Figure& figure);
 
-// Each panel as an SVG file of its own, without the figure's title and caption.
-std::vector<std::string> draw_panels(const Figure& figure);
+// A panel for a page: an <svg> element without the figure's title, legend and caption, whose curves are groups
+// of class "curve" with their number in data-curve; and the numbers in it, as JSON:
+// {"x": [left, right, low, high, logarithmic], "y": [bottom, top, ...], "curves": [{"label", "x", "y"}, ...]},
+// places in the picture's own units.
+struct DrawnPanel {
+  std::string svg, numbers;
+  std::vector<std::string> labels;  // of the curves, and how each is drawn
+  std::vector<CurveStyle> styles;
+};
+// `id` begins the names within the pictures: another one for each figure of a page.
+std::vector<DrawnPanel> draw_panels(const Figure& figure, const std::string& id);
 
 // Writes <stem>.svg and <stem>.png, each completely or not at all.
 void write_figure(const Figure& figure, const std::filesystem::path& stem);

@@ -8,9 +8,7 @@
 #include "experiment/run/plain_text.h"
 
 namespace qmse {
-namespace {
 
-// RFC 4648, section 4.
 std::string base64(std::string_view bytes) {
   constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   std::string text;
@@ -23,14 +21,6 @@ std::string base64(std::string_view bytes) {
   }
   return text;
 }
-
-bool is_number(const std::string& cell) {
-  const std::size_t first = cell.find_first_not_of("+- ");
-  return cell == "–" || (first != std::string::npos && cell[first] >= '0' && cell[first] <= '9') ||
-         cell.starts_with("−");
-}
-
-}  // namespace
 
 std::string escape_html(const std::string& text) {
   std::string escaped;
@@ -62,7 +52,7 @@ std::string html_table(const ReportTable& table) {
   std::string html = "<div class=\"wide\" tabindex=\"0\"><table>\n<thead><tr>";
   for (std::size_t column = 0; column < table.header.size(); ++column) {
     const bool numbers = std::any_of(table.rows.begin(), table.rows.end(), [&](const auto& row) {
-      return column < row.size() && is_number(row[column]);
+      return column < row.size() && is_number_cell(row[column]);
     });
     html += std::string("<th scope=\"col\"") + (numbers ? " class=\"number\"" : "") + ">" +
             escape_html(table.header[column]) + "</th>";
@@ -75,7 +65,7 @@ std::string html_table(const ReportTable& table) {
     }
     html += "<tr>";
     for (const std::string& cell : row) {
-      html += (is_number(cell) ? "<td class=\"number\">" : "<td>") + escape_html(cell) + "</td>";
+      html += (is_number_cell(cell) ? "<td class=\"number\">" : "<td>") + escape_html(cell) + "</td>";
     }
     html += "</tr>\n";
   }

@@ -2,13 +2,17 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
-#include "experiment/report/report.h"
+#include "experiment/report/report_table.h"
 
 namespace qmse {
 
 // Any text as the content of an element or of an attribute in double quotes.
 std::string escape_html(const std::string& text);
+
+// RFC 4648, section 4.
+std::string base64(std::string_view bytes);
 
 // Cells with numbers stand right. Throws ShapeError for a row that is longer or shorter than the header.
 std::string html_table(const ReportTable& table);

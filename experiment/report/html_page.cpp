@@ -1,7 +1,9 @@
 #include "experiment/report/html_page.h"
 
 #include "base/build_config.h"
+#include "data/sha256.h"
 #include "experiment/report/html.h"
+#include "experiment/report/report_script.h"
 #include "experiment/report/report_style.h"
 
 namespace qmse {
@@ -17,16 +19,39 @@ std::string HtmlPage::warning(const std::string& text) {
 
 std::string HtmlPage::paragraph(const std::string& text) { return "<p>" + escape_html(text) + "</p>\n"; }
 
+namespace {
+
+// The bytes of hexadecimal digits.
+std::string bytes_of(const std::string& digits) {
+  std::string bytes;
+  for (std::size_t i = 0; i + 1 < digits.size(); i += 2)
+    bytes += static_cast<char>(std::stoi(digits.substr(i, 2), nullptr, 16));
+  return bytes;
+}
+
+// The curves of a panel with how each is drawn; the page's script makes switches of them.
+std::string legend(const DrawnPanel& panel) {
+  if (panel.labels.empty() || (panel.labels.size() == 1 && panel.labels.front().empty())) return "";
+  std::string html = "<ul class=\"legend\">\n";
+  for (std::size_t i = 0; i < panel.labels.size(); ++i) {
+    html += "<li data-curve=\"" + std::to_string(i) +
+            "\"><svg viewBox=\"0 0 34 10\" aria-hidden=\"true\"><path d=\"M0 5H34\" stroke-width=\"2.5\" "
+            "stroke=\"" +
+            colour_text(panel.styles[i].colour) + "\" stroke-dasharray=\"" + dash_text(panel.styles[i].dash) +
+            "\" /></svg> " + escape_html(panel.labels[i]) + "</li>\n";
+  }
+  return html + "</ul>\n";
+}
+
+}  // namespace
+
 std::string HtmlPage::figure(const Figure& figure) {
   std::string html = "<figure>\n";
   if (!figure.title.empty()) html += "<p class=\"figure-title\">" + escape_html(figure.title) + "</p>\n";
   html += "<div class=\"panels\" style=\"--columns: " + std::to_string(figure.columns) + "\">\n";
-  const std::vector<std::string> pictures = draw_panels(figure);
-  for (std::size_t i = 0; i < pictures.size(); ++i) {
-    const Panel& panel = figure.panels[i];
-    html += inline_image("image/svg+xml", pictures[i],
-                         panel.title + ": " + panel.y_label + " over " + panel.x_label) +
-            "\n";
+  for (const DrawnPanel& panel : draw_panels(figure, "p" + std::to_string(++figures_))) {
+    html += "<div class=\"panel\" data-numbers=\"" + escape_html(panel.numbers) + "\">\n" + legend(panel) +
+            panel.svg + "</div>\n";
   }
   html += "</div>\n";
   if (!figure.caption.empty()) html += "<figcaption>" + escape_html(figure.caption) + "</figcaption>\n";
@@ -56,11 +81,12 @@ std::string HtmlPage::html(const std::string& title, const std::string& summary,
          "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\" />\n"
          "<meta name=\"color-scheme\" content=\"light dark\" />\n"
          "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; "
-         "style-src 'unsafe-inline'\" />\n<title>" +
-         name + "</title>\n<style>\n" + kReportStyle + "</style>\n</head>\n<body>\n<main>\n<header><h1>" +
-         name + "</h1>\n" + summary + contents() + "</header>\n" + sections + "<footer>Written by qmse " +
-         escape_html(QMSE_VERSION) +
-         ". This page is one file and loads nothing.</footer>\n</main>\n</body>\n</html>\n";
+         "style-src 'unsafe-inline'; script-src 'sha256-" +
+         base64(bytes_of(sha256(kReportScript))) + "'\" />\n<title>" + name + "</title>\n<style>\n" +
+         kReportStyle + "</style>\n</head>\n<body>\n<main>\n<header><h1>" + name + "</h1>\n" + summary +
+         contents() + "</header>\n" + sections + "<footer>Written by qmse " + escape_html(QMSE_VERSION) +
+         ". This page is one file and loads nothing.</footer>\n</main>\n<script>" + kReportScript +
+         "</script>\n</body>\n</html>\n";
 }
 
 }  // namespace qmse

@@ -17,7 +17,7 @@ class HtmlPage {
   // Any text; both escape it.
   static std::string warning(const std::string& text);
   static std::string paragraph(const std::string& text);
-  static std::string figure(const Figure& figure);
+  std::string figure(const Figure& figure);
   std::string section(const ReportSection& section);
 
   // The whole file. `summary` and `sections` are HTML, made by the functions above.
@@ -27,6 +27,7 @@ class HtmlPage {
   std::string contents() const;
 
   std::vector<std::string> headings_;
+  std::size_t figures_ = 0;
 };
 
 }  // namespace qmse

@@ -18,7 +18,9 @@
 #include "experiment/report/run_curves.h"
 #include "experiment/report/run_groups.h"
 #include "experiment/report/run_summary.h"
+#include "experiment/report/tuning.h"
 #include "experiment/run/config_fields.h"
+#include "experiment/run/environment.h"
 #include "experiment/run/epoch_record.h"
 #include "experiment/run/plain_text.h"
 
@@ -63,7 +65,10 @@ class Page {
   std::string html() {
     std::string sections;
     for (const ReportSection& section : request_.sections) sections += page_.section(section);
-    if (!request_.own_results) sections += results();
+    if (!request_.own_results) {
+      sections += comparison();
+      sections += results();
+    }
     sections += inspections();
     sections += "<section>\n" + page_.heading("What these words mean");
     sections += kReportGuide;
@@ -109,6 +114,23 @@ class Page {
     }
     if (!wrong.empty()) html += HtmlPage::warning(wrong.substr(1));
     return html;
+  }
+
+  // Which setting is best for each loss: where there is something to compare.
+  std::string comparison() {
+    const bool any = std::any_of(found_.runs.begin(), found_.runs.end(), [](const RunRecord& run) {
+      return run.finished && run.epochs.back().contains("test_accuracy");
+    });
+    if (groups_.size() < 2 || groups_.size() > kMaxGroups || !any) return "";
+    const Tuning tuning = tune(groups_, {});
+    ReportSection section{.title = "The best setting of each",
+                          .paragraphs = tuning_notes(tuning),
+                          .tables = {tuning_table(tuning)}};
+    for (const std::string& warning : tuning_warnings(tuning))
+      section.warning += (section.warning.empty() ? "" : " ") + warning;
+    if (Figure figure = tuning_figure(tuning); !figure.panels.empty())
+      section.figures.push_back(std::move(figure));
+    return page_.section(section);
   }
 
   std::string results() {
@@ -158,7 +180,7 @@ class Page {
 
   std::string runs() {
     ReportTable table{{"run", "group", "seed", "state", "training accuracy, %", "test accuracy, %"}, {}};
-    const std::vector<std::string> names = differing_settings(groups_);
+    const std::vector<std::string> names = telling_names(groups_, differing_settings(groups_));
     const std::string train = train_accuracy_measure(groups_);
     std::size_t all = 0;
     for (const UnreadableRun& run : found_.unreadable) {
@@ -256,6 +278,7 @@ class Page {
       Json environment = run.environment;
       for (const char* changing : {"resumed", "algorithms", "resumed_at_step", "data"})
         environment.erase(changing);
+      for (const std::string_view key : start_keys()) environment.erase(std::string(key));
       const auto [place, fresh] = places.emplace(shown(environment), distinct.size());
       if (fresh) distinct.emplace_back(std::move(environment), 0);
       ++distinct[place->second].second;

@@ -6,13 +6,9 @@
 #include <vector>
 
 #include "experiment/report/figure.h"
+#include "experiment/report/report_table.h"
 
 namespace qmse {
-
-struct ReportTable {
-  std::vector<std::string> header;
-  std::vector<std::vector<std::string>> rows;  // as many cells as the header has
-};
 
 // Text, then tables, then figures. All text is plain: the page shows it as it stands.
 struct ReportSection {

@@ -1,6 +1,8 @@
 #include "experiment/report/run_curves.h"
 
 #include <algorithm>
+#include <map>
+#include <set>
 #include <utility>
 
 #include "base/error.h"
@@ -47,14 +49,60 @@ std::string axis_name(CurveAxis axis) {
   return "";
 }
 
+// Where a run began: behind how much of the runs whose weights it began with.
+struct Beginning {
+  double epochs = 0, steps = 0, seconds = 0;
+  std::string text;  // "epoch 5 of first"; empty: of its own
+};
+
+// Of all runs, by the hash of the weights that they began with.
+class Beginnings {
+ public:
+  explicit Beginnings(const std::vector<RunGroup>& groups) {
+    for (const RunGroup& group : groups) {
+      for (const RunRecord& run : group.runs) {
+        for (std::size_t i = 0; i < run.epochs.size(); ++i) {
+          const Json hash = run.epochs[i].value("weights_sha256", Json());
+          if (hash.is_string()) ends_.emplace(hash.get<std::string>(), End{&run, i});
+        }
+      }
+    }
+  }
+
+  Beginning of(const RunRecord& run) const { return of(run, 0); }
+
+ private:
+  struct End {
+    const RunRecord* run;
+    std::size_t epoch;
+  };
+
+  Beginning of(const RunRecord& run, int depth) const {
+    constexpr int kMaxDepth = 100;  // of records that were made up
+    const auto end = ends_.find(started_from(run.environment));
+    if (end == ends_.end() || end->second.run->directory == run.directory || depth == kMaxDepth) return {};
+    const auto& [before, last] = end->second;
+    Beginning begin = of(*before, depth + 1);
+    begin.epochs += number_of(before->epochs[last], "epoch");
+    begin.steps += number_of(before->epochs[last], "step");
+    for (std::size_t i = 0; i <= last; ++i) begin.seconds += number_of(before->epochs[i], "seconds");
+    begin.text =
+        "epoch " + before->epochs[last]["epoch"].dump() + " of " + before->directory.filename().string();
+    return begin;
+  }
+
+  std::map<std::string, End> ends_;
+};
+
 // A run, epoch by epoch.
-RunLine line(const RunRecord& run, CurveAxis axis, const std::string& measure) {
+RunLine line(const RunRecord& run, const Beginning& begin, CurveAxis axis, const std::string& measure) {
   RunLine line;
-  double seconds = 0;
+  double seconds = begin.seconds;
   for (const Json& epoch : run.epochs) {
     seconds += number_of(epoch, "seconds");
-    line.x.push_back(
-        axis == CurveAxis::seconds ? seconds : number_of(epoch, axis == CurveAxis::step ? "step" : "epoch"));
+    line.x.push_back(axis == CurveAxis::seconds ? seconds
+                     : axis == CurveAxis::step  ? begin.steps + number_of(epoch, "step")
+                                                : begin.epochs + number_of(epoch, "epoch"));
     line.y.push_back(number_of(epoch, measure) * (is_accuracy(measure) ? 100 : 1));
   }
   return line;
@@ -78,11 +126,12 @@ std::vector<const RunRecord*> whole_runs(const RunGroup& group) {
   return whole;
 }
 
-Curve curve(const RunGroup& group, const std::string& label, CurveAxis axis, const std::string& measure) {
+Curve curve(const RunGroup& group, const Beginnings& beginnings, const std::string& label, CurveAxis axis,
+            const std::string& measure) {
   const std::vector<const RunRecord*> whole = whole_runs(group);
   std::vector<RunLine> lines;
   for (const RunRecord& run : group.runs) {
-    lines.push_back(line(run, axis, measure));
+    lines.push_back(line(run, beginnings.of(run), axis, measure));
     lines.back().whole = std::find(whole.begin(), whole.end(), &run) != whole.end();
   }
   return mean_curve(label, lines);
@@ -92,6 +141,7 @@ Curve curve(const RunGroup& group, const std::string& label, CurveAxis axis, con
 struct Row {
   Json key;
   std::vector<RunGroup> groups;
+  std::vector<std::string> differing = {}, names = {};  // settings, of its groups; those that tell them apart
 };
 
 std::vector<Row> rows_of(const std::vector<RunGroup>& groups) {
@@ -99,7 +149,7 @@ std::vector<Row> rows_of(const std::vector<RunGroup>& groups) {
   for (const RunGroup& group : groups) {
     const Json key = panel_key(group);
     auto row = std::find_if(rows.begin(), rows.end(), [&](const Row& each) { return each.key == key; });
-    if (row == rows.end()) row = rows.insert(rows.end(), Row{key, {}});
+    if (row == rows.end()) row = rows.insert(rows.end(), Row{key, {}, {}, {}});
     row->groups.push_back(group);
   }
   return rows;
@@ -122,6 +172,63 @@ std::size_t shortest(const std::vector<RunGroup>& groups) {
     epochs = std::min(epochs, longest);
   }
   return epochs;
+}
+
+// What a curve's style follows: the first setting that names it, and all others.
+struct Factors {
+  std::string label;
+  Json first, others;
+};
+
+Factors factors_of(const RunGroup& group, const std::vector<std::string>& names) {
+  Factors factors{describe_settings(group.settings, names), {}, Json::array()};
+  for (const std::string& name : names) {
+    Json value = {name, group.settings.value(name, Json())};
+    if (name == names.front()) {
+      factors.first = std::move(value);
+    } else {
+      factors.others.push_back(std::move(value));
+    }
+  }
+  return factors;
+}
+
+std::size_t place_of(std::vector<Json>& all, const Json& value) {
+  const auto at = std::find(all.begin(), all.end(), value);
+  const auto place = static_cast<std::size_t>(at - all.begin());
+  if (at == all.end()) all.push_back(value);
+  return place;
+}
+
+// Colours by the first, dashes by the others; where there are too many of these, dashes count the curves of a
+// colour. Nothing where no style would be left for one of its own.
+std::map<std::string, CurveStyle> styles_of(const std::vector<Factors>& curves) {
+  for (const bool counted : {false, true}) {
+    std::map<std::string, CurveStyle> styles;
+    std::set<std::pair<std::size_t, std::size_t>> used;
+    std::vector<Json> firsts, others;
+    std::map<std::size_t, std::size_t> of_colour;
+    bool fit = true;
+    for (const Factors& curve : curves) {
+      if (styles.contains(curve.label)) continue;
+      const std::size_t colour = place_of(firsts, curve.first);
+      const CurveStyle style{colour, counted ? of_colour[colour]++ : place_of(others, curve.others)};
+      fit = fit && style.colour < kColours && style.dash < kDashes &&
+            used.emplace(style.colour, style.dash).second;
+      styles[curve.label] = style;
+    }
+    if (fit) return styles;
+  }
+  return {};
+}
+
+// Whether it is a loss, whose heights depend on which one it is.
+bool is_loss(const std::string& measure) { return measure == "loss" || measure.ends_with("_loss"); }
+
+bool differ_in(const std::vector<RunGroup>& groups, const char* name) {
+  return std::any_of(groups.begin(), groups.end(), [&](const RunGroup& group) {
+    return group.settings.value(name, Json()) != groups.front().settings.value(name, Json());
+  });
 }
 
 // "QMSE: 2 of 3 diverged": for each group of a panel whose mean is not that of all its runs.
@@ -179,22 +286,47 @@ std::string train_accuracy_measure(const std::vector<RunGroup>& groups) {
   return kWholeTrainAccuracy;
 }
 
+std::vector<std::string> usual_measures(const std::vector<RunGroup>& groups) {
+  if (has(measures_of(groups), "test_accuracy")) return {train_accuracy_measure(groups), "test_accuracy"};
+  return {"train_loss", "test_loss"};
+}
+
 Figure run_figure(const std::vector<RunGroup>& all, const CurveRequest& request) {
-  std::vector<RunGroup> groups;
-  for (const std::size_t place : leading_groups(all, kMaxStyles)) groups.push_back(all[place]);
-  std::vector<std::string> measures = request.measures;
-  if (measures.empty()) measures = {train_accuracy_measure(groups), "test_accuracy"};
+  constexpr std::size_t kMaxRows = 24;
+  const Beginnings beginnings(all);
+  std::vector<RunGroup> groups = all;
+  for (RunGroup& group : groups) {  // in words where the weights are known
+    const std::string text = beginnings.of(group.runs.front()).text;
+    if (!text.empty() && group.settings.contains("init_from")) group.settings["init_from"] = text;
+  }
   const std::vector<std::string> known = measures_of(groups);
+  if (known.empty()) throw DataError("these runs have no epoch yet: nothing to draw");
+  const std::vector<std::string> measures =
+      request.measures.empty() ? usual_measures(groups) : request.measures;
   for (const std::string& measure : measures) {
     if (has(known, measure)) continue;
     std::string names;
     for (const std::string& name : known) names += (names.empty() ? "" : ", ") + name;
-    if (names.empty()) throw DataError("these runs have no epoch yet: nothing to draw");
     throw ConfigError("no run has " + in_quotes(measure) + "; they have " + names);
   }
-
   const std::vector<std::string> differing = differing_settings(groups);
-  const bool inset = request.x == CurveAxis::epoch && shortest(groups) >= kInsetTo;
+  std::vector<Row> rows = rows_of(groups);
+  const std::size_t all_rows = rows.size();
+  if (rows.size() > kMaxRows) rows.resize(kMaxRows);
+  std::vector<RunGroup> drawn;
+  bool fewer = false;
+  for (Row& row : rows) {
+    std::vector<RunGroup> leading;
+    const auto loss = [](const RunGroup& group) { return group.settings.value("loss", Json()); };
+    for (const std::size_t place : leading_groups(row.groups, kMaxCurves, loss))
+      leading.push_back(row.groups[place]);
+    fewer = fewer || leading.size() < row.groups.size();
+    row.groups = std::move(leading);
+    drawn.insert(drawn.end(), row.groups.begin(), row.groups.end());
+  }
+
+  const bool inset =
+      request.x == CurveAxis::epoch && !request.log_x && !request.log_y && shortest(drawn) >= kInsetTo;
   std::vector<std::string> shared;
   for (const char* name : {"dataset", "model", "optimizer", "lr", "momentum"}) {
     if (!has(differing, name)) shared.emplace_back(name);
@@ -202,29 +334,62 @@ Figure run_figure(const std::vector<RunGroup>& all, const CurveRequest& request)
   Figure figure;
   figure.title = capitalised(describe_settings(groups.front().settings, shared));
   figure.columns = static_cast<int>(measures.size());
-  figure.caption = caption(groups, measures);
-  if (groups.size() < all.size()) {
-    figure.caption += " Of " + std::to_string(all.size()) + " groups of runs the " +
-                      std::to_string(groups.size()) +
-                      " with the highest test accuracy at the end are drawn, in turn from each row.";
+  figure.caption = caption(drawn, measures);
+  if (fewer) {
+    figure.caption +=
+        " Panels show " + std::to_string(kMaxCurves) + " of their " +
+        "groups of runs at most, those with the highest test accuracy at the end, in turn from each "
+        "loss: " +
+        std::to_string(drawn.size()) + " of " + std::to_string(all.size()) + ".";
   }
-  for (const Row& row : rows_of(groups)) {
-    // The curves are named by what differs within the row, the row by what else differs between the groups.
-    std::vector<std::string> within = differing_settings(row.groups), around;
-    if (within.empty()) within = {"loss"};
+  if (rows.size() < all_rows) {
+    figure.caption += " Of " + std::to_string(all_rows) + " rows of panels the first " +
+                      std::to_string(rows.size()) + " are drawn.";
+  }
+  std::vector<Factors> curves;
+  std::vector<RunGroup> firsts;
+  for (Row& row : rows) {
+    row.differing = differing_settings(row.groups);
+    row.names = telling_names(row.groups, row.differing);
+    if (row.names.empty()) row.names = {"loss"};
+    for (const RunGroup& group : row.groups) curves.push_back(factors_of(group, row.names));
+    firsts.push_back(row.groups.front());
+  }
+  const std::map<std::string, CurveStyle> styles = styles_of(curves);
+  for (const Row& row : rows) {
+    // The curves are named by what differs within the row, the row by what else differs between the groups, as
+    // far as it tells the rows apart.
+    const std::vector<std::string>& within = row.names;
+    std::vector<std::string> around;
     for (const std::string& name : differing) {
-      if (!has(within, name)) around.push_back(name);
+      if (!has(row.differing, name) && !has(within, name)) around.push_back(name);
     }
+    // What rows are made by comes first.
+    std::vector<std::string> telling = around;
+    std::stable_partition(telling.begin(), telling.end(), [](const std::string& name) {
+      return name == "dataset" || name == "data" || name == "model" || name == "momentum";
+    });
+    telling = telling_names(firsts, telling);
+    std::erase_if(around, [&](const std::string& name) { return !has(telling, name); });
     const std::string where = describe_settings(row.groups.front().settings, around);
     for (const std::string& measure : measures) {
       Panel panel;
       panel.title = capitalised(measure_name(measure)) + (where.empty() ? "" : ", " + where);
       panel.x_label = axis_name(request.x);
       panel.y_label = is_accuracy(measure) ? "accuracy (%)" : measure_name(measure);
-      for (const RunGroup& group : row.groups) {
-        panel.curves.push_back(curve(group, describe_settings(group.settings, within), request.x, measure));
+      panel.log_x = request.log_x;
+      panel.log_y = request.log_y;
+      for (std::size_t i = 0; i < row.groups.size(); ++i) {
+        panel.curves.push_back(curve(row.groups[i], beginnings,
+                                     describe_settings(row.groups[i].settings, within), request.x, measure));
+        if (const auto style = styles.find(panel.curves.back().label); style != styles.end())
+          panel.curves.back().style = style->second;
       }
       panel.note = note_of(row.groups, within);
+      if (is_loss(measure) && (differ_in(row.groups, "loss") || differ_in(row.groups, "reduction"))) {
+        panel.note += std::string(panel.note.empty() ? "" : "; ") +
+                      "losses of different kinds: their heights cannot be compared";
+      }
       if (inset && is_accuracy(measure)) panel.inset = Inset{kInsetFrom, kInsetTo};
       figure.panels.push_back(std::move(panel));
     }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 #include <numeric>
+#include <set>
 #include <string_view>
 #include <utility>
 
@@ -24,7 +25,7 @@ bool any_of(const Words& words, std::string_view word) {
 
 const Words kSeeds = {"seed", "seed_init", "seed_data", "seed_v"};
 const Words kNoMatter = {"data",      "threads",        "checkpoint_every", "snapshot_every",
-                         "log_steps", "evaluate_train", "no_graph"};
+                         "log_steps", "evaluate_train", "keep_best",        "no_graph"};
 
 // Whether a run uses this setting. Those that a record lacks have their defaults.
 bool has_effect(std::string_view name, const Json& config) {
@@ -40,16 +41,6 @@ bool matters(const std::string& name, const Json& config) {
 }
 
 std::string text_of(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
-
-// The seeds that a run draws on.
-Json seeds(const Json& config) {
-  Json all = Json::object();
-  for (const std::string_view name : kSeeds) {
-    if (name == "seed" || !has_effect(name, config)) continue;
-    all[std::string(name)] = config.value(std::string(name), config.value("seed", Json()));
-  }
-  return all;
-}
 
 // Whether a comes before b: by the order of the table's choices where the setting has some.
 bool before(const std::string& name, const Json& a, const Json& b) {
@@ -109,6 +100,15 @@ std::string describe_setting(const std::string& name, const Json& value) {
 
 }  // namespace
 
+Json seeds_of(const RunRecord& run) {
+  Json all = Json::object();
+  for (const std::string_view name : kSeeds) {
+    if (name == "seed" || !has_effect(name, run.config)) continue;
+    all[std::string(name)] = run.config.value(std::string(name), run.config.value("seed", Json()));
+  }
+  return all;
+}
+
 Json result_settings(const RunRecord& run) {
   Json settings = Json::object();
   // In the table's order. A record older than a setting has its default; what
@@ -150,7 +150,7 @@ std::vector<RunGroup> group_runs(std::vector<RunRecord> runs) {
     const auto [place, fresh] = places.emplace(key, groups.size());
     if (fresh) groups.push_back(RunGroup{settings, {}, {}});
     RunGroup& group = groups[place->second];
-    const auto [same, new_seeds] = seed_places.emplace(key + text_of(seeds(run.config)), group.runs.size());
+    const auto [same, new_seeds] = seed_places.emplace(key + text_of(seeds_of(run)), group.runs.size());
     if (new_seeds) {
       group.runs.push_back(std::move(run));
     } else {
@@ -208,10 +208,14 @@ std::string missing_text(const std::vector<RunRecord>& runs) {
 }
 
 std::string state_text(const RunRecord& run) {
-  if (run.finished) return "finished";
   const RunOutcome& outcome = run.outcome;
   const std::string done =
       std::to_string(run.epochs.size()) + " of " + run.config["epochs"].dump() + " epochs";
+  if (run.finished) {
+    const bool early =
+        static_cast<std::int64_t>(run.epochs.size()) < run.config["epochs"].get<std::int64_t>();
+    return early ? "finished early, after " + done : "finished";
+  }
   switch (outcome.end) {
     case RunEnd::diverged:
       return "diverged in epoch " + std::to_string(outcome.epoch) + ", step " + std::to_string(outcome.step) +
@@ -229,11 +233,30 @@ std::string state_text(const RunRecord& run) {
 
 Json panel_key(const RunGroup& group) {
   Json key = Json::array();
-  for (const char* name : {"dataset", "data", "momentum"}) key.push_back(group.settings.value(name, Json()));
+  for (const char* name : {"dataset", "data", "model", "momentum"})
+    key.push_back(group.settings.value(name, Json()));
   return key;
 }
 
-std::vector<std::size_t> leading_groups(const std::vector<RunGroup>& groups, std::size_t most) {
+std::vector<std::string> telling_names(const std::vector<RunGroup>& groups,
+                                       const std::vector<std::string>& names) {
+  std::vector<std::string> kept = names;
+  const auto distinct = [&](const std::vector<std::string>& some) {
+    std::set<std::string> texts;
+    for (const RunGroup& group : groups) texts.insert(describe_settings(group.settings, some));
+    return texts.size() - texts.count("");
+  };
+  const std::size_t all = distinct(kept);
+  for (std::size_t i = kept.size(); i-- > 1;) {
+    std::vector<std::string> fewer = kept;
+    fewer.erase(fewer.begin() + static_cast<std::ptrdiff_t>(i));
+    if (distinct(fewer) == all) kept = std::move(fewer);
+  }
+  return kept;
+}
+
+std::vector<std::size_t> leading_groups(const std::vector<RunGroup>& groups, std::size_t most,
+                                        const std::function<Json(const RunGroup&)>& key) {
   std::vector<std::size_t> chosen;
   if (groups.size() <= most) {
     chosen.resize(groups.size());
@@ -245,18 +268,21 @@ std::vector<std::size_t> leading_groups(const std::vector<RunGroup>& groups, std
   for (std::size_t i = 0; i < groups.size(); ++i) {
     double sum = 0;
     for (const RunRecord& run : groups[i].runs) {
-      const double last = run.epochs.empty() ? 0 : number_of(run.epochs.back(), "test_accuracy");
-      sum += std::isnan(last) ? 0 : last;
+      if (run.epochs.empty()) continue;
+      const Json& last = run.epochs.back();
+      const double score =
+          last.contains("test_accuracy") ? number_of(last, "test_accuracy") : -number_of(last, "test_loss");
+      sum += std::isnan(score) ? 0 : score;
     }
     scores.push_back(sum / static_cast<double>(groups[i].runs.size()));
-    panels[text_of(panel_key(groups[i]))].push_back(i);
+    panels[text_of(key(groups[i]))].push_back(i);
   }
-  for (auto& [key, places] : panels) {
+  for (auto& [name, places] : panels) {
     std::stable_sort(places.begin(), places.end(),
                      [&](std::size_t a, std::size_t b) { return scores[a] > scores[b]; });
   }
   for (std::size_t rank = 0; chosen.size() < most; ++rank) {
-    for (const auto& [key, places] : panels) {
+    for (const auto& [name, places] : panels) {
       if (rank < places.size() && chosen.size() < most) chosen.push_back(places[rank]);
     }
   }

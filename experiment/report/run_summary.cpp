@@ -28,7 +28,7 @@ double best_value(std::span<const Json> epochs, std::string_view key) {
 }
 
 ReportTable summary_table(const std::vector<RunGroup>& groups) {
-  const std::vector<std::string> names = differing_settings(groups);
+  const std::vector<std::string> names = telling_names(groups, differing_settings(groups));
   const std::string train = train_accuracy_measure(groups);
   ReportTable table;
   table.header = {"runs",

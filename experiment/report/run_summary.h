@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "experiment/report/report.h"
+#include "experiment/report/report_table.h"
 #include "experiment/report/run_groups.h"
 
 namespace qmse {

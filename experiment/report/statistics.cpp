@@ -36,6 +36,29 @@ std::optional<Interval> student_t_interval(std::span<const double> values, doubl
   return Interval{center - reach, center + reach};
 }
 
+std::optional<double> student_t_p_value(std::span<const double> values) {
+  const std::optional<double> deviation = standard_deviation(values);
+  if (!deviation || !(*deviation > 0) || !std::isfinite(*deviation)) return std::nullopt;
+  const auto count = static_cast<double>(values.size());
+  const double t = mean(values) / (*deviation / std::sqrt(count));
+  const boost::math::students_t distribution(count - 1);
+  return 2 * boost::math::cdf(boost::math::complement(distribution, std::abs(t)));
+}
+
+std::vector<double> holm_corrected(std::span<const double> p_values) {
+  std::vector<std::size_t> order(p_values.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return p_values[a] < p_values[b]; });
+  std::vector<double> corrected(p_values.size());
+  double most = 0;
+  for (std::size_t rank = 0; rank < order.size(); ++rank) {
+    most = std::max(most, p_values[order[rank]] * static_cast<double>(order.size() - rank));
+    corrected[order[rank]] = std::min(most, 1.0);
+  }
+  return corrected;
+}
+
 double quantile(std::span<const double> values, double share) {
   if (values.empty()) throw ShapeError("quantile of no values");
   std::vector<double> sorted(values.begin(), values.end());

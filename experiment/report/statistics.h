@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <span>
+#include <vector>
 
 namespace qmse {
 
@@ -19,6 +20,14 @@ struct Interval {
 // Student's t interval of the mean: for differences of pairs, the paired one. It takes the values for
 // independent and normal. Nothing for fewer than two values.
 std::optional<Interval> student_t_interval(std::span<const double> values, double confidence = 0.95);
+
+// Of the hypothesis that the mean is 0: the two-sided p of Student's t. Nothing for fewer than two values, or
+// where all are equal.
+std::optional<double> student_t_p_value(std::span<const double> values);
+
+// The p values of a family of hypotheses as Holm corrects them (1979), in their order: each can be compared
+// with the level of the whole family.
+std::vector<double> holm_corrected(std::span<const double> p_values);
 
 // Between the order statistics around it, linearly; 0.5 is the median. ShapeError for no values.
 double quantile(std::span<const double> values, double share);

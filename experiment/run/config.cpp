@@ -1,7 +1,10 @@
 #include "experiment/run/config.h"
 
+#include <cmath>
+
 #include "base/error.h"
 #include "base/in_quotes.h"
+#include "base/number_text.h"
 #include "base/text_file.h"
 #include "data/registry.h"
 #include "device/device.h"
@@ -95,8 +98,11 @@ void check_used(const Json& given, const TrainConfig& config) {
     if (field == nullptr || field->applies(config)) continue;
     const ConfigCondition& condition = *field->rule.only_with;
     const ConfigField& decides = *find_field(condition.setting);
-    throw ConfigError(field->option() + " has no effect with " + decides.option() + " " +
-                      get(config, decides).get<std::string>() + ": it is for " + condition.text());
+    const Json decided = get(config, decides);
+    const std::string with = condition.except && !decided.is_string()
+                                 ? " without " + decides.option()
+                                 : " with " + decides.option() + " " + decided.get<std::string>();
+    throw ConfigError(field->option() + " has no effect" + with + ": it is for " + condition.text());
   }
 }
 
@@ -121,6 +127,10 @@ void validate(const TrainConfig& config) {
   if (config.kernel_size % 2 == 0) {
     throw ConfigError("--kernel-size must be odd, not " + std::to_string(config.kernel_size) +
                       ": the cnn pads its images by half the kernel on every side");
+  }
+  if (config.validation >= 1 && config.validation != std::trunc(config.validation)) {
+    throw ConfigError("--validation must be a share below 1 or a whole number of images, not " +
+                      shortest_text(config.validation));
   }
   if (!find_loss(config.loss)->squared_error && config.loss_options.reduction != Reduction::batch_mean) {
     throw ConfigError("--reduction " + std::string(name(config.loss_options.reduction)) +

@@ -27,15 +27,17 @@ constexpr std::array<Choice<OnNan>, 2> choices(OnNan) {
 }
 
 // Every option of `qmse train` with its default. The key in a JSON file is the member's name (what is in
-// loss_options has names of its own); the option on the command line is the same with dashes (--batch-size). `dataset`, `model`, `loss` and `optimizer` are
-// names of dataset_info(), find_model(), find_loss() and find_optimizer(). What each one means is said once,
-// in the table.
+// loss_options has names of its own); the option on the command line is the same with dashes (--batch-size).
+// `dataset`, `model`, `loss` and `optimizer` are names of dataset_info(), find_model(), find_loss() and
+// find_optimizer(). What each one means is said once, in the table.
 struct TrainConfig {
   // data
   std::string dataset = "fashion-mnist";
   std::string data;  // empty: the environment's QMSE_DATA, or the usual places
   LabelKind labels = LabelKind::fine;
   std::int64_t train_limit = 0;
+  double validation = 0;  // how many of the training images, or, below 1, which share
+  std::optional<std::uint64_t> validation_seed = 1;
   NormalizationKind normalize = NormalizationKind::standard;
 
   // model
@@ -77,6 +79,8 @@ struct TrainConfig {
   std::int64_t batch_size = 64;
   std::int64_t epochs = 5;
   bool evaluate_train = false;
+  bool keep_best = false;
+  std::int64_t stop_early = 0;  // epochs of patience
   OnNan on_nan = OnNan::stop;
 
   // random numbers: those that are not given are the same as `seed`
@@ -100,6 +104,7 @@ struct TrainConfig {
   std::int64_t checkpoint_every = 0;
   std::int64_t snapshot_every = 0;
   std::int64_t log_steps = 0;
+  std::string note;
 };
 
 // parse_json() of what a user wrote: throws ConfigError.

@@ -88,6 +88,7 @@ const ConfigCondition kStepSchedule = {"schedule", {"step"}};
 const ConfigCondition kCosine = {"schedule", {"cosine"}};
 const ConfigCondition kRobbinsMonro = {"schedule", {"robbins_monro"}};
 const ConfigCondition kNoCpu = {"device", {"cpu"}, true};
+const ConfigCondition kValidation = {"validation", {"0"}, true};
 
 // That a data set with coarse labels is chosen.
 ConfigCondition with_coarse_labels() {
@@ -160,21 +161,27 @@ const std::vector<ConfigField>& table() {
        "cifar100: the 100 classes or their 20 superclasses", {.only_with = with_coarse_labels()}},
       {data, kTrain | kTrace, "train_limit", &Config::train_limit,
        "use the first N training images only; 0: all", {.low = 0, .high = kMaxInt}},
-      {data, kTrain | kTrace, "normalize", choice<&Config::normalize>(),
+      {data, kTrain | kTrace, "validation", &Config::validation,
+       "take N of the training images, or this share of them (below 1), out of training and measure on them after "
+       "each epoch (validation_loss, ...); 0: none", {.low = 0, .high = kMaxInt}},
+      {data, kTrain | kTrace, "validation_seed", &Config::validation_seed,
+       "seed of which images these are. It is not --seed, so that runs of several seeds are validated on the same "
+       "images", {.only_with = kValidation}},
+      {data, kAll, "normalize", choice<&Config::normalize>(),
        "standard: mean 0 and deviation 1 per channel over the training images; unit: pixel / 255"},
 
-      {model, kTrain | kTrace, "model", &Config::model,
+      {model, kAll, "model", &Config::model,
        "cnn: convolutions with max-pooling and two fully connected layers, as in the QMSE paper; mlp: fully connected "
        "layers", {.choices = named(models())}},
-      {model, kTrain | kTrace, "conv_channels", &Config::conv_channels,
+      {model, kAll, "conv_channels", &Config::conv_channels,
        "channels of the cnn's convolutions, one number each", {.low = 1, .high = 65536, .min_items = 1, .only_with = kCnn}},
-      {model, kTrain | kTrace, "kernel_size", &Config::kernel_size,
+      {model, kAll, "kernel_size", &Config::kernel_size,
        "side of the cnn's convolution kernels, odd", {.low = 1, .high = 255, .only_with = kCnn}},
-      {model, kTrain | kTrace, "fc_width", &Config::fc_width,
+      {model, kAll, "fc_width", &Config::fc_width,
        "width of the cnn's first fully connected layer", {.low = 1, .high = 1 << 20, .only_with = kCnn}},
-      {model, kTrain | kTrace, "mlp_widths", &Config::mlp_widths,
+      {model, kAll, "mlp_widths", &Config::mlp_widths,
        "widths of the mlp's hidden layers; none: no hidden layer", {.low = 1, .high = 1 << 20, .only_with = kMlp}},
-      {model, kTrain | kTrace, "activation", choice<&Config::activation>(),
+      {model, kAll, "activation", choice<&Config::activation>(),
        "activation of the mlp's hidden layers", {.only_with = kMlp}},
       {model, kTrain | kTrace, "init", choice<&Config::init>(),
        "initial weights; pytorch: uniform in +-1/sqrt(fan_in), as PyTorch's layers",
@@ -254,6 +261,12 @@ const std::vector<ConfigField>& table() {
        "passes over the training images", {.low = 1, .high = 1000000, .free_on_resume = true}},
       {training, kTrain, "evaluate_train", &Config::evaluate_train,
        "measure the accuracy on all training images after each epoch (train_accuracy_full)"},
+      {training, kTrain, "keep_best", &Config::keep_best,
+       "keep the weights of the epoch with the best validation accuracy, the first of equals, in best.safetensors",
+       {.only_with = kValidation}},
+      {training, kTrain, "stop_early", &Config::stop_early,
+       "end the run after N epochs without a better validation accuracy; 0: never",
+       {.low = 0, .high = 1000000, .only_with = kValidation, .free_on_resume = true}},
       {training, kTrain, "on_nan", choice<&Config::on_nan>(),
        "stop, or continue, when the loss is not finite"},
 
@@ -299,6 +312,8 @@ const std::vector<ConfigField>& table() {
        "keep the weights of every Nth epoch in snapshots/; 0: none", {.low = 0, .high = 1000000}},
       {run, kTrain, "log_steps", &Config::log_steps,
        "write every Nth step's loss to steps.jsonl; 0: none", {.low = 0, .high = kMaxInt}},
+      {run, kTrain, "note", &Config::note,
+       "a line about the run, for its environment.json and qmse list", {.free_on_resume = true, .recorded = false}},
       // clang-format on
   });
   return fields;
@@ -440,21 +455,23 @@ std::string_view ConfigField::placeholder() const {
   if (name == "data" || name == "out") return "DIR";
   if (name == "init_from") return "FILE|RUN";
   if (name == "device") return "auto|cpu|cuda[:N]";
+  if (name == "validation") return "N|SHARE";
   return kByType[member.index()];
 }
 
 bool ConfigCondition::holds(const Json& value) const {
-  const bool is_one =
-      value.is_string() && std::any_of(values.begin(), values.end(), [&](auto known) {
-        const auto& text = value.get_ref<const std::string&>();
-        return text == known || (!known.empty() && text.starts_with(std::string(known) + ":"));
-      });
+  const std::string text = value.is_string()   ? value.get<std::string>()
+                           : value.is_number() ? number_text(value.get<double>())
+                                               : value.dump();
+  const bool is_one = std::any_of(values.begin(), values.end(), [&](auto known) {
+    return text == known || (!known.empty() && text.starts_with(std::string(known) + ":"));
+  });
   return is_one != except;
 }
 
 std::string ConfigCondition::text() const {
   const std::string option = find_field(setting)->option();
-  if (except) return "any other " + option;
+  if (except) return (values.front() == "0" ? "runs with " : "any other ") + option;
   return values.front().empty() ? "runs without " + option : option + " " + join(values, " or ");
 }
 

@@ -22,7 +22,8 @@ std::string_view heading(ConfigGroup group);
 // Which subcommands take a field.
 enum ConfigUse : unsigned { kTrain = 1, kTrace = 2, kEvaluate = 4 };
 
-// Where a setting has an effect: another one, a text, has one of these values (or, `except`, none of them).
+// Where a setting has an effect: another one, a text or a number, has one of these values (or, `except`, none
+// of them).
 struct ConfigCondition {
   std::string_view setting;
   std::vector<std::string_view> values;

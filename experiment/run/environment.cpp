@@ -2,12 +2,17 @@
 
 #include <zlib.h>
 
+#include <array>
+#include <chrono>
 #include <fstream>
 
 #include "base/build_config.h"
+#include "base/name_text.h"
 #include "device/devices.h"
 #include "experiment/run/build_info.h"
 #include "experiment/run/cuda_math.h"
+#include "experiment/run/plain_text.h"
+#include "experiment/run/process_environment.h"
 #include "experiment/run/revision.h"
 #if QMSE_ONEDNN
 #include <dnnl.h>
@@ -104,6 +109,22 @@ std::string simd_level() {
 #endif
   if (QMSE_ONEDNN) level += "; oneDNN uses " + onednn_isa();
   return level;
+}
+
+std::span<const std::string_view> start_keys() {
+  static constexpr std::array<std::string_view, 4> kKeys = {"started", "host", "command", "note"};
+  return kKeys;
+}
+
+Json start_record(const TrainConfig& config) {
+  const std::string values[] = {utc_text(std::chrono::system_clock::now()), host_name(),
+                                escape_name(command_line()), escape_name(config.note)};
+  Json json = Json::object();
+  std::size_t i = 0;
+  for (const std::string_view key : start_keys()) {
+    if (const std::string& value = values[i++]; !value.empty()) json[std::string(key)] = value;
+  }
+  return json;
 }
 
 Json environment(Context& context) {

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/context.h"
@@ -23,6 +25,11 @@ std::string cuda_architectures();  // compiled for; empty in builds without CUDA
 std::string processor();           // model name
 std::string onednn_isa();          // "AVX2": what oneDNN uses; empty in builds without it
 std::string simd_level();          // "x86-64-v3 (AVX2, FMA); oneDNN uses AVX2"
+
+// What tells one start of a run from another: when, where, by which command, and the note. The keys of
+// environment.json that are no property of program or machine.
+Json start_record(const TrainConfig& config);
+std::span<const std::string_view> start_keys();
 
 // Everything above and the device and threads of `context`: the content
 // of environment.json, but for its data.

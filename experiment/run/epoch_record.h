@@ -24,7 +24,8 @@ struct EpochRecord {
   std::int64_t null_steps = 0;                // whose gradient was exactly zero although a residual was not
   std::optional<std::int64_t> v_redraws;      // --v-resample: draws of v made again
   std::optional<double> train_accuracy_full;  // --evaluate-train
-  std::string weights_sha256;                 // after the epoch (tensor_digest.h)
+  std::optional<double> validation_loss, validation_residual_sq, validation_accuracy;  // --validation
+  std::string weights_sha256;  // after the epoch (tensor_digest.h)
 };
 Json to_json(const EpochRecord& record);
 

@@ -7,6 +7,7 @@
 #include "base/in_quotes.h"
 #include "data/registry.h"
 #include "data/resident_dataset.h"
+#include "experiment/run/config_fields.h"
 #include "experiment/run/setup.h"
 #include "experiment/run/weights_source.h"
 
@@ -20,9 +21,92 @@ Scores scores(const EpochMetrics& metrics) {
 
 namespace {
 
+// Settings that describe a model and its inputs; of files that say them they cannot be given.
+constexpr const char* kModelSettings[] = {"model",      "conv_channels", "kernel_size", "fc_width",
+                                          "mlp_widths", "activation",    "normalize"};
+
+// Of weights that say nothing of themselves.
+TrainConfig plain_settings(const EvaluationRequest& request, const std::filesystem::path& file) {
+  for (const char* key : {"model", "dataset", "loss"}) {
+    if (request.given.contains(key)) continue;
+    throw ConfigError(in_quotes(file) +
+                      " says nothing of its model, as files that qmse has not written: give --model "
+                      "with its widths, --dataset and --loss");
+  }
+  TrainConfig config;
+  apply_layer(config, request.given);
+  validate(config);
+  check_used(request.given, config);
+  return config;
+}
+
+std::string shape_text(const std::vector<std::int64_t>& shape) {
+  std::string text;
+  for (const std::int64_t size : shape) text += (text.empty() ? "" : ", ") + std::to_string(size);
+  return "[" + text + "]";
+}
+
+std::string architecture_text(const ModelDescription& model) {
+  std::string text = model.model;
+  for (const auto& [key, value] : model.settings.items())
+    text += (text == model.model ? " with " : ", ") + key + " " + value.dump();
+  return text + ", for inputs " + to_string(model.input) + " and " + std::to_string(model.classes) +
+         " classes";
+}
+
+// Names and shapes of all the file's tensors.
+std::string tensors_text(const SafetensorsFile& file) {
+  constexpr std::size_t kMaxShown = 12;
+  std::string text;
+  std::size_t count = 0;
+  for (const std::string& name : file.names()) {
+    if (++count > kMaxShown) return text + ", ...";
+    text += (text.empty() ? "" : ", ") + name + " " + shape_text(file.info(name).shape);
+  }
+  return text;
+}
+
+// DataError, one sentence with what is expected and what is found, unless the file holds these parameters and
+// nothing else.
+void check_plain(const SafetensorsFile& file, const ModelDescription& model,
+                 const std::vector<ParameterSpec>& parameters) {
+  const std::string begin = in_quotes(file.path()) + ": the model asked for is a " + architecture_text(model);
+  for (const ParameterSpec& parameter : parameters) {
+    const std::vector<std::int64_t> expected(parameter.shape.sizes().begin(), parameter.shape.sizes().end());
+    if (!file.contains(parameter.name)) {
+      throw DataError(begin + ", which has " + in_quotes(parameter.name) + " " + shape_text(expected) +
+                      "; the file has no tensor of that name but " + tensors_text(file) +
+                      ": rename them, or give the model that they are of");
+    }
+    const TensorInfo& found = file.info(parameter.name);
+    if (found.dtype != DType::f32)
+      throw DataError(in_quotes(file.path()) + ": " + in_quotes(parameter.name) + " is not of 32-bit floats");
+    if (found.shape == expected) continue;
+    const std::vector<std::int64_t> turned(expected.rbegin(), expected.rend());
+    throw DataError(begin + ", whose " + in_quotes(parameter.name) + " is " + shape_text(expected) +
+                    "; in the file it is " + shape_text(found.shape) +
+                    (found.shape == turned && expected.size() == 2
+                         ? ", its transpose: layouts are PyTorch's, [outputs, inputs]"
+                         : ": give the widths that the file has, or another data set"));
+  }
+  for (const std::string& name : file.names()) {
+    const bool known = std::any_of(parameters.begin(), parameters.end(),
+                                   [&](const ParameterSpec& each) { return each.name == name; });
+    if (!known) {
+      throw DataError(begin + ", which has no " + in_quotes(name) + " " + shape_text(file.info(name).shape) +
+                      " that the file has: give the model that it is of");
+    }
+  }
+}
+
 // The given settings over those of the weights.
 TrainConfig settle_settings(const EvaluationRequest& request, const std::filesystem::path& file,
                             const ModelCard& card) {
+  for (const char* key : kModelSettings) {
+    if (request.given.contains(key))
+      throw ConfigError(find_field(key)->option() + " has no effect: " + in_quotes(file) +
+                        " says what model it is of");
+  }
   const Json known = settings_with_weights(request.weights, card, request.given);
   if (!known.contains("loss"))
     throw ConfigError(in_quotes(file) + " does not say with which loss it was trained: give --loss");
@@ -50,9 +134,18 @@ EvaluationReport evaluate(const EvaluationRequest& request) {
   const WeightsSource source = find_weights(request.weights);
   const std::filesystem::path& path = source.file;
   const SafetensorsFile file(path);
-  const ModelCard card = read_card(file);
-  const TrainConfig config = settle_settings(request, path, card);
+  const bool plain = !file.metadata().contains("qmse.model");
+  ModelCard card;
+  if (!plain) card = read_card(file);
+  const TrainConfig config = plain ? plain_settings(request, path) : settle_settings(request, path, card);
   const std::unique_ptr<Context> context = make_context(config);
+  if (plain) {
+    check_label_kind(config.labels, config.dataset);
+    const ImageDataset train = load_dataset(config.dataset, find_data_directory(config.dataset, config.data),
+                                            Split::train, config.labels);
+    card = make_card(config, train, make_normalization(config.normalize, train));
+    check_plain(file, card.model, make_model(card.model).parameters());
+  }
   const ImageDataset images = load_images_for(card, path, config, request.split);
   const ResidentDataset<float> data(*context, images, card.normalization);
   const Sequential model = make_model(card.model);
@@ -80,6 +173,8 @@ EvaluationReport evaluate(const EvaluationRequest& request) {
     for (std::size_t row = 0; row * classes < outputs.size(); ++row) {
       const auto begin = outputs.begin() + static_cast<std::ptrdiff_t>(row * classes);
       const auto end = begin + static_cast<std::ptrdiff_t>(classes);
+      const std::int64_t index = first + static_cast<std::int64_t>(row);
+      if (request.each) request.each(index, images.labels[static_cast<std::size_t>(index)], {begin, end});
       if (std::any_of(begin, end, [](float output) { return std::isnan(output); })) {
         ++report.no_prediction;
         continue;

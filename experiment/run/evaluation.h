@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,8 @@ struct EvaluationRequest {
   Json given;                     // dataset, data, labels, loss, reduction and the machine, where given
   std::filesystem::path weights;  // a weights file, or a run directory for its model.safetensors
   Split split = Split::test;
+  // Called for each image with its index, label and outputs, in the images' order; may be empty.
+  std::function<void(std::int64_t index, std::int32_t label, std::span<const float> outputs)> each = {};
 };
 
 struct EvaluationReport {
@@ -47,8 +50,10 @@ struct EvaluationReport {
 };
 
 // What `qmse evaluate` does: the weights over a split of a data set. Settings that are not given are those
-// the weights were trained with, as their metadata, or the run directory, says. ConfigError where a setting
-// is wrong or nothing says the loss; DataError where file and data set do not fit together.
+// the weights were trained with, as their metadata, or the run directory, says; of a file that says nothing, as
+// PyTorch's save_file() writes it, model, data set and loss must be given, and the normalisation is that of the
+// training images. ConfigError where a setting is wrong or nothing says the loss; DataError where file and
+// data set, or file and model, do not fit together.
 EvaluationReport evaluate(const EvaluationRequest& request);
 
 Json to_json(const EvaluationReport& report);

@@ -1,5 +1,8 @@
 #include "experiment/run/process_environment.h"
 
+#include <unistd.h>
+
+#include <array>
 #include <charconv>
 #include <cstdlib>
 
@@ -7,6 +10,37 @@
 #include "base/in_quotes.h"
 
 namespace qmse {
+namespace {
+
+std::string& kept_command_line() {
+  static std::string text;
+  return text;
+}
+
+// In single quotes where a shell would not take it as it stands.
+std::string as_typed(const std::string& word) {
+  constexpr std::string_view kPlain =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-+=.,:/@%";
+  if (!word.empty() && word.find_first_not_of(kPlain) == std::string::npos) return word;
+  std::string quoted = "'";
+  for (const char c : word) quoted += c == '\'' ? "'\\''" : std::string(1, c);
+  return quoted + "'";
+}
+
+}  // namespace
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
+}
+
+void set_command_line(const std::vector<std::string>& words) {
+  std::string& text = kept_command_line();
+  text.clear();
+  for (const std::string& word : words) text += (text.empty() ? "" : " ") + as_typed(word);
+}
+
+const std::string& command_line() { return kept_command_line(); }
 
 Environment process_environment() {
   return [](const char* name) -> std::optional<std::string> {

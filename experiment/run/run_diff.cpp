@@ -13,6 +13,7 @@
 #include "base/text_file.h"
 #include "engine/safetensors.h"
 #include "experiment/run/config_fields.h"
+#include "experiment/run/environment.h"
 #include "experiment/run/epoch_record.h"
 #include "experiment/run/run_record.h"
 
@@ -25,7 +26,7 @@ namespace fs = std::filesystem;
 bool changes_results(const std::string& setting) {
   const ConfigField* field = find_field(setting);
   return setting != "data" && setting != "epochs" && (field == nullptr || !field->rule.free_on_resume) &&
-         setting != "snapshot_every" && setting != "log_steps";
+         setting != "snapshot_every" && setting != "log_steps" && setting != "keep_best";
 }
 
 // The keys of both, those of `a` first.
@@ -109,7 +110,10 @@ class Comparison {
     std::vector<ValueDifference> environment;
     compare_trees(a_.environment, b_.environment, "", environment);
     for (const ValueDifference& value : environment) {
-      if (value.name == "threads" || value.name == "resumed") continue;
+      const auto starts = start_keys();
+      if (value.name == "threads" || value.name == "resumed" ||
+          std::find(starts.begin(), starts.end(), value.name) != starts.end())
+        continue;
       // Other images or first weights are another experiment, wherever they lie.
       (value.name == "data.sha256" || value.name == "init_from.sha256" ? diff_.settings : diff_.surroundings)
           .push_back(value);

@@ -37,8 +37,9 @@ void refuse_sweep(const std::filesystem::path& folder) {
 }
 
 void refuse_links(const std::filesystem::path& folder) {
-  for (const char* name : {".lock", "config.json", "environment.json", "metrics.jsonl", "steps.jsonl",
-                           "model.safetensors", "checkpoint.safetensors", "snapshots", "outcome.json"}) {
+  for (const char* name :
+       {".lock", "config.json", "environment.json", "metrics.jsonl", "steps.jsonl", "model.safetensors",
+        "best.safetensors", "checkpoint.safetensors", "snapshots", "outcome.json"}) {
     std::error_code ignored;
     if (std::filesystem::is_symlink(folder / name, ignored)) {
       throw IoError(in_quotes(folder / name) +

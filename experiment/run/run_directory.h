@@ -6,6 +6,7 @@
 //   metrics.jsonl            one object an epoch
 //   steps.jsonl              one object every log_steps steps, where asked for
 //   model.safetensors        the weights of the checkpoint with which the run finished, and its step
+//   best.safetensors         the weights of the epoch with the best validation accuracy, where asked for
 //   checkpoint.safetensors   where training stands; replaced as it goes on
 //   snapshots/epoch-0003.safetensors    weights after an epoch, where asked for
 //   outcome.json             how the run ended; see run_outcome.h
@@ -56,6 +57,7 @@ class RunDirectory {
   std::filesystem::path metrics_file() const { return path_ / "metrics.jsonl"; }
   std::filesystem::path steps_file() const { return path_ / "steps.jsonl"; }
   std::filesystem::path model_file() const { return path_ / "model.safetensors"; }
+  std::filesystem::path best_file() const { return path_ / "best.safetensors"; }
   std::filesystem::path checkpoint_file() const { return path_ / "checkpoint.safetensors"; }
   std::filesystem::path snapshot_file(std::int64_t epoch) const;  // makes the folder snapshots/
 

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/in_quotes.h"
 #include "base/text_file.h"
+#include "experiment/run/best_epoch.h"
 
 namespace qmse {
 namespace {
@@ -73,9 +74,19 @@ RunRecord read_run(const std::filesystem::path& directory) {
                     kAdvice);
   }
   run.outcome = read_outcome(directory);
-  run.finished = run.outcome.end == RunEnd::finished &&
-                 static_cast<std::int64_t>(run.epochs.size()) >= epochs->get<std::int64_t>();
+  const auto done = static_cast<std::int64_t>(run.epochs.size());
+  const auto patience = run.config.find("stop_early");
+  const bool early = patience != run.config.end() && patience->is_number_integer() &&
+                     best_epoch(run.epochs).ends(done, patience->get<std::int64_t>());
+  run.finished = run.outcome.end == RunEnd::finished && (done >= epochs->get<std::int64_t>() || early);
   return run;
+}
+
+void take_steps(RunRecord& run) {
+  const std::filesystem::path file = run.directory / "steps.jsonl";
+  if (!std::filesystem::exists(file))
+    throw DataError(in_quotes(run.directory) + ": has logged no steps: train with --log-steps N");
+  run.epochs = read_epochs(file);
 }
 
 Json trained_on(const Json& environment) {

@@ -16,12 +16,16 @@ struct RunRecord {
   Json environment;          // environment.json; an empty object where there is none
   std::vector<Json> epochs;  // metrics.jsonl, one object an epoch; numbers that are not finite are null
   RunOutcome outcome;        // how it ended; see read_outcome()
-  bool finished = false;     // it ended so, and all of its epochs are there
+  bool finished = false;     // it ended so, and all of its epochs are there, or those until it stopped early
 };
 
 // Reads a run, one that is still going on too: a last line without its end is left out. IoError where a file
 // cannot be read, DataError where its content is no record of a run.
 RunRecord read_run(const std::filesystem::path& directory);
+
+// Replaces the epochs by the lines of steps.jsonl, each of which has its epoch. DataError where the run has
+// logged none (--log-steps).
+void take_steps(RunRecord& run);
 
 // What a run was trained on, whatever the path to it, as its environment.json says: the hash of the files'
 // content, or, where there is none, how many images of which shape and classes. A run that went

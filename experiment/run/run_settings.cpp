@@ -1,6 +1,7 @@
 #include "experiment/run/run_settings.h"
 
 #include <algorithm>
+#include <cmath>
 #include <system_error>
 
 #include "base/error.h"
@@ -150,6 +151,11 @@ TrainingImages load_training_images(const TrainConfig& config, const std::functi
                      in_quotes(images.train.class_names.front()) + "; labels count from 0";
   }
   if (config.train_limit > 0) images.train = images.train.first(config.train_limit);
+  if (config.validation > 0) {
+    const auto all = static_cast<double>(images.train.count);
+    const double count = config.validation < 1 ? std::round(config.validation * all) : config.validation;
+    images.validation = split_off(images.train, static_cast<std::int64_t>(count), *config.validation_seed);
+  }
   images.shape = Shape{images.train.channels, images.train.height, images.train.width};
   check_same_shape(images.train, images.test, in_quotes(directory));
   images.normalization = make_normalization(config.normalize, images.train);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <future>
+#include <optional>
 #include <string>
 
 #include "data/content.h"
@@ -51,6 +52,7 @@ std::string describe_machine(Context& context, bool automatic);
 
 struct TrainingImages {
   ImageDataset train, test;
+  std::optional<ImageDataset> validation;  // taken out of train
   Normalization normalization;
   Shape shape;                                // of one image, [C, H, W]
   std::string warning;                        // about the training labels; empty where all is well
@@ -59,7 +61,8 @@ struct TrainingImages {
   std::shared_future<ContentReport> content;  // what the files are; where ImageCache loaded them
 };
 
-// Both splits of config.dataset, the first train_limit of the training images. IoError, DataError;
+// Both splits of config.dataset, the first train_limit of the training images without those for validation.
+// IoError, DataError;
 // ConfigError where there are not so many images. `stop` is asked often, from another thread too, and as long
 // as the content is being looked at: Stopped, here or from `content`.
 TrainingImages load_training_images(const TrainConfig& config, const std::function<bool()>& stop = {});

@@ -44,22 +44,33 @@ TrainingParts::TrainingParts(const TrainConfig& config, Context& context, const 
       test_evaluator(context, network, test_data.view(), *loss, kEvaluationBatch, !config.no_graph) {
   if (config.evaluate_train)
     train_evaluator.emplace(context, network, train_data.view(), *loss, kEvaluationBatch, !config.no_graph);
+  if (images.validation) {
+    validation_data.emplace(context, *images.validation, images.normalization);
+    validation_evaluator.emplace(context, network, validation_data->view(), *loss, kEvaluationBatch,
+                                 !config.no_graph);
+  }
 }
 
 Training::Training(const TrainConfig& config, Context& context, TrainingParts& parts,
-                   const TrainingPosition& start, std::function<bool()> stop, Logger notice)
+                   const TrainingPosition& start, const BestEpoch& best, std::function<bool()> stop,
+                   Logger notice)
     : config_(&config),
       context_(&context),
       parts_(&parts),
       position_(start),
+      best_(best),
       stop_(std::move(stop)),
       notice_(std::move(notice)) {}
 
 bool Training::run(std::span<const std::unique_ptr<TrainingObserver>> observers) {
-  while (position_.epoch < config_->epochs) {
+  while (!done()) {
     if (!run_epoch(observers)) return false;
   }
   return true;
+}
+
+bool Training::done() const {
+  return position_.epoch >= config_->epochs || best_.ends(position_.epoch, config_->stop_early);
 }
 
 bool Training::run_epoch(std::span<const std::unique_ptr<TrainingObserver>> observers) {
@@ -89,8 +100,9 @@ bool Training::run_epoch(std::span<const std::unique_ptr<TrainingObserver>> obse
   next.epoch = record->epoch;
   next.counter.step = position_.counter.step;
   position_ = next;
+  if (record->validation_accuracy) best_.add(record->epoch, *record->validation_accuracy);
   for (const auto& observer : observers) observer->after_epoch(*this, *record);
-  return position_.epoch == config_->epochs || !stop_requested();
+  return done() || !stop_requested();
 }
 
 void Training::begin_epoch() {
@@ -164,6 +176,14 @@ std::optional<EpochRecord> Training::measure() {
     const std::optional<EpochMetrics> all = parts_->train_evaluator->run(go_on);
     if (!all) return std::nullopt;
     record.train_accuracy_full = scores(*all).accuracy;
+  }
+  if (parts_->validation_evaluator) {
+    const std::optional<EpochMetrics> all = parts_->validation_evaluator->run(go_on);
+    if (!all) return std::nullopt;
+    const Scores validation = scores(*all);
+    record.validation_loss = validation.loss;
+    record.validation_residual_sq = validation.residual_sq;
+    record.validation_accuracy = validation.accuracy;
   }
   record.weights_sha256 = weights_sha256(parts_->store);
   return record;

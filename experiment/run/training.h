@@ -13,6 +13,7 @@
 #include "base/logger.h"
 #include "data/resident_dataset.h"
 #include "engine/training_loop.h"
+#include "experiment/run/best_epoch.h"
 #include "experiment/run/checkpoint.h"
 #include "experiment/run/epoch_record.h"
 #include "experiment/run/run_settings.h"
@@ -35,7 +36,9 @@ struct TrainingParts {
   std::unique_ptr<Optimizer> optimizer;
   TrainingLoop<float> loop;
   Evaluator<float> test_evaluator;
-  std::optional<Evaluator<float>> train_evaluator;  // --evaluate-train
+  std::optional<Evaluator<float>> train_evaluator;        // --evaluate-train
+  std::optional<ResidentDataset<float>> validation_data;  // --validation
+  std::optional<Evaluator<float>> validation_evaluator;
 };
 
 class Training;
@@ -56,20 +59,24 @@ class TrainingObserver {
 
 class Training {
  public:
-  // What is passed by reference must outlive it. `stop` is asked after each step (on a GPU after each launch
-  // of several), each batch of an evaluation and each epoch; it may be empty, as may `notice`, which gets one
-  // line about something that is not finite with --on-nan continue.
+  // What is passed by reference must outlive it, but for `start` and `best`, which are of the epochs done
+  // before. `stop` is asked after each step (on a GPU after each launch of several), each batch of an
+  // evaluation and each epoch; it may be empty, as may `notice`, which gets one line about something that is
+  // not finite with --on-nan continue.
   Training(const TrainConfig& config, Context& context, TrainingParts& parts, const TrainingPosition& start,
-           std::function<bool()> stop, Logger notice);
+           const BestEpoch& best, std::function<bool()> stop, Logger notice);
 
-  // Trains to the end. False where `stop` ended it. Throws Diverged where the loss or, after an epoch, the
-  // weights or the test loss are not finite and --on-nan is stop.
+  // Trains to the end, or to where --stop-early ends it. False where `stop` ended it. Throws Diverged where the
+  // loss or, after an epoch, the weights or the test loss are not finite and --on-nan is stop.
   bool run(std::span<const std::unique_ptr<TrainingObserver>> observers);
 
   const TrainConfig& config() const { return *config_; }
   TrainingParts& parts() { return *parts_; }
   // As of the last pause() or the last epoch's end.
   const TrainingPosition& position() const { return position_; }
+  const BestEpoch& best() const { return best_; }
+  // Whether there is nothing left to do.
+  bool done() const;
   // Steps since training began, those that are queued included.
   std::int64_t step() const;
   // The learning rate of the last of them.
@@ -100,6 +107,7 @@ class Training {
   Context* context_;
   TrainingParts* parts_;
   TrainingPosition position_;
+  BestEpoch best_;
   std::function<bool()> stop_;
   Logger notice_;
   std::vector<double> rates_;  // of the epoch's steps

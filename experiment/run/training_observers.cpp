@@ -97,6 +97,19 @@ class Snapshots final : public TrainingObserver {
   std::int64_t every_;
 };
 
+// best.safetensors
+class Best final : public TrainingObserver {
+ public:
+  explicit Best(const RunDirectory& directory) : directory_(&directory) {}
+  void after_epoch(Training& training, const EpochRecord& record) override {
+    if (training.best().epoch() != record.epoch) return;
+    write_weights(directory_->best_file(), training.parts().store, training.parts().card, record.step);
+  }
+
+ private:
+  const RunDirectory* directory_;
+};
+
 class Checkpoints final : public TrainingObserver {
  public:
   // `every` steps too; 0: after epochs and stops only. `steps` may be null.
@@ -159,6 +172,7 @@ std::vector<std::unique_ptr<TrainingObserver>> run_observers(const TrainConfig& 
   }
   if (events.progress) all.push_back(std::make_unique<Progress>(events));
   if (config.snapshot_every > 0) all.push_back(std::make_unique<Snapshots>(directory, config.snapshot_every));
+  if (config.keep_best) all.push_back(std::make_unique<Best>(directory));
   all.push_back(std::make_unique<Checkpoints>(directory, config.checkpoint_every, steps));
   all.push_back(std::make_unique<Announcements>(events, std::move(warnings)));
   return all;

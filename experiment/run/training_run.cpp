@@ -1,5 +1,6 @@
 #include "experiment/run/training_run.h"
 
+#include <algorithm>
 #include <limits>
 #include <vector>
 
@@ -43,7 +44,8 @@ class TrainingRun::Impl {
       ImageCache own_images;
       build(*(shared_images != nullptr ? *shared_images : own_images).get(config(), events_.stop_loading));
     }
-    Json record = environment(*context_);
+    Json record = start_record(config());
+    record.update(environment(*context_));
     if (checkpoint) {
       restore(*checkpoint);
     } else {
@@ -70,6 +72,9 @@ class TrainingRun::Impl {
       if (finished) {
         directory_.check_still_ours();
         write_weights(directory_.model_file(), parts_->store, parts_->card, step());
+        if (position().epoch < config().epochs)
+          notice("stopped early after epoch " + std::to_string(position().epoch) +
+                 ": no better validation accuracy since epoch " + std::to_string(training_->best().epoch()));
       }
       directory_.record_outcome(ended(finished ? RunEnd::finished : RunEnd::stopped));
       return finished ? TrainingOutcome::finished : TrainingOutcome::stopped;
@@ -89,11 +94,13 @@ class TrainingRun::Impl {
     directory_.record_outcome(ended(RunEnd::none));
     directory_.record_environment(record, step());
     observers_ = run_observers(config(), directory_, events_, *warnings_);
-    training_.emplace(config(), *context_, *parts_, position_, events_.stop, events_.notice);
+    training_.emplace(config(), *context_, *parts_, position_, best_, events_.stop, events_.notice);
   }
 
   const TrainingPosition& position() const { return training_ ? training_->position() : position_; }
-  bool all_steps_done() const { return position().epoch >= config().epochs; }
+  bool all_steps_done() const {
+    return position_.epoch >= config().epochs || best_.ends(position_.epoch, config().stop_early);
+  }
 
   // What a kill after the last step may have left undone; needs neither data nor device.
   TrainingOutcome complete() {
@@ -126,6 +133,11 @@ class TrainingRun::Impl {
     if (!std::filesystem::exists(directory_.checkpoint_file())) return look_without_checkpoint();
     position_ = read_position(checkpoint.emplace(directory_.checkpoint_file()));
     check_epochs();
+    if (config().validation > 0) {
+      std::vector<Json> epochs = read_run(directory_.path()).epochs;
+      epochs.resize(std::min(epochs.size(), static_cast<std::size_t>(position_.epoch)));
+      best_ = best_epoch(epochs);
+    }
   }
 
   // A run that was killed before its first checkpoint begins anew; one whose checkpoint was taken away must
@@ -136,7 +148,9 @@ class TrainingRun::Impl {
     const auto epochs = static_cast<std::int64_t>(record.epochs.size());
     const bool ended = read_outcome(directory_.path()).end == RunEnd::finished;
     if (epochs <= 1 && !ended) return;
-    if (ended && epochs == config().epochs) {
+    const BestEpoch best = best_epoch(record.epochs);
+    if (ended && (epochs == config().epochs || best.ends(epochs, config().stop_early))) {
+      best_ = best;
       position_.epoch = epochs;
       position_.counter.step = record.epochs.back().value("step", std::uint64_t{0});
       return;
@@ -182,10 +196,13 @@ class TrainingRun::Impl {
     images_ = {{"train", images.train.count},
                {"test", images.test.count},
                {"shape", {images.shape[0], images.shape[1], images.shape[2]}}};
+    if (images.validation) images_["validation"] = images.validation->count;
     classes_ = images.train.class_names;
     settings_.set_data(images.data);
-    notice(images.train.name + ": " + std::to_string(images.train.count) + " training and " +
-           std::to_string(images.test.count) + " test images from " + printable(images.directory.native()));
+    notice(images.train.name + ": " + std::to_string(images.train.count) + " training" +
+           (images.validation ? ", " + std::to_string(images.validation->count) + " validation" : "") +
+           " and " + std::to_string(images.test.count) + " test images from " +
+           printable(images.directory.native()));
     if (!images.warning.empty()) notice(images.warning);
     warnings_.emplace(config(), images.train, images.test);
     parts_ = std::make_unique<TrainingParts>(config(), *context_, images);
@@ -291,6 +308,7 @@ class TrainingRun::Impl {
   std::shared_future<ContentReport> content_;
   Json images_, classes_;      // how many of which shape, and the names
   TrainingPosition position_;  // to start from
+  BestEpoch best_;             // of the epochs before it
   std::vector<std::unique_ptr<TrainingObserver>> observers_;
   std::optional<Training> training_;  // none where there are no steps left to do
 };

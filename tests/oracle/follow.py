@@ -47,6 +47,8 @@ def read_images(config, root):
         images, labels = records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0]
     else:
         sys.exit(f"follow: reads mnist and cifar10, not {config['dataset']}")
+    if config.get("validation", 0):
+        sys.exit("follow: knows no --validation: follow a run without")
     limit = config["train_limit"] or len(images)
     return images[:limit], labels[:limit].astype(np.int64)
 

@@ -238,7 +238,9 @@ TEST_CASE("program: bad weights files are failures that name the file") {
   CHECK(evaluate("no-run", {"no-run", "model.safetensors"}) == "");
   const float values[4] = {};
   write_safetensors(world.folder / "foreign", std::vector<TensorToWrite>{{"w", DType::f32, {4}, values}}, {});
-  CHECK(evaluate("foreign", {"foreign", "qmse"}) == "");
+  CHECK(
+      wrong({"evaluate", "--weights", world.path("foreign"), "--dataset", "mnist", "--data", world.path("")},
+            2, {"foreign", "says nothing of its model", "--model"}) == "");
   write_bytes(world.folder / "short", good.substr(0, good.size() - 1));
   CHECK(evaluate("short", {"short"}) == "");
   write_bytes(world.folder / "text", "these are not weights");

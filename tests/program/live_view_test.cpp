@@ -110,6 +110,30 @@ TEST_CASE("program: without a terminal there is a line an epoch and no control c
   CHECK(result.out.find("left") == std::string::npos);
 }
 
+TEST_CASE("program: a line an epoch fits 80 columns, with validation and hundreds of epochs too") {
+  const World world;
+  for (const Words& more :
+       {Words{}, Words{"--validation", "0.2"}, Words{"--epochs", "100", "--lr", "1e-9"}}) {
+    Words words = world.train(more);
+    if (more.size() > 2)
+      words.erase(std::find(words.begin(), words.end(), "--epochs"),
+                  std::find(words.begin(), words.end(), "--epochs") + 2);
+    words[std::find(words.begin(), words.end(), "--out") - words.begin() + 1] =
+        (world.folder / std::to_string(more.size())).string();
+    const Result result = run_program(words);
+    CAPTURE(result.out, result.error);
+    CHECK(result.code == 0);
+    std::istringstream lines(result.out);
+    int epochs = 0;
+    for (std::string line; std::getline(lines, line);) {
+      if (!line.starts_with("epoch ")) continue;
+      ++epochs;
+      CHECK(line.size() <= 80);
+    }
+    CHECK(epochs >= 2);
+  }
+}
+
 TEST_CASE("program: --log-format json writes an object a line, on a terminal too") {
   const World world;
   for (const Output kind : {Output::pipe, Output::terminal}) {

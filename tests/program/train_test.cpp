@@ -73,7 +73,7 @@ TEST_CASE("program: training prints notices and a line an epoch, and writes the 
   CHECK(result.code == 0);
   CHECK(result.error == "");
   for (const char* part : {"device cpu, 2 threads", "70 training and 30 test images", "loss qmse",
-                           "epoch 1/3  train loss", "epoch 3/3", "images/s", "model.safetensors"}) {
+                           "epoch 1/3  train loss", "epoch 3/3", " s\n", "model.safetensors"}) {
     CAPTURE(part, result.out);
     CHECK(result.out.find(part) != std::string::npos);
   }

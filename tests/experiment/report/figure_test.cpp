@@ -1,8 +1,12 @@
 #include "experiment/report/figure.h"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
+#include <set>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "experiment/report/gnuplot.h"
 #include "experiment/run/plain_text.h"
 #include "tests/support/error_message.h"
@@ -52,7 +56,9 @@ TEST_CASE("figure: two files, an SVG and a PNG of twice its size") {
     CAPTURE(text);
     CHECK(contains(svg, text));
   }
-  CHECK(count(svg, ">a<") == 1);  // one legend for all panels
+  // One legend for all panels; line and points of each are called by its name.
+  CHECK(count(svg, ">a<") == 1 + count(svg, "<title>a</title>"));
+  CHECK(count(svg, "<title>a</title>") == 6);
   const auto [width, height] = png_size(read_bytes(folder / "my figure.png"));
   CHECK(width > 1500);
   CHECK(height > 1200);
@@ -138,14 +144,91 @@ TEST_CASE("figure: strands are thin lines of the curve's colour with a cross at 
 TEST_CASE("figure: panels drawn one by one keep the figure's colours") {
   if (!has_program("gnuplot")) return;
   const Figure figure{"", {panel({line("a", {1, 2}), line("b", {1, 2})}), panel({line("b", {2, 1})})}, 2};
-  const std::vector<std::string> pictures = draw_panels(figure);
-  REQUIRE(pictures.size() == 2);
+  const std::vector<DrawnPanel> drawn = draw_panels(figure, "x");
+  REQUIRE(drawn.size() == 2);
+  const std::vector<std::string> pictures = {drawn[0].svg, drawn[1].svg};
+  CHECK(drawn[0].labels == std::vector<std::string>{"a", "b"});
+  CHECK(drawn[1].labels == std::vector<std::string>{"b"});
+  CHECK(drawn[1].styles[0].colour == 1);
   const std::string second = "rgb(213,  94,   0)";
   CHECK(contains(pictures[0], "rgb(  0, 114, 178)"));
   CHECK(contains(pictures[0], second));
   CHECK(contains(pictures[1], second));
   CHECK_FALSE(contains(pictures[1], "rgb(  0, 114, 178)"));
   CHECK_FALSE(contains(pictures[1], ">a<"));
+}
+
+TEST_CASE("figure: parts are named in words, and the names within pictures of a page differ") {
+  if (!has_program("gnuplot")) return;
+  Curve first = line("QMSE <1>", {1, 2, 3});
+  first.low = {0.5, 1.5, 2.5};
+  first.high = {1.5, 2.5, 3.5};
+  first.strands = {{{1, 2}, {4, 5}}};
+  Figure figure{"Both & all", {panel({first, line("MSE", {3, 2, 1})}), panel({line("MSE", {1, 1, 2})})}, 2};
+  figure.panels[0].inset = Inset{2, 3};
+  const std::string svg = draw_figure(figure).svg;
+  CHECK(contains(svg, "<title>Both &amp; all</title>"));
+  CHECK_FALSE(contains(svg, "gnuplot_plot"));
+  CHECK_FALSE(contains(svg, "Gnuplot"));
+  // Band, line, points, strand and cross, twice; the other's line and points, twice, and in the second panel.
+  CHECK(count(svg, "<title>QMSE &lt;1&gt;</title>") == 10);
+  CHECK(count(svg, "<title>MSE</title>") == 6);
+
+  const std::vector<DrawnPanel> panels = draw_panels(figure, "p7");
+  CHECK(contains(panels[0].svg, "id='p7-1-gpPt6'"));
+  CHECK(contains(panels[1].svg, "xlink:href='#p7-2-gpPt6'"));
+  CHECK(panels[0].svg.starts_with("<svg"));
+  CHECK(count(panels[0].svg, "class=\"curve\" data-curve=\"0\"") == 10);
+  CHECK(count(panels[0].svg, "class=\"curve\" data-curve=\"1\"") == 4);
+  const auto numbers = Json::parse(panels[1].numbers);
+  CHECK(numbers["curves"][0]["label"] == "MSE");
+  CHECK(numbers["curves"][0]["y"] == Json{1, 1, 2});
+  // Where the first and the last point are drawn.
+  const auto& x = numbers["x"];
+  CHECK(x[0].get<double>() < x[1].get<double>());
+  CHECK(x[2] == 1);
+  CHECK(x[3] == 3);
+}
+
+TEST_CASE("figure: every colour has a contrast of 3:1 and more on white and on the page's dark ground") {
+  // WCAG 2's contrast, and the filter functions of CSS: invert(.9), then hue-rotate(180deg).
+  using Colour = std::array<double, 3>;
+  const auto contrast = [](const Colour& a, const Colour& b) {
+    const auto luminance = [](const Colour& colour) {
+      const double weights[] = {0.2126, 0.7152, 0.0722};
+      double sum = 0;
+      for (std::size_t i = 0; i < 3; ++i) {
+        const double c = colour[i];
+        sum += weights[i] * (c <= 0.03928 ? c / 12.92 : std::pow((c + 0.055) / 1.055, 2.4));
+      }
+      return sum;
+    };
+    const auto [dark, light] = std::minmax({luminance(a), luminance(b)});
+    return (light + 0.05) / (dark + 0.05);
+  };
+  const auto in_the_dark = [](const Colour& colour) {
+    const double rotation[3][3] = {{-0.574, 1.43, 0.144}, {0.426, 0.43, 0.144}, {0.426, 1.43, -0.856}};
+    Colour result{};
+    for (std::size_t i = 0; i < 3; ++i) {
+      double sum = 0;
+      for (std::size_t k = 0; k < 3; ++k) sum += rotation[i][k] * (0.9 - 0.8 * colour[k]);
+      result[i] = std::clamp(sum, 0.0, 1.0);
+    }
+    return result;
+  };
+  const Colour white = {1, 1, 1};
+  std::set<std::string> texts;
+  for (std::size_t i = 0; i < kColours; ++i) {
+    const std::string text = colour_text(i);
+    texts.insert(text);
+    Colour colour{};
+    for (std::size_t k = 0; k < 3; ++k) colour[k] = std::stoi(text.substr(1 + 2 * k, 2), nullptr, 16) / 255.0;
+    CAPTURE(text);
+    CHECK(contrast(colour, white) >= 3);
+    CHECK(contrast(in_the_dark(colour), in_the_dark(white)) >= 3);
+    CHECK(contrast(in_the_dark(colour), {0x15 / 255.0, 0x18 / 255.0, 0x1c / 255.0}) >= 3);
+  }
+  CHECK(texts.size() == kColours);
 }
 
 TEST_CASE("figure: sizes that do not fit together are a ShapeError") {
@@ -211,7 +294,7 @@ TEST_CASE("figure: gnuplot gets no folder of its own and does not speak the user
   const ScopedPath path(fake_gnuplot(folder, svg) + ":" + std::getenv("PATH"));
   for (const char* name : {"LANG", "LC_NUMERIC", "LANGUAGE"}) ::setenv(name, "de_DE.UTF-8", 1);
   ::setenv("TMPDIR", temporary.path().c_str(), 1);
-  CHECK(draw_panels({"", {panel({line("a", {1, 2})})}, 1}).size() == 1);
+  CHECK(draw_panels({"", {panel({line("a", {1, 2})})}, 1}, "x").size() == 1);
   for (const char* name : {"LANG", "LC_NUMERIC", "LANGUAGE", "TMPDIR"}) ::unsetenv(name);
   const std::string variables = read_bytes(folder / "env");
   CHECK(contains(variables, "LC_ALL=C.UTF-8\n"));

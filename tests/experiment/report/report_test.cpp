@@ -58,9 +58,10 @@ TEST_CASE("report: one well-formed page that loads nothing, with tables, figures
   const World world;
   const std::string page = world.page();
   CHECK(page_check(world.out / "page.html") == "good\n");
-  for (const char* part : {"4 training runs in 2 groups", "data:image/svg+xml;base64,", "<table>",
-                           "50.00 ± 35.36", "62.50 ± 17.68", "mse-1", "finished", "batch_size",
-                           "images per step", "zlib", "What these words mean", "Cross-entropy"}) {
+  for (const char* part :
+       {"4 training runs in 2 groups", "<svg", "class=\"legend\"", "<table>", "The best setting of each",
+        "50.00 ± 35.36", "62.50 ± 17.68", "mse-1", "finished", "batch_size", "images per step", "zlib",
+        "What these words mean", "Cross-entropy"}) {
     CAPTURE(part);
     CHECK(contains(page, part));
   }
@@ -82,7 +83,7 @@ TEST_CASE("report: hostile names and titles are shown, not obeyed") {
                   .sections = {{hostile, {hostile}, {{{hostile, "x"}, {{hostile, hostile}}}}, {figure}}}});
   CHECK(page_check(world.out / "page.html") == "good\n");
   CHECK(contains(page, "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;"));
-  CHECK_FALSE(contains(page, "<script"));
+  CHECK(page.find("<script") == page.rfind("<script"));  // the page's own, which check_page.py knows
   CHECK_FALSE(contains(page, "<img src=x"));
 }
 
@@ -169,8 +170,8 @@ TEST_CASE("report: what is too much to be looked at is left out, and said") {
   const std::string page = read_bytes(folder / "report.html");
   CHECK(page_check(folder / "report.html") == "good\n");
   for (const char* part :
-       {"2100 training runs in 2100 groups", "shows 500 of 2100 groups", "Of 2100 groups of runs the 28 with",
-        "The first 2000 of 2100 runs", "2100 values: "}) {
+       {"2100 training runs in 2100 groups", "shows 500 of 2100 groups",
+        "Panels show 8 of their groups of runs at most", "The first 2000 of 2100 runs", "2100 values: "}) {
     CAPTURE(part);
     CHECK(contains(page, part));
   }

@@ -1,6 +1,7 @@
 #include "experiment/report/run_curves.h"
 
 #include <cmath>
+#include <map>
 
 #include "base/error.h"
 #include "tests/support/error_message.h"
@@ -63,14 +64,13 @@ TEST_CASE("run curves: momenta have rows of panels, other differences name the c
   write_run(world.folder / "adam", {{"optimizer", "adam"}, {"lr", 0.001}}, {0.5});
   const Figure figure = world.figure();
   REQUIRE(figure.panels.size() == 6);
-  // Learning rates that differ between the rows only are in their titles.
+  // What tells the rows apart is in their titles, and no more.
   std::vector<std::string> titles;
   for (const Panel& panel : figure.panels) {
     if (contains(panel.title, "Test")) titles.push_back(panel.title);
   }
-  CHECK(titles == std::vector<std::string>{"Test accuracy, SGD, learning rate 0.01, momentum 0.9",
-                                           "Test accuracy, SGD, learning rate 0.1, momentum 0",
-                                           "Test accuracy, Adam, learning rate 0.001"});
+  CHECK(titles == std::vector<std::string>{"Test accuracy, SGD, momentum 0.9",
+                                           "Test accuracy, SGD, momentum 0", "Test accuracy, Adam"});
   for (const std::size_t panel : {0u, 1u, 2u, 3u}) {
     REQUIRE(figure.panels[panel].curves.size() == 2);
     CHECK(figure.panels[panel].curves[0].label == "MSE");
@@ -95,33 +95,127 @@ TEST_CASE("run curves: accuracies of 100 epochs and more have the paper's inset"
   CHECK_FALSE(world.figure().panels[0].inset);
 }
 
-TEST_CASE("run curves: of more groups than there are styles the best of each row are drawn, and it is said") {
+TEST_CASE("run curves: of many groups a panel draws eight, the best in turn from each loss, and says so") {
   const World world;
   for (int i = 0; i < 60; ++i) {
-    const bool momentum = i % 2 == 0;
-    write_run(world.folder / std::to_string(i), {{"lr", 0.001 * (i + 1)}, {"momentum", momentum ? 0.9 : 0.0}},
-              {momentum ? 0.9 - 0.001 * i : 0.01 * i});
+    const bool mse = i % 2 == 0;
+    write_run(world.folder / std::to_string(i), {{"lr", 0.001 * (i + 1)}, {"loss", mse ? "mse" : "qmse"}},
+              {mse ? 0.9 - 0.001 * i : 0.01 * i});
   }
   const Figure figure = world.figure({.measures = {"test_accuracy"}});
-  REQUIRE(figure.panels.size() == 2);
-  std::size_t curves = 0;
-  for (const Panel& panel : figure.panels) {
-    curves += panel.curves.size();
-    CHECK(panel.curves.size() == 14);
+  REQUIRE(figure.panels.size() == 1);
+  REQUIRE(figure.panels[0].curves.size() == kMaxCurves);
+  CHECK(contains(figure.caption, "Panels show 8 of their groups of runs at most"));
+  CHECK(contains(figure.caption, "8 of 60"));
+  std::vector<std::string> labels;
+  for (const Curve& curve : figure.panels[0].curves) labels.push_back(curve.label);
+  CHECK(labels == std::vector<std::string>{"MSE, learning rate 0.001", "MSE, learning rate 0.003",
+                                           "MSE, learning rate 0.005", "MSE, learning rate 0.007",
+                                           "QMSE, learning rate 0.054", "QMSE, learning rate 0.056",
+                                           "QMSE, learning rate 0.058", "QMSE, learning rate 0.06"});
+}
+
+TEST_CASE("run curves: colours follow the loss and dashes the rate, alike in all panels") {
+  const World world;
+  int run = 0;
+  for (const char* model : {"cnn", "mlp"}) {
+    for (const char* loss : {"qmse", "mse"}) {
+      for (const double lr : {0.01, 0.1, 1.0}) {
+        if (std::string(model) == "mlp" && lr == 0.01) continue;
+        write_run(world.folder / std::to_string(++run), {{"model", model}, {"loss", loss}, {"lr", lr}},
+                  {0.5});
+      }
+    }
   }
-  CHECK(curves == kMaxStyles);
-  CHECK(contains(figure.caption, "Of 60 groups of runs the 28 with the highest test accuracy"));
-  // The worst of the row whose accuracies are all lower is not there, its best is.
-  const auto has_curve = [&](const std::string& label) {
-    return std::any_of(figure.panels.begin(), figure.panels.end(), [&](const Panel& panel) {
-      return std::any_of(panel.curves.begin(), panel.curves.end(),
-                         [&](const Curve& curve) { return curve.label == label; });
-    });
+  const Figure figure = world.figure({.measures = {"test_accuracy"}});
+  REQUIRE(figure.panels.size() == 2);  // by model
+  CHECK(figure.panels[0].title == "Test accuracy, CNN");
+  CHECK(figure.panels[1].title == "Test accuracy, MLP");
+  std::map<std::string, std::pair<std::size_t, std::size_t>> styles;
+  for (const Panel& panel : figure.panels) {
+    for (const Curve& curve : panel.curves) {
+      CAPTURE(curve.label);
+      REQUIRE(curve.style);
+      const std::pair style(curve.style->colour, curve.style->dash);
+      CHECK(styles.emplace(curve.label, style).first->second == style);
+    }
+  }
+  CHECK(styles.size() == 6);
+  CHECK(styles["MSE, learning rate 0.1"].first == styles["MSE, learning rate 1"].first);
+  CHECK(styles["MSE, learning rate 0.1"].first != styles["QMSE, learning rate 0.1"].first);
+  CHECK(styles["MSE, learning rate 0.1"].second == styles["QMSE, learning rate 0.1"].second);
+  CHECK(styles["MSE, learning rate 0.1"].second != styles["MSE, learning rate 1"].second);
+}
+
+TEST_CASE("run curves: names have no more settings than tell the curves apart") {
+  const World world;
+  // Three settings differ, and the loss alone tells.
+  write_run(world.folder / "a", {{"loss", "mse"}, {"lr", 0.1}, {"batch_size", 32}}, {0.5});
+  write_run(world.folder / "b", {{"loss", "qmse"}, {"lr", 0.2}, {"batch_size", 64}}, {0.5});
+  const Figure figure = world.figure();
+  CHECK(figure.panels[0].curves[0].label == "MSE");
+  CHECK(figure.panels[0].curves[1].label == "QMSE");
+}
+
+TEST_CASE("run curves: a run that began with another one's weights goes on behind that epoch") {
+  const World world;
+  const auto set_hashes = [&](const char* run, const std::vector<std::string>& hashes) {
+    std::string lines;
+    const RunRecord record = read_run(world.folder / run);
+    for (Json line : record.epochs) {
+      line["weights_sha256"] = hashes[line["epoch"].get<std::size_t>() - 1];
+      lines += line.dump() + "\n";
+    }
+    write_bytes(world.folder / run / "metrics.jsonl", lines);
   };
-  CHECK(has_curve("learning rate 0.06"));
-  CHECK(has_curve("learning rate 0.001"));
-  CHECK_FALSE(has_curve("learning rate 0.002"));
-  CHECK_FALSE(has_curve("learning rate 0.059"));
+  const auto begin_with = [&](const char* run, const std::string& hash) {
+    write_bytes(world.folder / run / "environment.json", Json{{"init_from", {{"sha256", hash}}}}.dump());
+  };
+  write_run(world.folder / "first", {{"loss", "mse"}}, {0.1, 0.2, 0.3});
+  set_hashes("first", {"aa", "bb", "cc"});
+  write_run(world.folder / "second", {{"loss", "qmse"}, {"init_from", "/x"}}, {0.4, 0.5});
+  set_hashes("second", {"dd", "ee"});
+  begin_with("second", "bb");
+  write_run(world.folder / "third", {{"loss", "qmse"}, {"init_from", "/y"}}, {0.6});
+  begin_with("third", "ee");
+  const auto x_of = [&](CurveAxis axis, const std::string& part) {
+    const Figure figure = world.figure({.x = axis, .measures = {"test_accuracy"}});
+    for (const Curve& curve : figure.panels[0].curves) {
+      if (contains(curve.label, part)) return curve.x;
+    }
+    return std::vector<double>{};
+  };
+  CHECK(x_of(CurveAxis::epoch, "MSE") == std::vector<double>{1, 2, 3});
+  CHECK(x_of(CurveAxis::epoch, "first weights epoch 2 of first") == std::vector<double>{3, 4});
+  CHECK(x_of(CurveAxis::epoch, "first weights epoch 2 of second") == std::vector<double>{5});
+  CHECK(x_of(CurveAxis::step, "epoch 2 of first") == std::vector<double>{30, 40});
+  CHECK(x_of(CurveAxis::seconds, "epoch 2 of second") == std::vector<double>{10});
+}
+
+TEST_CASE("run curves: losses of different kinds on one axis are said to be") {
+  const World world;
+  for (const char* loss : {"mse", "qmse"}) {
+    write_run(world.folder / loss, {{"loss", loss}}, {0.5});
+    write_bytes(world.folder / loss / "metrics.jsonl",
+                "{\"epoch\": 1, \"test_loss\": 0.5, \"test_accuracy\": 1}\n");
+  }
+  const Figure figure = world.figure({.measures = {"test_loss", "test_accuracy"}, .log_y = true});
+  CHECK(contains(figure.panels[0].note, "losses of different kinds"));
+  CHECK(figure.panels[1].note == "");
+  CHECK(figure.panels[0].log_y);
+}
+
+TEST_CASE("run curves: steps that a run has logged are drawn in place of epochs") {
+  const World world;
+  write_run(world.folder / "run", {}, {0.5});
+  RunRecord run = read_run(world.folder / "run");
+  CHECK_THROWS_AS(take_steps(run), DataError);
+  write_bytes(world.folder / "run/steps.jsonl",
+              "{\"epoch\": 1, \"step\": 2, \"loss\": 0.75}\n{\"epoch\": 1, \"step\": 4, \"loss\": 0.5}\n");
+  take_steps(run);
+  const Figure figure = run_figure(group_runs({run}), {.x = CurveAxis::step, .measures = {"loss"}});
+  CHECK(figure.panels[0].curves[0].x == std::vector<double>{2, 4});
+  CHECK(figure.panels[0].curves[0].mean == std::vector<double>{0.75, 0.5});
 }
 
 TEST_CASE("run curves: runs on different images have panels of their own") {

@@ -33,6 +33,27 @@ TEST_CASE("statistics: one value has no deviation and no interval, none has no m
   CHECK(same.high == 0.5);
 }
 
+TEST_CASE("statistics: p of Student's t at tabulated quantiles") {
+  // Nine degrees of freedom: 2.2622 is the two-sided 5 % point, 3.2498 the 1 % point.
+  for (const auto& [t, p] : {std::pair{2.2622, 0.05}, {3.2498, 0.01}, {-2.2622, 0.05}}) {
+    std::vector<double> values = {-3, -2, -2, -1, 0, 0, 1, 2, 2, 3};
+    const double center = t * *standard_deviation(values) / std::sqrt(10.0);
+    for (double& value : values) value += center;
+    CHECK(*student_t_p_value(values) == Approx(p).epsilon(1e-4));
+  }
+  CHECK_FALSE(student_t_p_value(std::vector<double>{1}).has_value());
+  CHECK_FALSE(student_t_p_value(std::vector<double>{2, 2, 2}).has_value());
+}
+
+TEST_CASE("statistics: Holm's correction of a worked example") {
+  // Sorted 0.005, 0.01, 0.03, 0.04 times 4, 3, 2, 1, never falling.
+  const std::vector<double> corrected = holm_corrected(std::vector<double>{0.01, 0.04, 0.03, 0.005});
+  const double expected[] = {0.03, 0.06, 0.06, 0.02};
+  for (std::size_t i = 0; i < 4; ++i) CHECK(corrected[i] == Approx(expected[i]).epsilon(1e-12));
+  CHECK(holm_corrected(std::vector<double>{0.7, 0.8}) == std::vector<double>{1, 1});
+  CHECK(holm_corrected({}).empty());
+}
+
 TEST_CASE("statistics: quantiles interpolate between order statistics") {
   const std::vector<double> values = {4, 1, 3, 2};
   CHECK(median(values) == 2.5);

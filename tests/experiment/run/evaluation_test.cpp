@@ -149,3 +149,78 @@ TEST_CASE("evaluation: weights that are older than their run's checkpoint are sa
   std::filesystem::resize_file(world.root / "run/checkpoint.safetensors", 100);
   CHECK(missing(world.report(world.data()).stale, {"cannot be said", "checkpoint.safetensors"}) == "");
 }
+
+TEST_CASE("evaluation: weights that say nothing of themselves, with the model and data set given") {
+  const TinyData data;
+  const TempDirectory folder;
+  train(data.settings(folder / "run", "mlp"));
+  const SafetensorsFile ours(folder / "run/model.safetensors");
+  // As PyTorch's save_file() writes them: tensors and nothing else.
+  const auto write = [&](const std::string& name, const std::function<void(HostTensors&)>& fill) {
+    HostTensors tensors;
+    fill(tensors);
+    write_safetensors(folder / name, tensors.to_write(), {});
+  };
+  const auto add = [&](HostTensors& tensors, const std::string& from, const std::string& to,
+                       bool turned = false) {
+    std::vector<float> values = ours.read<float>(from);
+    std::vector<std::int64_t> shape = ours.info(from).shape;
+    if (turned) {
+      std::vector<float> transposed;
+      for (std::int64_t k = 0; k < shape[1]; ++k) {
+        for (std::int64_t i = 0; i < shape[0]; ++i)
+          transposed.push_back(values[static_cast<std::size_t>(i * shape[1] + k)]);
+      }
+      values = transposed;
+      std::swap(shape[0], shape[1]);
+    }
+    tensors.add(to, shape, values);
+  };
+  const std::vector<std::string> names = ours.names();
+  write("plain", [&](HostTensors& tensors) {
+    for (const std::string& name : names) add(tensors, name, name);
+  });
+  const Json given = {{"dataset", "mnist"}, {"data", data.root.path().string()},
+                      {"model", "mlp"},     {"mlp_widths", {12}},
+                      {"loss", "qmse"},     {"device", "cpu"}};
+  const auto of = [&](const std::string& file, const Json& settings) {
+    return evaluate({.given = settings, .weights = folder / file});
+  };
+  const EvaluationReport plain = of("plain", given), whole = of("run", {{"device", "cpu"}});
+  CHECK(plain.scores.loss == whole.scores.loss);
+  CHECK(plain.confusion == whole.confusion);
+
+  const auto data_error = [&](const std::string& file, const Json& changes = Json::object()) {
+    Json settings = given;
+    settings.update(changes);
+    return message_of<DataError>([&] { of(file, settings); });
+  };
+  write("turned", [&](HostTensors& tensors) {
+    for (const std::string& name : names) add(tensors, name, name, name == "fc1.weight");
+  });
+  CHECK(missing(data_error("turned"), {"'fc1.weight' is [12, 64]", "in the file it is [64, 12]",
+                                       "its transpose", "[outputs, inputs]"}) == "");
+  write("renamed", [&](HostTensors& tensors) {
+    for (const std::string& name : names) add(tensors, name, "net." + name);
+  });
+  CHECK(missing(data_error("renamed"), {"mlp with mlp_widths [12]", "has 'fc1.", "no tensor of that name",
+                                        "net.fc1.weight [12, 64]", "rename them"}) == "");
+  CHECK(missing(data_error("plain", {{"mlp_widths", {16}}}),
+                {"mlp_widths [16]", "'fc1.", "[16", "in the file it is [12", "give the widths"}) == "");
+  write("more", [&](HostTensors& tensors) {
+    for (const std::string& name : names) add(tensors, name, name);
+    add(tensors, "fc1.bias", "fc9.bias");
+  });
+  CHECK(missing(data_error("more"), {"which has no 'fc9.bias' [12]"}) == "");
+  for (const char* key : {"model", "loss", "dataset"}) {
+    Json less = given;
+    less.erase(key);
+    if (std::string(key) == "model") less.erase("mlp_widths");
+    CHECK(missing(message_of<ConfigError>([&] { of("plain", less); }),
+                  {"says nothing of its model", "--model"}) == "");
+  }
+  CHECK(missing(message_of<ConfigError>([&] {
+                  of("run", {{"model", "cnn"}});
+                }),
+                {"--model has no effect", "says what model it is of"}) == "");
+}

@@ -1,0 +1,543 @@
+#include "experiment/report/tuning.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+
+#include "base/error.h"
+#include "base/in_quotes.h"
+#include "base/number_text.h"
+#include "experiment/report/run_curves.h"
+#include "experiment/report/run_summary.h"
+#include "experiment/run/config_fields.h"
+#include "experiment/run/epoch_record.h"
+#include "experiment/run/plain_text.h"
+
+namespace qmse {
+namespace {
+
+using Names = std::vector<std::string>;
+
+bool has(const Names& names, std::string_view name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+bool is_accuracy(const std::string& measure) {
+  const Metric* metric = find_metric(measure);
+  return metric != nullptr && metric->kind == MetricKind::accuracy;
+}
+
+// What a measure is multiplied with for readers, and how many of its digits they see.
+double scale_of(const std::string& measure) { return is_accuracy(measure) ? 100 : 1; }
+int decimals_of(const std::string& measure) { return is_accuracy(measure) ? 2 : 4; }
+std::string unit_of(const std::string& measure) { return is_accuracy(measure) ? ", %" : ""; }
+
+// Whether a value of the measure is better than another.
+bool is_better(const std::string& measure, double value, double other) {
+  return is_accuracy(measure) ? value > other : value < other;
+}
+
+// "test_accuracy" -> "validation_accuracy"; empty for what has none.
+std::string validation_twin(const std::string& measure) {
+  for (const std::string_view split : {"test_", "train_"}) {
+    if (!measure.starts_with(split)) continue;
+    const std::string twin = "validation_" + measure.substr(split.size());
+    if (find_metric(twin) != nullptr) return twin;
+  }
+  return measure.starts_with("validation_") ? measure : "";
+}
+
+bool all_have(const std::vector<RunGroup>& groups, const std::string& measure) {
+  for (const RunGroup& group : groups) {
+    for (const RunRecord& run : group.runs) {
+      if (run.finished && !run.epochs.back().contains(measure)) return false;
+    }
+  }
+  return true;
+}
+
+void check_measure(const std::vector<RunGroup>& groups, const std::string& measure, const char* option) {
+  Names known;
+  for (const RunGroup& group : groups) {
+    for (const RunRecord& run : group.runs) {
+      if (run.epochs.empty()) continue;
+      if (run.epochs.back().contains(measure)) return;
+      for (const auto& [key, value] : run.epochs.back().items()) {
+        if ((value.is_number() || value.is_null()) && !has(known, key)) known.push_back(key);
+      }
+    }
+  }
+  if (known.empty()) throw DataError("these runs have no epoch yet: nothing to compare");
+  std::string names;
+  for (const std::string& name : known) names += (names.empty() ? "" : ", ") + name;
+  throw ConfigError(std::string(option) + ": no run has " + in_quotes(measure) + "; they have " + names);
+}
+
+void check_setting(const std::string& name, const char* option) {
+  if (name == "seed" || name.starts_with("seed_"))
+    throw ConfigError(std::string(option) + ": runs that differ in " + name +
+                      " alone are what means are over, and not compared");
+  if (find_field(name) != nullptr) return;
+  Names names;
+  for (const ConfigField& field : config_fields()) names.emplace_back(field.name);
+  const std::string near = nearest(name, names);
+  throw ConfigError(std::string(option) + ": unknown setting " + in_quotes(name) +
+                    (near.empty() ? "" : " (did you mean '" + near + "'?)") +
+                    "; settings are the options of qmse train, spelt with underscores");
+}
+
+bool is_tuned_usually(const ConfigField& field) {
+  return field.group == ConfigGroup::optimizer || field.group == ConfigGroup::schedule ||
+         field.name == "batch_size";
+}
+
+// The choice that a setting belongs to, as momentum to optimizer; empty where it belongs to none.
+std::string choice_of(const std::string& setting) {
+  const ConfigField* field = find_field(setting);
+  return field != nullptr && field->rule.only_with ? std::string(field->rule.only_with->setting) : "";
+}
+
+// Which of the settings that differ are compared, tuned, and part the rest.
+void sort_settings(const std::vector<RunGroup>& groups, const TuningRequest& request, Tuning& tuning) {
+  tuning.by = request.by;
+  if (request.best_over) tuning.best_over = *request.best_over;
+  for (const std::string& name : tuning.by) check_setting(name, "--by");
+  for (const std::string& name : tuning.best_over) {
+    check_setting(name, "--best-over");
+    if (has(tuning.by, name))
+      throw ConfigError("--best-over and --by both name " + in_quotes(name) +
+                        ": what is compared cannot be tuned");
+  }
+  for (const std::string& name : differing_settings(groups)) {
+    if (has(tuning.by, name) || has(tuning.best_over, name)) continue;
+    const ConfigField* field = find_field(name);
+    const std::string choice = choice_of(name);
+    if (!choice.empty() && has(tuning.by, choice)) {
+      tuning.by.push_back(name);
+    } else if (!request.best_over ? field != nullptr && is_tuned_usually(*field)
+                                  : !choice.empty() && has(tuning.best_over, choice)) {
+      tuning.best_over.push_back(name);
+    } else {
+      tuning.around.push_back(name);
+    }
+  }
+}
+
+Json only(const Json& settings, const Names& names) {
+  Json some = Json::object();
+  for (const std::string& name : names) {
+    if (settings.contains(name)) some[name] = settings[name];
+  }
+  return some;
+}
+
+// The epoch whose figures count.
+const Json& epoch_of(const RunRecord& run, const Tuning& tuning) {
+  const Json* best = &run.epochs.back();
+  if (!tuning.best_epoch) return *best;
+  best = &run.epochs.front();
+  for (const Json& epoch : run.epochs) {
+    const double value = number_of(epoch, tuning.choose), so_far = number_of(*best, tuning.choose);
+    if (std::isnan(so_far) || is_better(tuning.choose, value, so_far)) best = &epoch;
+  }
+  return *best;
+}
+
+TunedSetting setting_of(const RunGroup& group, const Tuning& tuning) {
+  TunedSetting setting{group.settings, {}, missing_text(group.runs)};
+  std::size_t wrong = 0;
+  for (const RunRecord& run : group.runs) {
+    if (!run.finished) continue;
+    const Json& epoch = epoch_of(run, tuning);
+    const TunedRun measured{seeds_of(run), number_of(epoch, tuning.choose), number_of(epoch, tuning.metric)};
+    if (std::isfinite(measured.choose) && std::isfinite(measured.metric)) {
+      setting.runs.push_back(measured);
+    } else {
+      ++wrong;
+    }
+  }
+  if (wrong > 0) {
+    setting.missing += (setting.missing.empty() ? "" : ", ") + std::to_string(wrong) + " of " +
+                       std::to_string(group.runs.size()) + " not finite";
+  }
+  return setting;
+}
+
+std::vector<double> values_of(const TunedSetting& setting, double TunedRun::*member) {
+  std::vector<double> values;
+  for (const TunedRun& run : setting.runs) values.push_back(run.*member);
+  return values;
+}
+
+// A mean that lost its worst run is no reason to choose a setting.
+bool comes_before(const TunedSetting& a, const TunedSetting& b, const std::string& choose) {
+  if (a.missing.empty() != b.missing.empty()) return a.missing.empty();
+  if (a.runs.empty() || b.runs.empty()) return !a.runs.empty() && b.runs.empty();
+  return is_better(choose, mean(values_of(a, &TunedRun::choose)), mean(values_of(b, &TunedRun::choose)));
+}
+
+// Whether two runs have the seeds that both draw on in common: MSE has no seed of v.
+bool are_pair(const Json& a, const Json& b) {
+  for (const auto& [name, seed] : a.items()) {
+    if (b.contains(name) && b[name] != seed) return false;
+  }
+  return true;
+}
+
+TunedDifference difference_of(const TunedSetting& of, const TunedSetting& to) {
+  TunedDifference difference;
+  std::vector<bool> used(to.runs.size(), false);
+  for (const TunedRun& run : of.runs) {
+    for (std::size_t i = 0; i < to.runs.size(); ++i) {
+      if (used[i] || !are_pair(run.seeds, to.runs[i].seeds)) continue;
+      used[i] = true;
+      difference.pairs.push_back(run.metric - to.runs[i].metric);
+      break;
+    }
+  }
+  difference.interval = student_t_interval(difference.pairs);
+  difference.p = student_t_p_value(difference.pairs);
+  return difference;
+}
+
+std::string plain_value(const Json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  return value.is_number_float() ? shortest_text(value.get<double>()) : value.dump();
+}
+
+std::size_t reference_of(const TunedPart& part, const Tuning& tuning, const std::string& against) {
+  const std::string wanted = against.empty() ? "mse" : against;
+  for (std::size_t i = 0; i < part.rows.size(); ++i) {
+    if (plain_value(part.rows[i].settings.value(tuning.by.front(), Json())) == wanted) return i;
+  }
+  if (against.empty()) return 0;
+  std::string known;
+  for (const TunedRow& row : part.rows) {
+    known += (known.empty() ? "" : ", ") + plain_value(row.settings.value(tuning.by.front(), Json()));
+  }
+  throw ConfigError("--against: no run has " + tuning.by.front() + " " + in_quotes(against) + "; they have " +
+                    known);
+}
+
+void compare_rows(Tuning& tuning, const std::string& against) {
+  std::vector<TunedDifference*> tested;
+  for (TunedPart& part : tuning.parts) {
+    part.reference = reference_of(part, tuning, against);
+    for (std::size_t i = 0; i < part.rows.size(); ++i) {
+      if (i == part.reference) continue;
+      part.rows[i].difference =
+          difference_of(part.rows[i].tried.front(), part.rows[part.reference].tried.front());
+      if (part.rows[i].difference->p) tested.push_back(&*part.rows[i].difference);
+    }
+  }
+  std::vector<double> p_values;
+  for (const TunedDifference* each : tested) p_values.push_back(*each->p);
+  const std::vector<double> corrected = holm_corrected(p_values);
+  for (std::size_t i = 0; i < tested.size(); ++i) tested[i]->p_corrected = corrected[i];
+}
+
+std::size_t compared(const Tuning& tuning) {
+  std::size_t count = 0;
+  for (const TunedPart& part : tuning.parts) count += part.rows.size() - 1;
+  return count;
+}
+
+std::string label_of(const TunedRow& row, const Tuning& tuning) {
+  return describe_settings(row.settings, tuning.by);
+}
+
+std::string spread(const TunedSetting& setting, double TunedRun::*member, const std::string& measure) {
+  std::vector<double> values = values_of(setting, member);
+  for (double& value : values) value *= scale_of(measure);
+  return spread_text(values, decimals_of(measure));
+}
+
+// "+1.50 (−0.20 to +3.20)"
+std::string difference_text(const TunedDifference& difference, const std::string& measure) {
+  if (difference.pairs.empty()) return "–";
+  const auto shown = [&](double value) {
+    return signed_fixed_text(scale_of(measure) * value, decimals_of(measure));
+  };
+  return shown(mean(difference.pairs)) +
+         (difference.interval
+              ? " (" + shown(difference.interval->low) + " to " + shown(difference.interval->high) + ")"
+              : " (one pair: no interval)");
+}
+
+std::string p_text(const std::optional<double>& p) {
+  if (!p) return "–";
+  return *p < 0.0001 ? "< 0.0001" : fixed_text(*p, 4);
+}
+
+// The values of a number that were tried for a row.
+std::set<double> values_tried(const TunedRow& row, const std::string& name) {
+  std::set<double> values;
+  for (const TunedSetting& setting : row.tried) {
+    const Json value = setting.settings.value(name, Json());
+    if (value.is_number()) values.insert(value.get<double>());
+  }
+  return values;
+}
+
+std::string swept_number(const Tuning& tuning) {
+  for (const std::string& name : tuning.best_over) {
+    for (const TunedPart& part : tuning.parts) {
+      for (const TunedRow& row : part.rows) {
+        if (values_tried(row, name).size() > 1) return name;
+      }
+    }
+  }
+  return "";
+}
+
+Curve curve_over(const TunedRow& row, const Tuning& tuning, const std::string& name, double TunedRun::*member,
+                 const std::string& measure) {
+  Curve curve{label_of(row, tuning), {}, {}};
+  for (const double x : values_tried(row, name)) {
+    const auto best = std::find_if(row.tried.begin(), row.tried.end(), [&](const TunedSetting& setting) {
+      const Json value = setting.settings.value(name, Json());
+      return value.is_number() && value.get<double>() == x && !setting.runs.empty();
+    });
+    if (best == row.tried.end()) continue;
+    const std::vector<double> values = values_of(*best, member);
+    const double center = scale_of(measure) * mean(values),
+                 reach = scale_of(measure) * standard_deviation(values).value_or(0);
+    curve.x.push_back(x);
+    curve.mean.push_back(center);
+    curve.low.push_back(center - reach);
+    curve.high.push_back(center + reach);
+  }
+  return curve;
+}
+
+std::string capitalised(std::string text) {
+  if (!text.empty() && text[0] >= 'a' && text[0] <= 'z') text[0] = static_cast<char>(text[0] - 'a' + 'A');
+  return text;
+}
+
+bool is_validated(const Tuning& tuning) { return tuning.choose.starts_with("validation_"); }
+
+}  // namespace
+
+Tuning tune(const std::vector<RunGroup>& groups, const TuningRequest& request) {
+  Tuning tuning;
+  tuning.metric = request.metric;
+  tuning.best_epoch = request.best_epoch;
+  check_measure(groups, request.metric, "--metric");
+  tuning.choose = request.choose;
+  if (tuning.choose.empty()) {
+    const std::string twin = validation_twin(request.metric);
+    tuning.choose = !twin.empty() && all_have(groups, twin) ? twin : request.metric;
+  }
+  check_measure(groups, tuning.choose, "--choose-by");
+  sort_settings(groups, request, tuning);
+  std::map<std::string, std::size_t> parts, rows;
+  for (const RunGroup& group : groups) {
+    const Json around = only(group.settings, tuning.around), by = only(group.settings, tuning.by);
+    const auto [part, new_part] = parts.emplace(around.dump(), tuning.parts.size());
+    if (new_part) tuning.parts.push_back({around, {}, 0});
+    std::vector<TunedRow>& all = tuning.parts[part->second].rows;
+    const auto [row, new_row] = rows.emplace(around.dump() + by.dump(), all.size());
+    if (new_row) all.push_back({by, {}, {}});
+    all[row->second].tried.push_back(setting_of(group, tuning));
+  }
+  for (TunedPart& part : tuning.parts) {
+    for (TunedRow& row : part.rows) {
+      std::stable_sort(row.tried.begin(), row.tried.end(), [&](const TunedSetting& a, const TunedSetting& b) {
+        return comes_before(a, b, tuning.choose);
+      });
+    }
+  }
+  std::vector<RunGroup> settings;
+  for (const TunedPart& part : tuning.parts) settings.push_back({part.settings, {}, {}});
+  tuning.telling = telling_names(settings, tuning.around);
+  compare_rows(tuning, request.against);
+  return tuning;
+}
+
+ReportTable tuning_table(const Tuning& tuning) {
+  ReportTable table;
+  const bool several = tuning.parts.size() > 1, differences = compared(tuning) > 0;
+  const bool tuned = !tuning.best_over.empty(), chosen = tuning.choose != tuning.metric;
+  if (several) table.header.emplace_back("where");
+  table.header.emplace_back("compared");
+  if (tuned) table.header.insert(table.header.end(), {"best setting", "tried"});
+  table.header.emplace_back("runs");
+  if (chosen) table.header.push_back(measure_name(tuning.choose) + unit_of(tuning.choose));
+  table.header.push_back(measure_name(tuning.metric) + unit_of(tuning.metric));
+  if (differences) table.header.insert(table.header.end(), {"difference", "p"});
+  for (const TunedPart& part : tuning.parts) {
+    for (std::size_t i = 0; i < part.rows.size(); ++i) {
+      const TunedRow& row = part.rows[i];
+      const TunedSetting& best = row.tried.front();
+      std::vector<std::string> cells;
+      if (several) cells.push_back(describe_settings(part.settings, tuning.telling));
+      cells.push_back(label_of(row, tuning));
+      if (tuned) {
+        cells.push_back(best.runs.empty() ? "none finished"
+                                          : describe_settings(best.settings, tuning.best_over));
+        cells.push_back(std::to_string(row.tried.size()));
+      }
+      cells.push_back(best.missing.empty() ? std::to_string(best.runs.size()) : best.missing);
+      if (chosen) cells.push_back(spread(best, &TunedRun::choose, tuning.choose));
+      cells.push_back(spread(best, &TunedRun::metric, tuning.metric));
+      if (differences) {
+        const auto& difference = row.difference;
+        cells.push_back(difference ? difference_text(*difference, tuning.metric) : "");
+        cells.push_back(difference ? p_text(difference->p_corrected) : "");
+      }
+      table.rows.push_back(std::move(cells));
+    }
+  }
+  return table;
+}
+
+ReportTable tuning_numbers(const Tuning& tuning) {
+  ReportTable table;
+  for (const Names* names : {&tuning.around, &tuning.by, &tuning.best_over})
+    table.header.insert(table.header.end(), names->begin(), names->end());
+  const Names figures = {"rank",
+                         "runs",
+                         "missing",
+                         tuning.choose + " mean",
+                         tuning.choose + " deviation",
+                         tuning.metric + " mean",
+                         tuning.metric + " deviation",
+                         "pairs",
+                         "difference",
+                         "low",
+                         "high",
+                         "p",
+                         "p corrected"};
+  table.header.insert(table.header.end(), figures.begin(), figures.end());
+  const auto number = [](const std::optional<double>& value) { return value ? shortest_text(*value) : ""; };
+  for (const TunedPart& part : tuning.parts) {
+    for (const TunedRow& row : part.rows) {
+      for (std::size_t rank = 0; rank < row.tried.size(); ++rank) {
+        const TunedSetting& setting = row.tried[rank];
+        std::vector<std::string> cells;
+        for (const Names* names : {&tuning.around, &tuning.by, &tuning.best_over}) {
+          for (const std::string& name : *names)
+            cells.push_back(setting.settings.contains(name) ? plain_value(setting.settings[name]) : "");
+        }
+        cells.push_back(std::to_string(rank + 1));
+        cells.push_back(std::to_string(setting.runs.size()));
+        cells.push_back(setting.missing);
+        for (const auto member : {&TunedRun::choose, &TunedRun::metric}) {
+          const std::vector<double> values = values_of(setting, member);
+          cells.push_back(values.empty() ? "" : shortest_text(mean(values)));
+          cells.push_back(number(standard_deviation(values)));
+        }
+        if (rank == 0 && row.difference && !row.difference->pairs.empty()) {
+          const TunedDifference& difference = *row.difference;
+          const auto& interval = difference.interval;
+          cells.push_back(std::to_string(difference.pairs.size()));
+          cells.push_back(shortest_text(mean(difference.pairs)));
+          cells.push_back(interval ? shortest_text(interval->low) : "");
+          cells.push_back(interval ? shortest_text(interval->high) : "");
+          cells.push_back(number(difference.p));
+          cells.push_back(number(difference.p_corrected));
+        } else {
+          cells.insert(cells.end(), 6, "");
+        }
+        table.rows.push_back(std::move(cells));
+      }
+    }
+  }
+  return table;
+}
+
+std::vector<std::string> tuning_notes(const Tuning& tuning) {
+  std::string text = "Mean ± standard deviation over the seeds of finished runs, ";
+  text += tuning.best_epoch ? "each after its epoch with the best " + measure_name(tuning.choose)
+                            : "after the last epoch";
+  text += ".";
+  if (!tuning.best_over.empty() && is_validated(tuning)) {
+    text += " A row has the setting with the best mean " + measure_name(tuning.choose) + " of those tried; " +
+            measure_name(tuning.metric) + " had no part in the choice.";
+  }
+  std::vector<std::string> notes = {text};
+  if (const std::size_t count = compared(tuning); count > 0) {
+    std::set<std::string> references;
+    for (const TunedPart& part : tuning.parts) references.insert(label_of(part.rows[part.reference], tuning));
+    std::string difference = "Difference in " + measure_name(tuning.metric) + " to ";
+    difference += references.size() == 1 ? *references.begin() : "the row without one";
+    difference +=
+        ": pairs of runs with the same seeds, with Student's 95 % interval of their mean; p is that of the "
+        "paired t test";
+    notes.push_back(
+        difference +
+        (count > 1 ? ", corrected for " + std::to_string(count) + " comparisons by Holm's method." : "."));
+  }
+  return notes;
+}
+
+std::vector<std::string> tuning_warnings(const Tuning& tuning) {
+  std::vector<std::string> warnings;
+  const bool any_choice = std::any_of(tuning.parts.begin(), tuning.parts.end(), [](const TunedPart& part) {
+    return std::any_of(part.rows.begin(), part.rows.end(),
+                       [](const TunedRow& row) { return row.tried.size() > 1; });
+  });
+  if ((any_choice || tuning.best_epoch) && tuning.choose == tuning.metric && !is_validated(tuning)) {
+    warnings.push_back("The settings were chosen by " + measure_name(tuning.metric) +
+                       " itself, which makes it too good; train with --validation, and they are chosen by "
+                       "images kept apart.");
+  }
+  const std::string name = swept_number(tuning);
+  for (const TunedPart& part : tuning.parts) {
+    for (const TunedRow& row : part.rows) {
+      const std::string label =
+          (tuning.parts.size() > 1 ? describe_settings(part.settings, tuning.telling) + ", " : "") +
+          label_of(row, tuning);
+      const TunedSetting& best = row.tried.front();
+      if (!best.missing.empty() && row.tried.size() > 1)
+        warnings.push_back(label + ": no setting has all its runs finished; the best has " + best.missing +
+                           ".");
+      if (name.empty() || best.runs.empty() || !best.settings.contains(name)) continue;
+      const std::set<double> tried = values_tried(row, name);
+      const double at = best.settings[name].is_number() ? best.settings[name].get<double>() : NAN;
+      if (tried.size() < 2 || (at != *tried.begin() && at != *tried.rbegin())) continue;
+      warnings.push_back(label + ": its best " + describe_settings(best.settings, {name}) + " is the " +
+                         (at == *tried.begin() ? "smallest" : "largest") +
+                         " tried; the best may lie beyond.");
+    }
+  }
+  return warnings;
+}
+
+Figure tuning_figure(const Tuning& tuning) {
+  Figure figure;
+  const std::string name = swept_number(tuning);
+  if (name.empty()) return figure;
+  std::vector<std::pair<std::string, double TunedRun::*>> measures = {{tuning.metric, &TunedRun::metric}};
+  if (tuning.choose != tuning.metric) measures.insert(measures.begin(), {tuning.choose, &TunedRun::choose});
+  const std::string words = name == "lr" ? "learning rate" : name;
+  figure.title = "Over the " + words;
+  std::replace(figure.title.begin(), figure.title.end(), '_', ' ');
+  figure.columns = static_cast<int>(measures.size());
+  for (const TunedPart& part : tuning.parts) {
+    std::set<double> all;
+    for (const TunedRow& row : part.rows) {
+      for (const double value : values_tried(row, name)) all.insert(value);
+    }
+    if (all.size() < 2) continue;
+    const std::string where = describe_settings(part.settings, tuning.telling);
+    for (const auto& [measure, member] : measures) {
+      Panel panel;
+      panel.title = capitalised(measure_name(measure)) + (where.empty() ? "" : ", " + where);
+      panel.x_label = words;
+      panel.y_label = is_accuracy(measure) ? "accuracy (%)" : measure_name(measure);
+      panel.log_x = *all.begin() > 0 && *all.rbegin() >= 10 * *all.begin();
+      for (const TunedRow& row : part.rows)
+        panel.curves.push_back(curve_over(row, tuning, name, member, measure));
+      figure.panels.push_back(std::move(panel));
+    }
+  }
+  figure.caption = "Points: the mean over the seeds that finished; bands: their standard deviation.";
+  if (tuning.best_over.size() > 1)
+    figure.caption += " Of the other settings that were tried each point has the best.";
+  return figure;
+}
+
+}  // namespace qmse
