@@ -63,9 +63,7 @@ Command plot_command() {
       "A run that began with the weights of another one's epoch (--init-from) goes on behind that epoch.");
   command.action = [=] {
     CurveRequest request;
-    std::vector<RunRecord> runs = runs_in(*folders);
     if (steps->count() > 0) {
-      for (RunRecord& run : runs) take_steps(run);
       request.x = CurveAxis::step;
       request.measures = {"loss"};
     }
@@ -77,6 +75,10 @@ Command plot_command() {
         throw ConfigError("--log must be x, y or xy, not " + in_quotes(axes));
       request.log_x = axes.front() == 'x';
       request.log_y = axes.back() == 'y';
+    }
+    std::vector<RunRecord> runs = runs_in(*folders);
+    if (steps->count() > 0) {
+      for (RunRecord& run : runs) take_steps(run);
     }
     const std::filesystem::path stem = out->count() > 0
                                            ? stem_from(out->as<std::string>())

@@ -134,7 +134,7 @@ SweepEvents display_events(SweepDisplay& display, const Shard& shard) {
 
 int finish_sweep(SweepDisplay& display, const SweepOutcome& outcome, const std::string& out) {
   display.end(outcome, out);
-  if (outcome.stopped) return 128 + stop_signal();
+  if (outcome.stopped && stop_signal() != 0) return 128 + stop_signal();
   if (!outcome.results_error.empty()) throw IoError(outcome.results_error);
   if (outcome.failed.empty()) return 0;
   throw Error(std::to_string(outcome.failed.size()) + " of " + std::to_string(outcome.members) +

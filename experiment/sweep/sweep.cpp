@@ -1,6 +1,7 @@
 #include "experiment/sweep/sweep.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <exception>
@@ -42,7 +43,9 @@ class Sweep {
   Sweep(const SweepRequest& request, const SweepEvents& events)
       : events_(events),
         folder_(request.out, request.spec, {[this](const std::string& text) { notice(text); }, events.stop}),
-        shard_(request.shard) {
+        shard_(request.shard),
+        fail_fast_(request.fail_fast),
+        keep_checkpoints_(request.keep_checkpoints) {
     const TrainConfig base = config_of(spec().base);
     cuda_ = takes_cuda(base);
     if (cuda_) own_contexts_.get(base);  // a GPU that is not there is one error, not one a member
@@ -73,6 +76,7 @@ class Sweep {
     }
     SweepOutcome outcome = outcome_so_far();
     try {
+      if (!keep_checkpoints_) drop_checkpoints();
       folder_.write_results();
     } catch (const Error& error) {
       outcome.results_error = error.what();
@@ -156,7 +160,18 @@ class Sweep {
     folder_.record_process(std::move(record));
   }
 
-  bool stop_requested() const { return events_.stop && events_.stop(); }
+  bool stop_requested() const { return failed_fast_ || (events_.stop && events_.stop()); }
+
+  // Of every finished member, whichever process finished it.
+  void drop_checkpoints() const {
+    for (std::size_t i = 0; i < members_.size(); ++i) {
+      if (members_[i].stage != Stage::finished) continue;
+      const std::filesystem::path file = folder_.directory(member_of(i)) / "checkpoint.safetensors";
+      std::error_code error;
+      std::filesystem::remove(file, error);
+      if (error) throw IoError(in_quotes(file) + ": cannot remove it: " + error.message());
+    }
+  }
 
   // The callers hold no lock.
   void notice(const std::string& text) {
@@ -358,6 +373,7 @@ class Sweep {
       Member& member = members_[i];
       member.stage = Stage::finished;
       if (!report.error.empty()) settle_failed(member, report.error, report.diverged);
+      if (fail_fast_ && !report.error.empty() && !report.diverged) failed_fast_ = true;
       now = progress();
     }
     const std::lock_guard guard(events_mutex_);
@@ -382,8 +398,7 @@ class Sweep {
       measured.epochs += 1;
       members_[i].epochs_done = static_cast<double>(record.epoch);
     };
-    events.stop = events_.stop;
-    events.stop_loading = events_.stop;
+    events.stop = events.stop_loading = [this] { return stop_requested(); };
     return events;
   }
 
@@ -460,6 +475,8 @@ class Sweep {
   std::mutex events_mutex_, results_mutex_;
   SweepFolder folder_;  // calls notice()
   Shard shard_;
+  bool fail_fast_, keep_checkpoints_;
+  std::atomic<bool> failed_fast_ = false;
   bool cuda_ = false;
   std::int64_t threads_ = 1, jobs_ = 1;
   ImageCache images_;

@@ -20,8 +20,10 @@ namespace qmse {
 struct SweepRequest {
   SweepSpec spec;  // complete(); device and threads are those of its base
   std::filesystem::path out;
-  std::int64_t jobs = 0;  // members at a time; 0: as many as there are CPU threads, or 4 on a GPU
-  Shard shard;            // the members this process begins with; then it takes those of others
+  std::int64_t jobs = 0;         // members at a time; 0: as many as there are CPU threads, or 4 on a GPU
+  bool fail_fast = false;        // a member that fails, other than by its numbers, stops the sweep
+  bool keep_checkpoints = true;  // false: those of finished members, which cannot be made longer then, go
+  Shard shard;                   // the members this process begins with; then it takes those of others
 };
 
 struct SweepProgress {
@@ -58,7 +60,7 @@ struct SweepOutcome {
   std::int64_t members = 0, finished = 0;
   std::vector<Failed> failed;
   std::string results_error;  // why results.json could not be written at the end; empty where it was
-  bool stopped = false;       // by events.stop; the running members have written checkpoints
+  bool stopped = false;       // by events.stop, or fail_fast; the running members have written checkpoints
 };
 
 // Runs until every member has finished or failed, here or in another process. A member is tried once by a

@@ -2,7 +2,6 @@
 
 #include <unistd.h>
 
-#include <array>
 #include <chrono>
 #include <system_error>
 
@@ -14,6 +13,7 @@
 #include "experiment/run/epoch_record.h"
 #include "experiment/run/json_lines.h"
 #include "experiment/run/plain_text.h"
+#include "experiment/run/process_environment.h"
 #include "experiment/run/run_directory.h"
 #include "experiment/run/run_record.h"
 #include "experiment/sweep/sweep_content.h"
@@ -36,11 +36,7 @@ bool is_there(const std::filesystem::path& path) {
 }
 
 // "node7:1234", and "2026-11-24T17:30:00.123Z".
-std::string this_process() {
-  std::array<char, 256> host{};
-  if (::gethostname(host.data(), host.size() - 1) != 0) host = {"unknown"};
-  return std::string(host.data()) + ":" + std::to_string(::getpid());
-}
+std::string this_process() { return host_name() + ":" + std::to_string(::getpid()); }
 
 std::string now() { return utc_text(std::chrono::system_clock::now()); }
 

@@ -2,15 +2,19 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cmath>
 #include <map>
+#include <variant>
 
 #include "base/error.h"
 #include "base/in_quotes.h"
 #include "base/name_text.h"
+#include "base/number_text.h"
 #include "experiment/run/config_fields.h"
 #include "experiment/run/digest.h"
 #include "experiment/run/run_settings.h"
 #include "experiment/run/weights_source.h"
+#include "random/philox.h"
 
 namespace qmse {
 namespace {
@@ -22,13 +26,13 @@ constexpr std::size_t kMaxMembers = 100000;
 constexpr std::string_view kOwnKeys[] = {"out", "resume", "resume_or_start"};
 
 void check_keys(const Json& object, const std::string& source) {
-  const std::vector<std::string> known = {"base", "grid", "members", "format"};
+  const std::vector<std::string> known = {"base", "grid", "sample", "members", "format"};
   for (const auto& [key, value] : object.items()) {
     if (std::find(known.begin(), known.end(), key) != known.end()) continue;
     const std::string near = nearest(key, known);
     throw ConfigError(source + ": unknown key " + in_quotes(key) +
                       (near.empty() ? "" : " (did you mean '" + near + "'?)") +
-                      "; known keys: base, grid, members");
+                      "; known keys: base, grid, sample, members");
   }
 }
 
@@ -73,6 +77,74 @@ std::vector<Json> product(const Json& grid, const std::string& source) {
       }
     }
     all = std::move(longer);
+  }
+  return all;
+}
+
+// Uniform in (0, 1), a function of its three arguments alone.
+double drawn(std::uint64_t seed, std::uint32_t choice, std::uint32_t setting) {
+  const PhiloxBlock bits = random_bits(seed, RandomPurpose::start, 0, choice, setting, 0);
+  return (static_cast<double>(bits.x[0]) + 0.5) * 0x1p-32;
+}
+
+// One value of a sampled setting: to four digits, so that its member's name can be read; whole numbers are
+// rounded.
+Json sampled_value(const ConfigField& field, const Json& range, double at, const std::string& label) {
+  const auto wrong = [&] {
+    return ConfigError(label +
+                       " must be {\"uniform\": [LOW, HIGH]} or {\"log_uniform\": [LOW, HIGH]} with LOW below "
+                       "HIGH (above 0 for log_uniform), not " +
+                       range.dump());
+  };
+  if (!range.is_object() || range.size() != 1) throw wrong();
+  const std::string kind = range.begin().key();
+  const Json& ends = range.begin().value();
+  if ((kind != "uniform" && kind != "log_uniform") || !ends.is_array() || ends.size() != 2 ||
+      !ends[0].is_number() || !ends[1].is_number())
+    throw wrong();
+  const double low = ends[0].get<double>(), high = ends[1].get<double>();
+  if (!(low < high) || (kind == "log_uniform" && !(low > 0))) throw wrong();
+  const double value = kind == "uniform" ? low + (high - low) * at
+                                         : std::exp(std::log(low) + (std::log(high) - std::log(low)) * at);
+  if (std::holds_alternative<std::int64_t TrainConfig::*>(field.member)) return std::llround(value);
+  return std::clamp(std::stod(significant_text(value, 4)), low, high);
+}
+
+// Each of `layers` with each random choice of the sampled settings, which are the same for all of them.
+std::vector<Json> with_samples(const std::vector<Json>& layers, const Json& sample,
+                               const std::string& source) {
+  const std::string label = source + ": 'sample'";
+  if (!sample.is_object())
+    throw ConfigError(label + R"( must be an object, {"lr": {"log_uniform": [0.001, 1]}, "count": 20})");
+  const Json count = sample.value("count", Json()), seed = sample.value("seed", Json(1U));
+  if (!count.is_number_unsigned() || count < 1 || count > kMaxMembers / layers.size())
+    throw ConfigError(label + ": 'count' must be a whole number from 1 to " +
+                      std::to_string(kMaxMembers / layers.size()) + ", not " + count.dump());
+  if (!seed.is_number_unsigned())
+    throw ConfigError(label + ": 'seed' must be a whole number from 0 up, not " + seed.dump() +
+                      "; the runs' own seeds go into 'grid'");
+  std::vector<Json> choices(count.get<std::size_t>(), Json::object());
+  std::uint32_t setting = 0;
+  for (const auto& [key, range] : sample.items()) {
+    if (key == "count" || key == "seed") continue;
+    const ConfigField* field = find_field(key);
+    if (field == nullptr) check_settings({{key, range}}, label);  // throws
+    if (layers.front().contains(key)) throw ConfigError(label + ": '" + key + "' is in 'grid' too");
+    for (std::size_t i = 0; i < choices.size(); ++i) {
+      const double at = drawn(seed.get<std::uint64_t>(), static_cast<std::uint32_t>(i), setting);
+      choices[i][key] = sampled_value(*field, range, at, label + ": '" + key + "'");
+      check_settings(choices[i], label);
+    }
+    ++setting;
+  }
+  if (setting == 0)
+    throw ConfigError(label + " names no setting: {\"lr\": {\"log_uniform\": [0.001, 1]}, ...}");
+  std::vector<Json> all;
+  for (const Json& layer : layers) {
+    for (const Json& choice : choices) {
+      all.push_back(layer);
+      all.back().update(choice);
+    }
   }
   return all;
 }
@@ -163,6 +235,7 @@ Json without_paths(Json layer) {
 Json without_machine(Json layer) {
   layer.erase("device");
   layer.erase("threads");
+  layer.erase("note");
   return layer;
 }
 
@@ -203,9 +276,13 @@ SweepSpec parse_sweep(std::string_view text, const std::string& source) {
     check_settings(json["base"], source + ": 'base'");
     spec.base = json["base"];
   }
-  if (json.contains("grid")) {
-    for (Json& settings : product(json["grid"], source)) spec.members.push_back({"", std::move(settings)});
+  std::vector<Json> combinations;
+  if (json.contains("grid")) combinations = product(json["grid"], source);
+  if (json.contains("sample")) {
+    if (combinations.empty()) combinations = {Json::object()};
+    combinations = with_samples(combinations, json["sample"], source);
   }
+  for (Json& settings : combinations) spec.members.push_back({"", std::move(settings)});
   if (json.contains("members")) {
     if (!json["members"].is_array()) throw ConfigError(source + ": 'members' must be a list of settings");
     for (Json settings : json["members"]) {

@@ -29,9 +29,11 @@ struct SweepSpec {
   Json settings(const SweepMember& member) const;
 };
 
-// {"base": {settings}, "grid": {"loss": ["mse", "qmse"], "seed": [1, 2]}, "members": [{settings}, ...]}:
-// every combination of the grid's values (the last key changes fastest), then the members named one by one,
-// which may have a "name". All three are optional. Throws ConfigError, beginning with `source` (a file
+// {"base": {settings}, "grid": {"loss": ["mse", "qmse"], "seed": [1, 2]}, "sample": {"lr": {"log_uniform":
+// [0.001, 1]}, "count": 20, "seed": 1}, "members": [{settings}, ...]}: every combination of the grid's values
+// (the last key changes fastest), each with every one of `count` random choices of the sampled settings
+// ("uniform", "log_uniform": to four digits), then the members named one by one, which may have a "name". All
+// are optional, and so is the sample's seed, 1. Throws ConfigError, beginning with `source` (a file
 // name): unknown keys (with the nearest known one), wrong types and ranges, keys given twice, settings that
 // do not go together, names that cannot be used, no member at all.
 SweepSpec parse_sweep(std::string_view text, const std::string& source);

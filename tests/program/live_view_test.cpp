@@ -1,4 +1,5 @@
 // What `qmse train` shows while it runs: a line that is rewritten on a terminal, JSON for programs.
+#include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
 #include <sstream>

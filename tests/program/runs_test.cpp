@@ -22,7 +22,7 @@ TEST_CASE(
   const TinyData data;
   const TempDirectory folder;
   Json sweep = {{"base", data.settings("", "mlp")},
-                {"grid", {{"loss", {"mse", "qmse"}}, {"lr", {0.001, 0.1}}, {"seed", {1, 2}}}}};
+                {"grid", {{"loss", {"mse", "qmse"}}, {"lr", {0.001, 0.03}}, {"seed", {1, 2}}}}};
   sweep["base"].erase("out");
   sweep["base"]["validation"] = 0.2;
   write_bytes(folder / "sweep.json", sweep.dump());
@@ -33,7 +33,7 @@ TEST_CASE(
   const Result table = run_program({"table", out});
   CHECK(table.code == 0);
   CHECK(has(table.out, "validation accuracy, %"));
-  CHECK(has(table.out, "learning rate 0.1"));
+  CHECK(has(table.out, "learning rate 0.03"));
   CHECK(has(table.out, "test accuracy had no part in the choice"));
   CHECK(has(result.out, table.out));
 
@@ -41,7 +41,7 @@ TEST_CASE(
     const Result other = run_program({"table", out, "--format", format, "--by", "loss", "--best-over", "lr"});
     CAPTURE(format, other.out);
     CHECK(other.code == 0);
-    CHECK(has(other.out, format == "markdown" ? "| MSE " : format == "csv" ? "mse,0.1,1," : "MSE & "));
+    CHECK(has(other.out, format == "markdown" ? "| MSE " : format == "csv" ? "mse,0.03,1," : "MSE & "));
   }
   CHECK(run_program({"table"}).code == 2);
   CHECK(run_program({"table", out, "--format", "html"}).code == 2);
@@ -111,9 +111,10 @@ TEST_CASE("program: watch shows a run that goes on, and ends when none does") {
     CHECK(process.finish() == 0);
     CHECK(has(process.out, "interrupted after 2 of 3 epochs"));
   }
+  write_run(folder / "next", {{"epochs", 1}}, {0.5});
   const FileLock held = FileLock::try_take(folder / "run/.lock");
   Process process({"watch", folder.path().string(), "--every", "0.01"}, folder / "stderr");
-  REQUIRE(process.wait_for("1 going on"));
+  REQUIRE(process.wait_for("2 runs: 1 finished, 1 going on"));
   process.signal(SIGINT);
   CHECK(process.finish() == 128 + SIGINT);
   CHECK(run_program({"watch"}).code == 2);

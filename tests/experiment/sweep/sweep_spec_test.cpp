@@ -1,5 +1,6 @@
 #include "experiment/sweep/sweep_spec.h"
 
+#include <cmath>
 #include <map>
 
 #include "base/error.h"
@@ -33,6 +34,65 @@ TEST_CASE("sweep spec: every combination of the grid, the last key fastest, then
   CHECK(spec.settings(spec.members[1]).dump() == R"({"epochs":2,"lr":0.5,"loss":"mse","seed":2})");
   CHECK(spec.settings(spec.members[4])["lr"] == 0.001);
   CHECK(spec.settings(spec.members[5]).dump() == R"({"epochs":2,"lr":0.5,"fc_width":512})");
+}
+
+TEST_CASE("sweep spec: sampled settings are the same for each combination, in range, and the seed's alone") {
+  const std::string text =
+      R"({"grid": {"loss": ["mse", "qmse"]}, "sample": {"lr": {"log_uniform": [0.001, 10]},
+      "momentum": {"uniform": [0.5, 0.9]}, "batch_size": {"log_uniform": [8, 512]}, "count": 200, "seed": SEED}})";
+  const auto spec_of = [&](const std::string& seed) {
+    std::string with = text;
+    with.replace(with.find("SEED"), 4, seed);
+    return parse_sweep(with, "file");
+  };
+  const SweepSpec spec = spec_of("1");
+  REQUIRE(spec.members.size() == 400);
+  int low = 0;
+  for (std::size_t i = 0; i < 200; ++i) {
+    Json mse = spec.members[i].settings, qmse = spec.members[200 + i].settings;
+    CHECK(mse["loss"] == "mse");
+    mse.erase("loss");
+    qmse.erase("loss");
+    CHECK(mse == qmse);
+    const double lr = mse["lr"], momentum = mse["momentum"];
+    CHECK((lr >= 0.001 && lr <= 10));
+    CHECK((momentum >= 0.5 && momentum <= 0.9));
+    CHECK(mse["batch_size"].is_number_integer());
+    CHECK((mse["batch_size"] >= 8 && mse["batch_size"] <= 512));
+    low += lr < 0.1 ? 1 : 0;
+    CHECK(spec.members[i].name.size() < 60);
+  }
+  CHECK(std::abs(low - 100) < 36);  // half of them below the middle of the logarithms, five deviations
+  CHECK(to_json(spec_of("1")) == to_json(spec));
+  CHECK(to_json(spec_of("2")) != to_json(spec));
+  // What is recorded is the members, and reads back as them.
+  CHECK(to_json(parse_sweep(to_json(spec).dump(), "record")) == to_json(spec));
+}
+
+TEST_CASE("sweep spec: a sample that is none is refused") {
+  const auto message = [](const std::string& sample) {
+    return message_of<ConfigError>(
+        [&] { parse_sweep("{\"grid\": {\"loss\": [\"mse\"]}, \"sample\": " + sample + "}", "file"); });
+  };
+  for (const char* sample :
+       {R"({"lr": {"log_uniform": [0, 1]}, "count": 2})", R"({"lr": {"uniform": [1, 1]}, "count": 2})",
+        R"({"lr": [1, 2], "count": 2})", R"({"lr": {"normal": [1, 2]}, "count": 2})",
+        R"({"lr": {"uniform": ["a", 2]}, "count": 2})"}) {
+    CAPTURE(sample);
+    CHECK(missing(message(sample), {"file: 'sample': 'lr' must be", "log_uniform"}) == "");
+  }
+  CHECK(missing(message(R"({"lr": {"uniform": [0, 1]}})"), {"'count' must be"}) == "");
+  CHECK(missing(message(R"({"lr": {"uniform": [0, 1]}, "count": 0})"), {"'count' must be"}) == "");
+  CHECK(missing(message(R"({"lr": {"uniform": [0, 1]}, "count": 2, "seed": -1})"), {"'seed' must be"}) == "");
+  CHECK(missing(message(R"({"loss": {"uniform": [0, 1]}, "count": 2})"), {"'loss'"}) == "");
+  CHECK(missing(message(R"({"lrr": {"uniform": [0, 1]}, "count": 2})"), {"did you mean 'lr'"}) == "");
+  CHECK(missing(message(R"({"momentum": {"uniform": [0, 2]}, "count": 50})"), {"momentum"}) == "");
+  CHECK(missing(message(R"({"count": 2})"), {"names no setting"}) == "");
+  CHECK(missing(message_of<ConfigError>([] {
+                  parse_sweep(R"({"grid": {"lr": [1]}, "sample": {"lr": {"uniform": [0, 1]}, "count": 2}})",
+                              "file");
+                }),
+                {"'lr' is in 'grid' too"}) == "");
 }
 
 TEST_CASE("sweep spec: names are unique and fit for folders") {

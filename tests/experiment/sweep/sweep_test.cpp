@@ -175,6 +175,45 @@ TEST_CASE("sweep: a member that fails is told, and the others go on") {
   CHECK(tiny.results("out")["members"][2]["status"] == "finished");
 }
 
+TEST_CASE("sweep: with fail_fast the first failure stops it, one of its numbers does not, and it can go on") {
+  const TinySweep tiny;
+  SweepRequest request = tiny.request("out", 1);
+  request.fail_fast = true;
+  request.spec.members[0].settings["lr"] = 1e30;  // not finite: a result
+  request.spec.members[1].settings["init_from"] = (tiny.folder / "none").string();
+  SweepOutcome outcome = run_sweep(request, {});
+  CHECK(outcome.stopped);
+  CHECK(outcome.finished == 0);
+  REQUIRE(outcome.failed.size() == 2);
+  CHECK(outcome.failed[0].diverged);
+  CHECK_FALSE(std::filesystem::exists(tiny.folder / "out/members/loss=mse,seed=3"));
+  request.fail_fast = false;
+  outcome = run_sweep(request, {});
+  CHECK(outcome.finished == 4);
+  CHECK_FALSE(outcome.stopped);
+}
+
+TEST_CASE(
+    "sweep: without their checkpoints finished members have the same results, and are not trained again") {
+  const TinySweep tiny;
+  run_sweep(tiny.request("kept"), {});
+  SweepRequest request = tiny.request("dropped");
+  request.keep_checkpoints = false;
+  CHECK(run_sweep(request, {}).finished == 6);
+  tiny.check_same("dropped", "kept");
+  for (const SweepMember& member : request.spec.members) {
+    CHECK(std::filesystem::exists(tiny.folder / "kept/members" / member.name / "checkpoint.safetensors"));
+    CHECK_FALSE(
+        std::filesystem::exists(tiny.folder / "dropped/members" / member.name / "checkpoint.safetensors"));
+  }
+  int trained = 0;
+  const SweepOutcome again =
+      run_sweep(request, {.member = [&](const MemberReport&, const SweepProgress&) { ++trained; }});
+  CHECK(again.finished == 6);
+  CHECK(trained == 0);
+  tiny.check_same("dropped", "kept");
+}
+
 TEST_CASE("sweep: two on one folder share the members") {
   const TinySweep tiny;
   run_sweep(tiny.request("whole"), {});
