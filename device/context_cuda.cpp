@@ -174,7 +174,6 @@ void CudaContext::launch(const void* function, void** arguments, const LaunchSha
 
 const CudaOptions& CudaContext::options() const { return impl_->options; }
 const std::string& CudaContext::device_name() const { return impl_->name; }
-int CudaContext::multiprocessors() const { return impl_->properties.multiProcessorCount; }
 
 void host_to_device(CudaContext& context, void* device, const void* host, std::size_t bytes) {
   if (bytes == 0) return;

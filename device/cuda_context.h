@@ -82,7 +82,6 @@ class CudaContext {
 
   const CudaOptions& options() const;
   const std::string& device_name() const;  // "cuda:0 (NVIDIA H100 80GB HBM3, sm_90)"
-  int multiprocessors() const;
 
  private:
   void launch(const void* function, void** arguments, const LaunchShape& shape, const char* name,

@@ -1,6 +1,5 @@
 #include "device/memory.h"
 
-#include <algorithm>
 #include <stdexcept>
 
 #include "base/error.h"
@@ -40,7 +39,6 @@ void* MemoryResource::allocate(std::size_t bytes, const std::string& name) {
                       "; make the batch or the model smaller");
   }
   live_bytes_ += taken;
-  peak_bytes_ = std::max(peak_bytes_, live_bytes_);
   ++allocation_count_;
   return pointer;
 }

@@ -23,7 +23,6 @@ class MemoryResource {
   std::size_t available_bytes() const;
 
   std::size_t live_bytes() const { return live_bytes_; }
-  std::size_t peak_bytes() const { return peak_bytes_; }
   std::int64_t allocation_count() const {
     return allocation_count_;
   }  // since creation; tests watch it stand still
@@ -46,7 +45,6 @@ class MemoryResource {
 
  private:
   std::size_t live_bytes_ = 0;
-  std::size_t peak_bytes_ = 0;
   std::size_t limit_bytes_ = 0;
   std::int64_t allocation_count_ = 0;
   const char* sealed_for_ = "";

@@ -1,6 +1,5 @@
 #include "bench/kernels/cases.h"
 #include "kernels/bias_activation/bias_activation.h"
-#include "kernels/fill/fill.h"
 #include "kernels/max_pool2d/max_pool2d.h"
 #include "kernels/reduce/reduce.h"
 
@@ -9,10 +8,6 @@ namespace {
 
 void add_flat_cases(std::vector<KernelCase>& cases, std::int64_t n) {
   const std::string shape = std::to_string(n);
-  cases.push_back({"fill", shape, "4 n", 4 * n, [=](CudaContext& context, Arrays& arrays) -> Work {
-                     auto* x = arrays.zeros<float>(n);
-                     return [=, &context] { fill(context, n, 1.0F, x); };
-                   }});
   cases.push_back({"add", shape, "12 n", 12 * n, [=](CudaContext& context, Arrays& arrays) -> Work {
                      const float* x = arrays.floats(n);
                      auto* y = arrays.zeros<float>(n);

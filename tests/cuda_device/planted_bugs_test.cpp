@@ -15,9 +15,9 @@
 #include "device/cuda_context.h"
 #include "device/cuda_graph.h"
 #include "device/cuda_library_check.h"
-#include "kernels/fill/fill.h"
 #include "kernels/gather_normalize/gather_normalize.h"
 #include "kernels/reduce/reduce.h"
+#include "tests/cuda_device/fill.h"
 #include "tests/cuda_device/in_child.h"
 #include "tests/support/catch.h"
 

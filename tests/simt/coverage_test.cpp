@@ -37,7 +37,7 @@ std::map<std::string, std::string> kernel_sources() {
       sources[entry.path().lexically_relative(root).string()] = simt::without_comments(read(entry.path()));
     }
   }
-  REQUIRE(sources.count("kernels/fill/fill.cuh") == 1);
+  REQUIRE(sources.count("kernels/reduce/reduce.cuh") == 1);
   return sources;
 }
 
