@@ -27,8 +27,8 @@ int available_processors();
 
 class ThreadPool {
  public:
-  // `threads` >= 1 workers, the calling thread being worker 0; 0 takes
-  // available_processors().
+  // `threads` >= 1 workers, the calling thread being worker 0; 0
+  // takes available_processors().
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;

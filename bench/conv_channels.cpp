@@ -1,6 +1,6 @@
 // Convolution blocks over a grid of channel counts: the speed of each as a network plans it, of the plain
-// loops, and of the other layouts of the same shape, taking turns on one thread. docs/benchmarks.md has the
-// command.
+// loops, and of the other layouts of the same shape, taking turns on one thread. docs/benchmarks.md has
+// the command.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdint>

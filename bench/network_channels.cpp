@@ -1,6 +1,6 @@
 // Whole training steps of networks over a grid of --conv-channels lists, on one thread, taking turns: images
-// and operations a second of each, and the ratio of the fastest to the slowest. docs/benchmarks.md has the
-// command.
+// and operations a second of each, and the ratio of the fastest to the slowest. docs/benchmarks.md has
+// the command.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>

@@ -1,5 +1,5 @@
-// What the two backends of the C interface share: arguments taken over and checked, and exceptions made
-// codes.
+// What the two backends of the C interface share: arguments taken over and checked, and exceptions
+// made codes.
 #pragma once
 
 #include <cstdint>

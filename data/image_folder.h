@@ -2,8 +2,8 @@
 //
 //   DIR/train/CLASS/*.png  DIR/test/CLASS/*.png    a picture an image (also .ppm, .pgm), a folder a class;
 //                                                  without test/ val/ is the test set
-//   DIR/train-images-idx3-ubyte ...                four IDX files as those of MNIST (idx.h), any number of
-//   classes
+//   DIR/train-images-idx3-ubyte ...                four IDX files as those of MNIST (idx.h), any number
+//   of classes
 #pragma once
 
 #include <filesystem>

@@ -14,8 +14,8 @@
 #include "device/math_mode.h"
 #include "device/memory.h"
 
-// CUDA's, cuDNN's and cuBLASLt's own names of the types behind cudaStream_t, cudnnHandle_t and
-// cublasLtHandle_t.
+// CUDA's, cuDNN's and cuBLASLt's own names of the types behind cudaStream_t, cudnnHandle_t
+// and cublasLtHandle_t.
 struct CUstream_st;
 struct cudnnContext;
 struct cublasLtContext;

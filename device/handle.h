@@ -5,8 +5,8 @@
 
 namespace qmse {
 
-// Owns what create(&handle, arguments...) makes; destroy(handle) takes it back. Throws CudaError where it is
-// refused.
+// Owns what create(&handle, arguments...) makes; destroy(handle) takes it back. Throws CudaError where it
+// is refused.
 template <class H, auto create, auto destroy>
 class Handle {
  public:

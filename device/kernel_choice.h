@@ -1,5 +1,5 @@
-// By which kernels a GPU calculates the network's convolutions and matrix products. C++17: included by device
-// code.
+// By which kernels a GPU calculates the network's convolutions and matrix products. C++17: included by
+// device code.
 #pragma once
 
 #include "base/choice.h"

@@ -6,8 +6,8 @@
 namespace qmse {
 
 // One span of the calling thread, from here to the end of the scope; spans nest. `name` must last as long.
-// Nothing at all in builds without CUDA. A step that is replayed as a CUDA graph has none: profile with
-// --no-graph.
+// Nothing at all in builds without CUDA. A step that is replayed as a CUDA graph has none: profile
+// with --no-graph.
 class Range {
  public:
 #if QMSE_CUDA

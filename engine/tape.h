@@ -126,8 +126,8 @@ class Tape {
   Buffer finite_index_;          // result of the search for non-finite values
 };
 
-// Makes OperationOf<float> or OperationOf<double>, whichever the tape computes in, from (tape.context(),
-// arguments...).
+// Makes OperationOf<float> or OperationOf<double>, whichever the tape computes in, from
+// (tape.context(), arguments...).
 template <template <class> class OperationOf, class... Arguments>
 std::unique_ptr<Operation> make_operation(Tape& tape, const Arguments&... arguments) {
   return with_dtype(tape.options().dtype, [&]<class T>() -> std::unique_ptr<Operation> {

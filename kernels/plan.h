@@ -1,5 +1,5 @@
-// What planned operations share: which type and gradients a plan is for, and how the memory it is given is
-// aligned.
+// What planned operations share: which type and gradients a plan is for, and how the memory it is given
+// is aligned.
 #pragma once
 
 #include <cstddef>

@@ -10,8 +10,8 @@
 
 namespace qmse {
 
-// 2-D convolution with bias. Parameters: weight [out_channels, in_channels, kernel, kernel], bias
-// [out_channels].
+// 2-D convolution with bias. Parameters: weight [out_channels, in_channels, kernel, kernel],
+// bias [out_channels].
 class Conv2dLayer final : public Layer {
  public:
   Conv2dLayer(std::int64_t out_channels, std::int64_t kernel, std::int64_t padding, std::int64_t stride = 1)

@@ -15,8 +15,8 @@ struct SymmetricEigen {
   std::vector<double> vectors;  // row i: the unit vector of values[i]; empty where only values were asked for
 };
 
-// Of a symmetric matrix of n x n numbers. ShapeError for another size, NumericError where a number is not
-// finite.
+// Of a symmetric matrix of n x n numbers. ShapeError for another size, NumericError where a number is
+// not finite.
 SymmetricEigen symmetric_eigen(std::span<const double> matrix, std::int64_t n, bool with_vectors = true);
 
 // matrix matrix^T, of rows x columns numbers: the same bits for every number of threads. Errors as above.

@@ -20,8 +20,8 @@ struct SearchEnd {
 };
 
 // Levenberg-Marquardt on ||gradient||^2: steps -H (H^2 + mu I)^-1 gradient, which do not care whether the
-// point they go to is a minimum. Ends at the target, after the iterations, or where no step lowers
-// ||gradient||^2.
+// point they go to is a minimum. Ends at the target, after the iterations, or where no step
+// lowers ||gradient||^2.
 SearchEnd find_critical_point(Mlp& network, std::vector<double> start, const SearchRule& rule = {});
 
 // Newton steps on the loss with negative curvature reflected and short steps where the loss does not fall:

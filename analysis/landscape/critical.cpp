@@ -81,8 +81,8 @@ class CriticalStudy final : public LandscapeStudy {
     return result;
   }
 
-  // From a point along a descent, with noise of a relative size from 0.001 to 1, to where ||gradient|| is
-  // least.
+  // From a point along a descent, with noise of a relative size from 0.001 to 1, to where ||gradient||
+  // is least.
   MemberResult search(std::int64_t seed, std::int64_t steps) const {
     Mlp network(shape(whole(settings_, "hidden")), objective_, problem_.samples);
     Descent descent(network, glorot_weights(network.shape(), static_cast<std::uint64_t>(seed)), {}, 1);

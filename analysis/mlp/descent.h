@@ -1,7 +1,7 @@
 // Training of one small network, step by step: gradient descent with momentum, on all samples or on batches
 // drawn with replacement, with any loss of Mlp (QMSE draws its directions), and with noise on the steps.
-// Networks that are trained beside each other know nothing of each other, so a network has the bits it has
-// alone.
+// Networks that are trained beside each other know nothing of each other, so a network has the bits it
+// has alone.
 #pragma once
 
 #include <cstdint>

@@ -28,8 +28,8 @@ std::string cell_text(const Json& value) {
   return value.is_number_float() ? shortest_text(value.get<double>()) : value.dump();
 }
 
-// CRC-32C (Castagnoli), which TensorFlow's records have, in the form that can itself be checksummed
-// (tensorflow/tsl/lib/hash/crc32c.h).
+// CRC-32C (Castagnoli), which TensorFlow's records have, in the form that can itself be
+// checksummed (tensorflow/tsl/lib/hash/crc32c.h).
 std::uint32_t masked_crc(std::string_view bytes) {
   static const std::array<std::uint32_t, 256> table = [] {
     std::array<std::uint32_t, 256> all{};

@@ -1,5 +1,5 @@
-// Which epoch of a run validates best: the one whose weights --keep-best keeps, and from which --stop-early
-// counts.
+// Which epoch of a run validates best: the one whose weights --keep-best keeps, and from which
+// --stop-early counts.
 #pragma once
 
 #include <cstdint>

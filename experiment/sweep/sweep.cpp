@@ -293,8 +293,8 @@ class Sweep {
   void train(std::size_t i, ContextCache& contexts) {
     const bool failed = train_in(i, contexts);
     contexts.run_ended(failed);
-    // A GPU that no longer works for this process is one error too: the members that are left are a later
-    // process's.
+    // A GPU that no longer works for this process is one error too: the members that are left are a
+    // later process's.
     if (cuda_ && failed) check_device(contexts);
   }
 

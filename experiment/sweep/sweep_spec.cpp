@@ -87,8 +87,8 @@ double drawn(std::uint64_t seed, std::uint32_t choice, std::uint32_t setting) {
   return (static_cast<double>(bits.x[0]) + 0.5) * 0x1p-32;
 }
 
-// One value of a sampled setting: to four digits, so that its member's name can be read; whole numbers are
-// rounded.
+// One value of a sampled setting: to four digits, so that its member's name can be read; whole numbers
+// are rounded.
 Json sampled_value(const ConfigField& field, const Json& range, double at, const std::string& label) {
   const auto wrong = [&] {
     return ConfigError(label +

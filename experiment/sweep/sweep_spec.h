@@ -49,8 +49,8 @@ inline constexpr int kSweepFormat = 2;
 Json to_json(const SweepSpec& spec);
 
 // Why `spec` does not continue `recorded`, for a message; empty where it does: the base is the same, and so
-// are the members, but that one of the two may have more. The paths "data" and "init_from" are not looked at
-// (sweep_content.h).
+// are the members, but that one of the two may have more. The paths "data" and "init_from" are not looked
+// at (sweep_content.h).
 std::string difference(const SweepSpec& spec, const SweepSpec& recorded);
 
 }  // namespace qmse

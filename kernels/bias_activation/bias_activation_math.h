@@ -39,8 +39,8 @@ QMSE_HOST_DEVICE inline T activation_gradient(T y, T dy) {
   }
 }
 
-// Calls body(std::integral_constant<Activation, activation>): from the run-time choice to the templates
-// above.
+// Calls body(std::integral_constant<Activation, activation>): from the run-time choice to the
+// templates above.
 template <class Body>
 void with_activation(Activation activation, const Body& body) {
   switch (activation) {

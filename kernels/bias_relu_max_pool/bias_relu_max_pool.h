@@ -19,8 +19,8 @@ void bias_relu_max_pool_forward(Gpu&, const MaxPool2dShape&, const float* x, con
 
 // dx [N, C, H, W], overwritten whole (zeros where nothing passed), and db [C] (null: not wanted), the sum of
 // dx over batch and plane, which costs no second pass over dx. `partials` is scratch of
-// pool_backward_partials(shape) doubles; db is summed in an order fixed by the shape and the pointers'
-// alignment.
+// pool_backward_partials(shape) doubles; db is summed in an order fixed by the shape and the
+// pointers' alignment.
 template <class Gpu>
 void bias_relu_max_pool_backward(Gpu&, const MaxPool2dShape&, const float* dy, const std::uint8_t* choice,
                                  float* dx, float* db, double* partials);

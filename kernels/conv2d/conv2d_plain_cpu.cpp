@@ -1,5 +1,5 @@
-// The plain convolution: each image is unfolded into a matrix (im2col) and multiplied. Gradients in f32 are
-// SparseGradients.
+// The plain convolution: each image is unfolded into a matrix (im2col) and multiplied. Gradients in f32
+// are SparseGradients.
 #include <algorithm>
 
 #include "base/build_config.h"
@@ -32,8 +32,8 @@ class Columns {
   std::int64_t image() const { return shape_.in_channels * shape_.in_height * shape_.in_width; }
   T* of(int worker) const { return memory_.template as<T>() + worker * taps_ * pixels_; }
 
-  // columns[(i, kh, kw), (oh, ow)] = x[i, oh * stride + kh - padding, ow * stride + kw - padding], zero
-  // outside.
+  // columns[(i, kh, kw), (oh, ow)] = x[i, oh * stride + kh - padding, ow * stride + kw - padding],
+  // zero outside.
   void unfold(const T* x, T* columns) const {
     visit(
         [&](bool outside, std::int64_t in_row, std::int64_t out_row, std::int64_t first, std::int64_t last) {

@@ -34,8 +34,8 @@ class ConvBlock {
   virtual ~ConvBlock() = default;
   // x [N, I, H, W] -> y [N, O, PH, PW], in the shape's layouts. Keeps what backward needs.
   virtual void forward(const T* x, const T* w, const T* bias, T* y) = 0;
-  // From dy, with the x of the last forward: dx (null where the input needs no gradient), dw, db; all
-  // overwritten.
+  // From dy, with the x of the last forward: dx (null where the input needs no gradient), dw, db;
+  // all overwritten.
   virtual void backward(const T* x, const T* w, const T* dy, T* dx, T* dw, T* db) = 0;
   virtual const char* algorithm() const = 0;
   virtual bool slow() const { return false; }  // as Conv2d's

@@ -27,8 +27,8 @@ class CudaConvBlock final : public ConvBlock<float> {
     if (own_forward_ || own_weights_ || own_data_) pooled_ = pooled_conv_shape(conv, shape.window);
     const BackwardNeeds left{needs.data && !own_data_, needs.weights && !own_weights_};
     const bool library_gradient = left.data || left.weights;
-    // A gradient of the library's needs its convolution and its output's memory: then the forward pass is its
-    // too.
+    // A gradient of the library's needs its convolution and its output's memory: then the forward pass is
+    // its too.
     own_forward_ = own_forward_ && !library_gradient;
     const auto bytes = [](std::int64_t count, std::size_t size) {
       return static_cast<std::size_t>(count) * size;

@@ -6,8 +6,8 @@ namespace qmse {
 namespace {
 
 // e^x for x <= 0, in a form the compiler vectorises: Cody and Waite's reduction to |t| <= ln(2)/2 and Cephes'
-// expf polynomial. Relative error below 2e-7; 0 below e^-87, where f32 leaves its normal range; NaN stays
-// NaN.
+// expf polynomial. Relative error below 2e-7; 0 below e^-87, where f32 leaves its normal range; NaN
+// stays NaN.
 float exp_nonpositive(float x) {
   x = x < -87.0f ? -87.0f : x;
   constexpr float kRound = 0x1.8p23f;  // adding it rounds to a whole number, kept in the low bits

@@ -1,6 +1,6 @@
 // The formulas of cross_entropy.h, from sums that are taken relative to the row's largest output so that
-// nothing overflows, can be taken part by part, and are merged in any fixed order. C++17: included by device
-// code.
+// nothing overflows, can be taken part by part, and are merged in any fixed order. C++17: included by
+// device code.
 #pragma once
 
 #include <cmath>

@@ -26,8 +26,8 @@ class Linear {
  public:
   virtual ~Linear() = default;
   virtual void forward(const T* x, const T* w, const T* bias /* may be null */, T* y) = 0;
-  // From dy and, for relu, y: dx (null where the input needs no gradient), dw, db (null without bias);
-  // overwritten.
+  // From dy and, for relu, y: dx (null where the input needs no gradient), dw, db (null without
+  // bias); overwritten.
   virtual void backward(const T* x, const T* w, const T* y, const T* dy, T* dx, T* dw, T* db) = 0;
   virtual const char* algorithm() const = 0;
 };

@@ -250,8 +250,8 @@ class CublasLinear final : public Linear<float> {
       require(*data_, "gradient of data");
     }
     if (needs.weights) {
-      // dw' [I, O] = x' dy, and in the epilogue, where f32 has it, the sums over k = batch of dy's columns
-      // [O]
+      // dw' [I, O] = x' dy, and in the epilogue, where f32 has it, the sums over k = batch of dy's
+      // columns [O]
       const Product product{shape.in_features, shape.out_features, shape.batch, CUBLAS_OP_N, CUBLAS_OP_T};
       weights_.emplace(context, product, Epilogues{CUBLASLT_EPILOGUE_DEFAULT});
       require(*weights_, "gradient of weights");

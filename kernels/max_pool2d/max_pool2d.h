@@ -21,8 +21,8 @@ struct MaxPool2dShape {
   }
 };
 
-// Throws ShapeError unless sizes are at least 1, window is in [1, 15] and the image holds at least one
-// window.
+// Throws ShapeError unless sizes are at least 1, window is in [1, 15] and the image holds at least
+// one window.
 void check(const MaxPool2dShape& shape);
 
 // On a GPU, how many windows (or, where windows leave rows or columns over, elements) of one channel a block

@@ -36,8 +36,8 @@ __device__ __forceinline__ void pool_backward_split(const MaxPool2dShape& shape,
   if (threadIdx.x == 0) partials[blockIdx.x] = total;
 }
 
-// Windows of 2 that cover the image: an item is `outputs` adjacent windows, each of whose two rows is one
-// access.
+// Windows of 2 that cover the image: an item is `outputs` adjacent windows, each of whose two rows is
+// one access.
 template <int outputs>
 __global__ void __launch_bounds__(kElementThreads)
     pool2_backward_kernel(MaxPool2dShape shape, std::int64_t splits, const float* __restrict__ dy,

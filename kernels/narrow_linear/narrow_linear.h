@@ -30,8 +30,8 @@ template <class Gpu>
 void narrow_linear_forward(Gpu&, const NarrowLinearShape&, const float* x, const float* w, const float* bias,
                            float* y);
 
-// From y and dy [N, O]: dx [N, I] (null: not wanted), dw [O, I] and db [O] (each null: not wanted),
-// overwritten.
+// From y and dy [N, O]: dx [N, I] (null: not wanted), dw [O, I] and db [O] (each null: not
+// wanted), overwritten.
 template <class Gpu>
 void narrow_linear_backward(Gpu&, const NarrowLinearShape&, const float* x, const float* w, const float* y,
                             const float* dy, float* dx, float* dw, float* db);

@@ -6,8 +6,8 @@
 namespace qmse {
 namespace {
 
-// Out of line and without aliases, so that the loop is one stream of vectors. States that are not kept are
-// null.
+// Out of line and without aliases, so that the loop is one stream of vectors. States that are not kept
+// are null.
 template <class Rule, unsigned kept, class T>
 void update_range(const typename Rule::template Step<T> step, std::int64_t n, const T* __restrict gradients,
                   T* __restrict weights, T* __restrict first, T* __restrict second, T* __restrict third) {

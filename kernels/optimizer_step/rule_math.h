@@ -11,8 +11,8 @@
 
 namespace qmse {
 
-// The gradient of the loss and of weight decay. Left out at zero, as PyTorch does: 0 * w is NaN where w has
-// overflowed.
+// The gradient of the loss and of weight decay. Left out at zero, as PyTorch does: 0 * w is NaN where w
+// has overflowed.
 template <class T>
 QMSE_HOST_DEVICE T decayed(T weight_decay, T w, T gradient) {
   return weight_decay != T(0) ? std::fma(weight_decay, w, gradient) : gradient;

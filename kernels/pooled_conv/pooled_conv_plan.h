@@ -57,8 +57,8 @@ inline std::int64_t pooled_conv_partials(const PooledConvShape& s) {
   return plan_weights(s).splits * partial_count(s);
 }
 
-// Gradient of data: a block makes `rows` rows of windows' worth of dx, from those rows and one more on each
-// side.
+// Gradient of data: a block makes `rows` rows of windows' worth of dx, from those rows and one more on
+// each side.
 inline constexpr std::int64_t kDataWarps = 16;
 inline constexpr std::int64_t kMaxWarpWindows = 4;
 inline constexpr std::int64_t kDataChannels = kLanes;  // output channels whose weights are kept at a time

@@ -29,8 +29,8 @@ __device__ __forceinline__ LaneWindow load_window(const float* __restrict__ dy,
   return {dy[index], choice[index]};
 }
 
-// Lanes are input channels. A block: kGroupChannels output channels, kLanes input channels, the images of a
-// split.
+// Lanes are input channels. A block: kGroupChannels output channels, kLanes input channels, the images of
+// a split.
 template <unsigned threads>
 __global__ void __launch_bounds__(threads)
     pooled_conv_weights_kernel(PooledConvShape s, WeightsPlan plan, const float* __restrict__ x,
@@ -188,8 +188,8 @@ __global__ void __launch_bounds__(kElementThreads, channels == 1 ? 4 : 3)
   if (lane == 0 && has_channel) to[s.out_channels * kTaps + out_channel] = static_cast<float>(bias_total);
 }
 
-// dw and db: a block has 32 elements; each warp adds up every 8th split in order, the first then the warps'
-// sums.
+// dw and db: a block has 32 elements; each warp adds up every 8th split in order, the first then the
+// warps' sums.
 template <unsigned threads>
 __global__ void __launch_bounds__(threads)
     pooled_conv_total_kernel(PooledConvShape s, std::int64_t splits, const float* __restrict__ partials,

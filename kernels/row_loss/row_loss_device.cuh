@@ -137,8 +137,8 @@ __device__ LanePlace<kVectors> place_in_row(int classes, std::int64_t row, int f
 // A warp's reads and writes. With vectors each lane moves its groups itself. Else the warp moves the span in
 // coalesced accesses of one float a lane and turns it around in shared memory, padded so that neither side
 // has bank conflicts to speak of. `Tile` has floats and operator[]; a warp's kTile begin at warp * kTile.
-// kStream: the matrix is too large to be found in a cache again once it was written, or read for the last
-// time.
+// kStream: the matrix is too large to be found in a cache again once it was written, or read for the
+// last time.
 template <class Tile, bool kVectors, bool kStream>
 class WarpMemory {
  public:

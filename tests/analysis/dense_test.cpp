@@ -12,8 +12,8 @@ using namespace qmse;
 TEST_CASE("dense: eigenvalues and vectors of a matrix made from known ones") {
   const std::int64_t n = 17;
   const auto at = [&](std::int64_t i, std::int64_t j) { return static_cast<std::size_t>(i * n + j); };
-  // A reflection H = I - 2 u u^T is its own inverse: M = H diag(values) H, with a double and a zero
-  // eigenvalue.
+  // A reflection H = I - 2 u u^T is its own inverse: M = H diag(values) H, with a double and a
+  // zero eigenvalue.
   std::vector<double> u, values, matrix(static_cast<std::size_t>(n * n));
   RandomStream random(4, RandomPurpose::test);
   double squares = 0;

@@ -66,8 +66,8 @@ TEST_CASE(
 }
 
 // Soudry and Carmon: with noise on the slopes A o X has full column rank for almost all data, where units x
-// columns >= N; without it samples with the same pattern of active units span no more than the columns of (x,
-// 1).
+// columns >= N; without it samples with the same pattern of active units span no more than the columns of
+// (x, 1).
 TEST_CASE(
     "kinks: A o X has full rank with noise on the slopes, and not without where one pattern has most "
     "samples") {

@@ -187,8 +187,8 @@ TEST_CASE("atomic_file: a disk that fills up leaves the former file and no tempo
   const TempDirectory folder;
   const fs::path path = folder / "file";
   write_bytes(path, "former");
-  // A limit on the size of files stands in for the full disk: write() fails part of the way in the same
-  // manner.
+  // A limit on the size of files stands in for the full disk: write() fails part of the way in the
+  // same manner.
   struct rlimit former {};
   REQUIRE(::getrlimit(RLIMIT_FSIZE, &former) == 0);
   const auto former_handler = std::signal(SIGXFSZ, SIG_IGN);

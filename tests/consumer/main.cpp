@@ -1,6 +1,6 @@
 // Builds a network around a layer of its own, compares that layer's gradients with central differences, and
-// trains the network with QMSE until it knows its eight images. Prints what it found; fails where it does not
-// hold.
+// trains the network with QMSE until it knows its eight images. Prints what it found; fails where it does
+// not hold.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>

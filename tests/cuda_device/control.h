@@ -1,5 +1,5 @@
-// What tests set up and ask of the stand-in for CUDA (README.md). Nothing here is known to the program under
-// test.
+// What tests set up and ask of the stand-in for CUDA (README.md). Nothing here is known to the program
+// under test.
 #pragma once
 
 #include <array>
@@ -37,8 +37,8 @@ struct Settings {
 
 // From the environment variable QMSE_CUDA_STAND_IN, for example
 //   seed=3 device=free:2048,cc:9.0 device=free:4096,busy fault=allocation:3 driver=12000 relu_drops_nan=all
-// (sizes in MiB; the first `device` replaces the one there is without). Tests change it before the first
-// call.
+// (sizes in MiB; the first `device` replaces the one there is without). Tests change it before the
+// first call.
 Settings& settings();
 
 // What the stand-in reported so far: every breach of a rule, in words, with the place of the call.

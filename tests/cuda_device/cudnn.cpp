@@ -95,8 +95,8 @@ std::uint64_t luck(Pass pass, int algorithm, const Shape& shape) {
   return mix(settings().seed,
              mix(shape.number(), static_cast<std::uint64_t>(algorithm) * 4 + static_cast<unsigned>(pass)));
 }
-// Not for this shape: the question for its workspace says so. Winograd takes 3x3 with stride 1 alone, as it
-// does.
+// Not for this shape: the question for its workspace says so. Winograd takes 3x3 with stride 1 alone, as
+// it does.
 bool unsuited(Pass pass, int algorithm, const Shape& s) {
   const Traits t = traits(pass);
   if (has_bit(t.unknown, algorithm)) return true;
@@ -358,8 +358,8 @@ cudnnStatus_t convolve(cudnnHandle_t handle, Pass pass, int algorithm, const Sha
                                                                       : CUDNN_STATUS_EXECUTION_FAILED;
 }
 
-// Candidates in an order of the seed, some noted as not deterministic, some of other math types, some with a
-// status.
+// Candidates in an order of the seed, some noted as not deterministic, some of other math types, some with
+// a status.
 template <class Result>
 cudnnStatus_t candidates(cudnnHandle_t handle, Pass pass, const Shape& s, int asked, int* returned,
                          Result* results) {

@@ -1,5 +1,5 @@
-// Launches of kernels: arguments are copied, looked at, and handed to the SIMT executor when the stream gets
-// there.
+// Launches of kernels: arguments are copied, looked at, and handed to the SIMT executor when the stream
+// gets there.
 #include "tests/cuda_device/launch.h"
 
 #include <cstring>

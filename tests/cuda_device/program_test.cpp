@@ -76,8 +76,8 @@ double difference(const World& world, const std::string& a, const std::string& b
   return worst;
 }
 
-// f32 sums in another order, over 10 steps; a value next to a kink of ReLU or max-pool may fall on the other
-// side.
+// f32 sums in another order, over 10 steps; a value next to a kink of ReLU or max-pool may fall on the
+// other side.
 constexpr double kBound = 1e-3;
 
 void check_training(const World& world, const std::string& name, const Words& options,

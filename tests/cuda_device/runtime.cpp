@@ -1,5 +1,5 @@
-// The calls of the CUDA runtime that the project makes, beside streams and graphs (stream.cpp) and launches
-// (launch.cpp).
+// The calls of the CUDA runtime that the project makes, beside streams and graphs (stream.cpp) and
+// launches (launch.cpp).
 #include <sys/uio.h>
 #include <unistd.h>
 

@@ -32,8 +32,8 @@ struct Place {
 Place here();
 std::string text(const Place& place);
 
-// A breach of a rule: printed at once, and the program's exit status is kReported. Also used by the signal
-// handler.
+// A breach of a rule: printed at once, and the program's exit status is kReported. Also used by the
+// signal handler.
 void report(const std::string& what, const Place& place = here());
 // Explains a status that the call returns; not an error of its own.
 void note(const std::string& what, const Place& place = here());

@@ -98,8 +98,8 @@ std::vector<std::int64_t> blocks_of(const Conv2dShape& s) {
 
 }  // namespace
 
-// Whole numbers, so that every result is exact: no gradient at all, few, as many as behind a pool, and
-// everywhere.
+// Whole numbers, so that every result is exact: no gradient at all, few, as many as behind a pool,
+// and everywhere.
 TEST_CASE("sparse_gradients: equal the dense reference on whole numbers, however much is zero") {
   for (const Conv2dShape& s : kShapes) {
     const Floats x = random_integers<float>(input_count(s), 1),

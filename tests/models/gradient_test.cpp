@@ -88,8 +88,8 @@ struct Base {
   std::vector<double> r, v;
 };
 
-// One sample's loss, written from the definitions: outputs f, residual r = y - f, and the base point's r0 and
-// v.
+// One sample's loss, written from the definitions: outputs f, residual r = y - f, and the base point's r0
+// and v.
 using SampleLoss = std::function<double(std::span<const double> f, std::span<const double> r,
                                         const double* r0, const double* v)>;
 

@@ -17,8 +17,8 @@ namespace {
 constexpr Activation kActivations[] = {Activation::identity, Activation::relu, Activation::tanh,
                                        Activation::sigmoid};
 
-// No element, one, channels only, planes of whole and of broken vectors, more than one of the CPU's ranges of
-// work.
+// No element, one, channels only, planes of whole and of broken vectors, more than one of the CPU's ranges
+// of work.
 const BiasShape kShapes[] = {{0, 3, 4},    {1, 1, 1},    {3, 10, 1},  {7, 10, 1},  {11, 129, 1},
                              {65, 127, 1}, {2, 3, 5},    {2, 3, 49},  {3, 5, 196}, {3, 5, 784},
                              {700, 33, 1}, {5, 2, 9001}, {8, 32, 784}};

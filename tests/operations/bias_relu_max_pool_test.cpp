@@ -47,8 +47,8 @@ TEST_CASE("bias_relu_max_pool: values and gradients are those of the separate ke
     for (const bool with_nan : {false, true}) {
       CAPTURE(shape.batch, shape.channels, shape.in_height, shape.in_width, shape.window, with_nan);
       const std::vector<float> images = images_with_ties(shape, with_nan);
-      // Biases that make ties of sums, sums of zero and, the last channel's, whole windows where nothing
-      // passes.
+      // Biases that make ties of sums, sums of zero and, the last channel's, whole windows where
+      // nothing passes.
       std::vector<float> shifts;
       for (std::int64_t c = 0; c < shape.channels; ++c) {
         shifts.push_back(c + 1 == shape.channels ? -2.0f : 1e-3f);

@@ -33,8 +33,8 @@ const ConvBlockShape kBlocks[] = {{{3, 1, 28, 28, 32, 3, 3, 1, 1}, 2}, {{2, 32, 
                                   {{35, 16, 11, 11, 8, 3, 3, 1, 1}, 2}};
 // More than a whole batch of the network's second block.
 const ConvBlockShape kBatchBlock{{70, 32, 14, 14, 64, 3, 3, 1, 1}, 2};
-// On a GPU all by our own kernels; weights by our own; weights by our own, few input channels; all by the
-// library.
+// On a GPU all by our own kernels; weights by our own; weights by our own, few input channels; all by
+// the library.
 const ConvBlockShape kOwnBlocks[] = {{{3, 1, 12, 12, 9, 3, 3, 1, 1}, 2},
                                      {{2, 8, 8, 64, 8, 3, 3, 1, 1}, 2},
                                      {{2, 3, 8, 56, 8, 3, 3, 1, 1}, 2},

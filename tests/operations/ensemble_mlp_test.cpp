@@ -1,5 +1,5 @@
-// Networks on a GPU against Descent on the CPU, which tests/analysis holds against other references: the same
-// bits.
+// Networks on a GPU against Descent on the CPU, which tests/analysis holds against other references: the
+// same bits.
 #include "kernels/ensemble_mlp/ensemble_mlp.h"
 
 #include <string>

@@ -40,8 +40,8 @@ std::string text(const Options& options) {
          (options.q_gradient == QGradient::constant ? ", constant" : ", full");
 }
 
-// QMSE of `row` with sample ids 100, 101, ...; `v` may be null. Ids are left out where there is one v a
-// batch.
+// QMSE of `row` with sample ids 100, 101, ...; `v` may be null. Ids are left out where there is one v
+// a batch.
 template <class D>
 void run_qmse(const D& device, const RowLossArgs<typename D::Number>& row, const Options& options,
               typename D::Number* v = nullptr) {
@@ -177,8 +177,8 @@ TEST_CASE("qmse: v is stored as draw_direction gives it, bit for bit") {
   }
 }
 
-// Design facts 1 and 5: `full` is the gradient of 1/2 a^2, `constant` that of 1/2 r^T Q r with Q of the base
-// point.
+// Design facts 1 and 5: `full` is the gradient of 1/2 a^2, `constant` that of 1/2 r^T Q r with Q of the
+// base point.
 TEST_CASE("qmse: the gradient by finite differences") {
   CpuContext context(1);
   const Device<CpuContext, double> device{context};

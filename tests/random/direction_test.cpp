@@ -221,8 +221,8 @@ TEST_CASE("direction: short draws are rejected and drawn again") {
 TEST_CASE("direction: the sphere is covered evenly") {
   INFO("seed " << kSeed);
   const int draws = 40000;
-  // c = 2: the angle, in 64 equal sectors; chi^2 with 63 degrees of freedom exceeds 120 with probability
-  // 2e-5.
+  // c = 2: the angle, in 64 equal sectors; chi^2 with 63 degrees of freedom exceeds 120 with
+  // probability 2e-5.
   int sectors[64] = {};
   mean_over_draws(DirectionDistribution::sphere, 2, draws, [&](const std::vector<float>& v) {
     const double turn = std::atan2(v[1], v[0]) / (2.0 * std::acos(-1.0)) + 0.5;
@@ -232,8 +232,8 @@ TEST_CASE("direction: the sphere is covered evenly") {
   double chi_squared = 0.0;
   for (int count : sectors) chi_squared += (count - draws / 64.0) * (count - draws / 64.0) / (draws / 64.0);
   CHECK(chi_squared < 120.0);
-  // c = 3: each component is uniform in [-1, 1] (Archimedes); Kolmogorov-Smirnov, P(sqrt(n) D > 1.95) =
-  // 0.001.
+  // c = 3: each component is uniform in [-1, 1] (Archimedes); Kolmogorov-Smirnov, P(sqrt(n) D > 1.95)
+  // = 0.001.
   for (std::size_t component = 0; component < 3; ++component) {
     std::vector<double> values;
     mean_over_draws(DirectionDistribution::sphere, 3, draws, [&](const std::vector<float>& v) {

@@ -37,8 +37,8 @@ double relative_error(double value, double reference) {
   return std::fabs(value - reference) / std::fabs(reference);
 }
 
-// Bits to scan: both ends densely, both sides of every power of two, and an even spread (a stride prime to
-// 2^32).
+// Bits to scan: both ends densely, both sides of every power of two, and an even spread (a stride prime
+// to 2^32).
 std::vector<std::uint32_t> scan() {
   std::vector<std::uint32_t> bits;
   for (std::uint32_t i = 0; i < 20000; ++i) {

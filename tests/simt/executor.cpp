@@ -95,8 +95,8 @@ void note_launch(const char* file, const char* kernel) {
 }  // namespace
 
 // Schedules the threads of one block after the other. A thread runs until it waits, is interrupted or exits;
-// then the next one is picked from those that can go on. When none can, all of them must have met at one
-// barrier.
+// then the next one is picked from those that can go on. When none can, all of them must have met at
+// one barrier.
 class Executor {
  public:
   static Executor& instance() {

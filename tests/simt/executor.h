@@ -10,8 +10,8 @@
 
 namespace qmse::simt {
 
-// A launch that CUDA would refuse, or a kernel that breaks CUDA's rules. Names kernel, block, thread and
-// seed.
+// A launch that CUDA would refuse, or a kernel that breaks CUDA's rules. Names kernel, block, thread
+// and seed.
 class Error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -22,8 +22,8 @@ inline constexpr unsigned max_block_threads = 1024;
 inline constexpr std::size_t max_shared_bytes = 64 * 1024;  // static and dynamic together
 inline constexpr std::size_t max_static_shared_bytes = 48 * 1024;
 
-// The seeds a test runs its launches with: 0, 1 and some more, or the one in the environment variable
-// QMSE_SIMT_SEED.
+// The seeds a test runs its launches with: 0, 1 and some more, or the one in the environment
+// variable QMSE_SIMT_SEED.
 std::vector<std::uint64_t> seeds();
 
 }  // namespace qmse::simt

@@ -31,8 +31,8 @@ std::string missing(const std::string& text, const std::vector<std::string>& par
   return "";
 }
 
-// Whether `kernel`, which adds up or moves `threads` numbers, is wrong under at least one of the standard
-// seeds.
+// Whether `kernel`, which adds up or moves `threads` numbers, is wrong under at least one of the
+// standard seeds.
 template <class Kernel>
 bool caught(const Kernel& kernel, const std::vector<int>& expected) {
   bool wrong = false;

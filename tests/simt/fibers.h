@@ -1,6 +1,6 @@
 // Coroutines on stacks of their own, kept and used again, for the SIMT executor's threads. Boost.Context
-// switches; AddressSanitizer and ThreadSanitizer, where the program is built with one of them, are told of every
-// switch.
+// switches; AddressSanitizer and ThreadSanitizer, where the program is built with one of them, are told of
+// every switch.
 #pragma once
 
 #include <boost/context/fiber.hpp>
@@ -13,8 +13,8 @@ namespace qmse::simt {
 
 class Fibers {
  public:
-  // Each fiber calls body(its number) whenever it is resumed and has nothing suspended. `body` must not
-  // throw.
+  // Each fiber calls body(its number) whenever it is resumed and has nothing suspended. `body` must
+  // not throw.
   explicit Fibers(std::function<void(unsigned)> body) : body_(std::move(body)) {}
   ~Fibers();  // no fiber may be suspended inside body
   Fibers(const Fibers&) = delete;

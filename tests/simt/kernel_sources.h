@@ -15,8 +15,8 @@ std::vector<std::string> global_functions(const std::string& text);
 // The arguments of every QMSE_KERNEL(...), with white space as the preprocessor's # operator leaves it.
 std::vector<std::string> launched_kernels(const std::string& text);
 
-// What kernel sources must not contain, one message each: `<<<` launches and shared memory that is not a
-// SharedArray.
+// What kernel sources must not contain, one message each: `<<<` launches and shared memory that is not
+// a SharedArray.
 std::vector<std::string> subset_violations(const std::string& text);
 
 // "qmse::loss_kernel<Mse, 4>" is "loss_kernel".

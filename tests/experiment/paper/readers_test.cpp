@@ -1,5 +1,5 @@
-// Every reader of JSON against what no file of ours holds: all go through base/json.h and
-// base/text_file.h.
+// Every reader of JSON against what no file of ours holds: all go through base/json.h
+// and base/text_file.h.
 #include <sys/stat.h>
 
 #include <functional>

@@ -181,8 +181,8 @@ TEST_CASE("reproduce: verdicts follow the intervals of the paired differences") 
 TEST_CASE(
     "reproduce: QMSE is compared with MSE, without its noise, its noise alone, and at steps of the same "
     "size") {
-  // QMSE is ahead of MSE by 4 points, without its noise by 1, of MSE with its noise by 3; at the same steps by
-  // nothing.
+  // QMSE is ahead of MSE by 4 points, without its noise by 1, of MSE with its noise by 3; at the same steps
+  // by nothing.
   const auto accuracy = [](const Variant& variant, std::int64_t) {
     if (variant.loss == &paper_losses().qmse) return 0.54;
     if (variant.kind == VariantKind::without_noise) return 0.53;
