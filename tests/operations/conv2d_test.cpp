@@ -184,7 +184,7 @@ TEST_CASE("conv2d: a planned convolution allocates nothing", "[plans]") {
   });
 }
 
-TEST_CASE("conv2d: where memory is short, a convolution is planned with less workspace", "[plans]") {
+TEST_CASE("conv2d: a convolution is planned with less workspace where memory is short", "[plans]") {
   Devices devices;
   devices.each_library([&](auto& device) {
     using D = std::decay_t<decltype(device)>;

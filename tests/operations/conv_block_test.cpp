@@ -177,7 +177,7 @@ TEST_CASE("conv_block: our own kernels agree with the library's", "[plans]") {
   }
 }
 
-TEST_CASE("conv_block: a GPU's own kernels are taken where there are such, and cuDNN's where it is asked for",
+TEST_CASE("conv_block: a GPU's own kernels are taken where there are such and cuDNN's where it is asked for",
           "[plans]") {
   const ConvBlockShape first{{2, 1, 8, 8, 8, 3, 3, 1, 1}, 2}, second{{2, 8, 8, 8, 8, 3, 3, 1, 1}, 2},
       other{{2, 8, 8, 8, 8, 5, 5, 2, 1}, 2};

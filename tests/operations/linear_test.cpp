@@ -94,7 +94,7 @@ TEST_CASE("linear: values and gradients equal the reference on whole numbers", "
   }
 }
 
-TEST_CASE("linear: values and gradients agree with f64, with a bias and without", "[plans]") {
+TEST_CASE("linear: values and gradients agree with f64 with a bias and without", "[plans]") {
   Devices devices;
   for (const LinearShape& s : kLinears) {
     CAPTURE(text(s));
@@ -191,7 +191,7 @@ TEST_CASE("linear: a planned layer allocates nothing", "[plans]") {
   });
 }
 
-TEST_CASE("linear: where memory is short, a layer is planned with less workspace", "[plans]") {
+TEST_CASE("linear: a layer is planned with less workspace where memory is short", "[plans]") {
   Devices devices;
   devices.each_library([&](auto& device) {
     using T = typename std::decay_t<decltype(device)>::Number;
