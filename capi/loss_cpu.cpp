@@ -11,6 +11,7 @@
 #include "capi/request.h"
 #include "device/context.h"
 #include "kernels/cross_entropy/cross_entropy.h"
+#include "kernels/mse_noise/mse_noise.h"
 #include "kernels/qmse/qmse.h"
 #include "kernels/residual_loss/rules.h"
 #include "random/direction.h"
@@ -93,7 +94,11 @@ void run(CpuContext& context, const qmse_loss_args& args) {
           qmse.sample_ids = sample_ids.data();
         }
       }
-      qmse_loss(context, qmse);
+      if (args.loss == QMSE_LOSS_MSE_NOISE) {
+        mse_noise_loss(context, qmse);
+      } else {
+        qmse_loss(context, qmse);
+      }
     }
   }
   if (args.mean_loss != nullptr) {

@@ -11,6 +11,7 @@
 #include "device/cuda_launcher.h"
 #include "kernels/checked_rows/checked_rows.cuh"
 #include "kernels/cross_entropy/cross_entropy.cuh"
+#include "kernels/mse_noise/mse_noise.cuh"
 #include "kernels/qmse/qmse.cuh"
 #include "kernels/residual_loss/residual_loss.cuh"
 #include "kernels/residual_loss/rules.h"
@@ -145,7 +146,11 @@ void queue(const qmse_loss_args& args, cudaStream_t stream) {
       qmse.step = args.step;
       qmse.sample_ids = workspace.checked.sample_ids;
       qmse.v = finished.v;
-      qmse_loss(launcher, qmse);
+      if (args.loss == QMSE_LOSS_MSE_NOISE) {
+        mse_noise_loss(launcher, qmse);
+      } else {
+        qmse_loss(launcher, qmse);
+      }
     }
   }
   finish_rows(launcher, args.batch, args.classes, workspace.checked.valid, finished);

@@ -8,6 +8,7 @@
  *   QMSE_LOSS_QMSE           1/2 a^2, a = ||r||^2 + <v, r>    -a (r + v), or -a (2r + v) with QMSE_Q_FULL
  *   QMSE_LOSS_QMSE_EXPECTED  1/2 (||r||^4 + ||r||^2 / c)      -(||r||^2 + 1/c) r
  *   QMSE_LOSS_CROSS_ENTROPY  -sum y_i log softmax(f)_i        sum(y) softmax(f) - y
+ *   QMSE_LOSS_MSE_NOISE      1/2 ||r||^2                      -(r + a (r + v) - (||r||^2 + 1/c) r)
  *
  * Functions return a qmse_status; after anything but QMSE_OK, qmse_last_error() says in one line what is
  * wrong. They keep no state between calls, start no thread that outlives a call, and may be called from any
@@ -22,8 +23,8 @@
 extern "C" {
 #endif
 
-/* Grows with every addition; what is there keeps its meaning. */
-#define QMSE_ABI_VERSION 1
+/* Grows with every addition; what is there keeps its meaning. 2: QMSE_LOSS_MSE_NOISE. */
+#define QMSE_ABI_VERSION 2
 
 #if defined(__GNUC__)
 #define QMSE_API __attribute__((visibility("default")))
@@ -44,7 +45,8 @@ typedef enum qmse_loss_kind {
   QMSE_LOSS_MSE = 0,
   QMSE_LOSS_QMSE = 1,
   QMSE_LOSS_QMSE_EXPECTED = 2,
-  QMSE_LOSS_CROSS_ENTROPY = 3
+  QMSE_LOSS_CROSS_ENTROPY = 3,
+  QMSE_LOSS_MSE_NOISE = 4 /* MSE with the noise of QMSE */
 } qmse_loss_kind;
 
 typedef enum qmse_dtype {
@@ -73,7 +75,7 @@ typedef struct qmse_loss_args {
   const void* targets; /* y [B, c] */
   int32_t label_dtype; /* QMSE_INT32 or QMSE_INT64; looked at where there are labels */
 
-  /* QMSE alone. v is a function of seed, step and the sample's id. */
+  /* QMSE and MSE_NOISE alone. v is a function of seed, step and the sample's id. */
   int32_t sample_id_dtype; /* QMSE_INT32 or QMSE_INT64; looked at where there are sample_ids */
   const void* sample_ids;  /* [B], each in [0, 2^32 - 1): indices in the data set; NULL: 0 .. B-1 */
   const uint64_t* step;    /* one number, of which the low 32 bits count; a pointer, so that a replayed CUDA
@@ -81,7 +83,7 @@ typedef struct qmse_loss_args {
   uint64_t seed;
   int32_t v_distribution; /* qmse_v_distribution */
   int32_t v_scope;        /* qmse_v_scope */
-  int32_t q_gradient;     /* qmse_q_gradient */
+  int32_t q_gradient;     /* qmse_q_gradient; QMSE alone */
 
   int32_t threads; /* CPU: how many may work on a large batch; 0 and 1: the caller's alone. Changes no bit. */
 
@@ -94,7 +96,7 @@ typedef struct qmse_loss_args {
   void* gradient;    /* [B, c] with respect to f */
   void* residual_sq; /* [B] ||r||^2 (cross-entropy: of y - softmax(f)) */
   int32_t* correct;  /* [B] 1 where the first largest output is the label (or the first largest target) */
-  void* v;           /* [B, c] QMSE alone */
+  void* v;           /* [B, c] QMSE and MSE_NOISE alone */
 
   /* CUDA: qmse_loss_workspace_bytes() of device memory, aligned to 16 bytes, contents undefined. */
   void* workspace;

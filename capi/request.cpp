@@ -53,7 +53,7 @@ qmse_loss_args checked(const qmse_loss_args* given) {
     }
   }
   const qmse_loss_args args = *given;
-  check_choice("loss", args.loss, 4);
+  check_choice("loss", args.loss, 5);
   check_choice("dtype", args.dtype, 2);
   if (args.batch < 0) {
     throw ShapeError("qmse_loss_args.batch is " + std::to_string(args.batch) + ", must not be negative");
@@ -68,7 +68,7 @@ qmse_loss_args checked(const qmse_loss_args* given) {
     throw ConfigError("qmse_loss_args.threads is " + std::to_string(args.threads) + ", must not be negative");
   }
   if (args.v != nullptr && !draws(args)) {
-    throw ConfigError("qmse_loss_args.v: only QMSE_LOSS_QMSE draws v");
+    throw ConfigError("qmse_loss_args.v: only QMSE_LOSS_QMSE and QMSE_LOSS_MSE_NOISE draw v");
   }
   if (draws(args)) qmse_options(args.v_distribution, args.v_scope, args.q_gradient, args.seed);
   if (args.batch == 0) return args;

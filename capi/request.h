@@ -24,7 +24,9 @@ qmse_loss_args checked(const qmse_loss_args* args);
 QmseOptions qmse_options(std::int32_t distribution, std::int32_t scope, std::int32_t q_gradient,
                          std::uint64_t seed);
 
-inline bool draws(const qmse_loss_args& args) { return args.loss == QMSE_LOSS_QMSE; }
+inline bool draws(const qmse_loss_args& args) {
+  return args.loss == QMSE_LOSS_QMSE || args.loss == QMSE_LOSS_MSE_NOISE;
+}
 inline bool needs_sample_ids(const qmse_loss_args& args) {
   return draws(args) && args.v_scope == QMSE_V_PER_SAMPLE;
 }

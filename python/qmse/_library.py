@@ -4,7 +4,7 @@ import os
 
 from qmse import __version__
 
-ABI_VERSION = 1
+ABI_VERSION = 2
 FLOAT32, FLOAT64, INT32, INT64 = range(4)
 
 

@@ -1,7 +1,7 @@
 """What the front ends share: names of choices, and the checks that need no array package."""
 from qmse import _library
 
-LOSSES = ("mse", "qmse", "qmse_expected", "cross_entropy")
+LOSSES = ("mse", "qmse", "qmse_expected", "cross_entropy", "mse_noise")
 REDUCTIONS = ("batch_mean", "element_mean", "none")
 DISTRIBUTIONS = ("sphere", "rademacher")
 SCOPES = ("per_sample", "per_batch")

@@ -16,7 +16,7 @@ from qmse import __version__, _library, _options
 if not hasattr(jax, "ffi"):
     raise ImportError(f"qmse {__version__} needs JAX 0.5 or later; this is JAX {jax.__version__}")
 
-__all__ = ["qmse_loss", "mse_loss", "qmse_expected_loss", "cross_entropy_loss", "draw_direction"]
+__all__ = ["qmse_loss", "mse_loss", "qmse_expected_loss", "mse_noise_loss", "cross_entropy_loss", "draw_direction"]
 
 
 def _register():
@@ -126,6 +126,14 @@ def mse_loss(output, target, *, reduction="batch_mean"):
 def qmse_expected_loss(output, target, *, reduction="batch_mean"):
     """QMSE without its noise: value 1/2 (||r||^4 + ||r||^2 / c), and as gradient QMSE's expected one, -(||r||^2 + 1/c) r."""
     return _call("qmse_expected", output, target, reduction)
+
+
+def mse_noise_loss(output, target, *, sample_ids=None, step=0, seed=1, reduction="batch_mean", v_distribution="sphere", v_scope="per_sample"):
+    """MSE with the noise of QMSE: value 1/2 ||r||^2, and as gradient MSE's with QMSE's less its expectation, -(r + Qr - (||r||^2 + 1/c) r).
+
+    The options are those of qmse_loss().
+    """
+    return _call("mse_noise", output, target, reduction, sample_ids, step, _options.check_seed(seed), v_distribution, v_scope)
 
 
 def cross_entropy_loss(output, target, *, reduction="batch_mean"):

@@ -45,7 +45,7 @@ def loss_and_gradient(
     """The loss, and its gradient with respect to `output`.
 
     output: [batch, classes], float32 or float64. target: labels [batch] of integers, or dense targets like output.
-    loss: "qmse", "mse", "qmse_expected" or "cross_entropy".
+    loss: "qmse", "mse", "qmse_expected", "mse_noise" or "cross_entropy".
     sample_ids: [batch] indices in the data set; without them the positions 0, 1, ... in the batch.
     Returns a number of output's type (an array [batch] with reduction "none", the gradient then being that of each
     sample's own loss) and an array like output.

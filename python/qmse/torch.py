@@ -12,7 +12,7 @@ from qmse import __version__, _library, _options
 if tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2]) < (2, 4):
     raise ImportError(f"qmse {__version__} needs PyTorch 2.4 or later; this is PyTorch {torch.__version__}")
 
-__all__ = ["qmse_loss", "mse_loss", "qmse_expected_loss", "cross_entropy_loss", "draw_direction", "QMSE"]
+__all__ = ["qmse_loss", "mse_loss", "qmse_expected_loss", "mse_noise_loss", "cross_entropy_loss", "draw_direction", "QMSE"]
 
 _FLOATS = {torch.float32: _library.FLOAT32, torch.float64: _library.FLOAT64}
 _INTEGERS = {torch.int32: _library.INT32, torch.int64: _library.INT64}
@@ -189,6 +189,8 @@ def _hessian_product(output, target, sample_ids, step, loss, reduction, seed, v_
         raise RuntimeError(
             "qmse_expected_loss cannot be differentiated twice: its gradient is QMSE's expected step, which is not the gradient of its value"
         )
+    if loss == "mse_noise":
+        raise RuntimeError("mse_noise_loss cannot be differentiated twice: its gradient is MSE's and noise, which is not the gradient of its value")
     if loss == "qmse" and q_gradient == "constant":
         raise RuntimeError(
             "qmse_loss with q_gradient='constant' cannot be differentiated twice: Q is held constant, so its gradient is that of no function; "
@@ -291,6 +293,16 @@ def mse_loss(output, target, *, reduction="batch_mean"):
 def qmse_expected_loss(output, target, *, reduction="batch_mean"):
     """QMSE without its noise: value 1/2 (||r||^4 + ||r||^2 / c), and as gradient QMSE's expected one, -(||r||^2 + 1/c) r."""
     return _call("qmse_expected", output, target, reduction)
+
+
+def mse_noise_loss(output, target, *, sample_ids=None, step=0, seed=1, reduction="batch_mean", v_distribution="sphere", v_scope="per_sample"):
+    """MSE with the noise of QMSE: value 1/2 ||r||^2, and as gradient MSE's with QMSE's less its expectation, -(r + Qr - (||r||^2 + 1/c) r).
+
+    The options are those of qmse_loss().
+    """
+    if isinstance(output, torch.Tensor):
+        step = _step_tensor(step, output.device)
+    return _call("mse_noise", output, target, reduction, sample_ids, step, _options.check_seed(seed), v_distribution, v_scope)
 
 
 def cross_entropy_loss(output, target, *, reduction="batch_mean"):

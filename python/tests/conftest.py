@@ -70,6 +70,9 @@ def reference(loss, output, target, v=None, q_gradient="constant"):
         return squared / 2, -r
     if loss == "qmse_expected":
         return (squared**2 + squared / f.shape[1]) / 2, -(squared + 1 / f.shape[1])[:, None] * r
+    if loss == "mse_noise":
+        a = squared + (np.asarray(v, np.float64) * r).sum(1)
+        return squared / 2, -(r + a[:, None] * (r + v) - (squared + 1 / f.shape[1])[:, None] * r)
     if loss == "cross_entropy":
         shifted = f - f.max(1, keepdims=True)
         logs = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))

@@ -11,6 +11,7 @@ VARIANTS = {
     "full, rademacher, element mean": [*QMSE, "--q-gradient", "full", "--v-distribution", "rademacher", "--reduction", "element_mean"],
     "one v for the batch": [*QMSE, "--v-scope", "per_batch"],
     "without noise": ["--loss", "qmse_expected"],
+    "mse with noise": ["--loss", "mse_noise", "--step", 5, "--v-distribution", "rademacher"],
     "mse": ["--loss", "mse", "--reduction", "element_mean"],
     "cross-entropy": ["--loss", "cross_entropy"],
 }
@@ -31,7 +32,7 @@ def test_losses_gradients_and_v_have_the_bits_of_the_engine(program, small_data,
     data = qmse.io.Dataset("mnist", "train", data=small_data)
     np.testing.assert_array_equal(tensors["target"], data.labels[order])
     options = {key: config[key] for key in ("v_distribution", "v_scope", "q_gradient") if key in config}
-    draws = {"sample_ids": order, "step": 4, "seed": seed} if config["loss"] == "qmse" else {}
+    draws = {"sample_ids": order, "step": 4, "seed": seed} if config["loss"] in ("qmse", "mse_noise") else {}
     loss, gradient = qmse.numpy.loss_and_gradient(
         tensors["output"], tensors["target"], config["loss"], reduction=config["reduction"], **options, **draws
     )
@@ -40,6 +41,6 @@ def test_losses_gradients_and_v_have_the_bits_of_the_engine(program, small_data,
     if config["reduction"] == "batch_mean":
         loss, _ = qmse.numpy.loss_and_gradient(tensors["output"], tensors["target"], config["loss"], reduction="none", **options, **draws)
         np.testing.assert_array_equal(loss, tensors["sample_loss"])
-    if config["loss"] == "qmse" and config["v_scope"] == "per_sample":
+    if draws and config["v_scope"] == "per_sample":
         v = qmse.numpy.draw_direction(order, 10, step=4, seed=seed, v_distribution=config["v_distribution"])
         np.testing.assert_array_equal(v, tensors["v"])

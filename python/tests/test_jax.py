@@ -23,6 +23,7 @@ FUNCTIONS = {
     "qmse": qmse.jax.qmse_loss,
     "mse": qmse.jax.mse_loss,
     "qmse_expected": qmse.jax.qmse_expected_loss,
+    "mse_noise": qmse.jax.mse_noise_loss,
     "cross_entropy": qmse.jax.cross_entropy_loss,
 }
 
@@ -34,7 +35,7 @@ FUNCTIONS = {
 def test_values_and_gradients_have_the_bits_of_numpy(loss, batch, classes, dense, reduction):
     output, target = problem(batch, classes, dense=dense)
     target = target if dense else target.astype(np.int32)
-    draws = {"sample_ids": np.arange(batch, dtype=np.int32) * 7, "step": 3, "seed": 2**64 - 1} if loss == "qmse" else {}
+    draws = {"sample_ids": np.arange(batch, dtype=np.int32) * 7, "step": 3, "seed": 2**64 - 1} if loss in ("qmse", "mse_noise") else {}
     value, gradient = qmse.numpy.loss_and_gradient(output, target, loss, reduction=reduction, **draws)
     function = lambda f: FUNCTIONS[loss](f, target, reduction=reduction, **draws)  # noqa: E731
     for call in (function, jax.jit(function)):

@@ -45,7 +45,7 @@ def test_every_field_and_number_of_the_header_is_known():
 
 def test_a_library_of_another_version_is_an_import_error_that_names_both(monkeypatch):
     monkeypatch.setattr(_library, "ABI_VERSION", 99)
-    with pytest.raises(ImportError, match=r"needs version 99 .* has version 1"):
+    with pytest.raises(ImportError, match=r"needs version 99 .* has version 2"):
         _library._load()
 
 

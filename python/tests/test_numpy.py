@@ -9,7 +9,7 @@ from conftest import problem, reference
 
 import qmse.numpy
 
-LOSSES = ("mse", "qmse", "qmse_expected", "cross_entropy")
+LOSSES = ("mse", "qmse", "qmse_expected", "mse_noise", "cross_entropy")
 LARGEST = 2**64 - 1
 
 
@@ -52,7 +52,7 @@ def test_values_and_gradients_are_those_of_the_formulas(loss, batch, classes, dt
 
 def test_element_mean_is_two_over_the_classes_times_the_batch_mean():
     output, target = problem(6, 4, np.float64)
-    for loss in LOSSES[:3]:
+    for loss in LOSSES[:4]:
         value, gradient = qmse.numpy.loss_and_gradient(output, target, loss)
         scaled, scaled_gradient = qmse.numpy.loss_and_gradient(output, target, loss, reduction="element_mean")
         np.testing.assert_allclose(scaled, value / 2, rtol=1e-14)
@@ -66,6 +66,17 @@ def test_options_of_qmse(options):
     v = directions(list(ids), 10, 2, 1, options.get("v_distribution", "sphere"))
     each, gradient = reference("qmse", output, target, v, options.get("q_gradient", "constant"))
     value, ours = qmse.numpy.loss_and_gradient(output, target, step=2, reduction="none", **options)
+    np.testing.assert_allclose(value, each, rtol=1e-12)
+    np.testing.assert_allclose(ours, gradient, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("options", [{"v_distribution": "rademacher"}, {"v_scope": "per_batch"}])
+def test_options_of_mse_with_noise(options):
+    output, target = problem(5, 10, np.float64)
+    ids = [random_numbers.WHOLE_BATCH] * 5 if "v_scope" in options else range(5)
+    v = directions(list(ids), 10, 2, 1, options.get("v_distribution", "sphere"))
+    each, gradient = reference("mse_noise", output, target, v)
+    value, ours = qmse.numpy.loss_and_gradient(output, target, "mse_noise", step=2, reduction="none", **options)
     np.testing.assert_allclose(value, each, rtol=1e-12)
     np.testing.assert_allclose(ours, gradient, rtol=1e-11, atol=1e-13)
 

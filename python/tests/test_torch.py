@@ -16,6 +16,7 @@ FUNCTIONS = {
     "qmse": qmse.torch.qmse_loss,
     "mse": qmse.torch.mse_loss,
     "qmse_expected": qmse.torch.qmse_expected_loss,
+    "mse_noise": qmse.torch.mse_noise_loss,
     "cross_entropy": qmse.torch.cross_entropy_loss,
 }
 LABELS = torch.tensor([0, 2, 1, 2, 0])
@@ -34,7 +35,7 @@ def test_values_and_gradients_have_the_bits_of_numpy(loss, batch, classes, dtype
     if loss == "cross_entropy" and reduction == "element_mean":
         return
     output, target = problem(batch, classes, dtype, dense=dense)
-    options, draws = {"reduction": reduction}, {"sample_ids": np.arange(batch) * 7, "step": 3, "seed": 2**64 - 1} if loss == "qmse" else {}
+    options, draws = {"reduction": reduction}, {"sample_ids": np.arange(batch) * 7, "step": 3, "seed": 2**64 - 1} if loss in ("qmse", "mse_noise") else {}
     value, gradient = qmse.numpy.loss_and_gradient(output, target, loss, **options, **draws)
     if draws:
         draws["sample_ids"] = torch.from_numpy(draws["sample_ids"])
@@ -111,7 +112,7 @@ def test_constant_is_the_derivative_with_q_frozen():
     torch.testing.assert_close(torch.autograd.grad(qmse.torch.qmse_loss(f, LABELS, step=3), f)[0], expected)
 
 
-@pytest.mark.parametrize("function, text", [(qmse.torch.qmse_loss, "q_gradient='full'"), (qmse.torch.qmse_expected_loss, "not the gradient")])
+@pytest.mark.parametrize("function, text", [(qmse.torch.qmse_loss, "q_gradient='full'"), (qmse.torch.qmse_expected_loss, "not the gradient"), (qmse.torch.mse_noise_loss, "and noise")])
 def test_what_is_the_gradient_of_nothing_cannot_be_differentiated_twice_and_says_so(function, text):
     f = outputs()
     (gradient,) = torch.autograd.grad(function(f, LABELS), f, create_graph=True)

@@ -126,6 +126,36 @@ static void qmse(void) {
   for (i = 0; i < 6; ++i) CHECK(v[i] == drawn[i]);
 }
 
+/* MSE's value, and its gradient less the noise Qr - (||r||^2 + 1/3) r. */
+static void mse_noise(void) {
+  double v[6], sample_loss[2], gradient[6];
+  const uint64_t step = 41;
+  int row, i;
+  qmse_loss_args args = two_rows(QMSE_LOSS_MSE_NOISE);
+  args.step = &step;
+  args.seed = 5;
+  args.v = v;
+  args.sample_loss = sample_loss;
+  args.gradient = gradient;
+  CHECK(qmse_loss_cpu(&args) == QMSE_OK);
+  for (row = 0; row < 2; ++row) {
+    double a = 0, squares = 0;
+    for (i = 0; i < 3; ++i) {
+      const double r = (i == labels[row]) - outputs[3 * row + i];
+      squares += r * r;
+      a += (r + v[3 * row + i]) * r;
+    }
+    CHECK(fabs(sample_loss[row] - squares / 2) < 1e-12);
+    for (i = 0; i < 3; ++i) {
+      const double r = (i == labels[row]) - outputs[3 * row + i];
+      const double noise = a * (r + v[3 * row + i]) - (squares + 1.0 / 3) * r;
+      CHECK(fabs(gradient[3 * row + i] + r + noise) < 1e-12);
+    }
+  }
+  args.step = NULL;
+  CHECK(qmse_loss_cpu(&args) == QMSE_ERROR_SHAPE);
+}
+
 static void order(void) {
   uint32_t places[100], seen[100] = {0};
   int i;
@@ -173,7 +203,7 @@ static void errors(void) {
   CHECK(qmse_loss_cpu(&args) == QMSE_ERROR_SHAPE);
   args = two_rows(QMSE_LOSS_QMSE);
   CHECK(qmse_loss_cpu(&args) == QMSE_ERROR_SHAPE); /* no step */
-  args = two_rows(4);
+  args = two_rows(5);
   CHECK(qmse_loss_cpu(&args) == QMSE_ERROR_CONFIGURATION);
   args = two_rows(QMSE_LOSS_MSE);
   args.label_dtype = QMSE_FLOAT32;
@@ -206,6 +236,7 @@ int main(void) {
   layout();
   mse();
   qmse();
+  mse_noise();
   order();
   empty();
   errors();
