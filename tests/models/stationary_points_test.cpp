@@ -1,5 +1,5 @@
-// docs/theory.md section 7: where MSE stops, and what QMSE does there. Networks small enough for hand,
-// in f64.
+// docs/theory.md section 7: where MSE stops, and what QMSE does there. Networks small enough for hand, in
+// f64.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -222,7 +222,57 @@ TEST_CASE("stationary points: MSE and the expected step of QMSE share no minimum
   CHECK(gradient_at(low, "mse") > 0.1);
 }
 
+TEST_CASE(
+    "stationary points: over a batch QMSE's gradient has every sample's own a, and not the paper's form") {
+  // At MSE's minimum: D_n is I for the bias and 0 for the weights, whose inputs are 0.
+  Problem p({{{0}, {0}, {0}}, {0, 0, 1}, 2}, {.widths = {}});
+  p.set("fc1.bias", {2.0 / 3, 1.0 / 3});
+  const std::array<std::array<double, 2>, 3> r{
+      {{1.0 / 3, -1.0 / 3}, {1.0 / 3, -1.0 / 3}, {-2.0 / 3, 2.0 / 3}}};
+  std::array<double, 2> general{}, paper{};
+  for (std::uint32_t n = 0; n < 3; ++n) {
+    std::array<float, 2> v{};
+    draw_direction(DirectionDistribution::sphere, 0, 0, n, 2, v.data());
+    double a = 0;
+    for (std::size_t i = 0; i < 2; ++i) a += r[n][i] * (r[n][i] + static_cast<double>(v[i]));
+    for (std::size_t i = 0; i < 2; ++i) {
+      general[i] -= a * (r[n][i] + static_cast<double>(v[i])) / 3;
+      paper[i] -= a * static_cast<double>(v[i]) / 3;
+    }
+  }
+  CHECK(std::sqrt(squared_norm(p.gradient("mse"))) < 1e-15);
+  p.gradient("qmse");
+  const std::vector<double> bias = p.store.read<double>(p.store.gradients(), p.store.index_of("fc1.bias"));
+  for (std::size_t i = 0; i < 2; ++i) {
+    CHECK(bias[i] == Approx(general[i]).epsilon(1e-12));
+    CHECK(std::abs(bias[i] - paper[i]) > 0.01);
+  }
+}
+
 // 7.2
+TEST_CASE(
+    "stationary points: an output's bias has the gradient of the residuals' sum, with convolutions too") {
+  Context context = cpu(2);
+  const ToyData<double> data(context, 12, {2, 12, 12}, 4, 3);
+  const Sequential cnn = make_simple_cnn({2, 12, 12}, 4, {.conv_channels = {5, 6}, .fc_width = 8});
+  ParameterStore store(context, DType::f64, cnn.parameters());
+  store.initialize(Initialization::pytorch, 3);
+  const std::unique_ptr<Loss> mse = make_loss("mse", {});
+  BatchPass<double> pass(context, network_of(cnn, store), data.resident, *mse, 12, {});
+  std::vector<std::uint32_t> order(12);
+  std::iota(order.begin(), order.end(), 0u);
+  const std::uint64_t first = 0, step = 0;
+  pass.train(order.data(), &first, &step);
+  const std::vector<double> outputs = values<double>(pass.tape(), pass.output()),
+                            bias = store.read<double>(store.gradients(), store.index_of("fc2.bias"));
+  for (std::size_t i = 0; i < 4; ++i) {
+    double sum = 0;
+    for (std::size_t n = 0; n < 12; ++n)
+      sum += (pass.labels()[n] == static_cast<std::int32_t>(i) ? 1.0 : 0.0) - outputs[4 * n + i];
+    CHECK(bias[i] == Approx(-sum / 12).epsilon(1e-12));
+  }
+}
+
 TEST_CASE(
     "stationary points: the gradient is bounded below by the loss and the Jacobian's smallest eigenvalue") {
   int certified = 0;
@@ -312,6 +362,51 @@ TEST_CASE("stationary points: no step revives a dead channel of the convolutiona
   }
 }
 
+TEST_CASE("stationary points: no step parts two equal channels of the convolutional network") {
+  Context context = cpu(2);
+  const ToyData<float> data(context, 12, {2, 12, 12}, 4, 3);
+  const Sequential model = make_simple_cnn({2, 12, 12}, 4, {.conv_channels = {5, 6}, .fc_width = 8});
+  for (const auto& [loss_name, distribution] : kSteps) {
+    CAPTURE(loss_name);
+    ParameterStore store(context, DType::f32, model.parameters());
+    store.initialize(Initialization::pytorch, 3);
+    // Channels 1 and 3 of the first convolution, in and out.
+    const auto tie = [&](const char* name, std::size_t rows, std::size_t size, std::size_t stride) {
+      const std::size_t parameter = store.index_of(name);
+      std::vector<float> values = store.read<float>(store.weights(), parameter);
+      for (std::size_t row = 0; row < rows; ++row) {
+        const auto from = values.begin() + static_cast<long>(row * stride + size);
+        std::copy(from, from + static_cast<long>(size), from + static_cast<long>(2 * size));
+      }
+      store.write<float>(store.weights(), parameter, values);
+      return values;
+    };
+    const auto tied = [&](const char* name, std::size_t rows, std::size_t size, std::size_t stride) {
+      const std::vector<float> values = store.read<float>(store.weights(), store.index_of(name));
+      bool equal = true;
+      for (std::size_t row = 0; row < rows; ++row) {
+        const auto from = values.begin() + static_cast<long>(row * stride + size);
+        equal = equal && std::equal(from, from + static_cast<long>(size), from + static_cast<long>(2 * size));
+      }
+      return equal;
+    };
+    const std::vector<float> before = tie("conv1.weight", 1, 18, 90);
+    tie("conv1.bias", 1, 1, 5);
+    tie("conv2.weight", 6, 9, 45);
+    const std::unique_ptr<Loss> loss = make_loss(loss_name, {.qmse = {.distribution = distribution}});
+    Sgd sgd(store, {.momentum = 0.9});
+    TrainingLoop<float> loop(context, network_of(model, store), data.resident, *loss, sgd, 4);
+    std::vector<std::uint32_t> order(12);
+    std::iota(order.begin(), order.end(), 0u);
+    loop.begin_epoch(order, std::vector<double>(3, 0.01), 0);
+    loop.step(3);
+    CHECK(store.read<float>(store.weights(), store.index_of("conv1.weight")) != before);
+    CHECK(tied("conv1.weight", 1, 18, 90));
+    CHECK(tied("conv1.bias", 1, 1, 5));
+    CHECK(tied("conv2.weight", 6, 9, 45));
+  }
+}
+
 TEST_CASE("stationary points: no step parts two equal units") {
   for (const auto& [loss, distribution] : kSteps) {
     for (const char* optimizer : {"sgd", "momentum", "adam"}) {
@@ -340,7 +435,8 @@ TEST_CASE("stationary points: the affine trap of XOR holds all but the noise of 
   double loss = 0;
   for (const double g : trap.gradient("mse", &loss)) REQUIRE(g == 0.0);
   CHECK(loss == 0.25);
-  for (const double g : trap.gradient("qmse_expected")) REQUIRE(g == 0.0);
+  for (const char* other : {"qmse_expected", "cross_entropy"})
+    for (const double g : trap.gradient(other)) REQUIRE(g == 0.0);
   Matrix hidden;
   const std::vector<double> eigenvalues = gram_eigenvalues(jacobian(trap, 4, &hidden));
   CHECK(eigenvalues[1] < 1e-12);  // rank 6 of 8
