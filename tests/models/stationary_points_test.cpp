@@ -1,5 +1,5 @@
-// docs/theory.md section 7: where MSE stops, and what QMSE does there. Networks small enough for hand, in
-// f64.
+// docs/theory.md section 7: where MSE stops, and what QMSE does there. Networks small enough for hand,
+// in f64.
 #include <algorithm>
 #include <array>
 #include <cmath>
