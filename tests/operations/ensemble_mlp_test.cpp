@@ -156,7 +156,7 @@ void check_as_on_the_cpu(const Samples& samples, const std::vector<EnsembleCase>
 
 }  // namespace
 
-TEST_CASE("ensemble_mlp: each activation and loss has the bits of the CPU; ragged sizes in one launch") {
+TEST_CASE("ensemble_mlp: each activation and loss has the bits of the CPU with ragged sizes in one launch") {
   // 133 samples: a chunk and a rest that is no multiple of 4.
   const Samples samples = ensemble_samples(133, 3, 2);
   const DescentRule momentum{.momentum = 0.9};
@@ -172,7 +172,7 @@ TEST_CASE("ensemble_mlp: each activation and loss has the bits of the CPU; ragge
       {3});
 }
 
-TEST_CASE("ensemble_mlp: batches and noise are the CPU's; across launches as in one") {
+TEST_CASE("ensemble_mlp: batches and noise are those of the CPU across launches as in one") {
   const Samples samples = ensemble_samples(29, 4, 3);
   const auto tanh = HiddenActivation::tanh;
   const auto cases = [&](std::int64_t steps) {

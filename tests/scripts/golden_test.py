@@ -41,7 +41,7 @@ class Golden(unittest.TestCase):
                 if word.startswith("--") and value and not value.startswith("--"):
                     given.setdefault(word[2:].replace("-", "_"), []).append(value)
         settings = [{"name": name, "choices": values} for name, values in given.items()]
-        settings += [{"name": "dataset"}, {"name": "nesterov"}, {"name": "rmsprop_centered"}, {"name": "evaluate_train"}, {"name": "no_graph"}]
+        settings += [{"name": "dataset"}, {"name": "nesterov"}, {"name": "rmsprop_centered"}, {"name": "evaluate_train"}, {"name": "no_graph"}, {"name": "keep_best"}]
         self.assertEqual(golden.uncovered({"settings": settings}), ([], []))
         next(setting for setting in settings if setting["name"] == "loss")["choices"] = ["mse", "huber"]
         settings += [{"name": "huber_delta"}]
