@@ -14,7 +14,8 @@ using namespace qmse::test;
 
 namespace {
 
-bool same_but_for_nans(const std::vector<float>& a, const std::vector<float>& b) {
+// This and the next are unused where there is no GPU of any kind.
+[[maybe_unused]] bool same_but_for_nans(const std::vector<float>& a, const std::vector<float>& b) {
   if (a.size() != b.size()) return false;
   for (std::size_t i = 0; i < a.size(); ++i) {
     const bool both_nan = std::isnan(a[i]) && std::isnan(b[i]);
@@ -24,7 +25,8 @@ bool same_but_for_nans(const std::vector<float>& a, const std::vector<float>& b)
 }
 
 // Against f64 sums of dx. A thread adds up to 16 numbers in f32, all else is f64.
-void check_bias_gradient(const BiasShape& shape, const std::vector<float>& dx, const std::vector<float>& db) {
+[[maybe_unused]] void check_bias_gradient(const BiasShape& shape, const std::vector<float>& dx,
+                                          const std::vector<float>& db) {
   for (std::int64_t c = 0; c < shape.channels; ++c) {
     double expected = 0, magnitude = 0;
     for (std::int64_t n = 0; n < shape.batch; ++n) {
