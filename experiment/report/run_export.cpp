@@ -16,6 +16,7 @@
 #include "base/in_quotes.h"
 #include "base/number_text.h"
 #include "experiment/report/run_groups.h"
+#include "experiment/run/config_fields.h"
 #include "experiment/run/epoch_record.h"
 #include "experiment/run/plain_text.h"
 
@@ -106,7 +107,8 @@ ReportTable tidy_table(const std::vector<RunRecord>& runs) {
   ReportTable table{{"run", "state"}, {}};
   table.header.insert(table.header.end(), names.begin(), names.end());
   table.header.emplace_back("seed");
-  table.header.insert(table.header.end(), figures.begin(), figures.end());
+  for (const std::string& figure : figures)  // the epoch's last learning rate is epoch_lr, the setting is lr
+    table.header.push_back(find_field(figure) != nullptr ? "epoch_" + figure : figure);
   for (const RunRecord& run : runs) {
     const Json settings = result_settings(run);
     for (const Json& epoch : run.epochs) {

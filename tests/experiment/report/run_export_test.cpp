@@ -27,7 +27,7 @@ TEST_CASE("export: the tidy table has a row an epoch, the settings that differ, 
   write_run(folder / "a", {{"loss", "mse"}, {"seed", 4}}, {0.125, 0.1});
   write_run(folder / "b", {{"loss", "qmse"}}, {0.5}, false);
   write_bytes(folder / "b/metrics.jsonl",
-              "{\"epoch\": 1, \"test_loss\": null, \"extra\": 3, \"test_accuracy\": 0.5}\n");
+              "{\"epoch\": 1, \"test_loss\": null, \"extra\": 3, \"lr\": 0.25, \"test_accuracy\": 0.5}\n");
   const ReportTable table = tidy_table(find_runs(folder.path()).runs);
   REQUIRE(table.rows.size() == 3);
   const auto cell = [&](std::size_t row, const std::string& name) {
@@ -46,6 +46,11 @@ TEST_CASE("export: the tidy table has a row an epoch, the settings that differ, 
   CHECK(cell(2, "extra") == "3");
   CHECK(cell(0, "extra") == "");
   CHECK(cell(2, "test_loss") == "");
+  CHECK(cell(2, "epoch_lr") == "0.25");
+  for (const std::string& name : table.header) {
+    CAPTURE(name);
+    CHECK(std::count(table.header.begin(), table.header.end(), name) == 1);
+  }
 }
 
 TEST_CASE("export: event files are records with the checksums of a known example") {
