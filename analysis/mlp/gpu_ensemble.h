@@ -38,6 +38,15 @@ class GpuEnsemble {
   std::vector<State> states() const;
   bool all_done() const;
 
+  // What ensemble_descent() takes: every member with its places in `numbers`, where the samples' x come first,
+  // then their y. `scratch` is the largest ensemble_scratch().
+  struct Layout {
+    std::vector<double> numbers;
+    std::vector<EnsembleMember> members;
+    std::int64_t scratch = 0;
+  };
+  static Layout lay_out(const Samples& samples, const std::vector<Member>& members);
+
  private:
   std::vector<EnsembleMember> members_on_device() const;
 

@@ -1,80 +1,23 @@
 #include "analysis/mlp/gpu_ensemble.h"
 
 #include <algorithm>
-#include <span>
 #include <string>
 
 #include "base/error.h"
 
 namespace qmse {
-namespace {
-
-EnsembleMember described(const GpuEnsemble::Member& member) {
-  const MlpShape& shape = member.shape;
-  if (shape.layers() > kMaxEnsembleLayers) {
-    throw ShapeError("networks on a GPU have at most " + std::to_string(kMaxEnsembleLayers) +
-                     " layers, not " + std::to_string(shape.layers()));
-  }
-  EnsembleMember on{};
-  for (std::size_t l = 0; l < shape.widths.size(); ++l)
-    on.widths[l] = static_cast<std::int32_t>(shape.widths[l]);
-  on.layers = static_cast<std::int32_t>(shape.layers());
-  on.biases = shape.biases ? 1 : 0;
-  on.activation = shape.activation;
-  on.loss = member.objective.loss;
-  on.noise = member.rule.noise;
-  on.leak = shape.leak;
-  on.weight_decay = member.objective.weight_decay;
-  on.momentum = member.rule.momentum;
-  on.noise_scale = member.rule.noise_scale;
-  on.batch = member.rule.batch;
-  on.seed = member.seed;
-  on.finite = 1;
-  on.weights = on.velocity = on.factors = on.scratch = EnsembleMember::kNone;
-  return on;
-}
-
-}  // namespace
 
 GpuEnsemble::GpuEnsemble(CudaContext& gpu, const Samples& samples, const std::vector<Member>& members)
     : gpu_(gpu), count_(static_cast<std::int64_t>(members.size())) {
-  if (members.empty()) throw ShapeError("an ensemble has at least one network");
-  samples_ = {samples.count, samples.inputs, samples.outputs, samples.stride, nullptr, nullptr};
-  std::vector<double> numbers;
-  const auto add = [&](std::span<const double> values) {
-    const auto at = static_cast<std::int64_t>(numbers.size());
-    numbers.insert(numbers.end(), values.begin(), values.end());
-    return at;
-  };
-  const auto add_zeros = [&](std::int64_t count) {
-    const auto at = static_cast<std::int64_t>(numbers.size());
-    numbers.resize(numbers.size() + static_cast<std::size_t>(count));
-    return at;
-  };
-  const std::int64_t x = add(samples.x), y = add(samples.y);
-  std::vector<EnsembleMember> described_members;
-  for (const Member& member : members) {
-    const Mlp checked(member.shape, member.objective, samples);
-    if (member.weights.size() != checked.parameters()) {
-      throw ShapeError("a network with " + std::to_string(checked.parameters()) +
-                       " parameters cannot start from " + std::to_string(member.weights.size()));
-    }
-    EnsembleMember on = described(member);
-    on.weights = add(member.weights);
-    parameters_.push_back(member.shape.parameters());
-    if (on.momentum != 0) on.velocity = add_zeros(parameters_.back());
-    if (!member.objective.slope_factors.empty()) on.factors = add(member.objective.slope_factors);
-    const std::int64_t scratch = ensemble_scratch(on, samples_);
-    scratch_ = std::max(scratch_, scratch);
-    on.scratch = add_zeros(scratch);
-    described_members.push_back(on);
-  }
-  numbers_ = Buffer(gpu.memory(), numbers.size() * sizeof(double), "networks of an ensemble");
-  host_to_device(gpu, numbers_.data(), numbers.data(), numbers.size() * sizeof(double));
-  samples_.x = numbers_.as<double>() + x;
-  samples_.y = numbers_.as<double>() + y;
-  members_ = Buffer(gpu.memory(), described_members.size() * sizeof(EnsembleMember), "an ensemble's members");
-  host_to_device(gpu, members_.data(), described_members.data(), members_.bytes());
+  const Layout layout = lay_out(samples, members);
+  scratch_ = layout.scratch;
+  for (const Member& member : members) parameters_.push_back(member.shape.parameters());
+  numbers_ = Buffer(gpu.memory(), layout.numbers.size() * sizeof(double), "networks of an ensemble");
+  host_to_device(gpu, numbers_.data(), layout.numbers.data(), numbers_.bytes());
+  const double* x = numbers_.as<double>();
+  samples_ = {samples.count, samples.inputs, samples.outputs, samples.stride, x, x + samples.x.size()};
+  members_ = Buffer(gpu.memory(), layout.members.size() * sizeof(EnsembleMember), "an ensemble's members");
+  host_to_device(gpu, members_.data(), layout.members.data(), members_.bytes());
 }
 
 void GpuEnsemble::advance(const std::vector<std::vector<double>>& lr) {

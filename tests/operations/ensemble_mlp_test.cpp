@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "analysis/mlp/descent.h"
+#include "analysis/mlp/gpu_ensemble.h"
 #include "analysis/mlp/random_stream.h"
 #include "tests/operations/devices.h"
 
@@ -74,41 +74,18 @@ template <class D>
 std::vector<EnsembleOutcome> on_the_gpu(D& device, const Samples& samples,
                                         const std::vector<EnsembleCase>& cases,
                                         const std::vector<std::int64_t>& launches) {
-  const auto x = device.array(samples.x), y = device.array(samples.y);
-  const EnsembleSamples there{samples.count,  samples.inputs, samples.outputs,
-                              samples.stride, x.data(),       y.data()};
-  std::vector<double> numbers;
-  const auto add = [&](const std::vector<double>& values) {
-    const auto at = static_cast<std::int64_t>(numbers.size());
-    numbers.insert(numbers.end(), values.begin(), values.end());
-    return at;
-  };
-  std::vector<EnsembleMember> members;
-  std::int64_t scratch = 0;
-  for (const EnsembleCase& c : cases) {
-    EnsembleMember m{};
-    for (std::size_t l = 0; l < c.shape.widths.size(); ++l)
-      m.widths[l] = static_cast<std::int32_t>(c.shape.widths[l]);
-    m.layers = static_cast<std::int32_t>(c.shape.layers());
-    m.biases = c.shape.biases ? 1 : 0;
-    m.activation = c.shape.activation;
-    m.loss = c.objective.loss;
-    m.noise = c.rule.noise;
-    m.leak = c.shape.leak;
-    m.weight_decay = c.objective.weight_decay;
-    m.momentum = c.rule.momentum;
-    m.noise_scale = c.rule.noise_scale;
-    m.batch = c.rule.batch;
-    m.seed = c.seed;
-    m.weights = add(c.weights);
-    m.velocity = m.momentum != 0 ? add(std::vector<double>(c.weights.size())) : EnsembleMember::kNone;
-    m.factors = c.objective.slope_factors.empty() ? EnsembleMember::kNone : add(c.objective.slope_factors);
-    const std::int64_t need = ensemble_scratch(m, there);
-    scratch = std::max(scratch, need);
-    m.scratch = add(std::vector<double>(static_cast<std::size_t>(need), NAN));
-    members.push_back(m);
-  }
+  std::vector<GpuEnsemble::Member> networks;
+  for (const EnsembleCase& c : cases) networks.push_back({c.shape, c.objective, c.weights, c.rule, c.seed});
+  const GpuEnsemble::Layout layout = GpuEnsemble::lay_out(samples, networks);
+  const std::int64_t scratch = layout.scratch;
+  std::vector<EnsembleMember> members = layout.members;
+  std::vector<double> numbers = layout.numbers;
+  EnsembleSamples there{samples.count, samples.inputs, samples.outputs, samples.stride, nullptr, nullptr};
+  for (const EnsembleMember& m : members)
+    std::fill_n(numbers.begin() + m.scratch, ensemble_scratch(m, there), NAN);
   const auto numbers_there = device.array(numbers);
+  there.x = numbers_there.data();
+  there.y = there.x + samples.x.size();
   std::int64_t taken = 0;
   for (const std::int64_t steps : launches) {
     std::vector<double> lr;
