@@ -5,7 +5,7 @@ find_package(ZLIB REQUIRED)
 find_package(nlohmann_json 3.9 REQUIRED)
 find_package(CLI11 2.1 REQUIRED)
 find_package(Boost 1.74 REQUIRED)  # headers: Boost.Math
-find_path(QMSE_EIGEN_FOLDER Eigen/Dense PATH_SUFFIXES eigen3 DOC "The folder of Eigen's headers")  # for analysis/
+find_path(QMSE_EIGEN_FOLDER Eigen/Dense PATH_SUFFIXES eigen3 DOC "The folder of Eigen's headers")  # for algebra/
 mark_as_advanced(QMSE_EIGEN_FOLDER)
 if(NOT QMSE_EIGEN_FOLDER)
   message(FATAL_ERROR "Eigen 3.4 not found (Debian: libeigen3-dev). It is headers alone: install it, or unpack it anywhere "

@@ -67,7 +67,8 @@ void BatchPass<T>::gather(const std::uint32_t* order, const std::uint64_t* first
 }
 
 template <class T>
-void BatchPass<T>::run_loss(const std::uint64_t* step, const std::uint32_t* redraw, void* gradient) {
+void BatchPass<T>::run_loss(const Loss& loss, const std::uint64_t* step, const std::uint32_t* redraw,
+                            void* gradient) {
   const Range phase("loss");
   LossBatch batch;
   batch.dtype = dtype_of<T>();
@@ -84,24 +85,33 @@ void BatchPass<T>::run_loss(const std::uint64_t* step, const std::uint32_t* redr
   batch.step = step;
   batch.sample_ids = sample_ids_.as<std::uint32_t>();
   batch.redraw = redraw;
-  loss_->run(*context_, batch);
+  loss.run(*context_, batch);
 }
 
 template <class T>
 void BatchPass<T>::train(const std::uint32_t* order, const std::uint64_t* first, const std::uint64_t* step,
                          const std::uint32_t* redraw) {
-  if (!gradients_) throw std::logic_error("a pass made without gradients cannot train");
+  forward(order, first);
+  backward(*loss_, step, redraw);
+}
+
+template <class T>
+void BatchPass<T>::forward(const std::uint32_t* order, const std::uint64_t* first) {
   gather(order, first);
   tape_.forward();
-  run_loss(step, redraw, tape_.gradient(output_));
+}
+
+template <class T>
+void BatchPass<T>::backward(const Loss& loss, const std::uint64_t* step, const std::uint32_t* redraw) {
+  if (!gradients_) throw std::logic_error("a pass made without gradients cannot train");
+  run_loss(loss, step, redraw, tape_.gradient(output_));
   tape_.backward(output_);
 }
 
 template <class T>
 void BatchPass<T>::evaluate(const std::uint32_t* order, const std::uint64_t* first) {
-  gather(order, first);
-  tape_.forward();
-  run_loss(nullptr, nullptr, nullptr);
+  forward(order, first);
+  run_loss(*loss_, nullptr, nullptr, nullptr);
 }
 
 template <class T>
@@ -109,7 +119,7 @@ void BatchPass<T>::total(StepTotalsArgs<T> args) {
   const Range phase("totals");
   args.batch = batch_;
   args.sample_loss = sample_loss();
-  args.residual_sq = residual_sq_.as<T>();
+  args.residual_sq = residual_sq();
   args.correct = correct_.as<std::int32_t>();
   with_context<T>(*context_, [&](auto& backend) { step_totals(backend, args); });
 }

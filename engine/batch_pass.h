@@ -50,6 +50,11 @@ class BatchPass {
              const std::uint32_t* redraw = nullptr);  // LossBatch::redraw
   void evaluate(const std::uint32_t* order, const std::uint64_t* first);
 
+  // train() in two parts, of which the second may be repeated with other losses, steps and draws: they go back
+  // through the same forward pass.
+  void forward(const std::uint32_t* order, const std::uint64_t* first);
+  void backward(const Loss& loss, const std::uint64_t* step, const std::uint32_t* redraw = nullptr);
+
   // Adds the batch to the epoch and moves the counter on (kernels/step_totals). `args` has everything but the
   // batch itself.
   void total(StepTotalsArgs<T> args);
@@ -63,11 +68,12 @@ class BatchPass {
   const std::int32_t* labels() const { return labels_.template as<std::int32_t>(); }            // [B]
   const std::uint32_t* sample_ids() const { return sample_ids_.template as<std::uint32_t>(); }  // [B]
   const T* sample_loss() const { return sample_loss_.template as<T>(); }                        // [B]
+  const T* residual_sq() const { return residual_sq_.template as<T>(); }                        // [B]
   std::span<const LossDetail> details() const { return details_; }  // [B, c] each; none unless kept
 
  private:
   void gather(const std::uint32_t* order, const std::uint64_t* first);
-  void run_loss(const std::uint64_t* step, const std::uint32_t* redraw, void* gradient);
+  void run_loss(const Loss& loss, const std::uint64_t* step, const std::uint32_t* redraw, void* gradient);
 
   Context* context_;
   ResidentData<T> data_;

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "analysis/critical/dense.h"
+#include "algebra/dense.h"
 
 namespace qmse {
 

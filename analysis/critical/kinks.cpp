@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "analysis/critical/dense.h"
+#include "algebra/dense.h"
 #include "base/error.h"
 
 namespace qmse {

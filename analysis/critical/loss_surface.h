@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "analysis/critical/lanczos.h"
+#include "algebra/lanczos.h"
 #include "analysis/mlp/mlp.h"
 
 namespace qmse {

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include "analysis/critical/dense.h"
-#include "analysis/mlp/random_stream.h"
+#include "algebra/dense.h"
 #include "base/error.h"
+#include "random/random_stream.h"
 
 namespace qmse {
 namespace {

@@ -5,7 +5,7 @@
 #include <functional>
 #include <utility>
 
-#include "analysis/critical/dense.h"
+#include "algebra/dense.h"
 
 namespace qmse {
 namespace {

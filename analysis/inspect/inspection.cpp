@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "analysis/critical/dense.h"
+#include "algebra/dense.h"
 #include "analysis/inspect/jacobian.h"
 #include "analysis/inspect/stationarity.h"
 #include "analysis/inspect/units.h"

@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "analysis/critical/dense.h"
+#include "algebra/dense.h"
 #include "base/error.h"
 #include "engine/context.h"
 #include "engine/tape.h"

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <map>
 
-#include "analysis/critical/dense.h"
+#include "algebra/dense.h"
 #include "analysis/landscape/words.h"
 
 namespace qmse {

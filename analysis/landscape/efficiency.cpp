@@ -10,8 +10,8 @@
 #include "analysis/landscape/words.h"
 #include "analysis/mlp/descent.h"
 #include "analysis/mlp/glorot.h"
-#include "analysis/mlp/random_stream.h"
 #include "base/error.h"
+#include "random/random_stream.h"
 
 namespace qmse {
 namespace {

@@ -4,16 +4,16 @@
 #include <numeric>
 #include <set>
 
+#include "algebra/dense.h"
 #include "analysis/critical/certificate.h"
-#include "analysis/critical/dense.h"
 #include "analysis/critical/search.h"
 #include "analysis/landscape/experiment.h"
 #include "analysis/landscape/linear_theory.h"
 #include "analysis/landscape/problem.h"
 #include "analysis/landscape/words.h"
 #include "analysis/mlp/descent.h"
-#include "analysis/mlp/random_stream.h"
 #include "base/error.h"
+#include "random/random_stream.h"
 
 namespace qmse {
 namespace {

@@ -6,15 +6,15 @@
 #include <numeric>
 #include <optional>
 
+#include "algebra/dense.h"
 #include "analysis/circles_train.h"
-#include "analysis/critical/dense.h"
 #include "analysis/mlp/products.h"
-#include "analysis/mlp/random_stream.h"
 #include "base/error.h"
 #include "base/in_quotes.h"
 #include "base/text_file.h"
 #include "data/registry.h"
 #include "data/sha256.h"
+#include "random/random_stream.h"
 
 namespace qmse {
 namespace {

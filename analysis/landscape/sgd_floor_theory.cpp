@@ -3,7 +3,7 @@
 #include <cmath>
 #include <limits>
 
-#include "analysis/critical/dense.h"
+#include "algebra/dense.h"
 #include "analysis/mlp/products.h"
 
 namespace qmse {

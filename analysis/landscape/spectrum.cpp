@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "analysis/critical/dense.h"
+#include "algebra/dense.h"
 #include "analysis/landscape/experiment.h"
 #include "analysis/landscape/network_point.h"
 #include "analysis/landscape/words.h"

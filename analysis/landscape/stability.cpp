@@ -3,7 +3,7 @@
 #include <cmath>
 #include <optional>
 
-#include "analysis/critical/dense.h"
+#include "algebra/dense.h"
 #include "analysis/landscape/experiment.h"
 #include "analysis/landscape/trained_problem.h"
 #include "analysis/landscape/words.h"

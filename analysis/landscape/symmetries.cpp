@@ -11,8 +11,8 @@
 #include "analysis/landscape/problem.h"
 #include "analysis/landscape/words.h"
 #include "analysis/mlp/descent.h"
-#include "analysis/mlp/random_stream.h"
 #include "base/error.h"
+#include "random/random_stream.h"
 
 namespace qmse {
 namespace {

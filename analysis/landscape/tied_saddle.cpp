@@ -3,8 +3,8 @@
 #include <cmath>
 #include <string>
 
+#include "algebra/dense.h"
 #include "analysis/critical/certificate.h"
-#include "analysis/critical/dense.h"
 #include "analysis/critical/search.h"
 #include "analysis/mlp/descent.h"
 #include "analysis/mlp/glorot.h"

@@ -7,11 +7,11 @@
 
 #include "analysis/landscape/experiment.h"
 #include "analysis/landscape/words.h"
-#include "analysis/mlp/random_stream.h"
 #include "base/error.h"
 #include "base/in_quotes.h"
 #include "base/text_file.h"
 #include "random/direction.h"
+#include "random/random_stream.h"
 
 namespace qmse {
 namespace {

@@ -8,8 +8,8 @@
 #include "analysis/landscape/width_study.h"
 #include "analysis/mlp/descent.h"
 #include "analysis/mlp/gpu_ensemble.h"
-#include "analysis/mlp/random_stream.h"
 #include "base/error.h"
+#include "random/random_stream.h"
 
 namespace qmse {
 namespace {

@@ -1,10 +1,10 @@
 #include <algorithm>
 #include <cmath>
 
-#include "analysis/critical/dense.h"
+#include "algebra/dense.h"
 #include "analysis/landscape/width.h"
-#include "analysis/mlp/random_stream.h"
 #include "base/error.h"
+#include "random/random_stream.h"
 
 namespace qmse {
 

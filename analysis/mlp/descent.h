@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "analysis/mlp/mlp.h"
-#include "analysis/mlp/random_stream.h"
 #include "kernels/ensemble_mlp/ensemble_mlp.h"  // StepNoise
+#include "random/random_stream.h"
 
 namespace qmse {
 

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "analysis/mlp/random_stream.h"
+#include "random/random_stream.h"
 
 namespace qmse {
 

@@ -94,12 +94,25 @@ class Beginnings {
   std::map<std::string, End> ends_;
 };
 
-// A run, epoch by epoch.
-RunLine line(const RunRecord& run, const Beginning& begin, CurveAxis axis, const std::string& measure) {
+// Of each epoch, whether a run of the group has the measure then: --diagnose has some every so many epochs.
+std::vector<bool> epochs_with(const RunGroup& group, const std::string& measure) {
+  std::vector<bool> has;
+  for (const RunRecord& run : group.runs) {
+    has.resize(std::max(has.size(), run.epochs.size()));
+    for (std::size_t i = 0; i < run.epochs.size(); ++i) has[i] = has[i] || run.epochs[i].contains(measure);
+  }
+  return has;
+}
+
+// A run, epoch by epoch, as far as `drawn` says.
+RunLine line(const RunRecord& run, const Beginning& begin, CurveAxis axis, const std::string& measure,
+             const std::vector<bool>& drawn) {
   RunLine line;
   double seconds = begin.seconds;
-  for (const Json& epoch : run.epochs) {
+  for (std::size_t i = 0; i < run.epochs.size(); ++i) {
+    const Json& epoch = run.epochs[i];
     seconds += number_of(epoch, "seconds");
+    if (!drawn[i]) continue;
     line.x.push_back(axis == CurveAxis::seconds ? seconds
                      : axis == CurveAxis::step  ? begin.steps + number_of(epoch, "step")
                                                 : begin.epochs + number_of(epoch, "epoch"));
@@ -129,9 +142,10 @@ std::vector<const RunRecord*> whole_runs(const RunGroup& group) {
 Curve curve(const RunGroup& group, const Beginnings& beginnings, const std::string& label, CurveAxis axis,
             const std::string& measure) {
   const std::vector<const RunRecord*> whole = whole_runs(group);
+  const std::vector<bool> drawn = epochs_with(group, measure);
   std::vector<RunLine> lines;
   for (const RunRecord& run : group.runs) {
-    lines.push_back(line(run, beginnings.of(run), axis, measure));
+    lines.push_back(line(run, beginnings.of(run), axis, measure, drawn));
     lines.back().whole = std::find(whole.begin(), whole.end(), &run) != whole.end();
   }
   return mean_curve(label, lines);

@@ -24,8 +24,8 @@ bool any_of(const Words& words, std::string_view word) {
 }
 
 const Words kSeeds = {"seed", "seed_init", "seed_data", "seed_v"};
-const Words kNoMatter = {"data",      "threads",        "checkpoint_every", "snapshot_every",
-                         "log_steps", "evaluate_train", "keep_best",        "no_graph"};
+const Words kNoMatter = {"data",           "threads",   "checkpoint_every", "snapshot_every", "log_steps",
+                         "evaluate_train", "keep_best", "diagnose",         "no_graph"};
 
 // Whether a run uses this setting. Those that a record lacks have their defaults.
 bool has_effect(std::string_view name, const Json& config) {

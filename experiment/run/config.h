@@ -81,6 +81,7 @@ struct TrainConfig {
   bool evaluate_train = false;
   bool keep_best = false;
   std::int64_t stop_early = 0;  // epochs of patience
+  std::int64_t diagnose = 0;
   OnNan on_nan = OnNan::stop;
 
   // random numbers: those that are not given are the same as `seed`

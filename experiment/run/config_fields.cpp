@@ -135,6 +135,15 @@ std::optional<ConfigCondition> of_optimizer(std::string_view option) {
   return only_with("optimizer", optimizers(), option);
 }
 
+// That the loss is one of y - f.
+ConfigCondition with_squared_error() {
+  ConfigCondition condition{"loss", {}};
+  for (const LossKind& kind : losses()) {
+    if (kind.squared_error) condition.values.push_back(kind.name);
+  }
+  return condition;
+}
+
 // "sgd: momentum": the help of an optimizer's number.
 std::string help_of(std::string_view option, const char* text) {
   return (of_optimizer(option) ? join(names_with(optimizers(), option), ", ") + ": " : "") + text;
@@ -267,6 +276,10 @@ const std::vector<ConfigField>& table() {
       {training, kTrain, "stop_early", &Config::stop_early,
        "end the run after N epochs without a better validation accuracy; 0: never",
        {.low = 0, .high = 1000000, .only_with = kValidation, .free_on_resume = true}},
+      {training, kTrain, "diagnose", &Config::diagnose,
+       "after every Nth epoch look at the weights over 128 fixed training images: residuals, gradients of MSE and QMSE, "
+       "sharpness, dead units (diagnosis_... in metrics.jsonl); 0: never",
+       {.low = 0, .high = 1000000, .only_with = with_squared_error()}},
       {training, kTrain, "on_nan", choice<&Config::on_nan>(),
        "stop, or continue, when the loss is not finite"},
 

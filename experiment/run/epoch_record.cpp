@@ -15,7 +15,13 @@ Json optional_value(const EpochRecord& record) {
   return record.*member ? Json(*(record.*member)) : Json();
 }
 
+template <auto member>
+Json diagnosed(const EpochRecord& record) {
+  return record.diagnosis ? Json((*record.diagnosis).*member) : Json();
+}
+
 using R = EpochRecord;
+using D = Diagnosis;
 constexpr bool kDuring = true;
 
 // clang-format off
@@ -38,6 +44,19 @@ constexpr Metric kMetrics[] = {
     {"seconds", "seconds", MetricKind::time, false, value<&R::seconds>},
     {"images_per_second", "images per second", MetricKind::time, false, value<&R::images_per_second>},
     {"train_accuracy_full", "training accuracy", MetricKind::accuracy, false, optional_value<&R::train_accuracy_full>},
+    {"diagnosis_residual_norm", "‖r‖, root mean square", MetricKind::number, false, diagnosed<&D::residual_norm>},
+    {"diagnosis_residual_sq_q10", "‖r‖², lowest tenth up to", MetricKind::number, false, diagnosed<&D::residual_sq_q10>},
+    {"diagnosis_residual_sq_q50", "‖r‖², median", MetricKind::number, false, diagnosed<&D::residual_sq_q50>},
+    {"diagnosis_residual_sq_q90", "‖r‖², nine tenths up to", MetricKind::number, false, diagnosed<&D::residual_sq_q90>},
+    {"diagnosis_residual_sq_max", "‖r‖², largest", MetricKind::number, false, diagnosed<&D::residual_sq_max>},
+    {"diagnosis_mse_gradient", "norm of MSE’s gradient", MetricKind::number, false, diagnosed<&D::mse_gradient>},
+    {"diagnosis_qmse_gradient", "norm of QMSE’s expected gradient", MetricKind::number, false, diagnosed<&D::qmse_gradient>},
+    {"diagnosis_cosine", "cosine of MSE’s and QMSE’s gradients", MetricKind::number, false, diagnosed<&D::cosine>},
+    {"diagnosis_noise_to_drift", "QMSE’s noise over its expected gradient", MetricKind::number, false, diagnosed<&D::noise_to_drift>},
+    {"diagnosis_negative_share", "share of a < 0", MetricKind::number, false, diagnosed<&D::negative_share>},
+    {"diagnosis_sharpness", "sharpness", MetricKind::number, false, diagnosed<&D::sharpness>},
+    {"diagnosis_dead_units", "dead units", MetricKind::number, false, diagnosed<&D::dead_units>},
+    {"diagnosis_seconds", "seconds of diagnosis", MetricKind::time, false, diagnosed<&D::seconds>},
     {"weights_sha256", "SHA-256 of the weights", MetricKind::number, false, value<&R::weights_sha256>},
 };
 // clang-format on

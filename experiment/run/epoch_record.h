@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <span>
 #include <string>
@@ -10,6 +11,23 @@
 #include "base/json.h"
 
 namespace qmse {
+
+// What --diagnose finds after an epoch, over a fixed set of training images (diagnosis.h). Gradients are those
+// of batch_mean over the set; what is not finite is NaN.
+struct Diagnosis {
+  static constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+  double residual_norm = kNone;  // root of the mean of ||r_n||^2
+  // Of ||r_n||^2: a tenth, half and nine tenths of the images are at or below, and the largest.
+  double residual_sq_q10 = kNone, residual_sq_q50 = kNone, residual_sq_q90 = kNone, residual_sq_max = kNone;
+  double mse_gradient = kNone, qmse_gradient = kNone;  // norms; QMSE's expected gradient
+  double cosine = kNone;                               // of the two
+  double noise_to_drift =
+      kNone;  // root mean square of QMSE's noise in a batch of the run, over qmse_gradient
+  double negative_share = kNone;  // of draws of v: a_n = ||r_n||^2 + <v_n, r_n> < 0
+  double sharpness = kNone;     // largest eigenvalue of the Hessian of the run's loss, QMSE's in expectation
+  std::int64_t dead_units = 0;  // hidden units (of convolutions, channels) without any gradient
+  double seconds = 0;           // that all this took
+};
 
 // Accuracies are fractions; *_residual_sq is the mean of ||r||^2.
 struct EpochRecord {
@@ -25,6 +43,7 @@ struct EpochRecord {
   std::optional<std::int64_t> v_redraws;      // --v-resample: draws of v made again
   std::optional<double> train_accuracy_full;  // --evaluate-train
   std::optional<double> validation_loss, validation_residual_sq, validation_accuracy;  // --validation
+  std::optional<Diagnosis> diagnosis;                                                  // --diagnose
   std::string weights_sha256;  // after the epoch (tensor_digest.h)
 };
 Json to_json(const EpochRecord& record);

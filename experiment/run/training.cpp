@@ -49,6 +49,7 @@ TrainingParts::TrainingParts(const TrainConfig& config, Context& context, const 
     validation_evaluator.emplace(context, network, validation_data->view(), *loss, kEvaluationBatch,
                                  !config.no_graph);
   }
+  if (config.diagnose > 0) diagnoser.emplace(config, context, model, train_data.view());
 }
 
 Training::Training(const TrainConfig& config, Context& context, TrainingParts& parts,
@@ -185,6 +186,8 @@ std::optional<EpochRecord> Training::measure() {
     record.validation_residual_sq = validation.residual_sq;
     record.validation_accuracy = validation.accuracy;
   }
+  if (parts_->diagnoser && record.epoch % config_->diagnose == 0)
+    record.diagnosis = parts_->diagnoser->run(parts_->store, record.step);
   record.weights_sha256 = weights_sha256(parts_->store);
   return record;
 }

@@ -15,6 +15,7 @@
 #include "engine/training_loop.h"
 #include "experiment/run/best_epoch.h"
 #include "experiment/run/checkpoint.h"
+#include "experiment/run/diagnosis.h"
 #include "experiment/run/epoch_record.h"
 #include "experiment/run/run_settings.h"
 
@@ -39,6 +40,7 @@ struct TrainingParts {
   std::optional<Evaluator<float>> train_evaluator;        // --evaluate-train
   std::optional<ResidentDataset<float>> validation_data;  // --validation
   std::optional<Evaluator<float>> validation_evaluator;
+  std::optional<Diagnoser> diagnoser;  // --diagnose
 };
 
 class Training;

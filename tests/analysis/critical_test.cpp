@@ -6,8 +6,8 @@
 #include "analysis/landscape/linear_theory.h"
 #include "analysis/landscape/run.h"
 #include "analysis/landscape/sgd_floor_theory.h"
-#include "analysis/mlp/random_stream.h"
 #include "base/error.h"
+#include "random/random_stream.h"
 #include "tests/support/catch.h"
 #include "tests/support/temp_directory.h"
 

@@ -1,10 +1,10 @@
-#include "analysis/critical/dense.h"
+#include "algebra/dense.h"
 
 #include <cmath>
 #include <limits>
 
-#include "analysis/mlp/random_stream.h"
 #include "base/error.h"
+#include "random/random_stream.h"
 #include "tests/support/catch.h"
 
 using namespace qmse;

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <limits>
 
-#include "analysis/mlp/random_stream.h"
+#include "random/random_stream.h"
 #include "tests/support/catch.h"
 
 using namespace qmse;

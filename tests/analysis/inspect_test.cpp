@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "analysis/critical/dense.h"
+#include "algebra/dense.h"
 #include "analysis/inspect/jacobian.h"
 #include "analysis/inspect/stationarity.h"
 #include "analysis/inspect/units.h"

@@ -3,8 +3,8 @@
 #include <cmath>
 
 #include "analysis/landscape/width.h"
-#include "analysis/mlp/random_stream.h"
 #include "base/error.h"
+#include "random/random_stream.h"
 #include "tests/support/catch.h"
 
 using namespace qmse;

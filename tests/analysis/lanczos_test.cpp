@@ -1,11 +1,11 @@
-#include "analysis/critical/lanczos.h"
+#include "algebra/lanczos.h"
 
 #include <algorithm>
 #include <cmath>
 
-#include "analysis/critical/dense.h"
-#include "analysis/mlp/random_stream.h"
+#include "algebra/dense.h"
 #include "base/error.h"
+#include "random/random_stream.h"
 #include "tests/support/catch.h"
 
 using namespace qmse;

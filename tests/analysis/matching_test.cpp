@@ -5,8 +5,8 @@
 #include <numeric>
 
 #include "analysis/critical/model_loss.h"
-#include "analysis/mlp/random_stream.h"
 #include "base/error.h"
+#include "random/random_stream.h"
 #include "tests/support/catch.h"
 #include "tests/support/cpu.h"
 #include "tests/support/toy_data.h"

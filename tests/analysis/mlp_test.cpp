@@ -6,8 +6,8 @@
 #include <string>
 
 #include "analysis/mlp/descent.h"
-#include "analysis/mlp/random_stream.h"
 #include "base/error.h"
+#include "random/random_stream.h"
 #include "tests/support/catch.h"
 
 using namespace qmse;

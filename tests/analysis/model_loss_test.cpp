@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "analysis/mlp/random_stream.h"
 #include "base/error.h"
+#include "random/random_stream.h"
 #include "tests/support/catch.h"
 #include "tests/support/cpu.h"
 #include "tests/support/toy_data.h"

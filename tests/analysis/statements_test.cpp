@@ -9,8 +9,8 @@
 #include "analysis/landscape/saddle_functions.h"
 #include "analysis/landscape/tied_saddle.h"
 #include "analysis/mlp/descent.h"
-#include "analysis/mlp/random_stream.h"
 #include "base/error.h"
+#include "random/random_stream.h"
 #include "tests/support/catch.h"
 #include "tests/support/temp_directory.h"
 

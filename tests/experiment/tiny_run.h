@@ -57,12 +57,13 @@ inline std::map<std::string, std::string> files(const std::filesystem::path& fol
   return all;
 }
 
-// The metrics without the two fields that measure time.
+// The metrics without the fields that measure time.
 inline std::string metrics_without_times(const std::filesystem::path& run) {
   std::string all;
   for (auto& line : json_lines(run / "metrics.jsonl")) {
     line.erase("seconds");
     line.erase("images_per_second");
+    line.erase("diagnosis_seconds");
     all += line.dump() + "\n";
   }
   return all;

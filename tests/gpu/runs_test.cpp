@@ -76,6 +76,28 @@ TEST_CASE("runs: a run begun on one backend goes on on the other, and its record
   }
 }
 
+TEST_CASE("runs: a diagnosis on the device changes no bit, and is that of the CPU", "[training]") {
+  if (!device_context()) return;
+  const TinyData data;
+  const TempDirectory folder;
+  train(settings(data, folder / "plain", device_option()));
+  Json given = settings(data, folder / "diagnosed", device_option());
+  given["diagnose"] = 1;
+  train(given);
+  CHECK(read_bytes(folder / "plain/model.safetensors") == read_bytes(folder / "diagnosed/model.safetensors"));
+  Json on_cpu = settings(data, folder / "cpu", "cpu");
+  on_cpu["diagnose"] = 1;
+  train(on_cpu);
+  const auto ours = json_lines(folder / "diagnosed/metrics.jsonl"),
+             theirs = json_lines(folder / "cpu/metrics.jsonl");
+  for (const char* key : {"diagnosis_residual_norm", "diagnosis_mse_gradient", "diagnosis_qmse_gradient",
+                          "diagnosis_cosine", "diagnosis_noise_to_drift", "diagnosis_sharpness"}) {
+    CAPTURE(key);
+    CHECK(ours[0][key].get<double>() == Approx(theirs[0][key].get<double>()).epsilon(0.01));
+  }
+  CHECK(ours[0]["diagnosis_dead_units"] == theirs[0]["diagnosis_dead_units"]);
+}
+
 TEST_CASE("runs: a GPU that is not there is refused by its number", "[training]") {
   if (!device_context()) return;
   const TinyData data;

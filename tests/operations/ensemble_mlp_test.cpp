@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "analysis/mlp/gpu_ensemble.h"
-#include "analysis/mlp/random_stream.h"
+#include "random/random_stream.h"
 #include "tests/operations/devices.h"
 
 using namespace qmse;

@@ -253,6 +253,28 @@ TEST_CASE("run curves: null is a gap, also where other seeds have a value") {
   CHECK(figure.panels[0].note == "");
 }
 
+TEST_CASE("run curves: a measure of every second epoch is a line through those") {
+  const World world;
+  for (const int seed : {1, 2}) {
+    const std::filesystem::path run = world.folder / std::to_string(seed);
+    write_run(run, {{"seed", seed}}, {0.5, 0.5, 0.5, 0.5});
+    std::string lines;
+    for (int epoch = 1; epoch <= 4; ++epoch) {
+      Json line = {{"epoch", epoch}, {"step", 10 * epoch}, {"seconds", 2.0}, {"test_accuracy", 0.5}};
+      if (epoch % 2 == 0) line["diagnosis_sharpness"] = epoch * seed;
+      lines += line.dump() + "\n";
+    }
+    write_bytes(run / "metrics.jsonl", lines);
+  }
+  const Figure figure =
+      world.figure({.x = CurveAxis::seconds, .measures = {"diagnosis_sharpness", "test_accuracy"}});
+  const Curve& curve = figure.panels[0].curves[0];
+  CHECK(curve.x == std::vector<double>{4, 8});
+  CHECK(curve.mean == std::vector<double>{3, 6});
+  CHECK(figure.panels[0].title == "Sharpness");
+  CHECK(figure.panels[1].curves[0].x.size() == 4);
+}
+
 TEST_CASE(
     "run curves: runs that diverged or stopped are drawn up to where they end, counted, and in no mean") {
   const World world;

@@ -1,12 +1,12 @@
-#include "analysis/critical/lanczos.h"
+#include "algebra/lanczos.h"
 
 #include <Eigen/Dense>
 #include <algorithm>
 #include <cmath>
 #include <string>
 
-#include "analysis/mlp/random_stream.h"
 #include "base/error.h"
+#include "random/random_stream.h"
 
 namespace qmse {
 namespace {

@@ -1,4 +1,4 @@
-#include "analysis/critical/dense.h"
+#include "algebra/dense.h"
 
 #include <Eigen/Dense>
 #include <algorithm>
