@@ -220,6 +220,7 @@ SpectralNodes spectral_nodes(const SymmetricProduct& product, std::int64_t size,
   for (Index i = ritz.values.size() - 1; i >= 0; --i) {
     result.nodes.push_back(ritz.values[i]);
     result.weights.push_back(ritz.vectors(0, i) * ritz.vectors(0, i));
+    result.residuals.push_back(ritz.residuals[i]);
   }
   return result;
 }

@@ -45,8 +45,10 @@ ExtremeEigenpairs extreme_eigenpairs(const SymmetricProduct& product, std::int64
 // What one random start vector says of the density of eigenvalues (stochastic Lanczos quadrature): nodes, and
 // weights that sum to 1: the squares of the first components of the tridiagonal matrix' eigenvectors. The mean
 // over starts of sum_i w_i f(node_i) is tr f(A) / size.
+// The outermost nodes are near the outermost eigenvalues: within its residual of each node there is one.
 struct SpectralNodes {
-  std::vector<double> nodes, weights;
+  std::vector<double> nodes, weights;  // nodes ascending
+  std::vector<double> residuals;       // ||A x - node x|| of each node's Ritz vector x
 };
 // The start is a vector of random signs of this seed and number.
 SpectralNodes spectral_nodes(const SymmetricProduct& product, std::int64_t size, std::int64_t steps,

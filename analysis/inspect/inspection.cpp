@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "algebra/dense.h"
+#include "algebra/lanczos.h"
+#include "analysis/critical/model_loss.h"
 #include "analysis/inspect/jacobian.h"
 #include "analysis/inspect/stationarity.h"
 #include "analysis/inspect/units.h"
@@ -30,6 +32,9 @@ namespace {
 constexpr std::int64_t kMaxRows = 4096;
 // Of D itself, where it is asked for: 4 GiB.
 constexpr std::int64_t kMostElements = std::int64_t{1} << 29;
+
+// Each is two gradients over the images, a third of what the Jacobian takes.
+constexpr std::int64_t kHessianProducts = 30;
 
 std::string words(double value) { return significant_text(value, 3); }
 std::string percent(double share) { return significant_text(100 * share, 3) + " %"; }
@@ -73,6 +78,38 @@ double best_affine_loss(std::span<const double> inputs, std::span<const double> 
     }
   }
   return left / (2 * static_cast<double>(samples));
+}
+
+// The spectrum of MSE's Hessian over these images. A fully connected network has exact products. Works on the
+// weights in `store`, and leaves them as they were.
+Json hessian_spectrum(Context& context, const ModelDescription& description, const Sequential& model,
+                      ParameterStore& store, const ResidentData<double>& data,
+                      const std::function<bool()>& stop) {
+  const std::vector<double> w = flat_weights(store);
+  const MseLoss mse;
+  const std::optional<ExactForm> form = exact_form(description, data, mse.name(), Reduction::batch_mean);
+  std::unique_ptr<LossSurface> surface;
+  if (form) {
+    surface = std::make_unique<MlpSurface>(form->shape, MlpObjective{}, form->samples);
+  } else {
+    surface = std::make_unique<ModelLoss>(context, model, store, data, mse);
+  }
+  const SymmetricProduct hessian = curvature_of(*surface, w);
+  const SymmetricProduct product = [&](std::span<const double> in, std::span<double> out) {
+    if (stop && stop()) throw Stopped("stopped");
+    hessian(in, out);
+  };
+  const SpectralNodes found =
+      spectral_nodes(product, static_cast<std::int64_t>(w.size()), kHessianProducts, 1, 0);
+  surface->loss(w);  // where a product left other weights
+  return {{"exact_products", surface->exact()},
+          {"smallest", found.nodes.front()},
+          {"smallest_residual", found.residuals.front()},
+          {"largest", found.nodes.back()},
+          {"largest_residual", found.residuals.back()},
+          {"nodes", found.nodes},
+          {"weights", found.weights},
+          {"residuals", found.residuals}};
 }
 
 // Everything that is calculated with.
@@ -164,6 +201,9 @@ class Inspection {
     const double affine_loss = best_affine_loss(inputs, targets, samples_, c, threads);
     const bool piecewise = relu || activation == Activation::identity;
     const std::vector<LayerUnits> layers = units.counts();
+    ResidentData<double> first_images = data.view();
+    first_images.samples = samples_;
+    Json hessian = hessian_spectrum(*context_, card_.model, model, store, first_images, request_.stop);
 
     Json json;
     json["weights"] = source_.file.string();
@@ -199,6 +239,7 @@ class Inspection {
                     {"sampling_norm", s.drift_sampling_norm}};
     json["mse"] = {{"sampling_norm", s.sampling_norm}};
     json["curvature"] = {{"mse", s.curvature}, {"qmse", s.drift_curvature}};
+    json["hessian"] = std::move(hessian);
     json["largest_step"] = {{"mse", s.step},
                             {"qmse", s.drift_step},
                             {"mse_visit", s.visit_step},
@@ -316,6 +357,13 @@ class Inspection {
                   ", QMSE's expected step " + words(s.drift_curvature) +
                   "; so the largest stable learning rates of descent on these images are " + against(s.step) +
                   " and " + against(s.drift_step) + ".");
+    const Json& hessian = json["hessian"];
+    const auto end = [&](const std::string& which) {
+      return words(hessian[which].get<double>()) + " (± " +
+             significant_text(hessian[which + "_residual"].get<double>(), 2) + ")";
+    };
+    all.push_back("The Hessian of the MSE has eigenvalues from " + end("smallest") + " to " + end("largest") +
+                  ", as far as " + counted(hessian["nodes"].size(), "product") + " with it say.");
     const auto worst = static_cast<std::size_t>(s.worst_sample);
     all.push_back("For the visit of a single image in such a batch they are " + against(s.visit_step) +
                   " and " + against(s.drift_visit_step) + "; the image that limits QMSE is number " +

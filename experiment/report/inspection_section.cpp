@@ -66,6 +66,23 @@ Panel sample_panel(const Json& inspection) {
   return panel;
 }
 
+// What one random vector says of how many eigenvalues there are about each node.
+Panel hessian_panel(const Json& inspection) {
+  Panel panel{.title = "Hessian of the MSE",
+              .x_label = "eigenvalue",
+              .y_label = "how many are about there",
+              .curves = {},
+              .log_y = true};
+  const Json& hessian = inspection.at("hessian");
+  Curve curve{.label = "Lanczos’ method",
+              .x = numbers(hessian, "nodes"),
+              .mean = numbers(hessian, "weights"),
+              .cloud = true};
+  for (double& weight : curve.mean) weight *= inspection.at("parameters").get<double>();
+  panel.curves.push_back(std::move(curve));
+  return panel;
+}
+
 ReportTable unit_table(const Json& inspection) {
   ReportTable table{{"hidden layer", "units", "dead", "always active", "copies", "tied copies"}, {}};
   for (const Json& layer : inspection.at("units")) {
@@ -81,8 +98,8 @@ ReportTable unit_table(const Json& inspection) {
 Figure inspection_figure(const Json& inspection) {
   return {.title = inspection.at("dataset").get<std::string>() + ", " + inspection.at("samples").dump() +
                    " images",
-          .panels = {eigenvalue_panel(inspection), sample_panel(inspection)},
-          .columns = 2};
+          .panels = {eigenvalue_panel(inspection), hessian_panel(inspection), sample_panel(inspection)},
+          .columns = 3};
 }
 
 ReportSection inspection_section(const Json& inspection, const std::string& title,

@@ -130,9 +130,18 @@ TEST_CASE("lanczos: quadrature integrates polynomials of degree 2 m - 1 exactly,
     product_with(matrix)(power, next);
     power = next;
   }
+  // Within its residual of each node there is an eigenvalue, and no node lies beyond all of them.
+  for (std::size_t i = 0; i < nodes.nodes.size(); ++i) {
+    double nearest = INFINITY;
+    for (const double value : values) nearest = std::min(nearest, std::abs(value - nodes.nodes[i]));
+    CHECK(nearest <= nodes.residuals[i] + 1e-10);
+    CHECK(nodes.residuals[i] > 0);
+  }
+  CHECK(nodes.nodes.back() <= *std::max_element(values.begin(), values.end()) + 1e-10);
   const SpectralNodes whole = spectral_nodes(product_with(matrix), 11, 50, 3, 2);  // the whole space
   CHECK(whole.nodes.size() == 11);
   for (std::size_t i = 0; i < 11; ++i) CHECK(whole.nodes[i] == Approx(values[i]).margin(1e-10));
+  CHECK(whole.residuals == std::vector<double>(11));
 }
 
 TEST_CASE("lanczos: a matrix of zeros, one number, and sizes that make no sense") {

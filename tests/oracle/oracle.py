@@ -72,6 +72,7 @@ class Program:
         done = subprocess.run([self.path, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         if done.returncode != 0:
             sys.exit(f"oracle: {' '.join(map(str, arguments))} gave {done.returncode}: {done.stderr}")
+        return done.stdout
 
     def fresh(self, name):
         self.calls += 1
@@ -323,6 +324,35 @@ def jacobians(program, small):
                     check("jacobian", f"{name}, image {n}, output {i}, {key}", tensors["jacobian." + key][n, i], row, 1e-9)
 
 
+def hessians(program, small):
+    """The ends of MSE's Hessian that qmse inspect finds, beside the whole matrix' eigenvalues."""
+    for name, model in {"cnn": ["--conv-channels", "2,3", "--fc-width", 4], "mlp": ["--model", "mlp", "--mlp-widths", "4"]}.items():
+        run = program.train(["--dataset", "mnist", "--data", small, "--device", DEVICE, "--seed", 5, "--batch-size", 7, "--epochs", 2, "--lr", 0.001, *model])
+        file, weights = program.fresh("jacobian"), os.path.join(run, "model.safetensors")
+        found = json.loads(program.run("inspect", weights, "--data", small, "--samples", 9, "--unit-samples", 9, "--jacobian", file, "--json"))
+        tensors, metadata = safetensors.read(file)
+        parameters = reference.parameters_of(tensors)
+        sizes = [value.numel() for value in parameters.values()]
+        flat = torch.cat([value.detach().flatten() for value in parameters.values()])
+        with open(os.path.join(run, "config.json")) as config:
+            labels = follow.read_images(json.load(config), small)[1][:9]
+        targets = torch.nn.functional.one_hot(torch.tensor(np.asarray(labels, np.int64)), tensors["output"].shape[1])
+
+        def loss(w):
+            pieces = dict(zip(parameters, (piece.view(value.shape) for piece, value in zip(w.split(sizes), parameters.values()))))
+            output, _ = reference.forward(json.loads(metadata["qmse.model"]), pieces, torch.tensor(tensors["input"]), reference.Choices())
+            return ((targets - output) ** 2).sum() / (2 * output.shape[0])
+
+        eigenvalues = torch.linalg.eigvalsh(torch.autograd.functional.hessian(loss, flat))
+        scale = float(eigenvalues.abs().max())
+        hessian = found["hessian"]
+        for node, residual in zip(hessian["nodes"], hessian["residuals"]):
+            nearest = eigenvalues[(eigenvalues - node).abs().argmin()]
+            check("hessian", f"{name}, an eigenvalue within the residual of {node}", max(0.0, abs(float(nearest) - node) - residual) / scale, 0.0, 1e-6)
+        check("hessian", f"{name}, largest", hessian["largest"], eigenvalues[-1], 1e-4)
+        check("hessian", f"{name}, smallest", hessian["smallest"] / scale, eigenvalues[0] / scale, 1e-2)
+
+
 def main():
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(prefix="qmse-oracle-") as folder:
@@ -336,6 +366,7 @@ def main():
         rejected_direction(program, small, 24)
         trainings(program, small)
         jacobians(program, small)
+        hessians(program, small)
         for group, error in sorted(worst.items()):
             print(f"{group}: largest relative error {error:.2e}")
         print(f"{program.calls} runs of qmse, {failures} failures")

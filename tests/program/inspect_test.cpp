@@ -33,9 +33,9 @@ TEST_CASE("program: inspect says what theory says of a run, and its report shows
   const Result sentences = run_program(words);
   CAPTURE(sentences.error);
   REQUIRE(sentences.code == 0);
-  for (const char* part :
-       {"Over the first 6 images of mnist's train split", "D has", "copies of another unit",
-        "QMSE's expected gradient", "Gauss–Newton", "the run's is "}) {
+  for (const char* part : {"Over the first 6 images of mnist's train split", "D has",
+                           "copies of another unit", "QMSE's expected gradient", "Gauss–Newton",
+                           "The Hessian of the MSE has eigenvalues from ", "the run's is "}) {
     CAPTURE(part, sentences.out);
     CHECK(sentences.out.find(part) != std::string::npos);
   }
@@ -50,6 +50,11 @@ TEST_CASE("program: inspect says what theory says of a run, and its report shows
   CHECK(json["kappa"].size() == 6);
   CHECK(json["units"].size() == 3);
   CHECK(json["training"]["batch_size"] == 8);
+  CHECK(json["hessian"]["nodes"].size() == 30);
+  CHECK(json["hessian"]["exact_products"] == false);
+  // The Gauss-Newton part is the whole but for the residuals' part.
+  CHECK(json["hessian"]["largest"].get<double>() ==
+        Approx(json["curvature"]["mse"].get<double>()).epsilon(0.2));
   CHECK(json["gradient_norm"].get<double>() == Approx(json["jacobian_residual_norm"].get<double>() / 6));
   CHECK(json["affine"]["loss_above"].get<double>() > 0);  // six images have a best affine fit of 0
 
