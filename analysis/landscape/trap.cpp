@@ -7,6 +7,7 @@
 
 #include "analysis/landscape/experiment.h"
 #include "analysis/landscape/words.h"
+#include "analysis/mlp/descent.h"
 #include "base/error.h"
 #include "base/in_quotes.h"
 #include "base/text_file.h"
@@ -86,120 +87,19 @@ std::vector<double> dead_trap(double margin, std::uint64_t seed) {
   return w;
 }
 
-double squares(const std::vector<double>& values) {
-  double sum = 0;
-  for (const double value : values) sum += value * value;
-  return sum;
+DescentRule rule_of(const Method& method) {
+  DescentRule rule{
+      .momentum = method.momentum ? 0.9 : 0, .adam = method.adam, .directions = method.distribution};
+  if (method.noise == Noise::one_sample) rule.batch = 1;
+  if (method.noise == Noise::isotropic) rule.qmse_noise = QmseNoise::isotropic;
+  if (method.noise == Noise::qmse && method.drift == Drift::mse) rule.qmse_noise = QmseNoise::itself;
+  return rule;
 }
 
-// One training, whose state is `w`. (Descent has neither Adam nor noise that depends on the residuals.)
-class Walk {
- public:
-  Walk(const Method& method, const Samples& samples, std::vector<double> start, std::uint64_t seed)
-      : w(std::move(start)),
-        method_(method),
-        seed_(seed),
-        mse_(kShape, {.loss = MlpLoss::mse}, samples),
-        expected_(kShape, {.loss = MlpLoss::expected_qmse}, samples),
-        qmse_(kShape, {.loss = MlpLoss::qmse}, samples),
-        random_(seed, RandomPurpose::step_noise),
-        order_(seed, RandomPurpose::data_order),
-        gradient_(w.size()),
-        other_(w.size()),
-        velocity_(w.size()),
-        squares_(w.size()) {}
-
-  // False where the loss or the gradient was no finite number; the weights are then those before the step.
-  bool step(double lr) {
-    const double loss = find_gradient();
-    if (!std::isfinite(loss + squares(gradient_))) return false;
-    ++steps_;
-    for (std::size_t i = 0; i < w.size(); ++i) {
-      double direction = gradient_[i];
-      if (method_.momentum) direction = velocity_[i] = 0.9 * velocity_[i] + gradient_[i];
-      if (method_.adam) {
-        velocity_[i] = 0.9 * velocity_[i] + 0.1 * gradient_[i];
-        squares_[i] = 0.999 * squares_[i] + 0.001 * gradient_[i] * gradient_[i];
-        const auto t = static_cast<double>(steps_);
-        direction = velocity_[i] / (1 - std::pow(0.9, t)) /
-                    (std::sqrt(squares_[i] / (1 - std::pow(0.999, t))) + 1e-8);
-      }
-      w[i] -= lr * direction;
-    }
-    return true;
-  }
-
-  double half_residual_sq() { return mse_.loss(w); }
-  double gradient_norm() {
-    mse_.gradient(w, gradient_);
-    return std::sqrt(squares(gradient_));
-  }
-  std::int64_t steps() const { return steps_; }
-
-  std::vector<double> w;
-
- private:
-  double find_gradient() {
-    if (method_.noise == Noise::one_sample) {
-      const std::int32_t one[] = {static_cast<std::int32_t>(order_.below(kSamples))};
-      return mse_.gradient(w, gradient_, {.samples = one});
-    }
-    if (method_.noise != Noise::qmse)
-      return add_isotropic((method_.drift == Drift::mse ? mse_ : expected_).gradient(w, gradient_));
-    constexpr std::int32_t all[kSamples] = {0, 1, 2, 3};
-    float v[kSamples * kClasses];
-    for (std::uint32_t n = 0; n < kSamples; ++n)
-      draw_direction(method_.distribution, seed_, static_cast<std::uint32_t>(steps_), n, kClasses,
-                     v + n * kClasses);
-    const double loss = qmse_.gradient(w, gradient_, {.samples = all, .directions = v});
-    if (method_.drift == Drift::expected_qmse) return loss;
-    // QMSE's step without its mean, and MSE's.
-    expected_.gradient(w, other_);
-    for (std::size_t i = 0; i < w.size(); ++i) gradient_[i] -= other_[i];
-    const double mse = mse_.gradient(w, other_);
-    for (std::size_t i = 0; i < w.size(); ++i) gradient_[i] += other_[i];
-    return mse;
-  }
-
-  double add_isotropic(double loss) {
-    if (method_.noise != Noise::isotropic) return loss;
-    const double scale = std::sqrt(noise_trace() / static_cast<double>(w.size()));
-    for (double& g : gradient_) g += scale * random_.normal();
-    return loss;
-  }
-
-  // Of the covariance of QMSE's step in the parameters, without draws: docs/theory.md 7.5.
-  double noise_trace() {
-    const std::vector<double> d = mse_.jacobian(w), f = mse_.outputs(w);
-    const Samples& samples = mse_.samples();
-    const double c = kClasses;
-    double trace = 0;
-    for (std::int64_t n = 0; n < kSamples; ++n) {
-      double rho = 0, all = 0;  // ||r||^2, ||D_n||_F^2
-      std::vector<double> pulled(w.size());
-      for (std::int64_t o = 0; o < kClasses; ++o) {
-        const double r = samples.target(n, o) - f[static_cast<std::size_t>(o * samples.stride + n)];
-        rho += r * r;
-        const double* row = d.data() + static_cast<std::size_t>(n * kClasses + o) * w.size();
-        for (std::size_t i = 0; i < w.size(); ++i) {
-          pulled[i] += row[i] * r;
-          all += row[i] * row[i];
-        }
-      }
-      const double along = squares(pulled);
-      trace += (3 * rho / c + 2 / (c * (c + 2)) - 1 / (c * c)) * along +
-               (rho * rho / c + rho / (c * (c + 2))) * all;
-    }
-    return trace / (kSamples * kSamples);
-  }
-
-  const Method& method_;
-  std::uint64_t seed_;
-  Mlp mse_, expected_, qmse_;
-  RandomStream random_, order_;
-  std::vector<double> gradient_, other_, velocity_, squares_;
-  std::int64_t steps_ = 0;
-};
+MlpLoss loss_of(const Method& method) {
+  if (method.drift == Drift::mse) return MlpLoss::mse;
+  return method.noise == Noise::qmse ? MlpLoss::qmse : MlpLoss::expected_qmse;
+}
 
 // A start of a person's own: as many numbers as the network has parameters, between white space or commas.
 std::vector<double> read_start(const std::string& path, std::size_t parameters) {
@@ -244,29 +144,34 @@ class TrapStudy final : public LandscapeStudy {
     const bool dead = member.contains("dead_margin");
     const auto seed = static_cast<std::uint64_t>(whole(member, "seed"));
     const std::vector<double> start = dead ? dead_trap(number(member, "dead_margin"), seed) : start_;
-    Walk walk(method, samples_, start, seed);
+    Mlp mse(kShape, {.loss = MlpLoss::mse}, samples_), trained(kShape, {.loss = loss_of(method)}, samples_);
+    std::vector<double> gradient(start.size());
+    mse.gradient(start, gradient);
+    double squares = 0;
+    for (const double value : gradient) squares += value * value;
     Json record;
-    record["start_gradient"] = walk.gradient_norm();
+    record["start_gradient"] = std::sqrt(squares);
     const double lr = number(settings_, method.adam       ? "adam_lr"
                                         : method.momentum ? (dead ? "dead_momentum_lr" : "momentum_lr")
                                         : dead            ? "dead_lr"
                                                           : "lr");
-    bool finite = true;
+    Descent descent(trained, start, rule_of(method), seed);
     std::optional<std::int64_t> left;
-    while (finite && !left && walk.steps() < whole(settings_, "steps")) {
-      finite = walk.step(lr);
-      if (walk.steps() % kLookedEvery == 0 && walk.half_residual_sq() < kLeft) left = walk.steps();
+    while (!descent.done() && !left && descent.steps() < whole(settings_, "steps")) {
+      descent.step(lr);
+      if (descent.steps() % kLookedEvery == 0 && mse.loss(descent.weights()) < kLeft) left = descent.steps();
     }
+    const std::vector<double>& end = descent.weights();
     // The hidden layer comes first: its weights and its biases.
     const auto hidden = static_cast<std::ptrdiff_t>(kShape.weight_offset(2));
     record["left_at"] = left ? Json(*left) : Json(nullptr);
-    record["finite"] = finite;
-    record["unchanged"] = walk.w == start;
-    record["hidden_unchanged"] = std::equal(start.begin(), start.begin() + hidden, walk.w.begin());
-    record["loss"] = walk.half_residual_sq();
+    record["finite"] = descent.finite();
+    record["unchanged"] = end == start;
+    record["hidden_unchanged"] = std::equal(start.begin(), start.begin() + hidden, end.begin());
+    record["loss"] = mse.loss(end);
     MemberResult result{.record = std::move(record), .points = {}};
     if (seed == 1) {
-      result.points = {{"end", describe_network(kShape, {.loss = MlpLoss::mse}), walk.w}};
+      result.points = {{"end", describe_network(kShape, {.loss = MlpLoss::mse}), end}};
     }
     return result;
   }

@@ -1,28 +1,39 @@
-// Training of one small network, step by step: gradient descent with momentum, on all samples or on batches
-// drawn with replacement, with any loss of Mlp (QMSE draws its directions), and with noise on the steps.
-// Networks that are trained beside each other know nothing of each other, so a network has the bits it
-// has alone.
+// Training of one small network, step by step: gradient descent with momentum, or Adam, on all samples or on
+// batches drawn with replacement, with any loss of Mlp (QMSE draws its directions), and with noise on the
+// steps. Networks that are trained beside each other know nothing of each other, so a network has the bits
+// it has alone.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "analysis/mlp/mlp.h"
 #include "kernels/ensemble_mlp/ensemble_mlp.h"  // StepNoise
+#include "random/direction.h"
 #include "random/random_stream.h"
 
 namespace qmse {
 
+// QMSE's noise, added to a gradient on all samples (docs/theory.md 7.5):
+//   itself     QMSE's step less its expected step
+//   isotropic  independent normals of one variance, whose covariance has the trace of that on the sphere
+enum class QmseNoise { none, itself, isotropic };
+
 struct DescentRule {
   double momentum = 0;     // v <- momentum v + g, w <- w - lr v
+  bool adam = false;       // in place of that, with its usual 0.9, 0.999 and 1e-8
   std::int64_t batch = 0;  // samples a step, drawn with replacement; 0: all
   StepNoise noise = StepNoise::none;
   double noise_scale = 0;
+  QmseNoise qmse_noise = QmseNoise::none;
+  DirectionDistribution directions = DirectionDistribution::sphere;  // of QMSE's v
 };
 
 class Descent {
  public:
-  // `network` is used as scratch memory by each step and must outlive this.
+  // `network` is used as scratch memory by each step and must outlive this. ShapeError where the weights are not
+  // its number or the noise is QMSE's and the batch not all samples.
   Descent(Mlp& network, std::vector<double> weights, DescentRule rule, std::uint64_t seed);
 
   // One step of this length. Does nothing once done().
@@ -42,10 +53,13 @@ class Descent {
   void draw_batch();
   void draw_directions();
   void add_noise();
+  void add_qmse_noise();
+  double qmse_noise_trace();
 
   Mlp& network_;
-  std::vector<double> weights_, gradient_, velocity_, noise_;
+  std::vector<double> weights_, gradient_, velocity_, squares_, noise_, drift_;
   DescentRule rule_;
+  std::optional<Mlp> drawing_, expected_;  // QMSE and its expected step, for its noise
   std::uint64_t seed_;
   RandomStream order_, step_noise_;
   std::vector<std::int32_t> batch_;

@@ -15,6 +15,9 @@ EnsembleMember described(const GpuEnsemble::Member& member) {
     throw ShapeError("networks on a GPU have at most " + std::to_string(kMaxEnsembleLayers) +
                      " layers, not " + std::to_string(shape.layers()));
   }
+  const DescentRule& rule = member.rule;
+  if (rule.adam || rule.qmse_noise != QmseNoise::none || rule.directions != DirectionDistribution::sphere)
+    throw ShapeError("networks on a GPU have neither Adam nor QMSE's noise nor another v than the sphere's");
   EnsembleMember on{};
   for (std::size_t l = 0; l < shape.widths.size(); ++l)
     on.widths[l] = static_cast<std::int32_t>(shape.widths[l]);
@@ -22,12 +25,12 @@ EnsembleMember described(const GpuEnsemble::Member& member) {
   on.biases = shape.biases ? 1 : 0;
   on.activation = shape.activation;
   on.loss = member.objective.loss;
-  on.noise = member.rule.noise;
+  on.noise = rule.noise;
   on.leak = shape.leak;
   on.weight_decay = member.objective.weight_decay;
-  on.momentum = member.rule.momentum;
-  on.noise_scale = member.rule.noise_scale;
-  on.batch = member.rule.batch;
+  on.momentum = rule.momentum;
+  on.noise_scale = rule.noise_scale;
+  on.batch = rule.batch;
   on.seed = member.seed;
   on.finite = 1;
   on.weights = on.velocity = on.factors = on.scratch = EnsembleMember::kNone;

@@ -303,6 +303,60 @@ TEST_CASE(
   CHECK(quick.steps() == 1);
 }
 
+TEST_CASE(
+    "descent: QMSE's noise is its step less its expected step, beside MSE's, and isotropic noise has its "
+    "trace") {
+  Case c = make_case(HiddenActivation::tanh, MlpLoss::mse, {3, 4, 2}, 10);
+  Mlp mse(c.shape, c.objective, c.samples);
+  MlpObjective other = c.objective;
+  other.loss = MlpLoss::qmse;
+  Mlp qmse(c.shape, other, c.samples);
+  other.loss = MlpLoss::expected_qmse;
+  Mlp expected(c.shape, other, c.samples);
+  std::vector<double> plain(mse.parameters()), drawn = plain, drift = plain;
+  mse.gradient(c.w, plain);
+  expected.gradient(c.w, drift);
+  std::vector<std::int32_t> all;
+  for (std::int64_t n = 0; n < c.samples.count; ++n) all.push_back(static_cast<std::int32_t>(n));
+  std::vector<float> v(all.size() * 2);
+  double of_qmse = 0, isotropic = 0;
+  constexpr std::uint64_t kSeeds = 4000;
+  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    for (std::size_t n = 0; n < all.size(); ++n)
+      draw_direction(DirectionDistribution::sphere, seed, 0, static_cast<std::uint32_t>(n), 2,
+                     v.data() + 2 * n);
+    qmse.gradient(c.w, drawn, {.samples = all, .directions = v});
+    Descent noisy(mse, c.w, {.qmse_noise = QmseNoise::itself}, seed);
+    noisy.step(0.1);
+    std::vector<double> wanted = plain;
+    for (std::size_t i = 0; i < wanted.size(); ++i) wanted[i] += drawn[i] - drift[i];
+    if (distance(noisy.gradient(), wanted) > 1e-14) FAIL_CHECK("another noise with seed " << seed);
+    of_qmse += std::pow(distance(noisy.gradient(), plain), 2) / kSeeds;
+    Descent round(mse, c.w, {.qmse_noise = QmseNoise::isotropic}, seed);
+    round.step(0.1);
+    isotropic += std::pow(distance(round.gradient(), plain), 2) / kSeeds;
+  }
+  CHECK(isotropic == Approx(of_qmse).epsilon(0.06));
+  CHECK_THROWS_AS(Descent(mse, c.w, {.batch = 2, .qmse_noise = QmseNoise::itself}, 1), ShapeError);
+}
+
+TEST_CASE("descent: Adam's steps are those of its formula") {
+  Case c = make_case(HiddenActivation::tanh, MlpLoss::mse, {3, 4, 2}, 10);
+  Mlp network(c.shape, c.objective, c.samples);
+  Descent adam(network, c.w, {.adam = true}, 1);
+  std::vector<double> w = c.w, m(w.size()), s(w.size()), g(w.size());
+  for (int t = 1; t <= 5; ++t) {
+    network.gradient(w, g);
+    for (std::size_t i = 0; i < w.size(); ++i) {
+      m[i] += 0.1 * (g[i] - m[i]);
+      s[i] += 0.001 * (g[i] * g[i] - s[i]);
+      w[i] -= 0.01 * (m[i] / (1 - std::pow(0.9, t))) / (std::sqrt(s[i] / (1 - std::pow(0.999, t))) + 1e-8);
+    }
+    adam.step(0.01);
+  }
+  CHECK(distance(adam.weights(), w) < 1e-12);
+}
+
 TEST_CASE("descent: noise on the sphere has its length, and is added to the gradient") {
   Case c = make_case(HiddenActivation::tanh, MlpLoss::mse, {3, 4, 2}, 10);
   Mlp network(c.shape, c.objective, c.samples);
