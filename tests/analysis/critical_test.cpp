@@ -2,10 +2,12 @@
 
 #include <cmath>
 
+#include "algebra/dense.h"
 #include "analysis/critical/search.h"
 #include "analysis/landscape/linear_theory.h"
 #include "analysis/landscape/run.h"
 #include "analysis/landscape/sgd_floor_theory.h"
+#include "analysis/mlp/descent.h"
 #include "base/error.h"
 #include "random/random_stream.h"
 #include "tests/support/catch.h"
@@ -233,6 +235,67 @@ TEST_CASE(
   CHECK(verdict(fits, "squared gradient norm of SGD")["verdict"] == "does not hold");
   CHECK(verdict(fits, "squared gradient norm of SGD")["statistic"]["value"].get<double>() < 0.5);
   CHECK(verdict(fits, "stays at a floor")["verdict"] == "does not hold");
+}
+
+// docs/theory.md 7.5: the Hessian is that of QMSE's expected step, and beside the choice of samples there is
+// the noise of v, the mean of D_n^T Cov(Q r_n) D_n.
+TEST_CASE("sgd floor: QMSE's is that of both its noises") {
+  Samples samples = random_samples(40, 3, 2, 21);
+  for (double& y : samples.y) y *= 0.5;
+  const MlpShape shape{.widths = {3, 4, 2}, .activation = HiddenActivation::tanh};
+  Mlp expected(shape, {.loss = MlpLoss::expected_qmse, .weight_decay = 0.01}, samples),
+      qmse(shape, {.loss = MlpLoss::qmse, .weight_decay = 0.01}, samples);
+  RandomStream random(4, RandomPurpose::test);
+  std::vector<double> w;
+  for (std::size_t i = 0; i < expected.parameters(); ++i) w.push_back(0.5 * random.normal());
+  w = find_minimum(expected, w).weights;
+  GradientNoise noise = gradient_noise(expected, w);
+  REQUIRE(noise.gradient < 1e-8);
+  const auto parameters = static_cast<std::int64_t>(w.size());
+  const SymmetricEigen eigen = symmetric_eigen(expected.curvature_matrix(w), parameters);
+  const std::vector<double> d = expected.jacobian(w), f = expected.outputs(w);
+  const double c = 2;
+  double by_v = 0, all = 0;
+  for (std::size_t i = 0; i < w.size(); ++i) {
+    double sum = 0;
+    for (std::int64_t n = 0; n < samples.count; ++n) {
+      double square = 0, along = 0, across = 0;  // ||r||^2, (D_n^T r)_i^2, sum over outputs of D_n,i^2
+      for (std::int64_t o = 0; o < 2; ++o) {
+        const double r = samples.target(n, o) - f[static_cast<std::size_t>(o * samples.stride + n)];
+        double projected = 0;
+        for (std::size_t k = 0; k < w.size(); ++k)
+          projected +=
+              eigen.vectors[i * w.size() + k] * d[static_cast<std::size_t>(2 * n + o) * w.size() + k];
+        square += r * r;
+        along += projected * r;
+        across += projected * projected;
+      }
+      sum += (3 * square / c + 2 / (c * (c + 2)) - 1 / (c * c)) * along * along +
+             (square * square / c + square / (c * (c + 2))) * across;
+    }
+    noise.covariance[i * w.size() + i] += sum / static_cast<double>(samples.count);
+    by_v += sum / static_cast<double>(samples.count);
+    all += noise.variance(i);
+  }
+  CHECK(by_v > 0.2 * all);  // it makes a difference
+  const double step = 0.01;
+  const std::int64_t batch = 4;
+  std::vector<double> gradient(w.size());
+  double measured = 0;
+  std::int64_t count = 0;
+  for (std::uint64_t seed = 1; seed <= 6; ++seed) {
+    Descent descent(qmse, w, {.batch = batch}, seed);
+    for (int k = 1; k <= 60000; ++k) {
+      descent.step(step);
+      if (k < 5000 || k % 20 != 0) continue;
+      expected.gradient(descent.weights(), gradient);
+      for (const double g : gradient) measured += g * g;
+      ++count;
+    }
+  }
+  const double ratio = measured / static_cast<double>(count) / noise.predicted(step, batch);
+  CAPTURE(ratio);
+  CHECK(ratio == Approx(1).margin(0.1));
 }
 
 // One parameter again: independent runs of the recursion, written out.

@@ -291,6 +291,33 @@ TEST_CASE("inspect: gradient, drift, noise and curvature are those of the rows o
   }
 }
 
+TEST_CASE(
+    "inspect: with an output bias one sample's gradient is at least the root of ||h||^2 + 1 times its "
+    "residual") {
+  ThreadPool threads(1);
+  for (const auto& network : networks()) {
+    network->outputs();
+    const std::vector<double> gram = jacobian_gram(network->request(), threads);
+    const std::int64_t n = network->samples, c = network->tape.shape(network->output)[1], rows = n * c;
+    // The last layer's input is the last value that is no parameter before the output, which is it alone.
+    Value hidden = network->input;
+    for (int id = 0; id < network->output.id; ++id)
+      if (!network->tape.is_leaf(Value{id})) hidden = Value{id};
+    const std::int64_t width = network->tape.shape(hidden).without_batch().count();
+    const std::vector<double> h = values<double>(network->tape, hidden);
+    for (std::int64_t sample = 0; sample < n; ++sample) {
+      std::vector<double> block;
+      for (std::int64_t i = 0; i < c; ++i) {
+        const auto from = gram.begin() + (sample * c + i) * rows + sample * c;
+        block.insert(block.end(), from, from + c);
+      }
+      const auto at = h.begin() + sample * width;
+      const double bound = std::inner_product(at, at + width, at, 1.0);
+      CHECK(symmetric_eigen(block, c, false).values.front() >= bound * (1 - 1e-12));
+    }
+  }
+}
+
 TEST_CASE("inspect: dead, always active, copied and tied units are counted, of layers and of channels") {
   Network64 mlp(make_mlp({2, 1, 1}, 2, {.widths = {5}}), 6);
   mlp.inputs = {1, 0.5, -1, -0.5, 0.5, 1, -0.5, -1, 1, -1, -1, 1};  // each beside its negative
