@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <string>
+#include <string_view>
 
 #include "algebra/lanczos.h"
 #include "base/error.h"

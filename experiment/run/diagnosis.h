@@ -22,7 +22,7 @@ namespace qmse {
 class Diagnoser {
  public:
   static constexpr std::int64_t kImages = 128;  // or all there are
-  static constexpr std::uint32_t kDraws = 4;    // of every image's v
+  static constexpr std::uint32_t kDraws = 8;    // of every image's v
   static constexpr std::int64_t kLanczosSteps = 6;
 
   // Of the training of `config` on `data`; its seed_data says which images are looked at. `context`, `model`

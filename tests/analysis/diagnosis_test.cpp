@@ -3,11 +3,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string>
+#include <tuple>
 
 #include "algebra/lanczos.h"
 #include "analysis/critical/model_loss.h"
 #include "analysis/inspect/jacobian.h"
 #include "analysis/inspect/stationarity.h"
+#include "analysis/inspect/units.h"
 #include "random/shuffle.h"
 #include "tests/support/catch.h"
 #include "tests/support/cpu.h"
@@ -46,7 +49,7 @@ struct Trained {
   }
   // Outputs near 1/3, where residuals are short enough for a < 0.
   void shrink_outputs(const std::string& layer) {
-    scale(layer + ".weight", 0.3f);
+    scale(layer + ".weight", 0.05f);
     store.write<float>(store.weights(), store.index_of(layer + ".bias"),
                        std::vector<float>(kClasses, 1 / 3.0f));
   }
@@ -87,6 +90,20 @@ struct Chosen {
   ToyData<double> data;
 };
 
+std::int64_t dead_units(Trained& trained, const std::vector<double>& inputs, bool relu) {
+  const auto images = static_cast<std::int64_t>(inputs.size()) / trained.kImage.count();
+  Tape tape(trained.exact.context(), {.dtype = DType::f64, .gradients = false, .fuse = false});
+  const Value input = tape.input("input", trained.kImage.with_batch(images));
+  trained.model.record(tape, trained.exact, input);
+  std::copy(inputs.begin(), inputs.end(), tape.data_as<double>(input));
+  tape.forward();
+  UnitCounter counter(tape, trained.exact, relu);
+  counter.add(images);
+  std::int64_t dead = 0;
+  for (const LayerUnits& layer : counter.counts()) dead += layer.dead;
+  return dead;
+}
+
 }  // namespace
 
 TEST_CASE("diagnosis: its figures are those of f64, of closed forms and of exact eigenvalues") {
@@ -97,13 +114,11 @@ TEST_CASE("diagnosis: its figures are those of f64, of closed forms and of exact
     const TrainConfig config = config_with(kind, loss);
     Trained trained(context, config, samples);
     trained.shrink_outputs(std::string(kind) == "cnn" ? "fc2" : "fc3");
-    std::int64_t dead = 0;
     if (std::string(kind) == "cnn") {
       std::vector<float> bias =
           trained.store.read<float>(trained.store.weights(), trained.store.index_of("conv1.bias"));
       bias[1] = -50;
       trained.store.write<float>(trained.store.weights(), trained.store.index_of("conv1.bias"), bias);
-      dead = 1;
     }
     trained.copy_weights();
     Diagnoser diagnoser(config, context, trained.model, trained.data.resident);
@@ -146,23 +161,27 @@ TEST_CASE("diagnosis: its figures are those of f64, of closed forms and of exact
     CHECK(found.mse_gradient == Approx(s.gradient_norm).epsilon(1e-4));
     CHECK(found.qmse_gradient == Approx(s.drift_norm).epsilon(1e-4));
     CHECK(found.cosine == Approx(s.drift_cosine).epsilon(1e-4));
-    // Four draws over so many images.
-    CHECK(found.noise_to_drift == Approx(s.noise_norm / s.drift_norm).epsilon(0.2));
+    // Each is the mean square of eight draws, of noise that may lie in one direction.
+    double noise = 0;
+    for (int step = 0; step < 40; ++step)
+      noise += std::pow(diagnoser.run(trained.store, step).noise_to_drift, 2) / 40;
+    CHECK(std::sqrt(noise) == Approx(s.noise_norm / s.drift_norm).epsilon(0.15));
+    CHECK(found.noise_to_drift == Approx(s.noise_norm / s.drift_norm).epsilon(0.75));
     // In three dimensions the projection of a random direction is uniform.
     double share = 0;
     for (const double square : s.residual_sq)
       share += std::max(0.0, (1 - std::sqrt(square)) / 2) / static_cast<double>(images);
     CHECK(share > 0.02);
     CHECK(std::abs(found.negative_share - share) <
-          4 * std::sqrt(share * (1 - share) / static_cast<double>(4 * images)));
-    CHECK(found.dead_units == dead);
+          4 * std::sqrt(share * (1 - share) / static_cast<double>(8 * images)));
+    CHECK(found.dead_units == dead_units(trained, inputs, std::string(kind) == "cnn"));
 
     ModelLoss surface(context, trained.model, trained.exact, chosen.data.resident, *exact_loss);
     const std::vector<double> w = flat_weights(trained.exact);
     const ExtremeEigenpairs top =
         extreme_eigenpairs(curvature_of(surface, w), static_cast<std::int64_t>(w.size()), 1, SpectrumEnd::top,
                            1, {.tolerance = 1e-5});
-    CHECK(found.sharpness == Approx(top.pairs.at(0).value).epsilon(0.03));
+    CHECK(found.sharpness == Approx(top.pairs.at(0).value).epsilon(0.1));
     CHECK(found.seconds > 0);
   }
 }
