@@ -1,6 +1,5 @@
 #include "analysis/mlp/gpu_ensemble.h"
 
-#include <algorithm>
 #include <string>
 
 #include "base/error.h"
