@@ -10,6 +10,7 @@
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/in_quotes.h"
+#include "base/name_text.h"
 #include "base/parse_choice.h"
 #include "data/content.h"
 #include "data/registry.h"
@@ -37,8 +38,8 @@ int list_datasets() {
   for (const std::string& name : dataset_names()) {
     const DatasetInfo& info = dataset_info(name);
     if (info.is_own()) {
-      std::printf("%-14s %-16s %-16s %6s %6s  one's own: --dataset folder --data DIR\n", info.name,
-                  info.images, info.classes, "any", "any");
+      std::printf("%-14s %-16s %-16s %6s %6s  one's own: --dataset %s --data %s\n", info.name, info.images,
+                  info.classes, "any", "any", info.name, info.table ? "FILE" : "DIR");
       continue;
     }
     std::string where;
@@ -55,6 +56,13 @@ int list_datasets() {
 
 // How many images of which size, and how many of each class.
 void sum_up(const ImageDataset& set) {
+  if (set.is_table()) {
+    std::cout << qmse::name(set.split) << ": " << counted(set.count, "row") << ", "
+              << counted(set.column_names.size(), "column") << " to learn from and "
+              << counted(set.class_names.size(), "target") << ", " << printable(set.class_names.front())
+              << (set.classes() > 1 ? ", ...\n" : "\n");
+    return;
+  }
   std::vector<std::int64_t> counts(set.class_names.size(), 0);
   for (const std::int32_t label : set.labels) ++counts[static_cast<std::size_t>(label)];
   const auto [fewest, most] = std::minmax_element(counts.begin(), counts.end());
@@ -107,6 +115,7 @@ struct Show {
       throw ConfigError("--split must be train or test, not " + in_quotes(which));
     const std::int64_t wanted =
         count->count() > 0 ? static_cast<std::int64_t>(whole_number(*count, 1, kMaxShown)) : 64;
+    if (dataset_info(dataset).table) throw ConfigError("qmse data show shows images; a table has none");
     const bool at_random = seed->count() > 0;
     const std::uint64_t random_seed = at_random ? whole_number(*seed, 0, ~std::uint64_t{0}) : 0;
     const auto kind = parse_choice<LabelKind>(text_of(labels, "fine"), "labels");

@@ -25,6 +25,10 @@ std::string percent(const Json& line, const char* key) {
   return text;
 }
 
+std::string number(const Json& line, const char* key) {
+  return line[key].is_number() ? number_text("%.4f", line[key].get<double>()) : "nan";
+}
+
 class TextDisplay : public SweepDisplay {
  public:
   void notice(const std::string& text) override { terminal_.print(text); }
@@ -38,8 +42,14 @@ class TextDisplay : public SweepDisplay {
       text += "finished in " + duration_text(report.seconds);
       if (report.last) {
         const bool full = report.last->contains("train_accuracy_full");
-        text += ": train accuracy " + percent(*report.last, full ? "train_accuracy_full" : "train_accuracy") +
-                ", test accuracy " + percent(*report.last, "test_accuracy");
+        if (report.last->contains("test_r2")) {
+          text += ": train R² " + number(*report.last, "train_r2") + ", test R² " +
+                  number(*report.last, "test_r2");
+        } else {
+          text += ": train accuracy " +
+                  percent(*report.last, full ? "train_accuracy_full" : "train_accuracy") +
+                  ", test accuracy " + percent(*report.last, "test_accuracy");
+        }
       }
     }
     terminal_.print(text + left_text(progress));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <optional>
 
 #include "apps/duration.h"
 #include "apps/json_events.h"
@@ -18,8 +19,10 @@ std::string formatted(const char* format, Values... values) {
   return text;
 }
 
-std::string percent(const char* label, double accuracy) {
-  return label + formatted("%.2f %%", 100 * accuracy);
+// An accuracy in per cent, or R², behind `label`.
+std::string share(const char* label, const std::optional<double>& accuracy, const std::optional<double>& r2) {
+  if (accuracy) return label + formatted("%.2f %%", 100 * *accuracy);
+  return label + (r2 ? "R² " + number_text("%.4f", *r2) : std::string("no accuracy"));
 }
 
 std::string of(std::int64_t part, std::int64_t whole) {
@@ -38,7 +41,8 @@ std::vector<std::string> progress_lines(const TrainingProgress& progress, std::s
   const std::string head = "epoch " + of(progress.epoch, progress.epochs);
   const std::string steps = " " + of(progress.step, progress.steps);
   const std::string loss = "  loss " + number_text("%.5g", progress.loss);
-  const std::string accuracy = formatted("  accuracy %.2f %%", 100 * progress.accuracy);
+  const std::string accuracy =
+      progress.accuracy ? formatted("  accuracy %.2f %%", 100 * *progress.accuracy) : "";
   const std::string speed = formatted("  %.0f images/s", progress.images_per_second);
   const std::string left = "  " + duration_text(progress.seconds_left) + " left";
 
@@ -61,12 +65,14 @@ class TextDisplay : public TrainingDisplay {
   void epoch(const EpochRecord& record, std::int64_t epochs) override {
     // 80 columns: with validation the losses of what is measured after the epoch have no room.
     std::string text = "epoch " + of(record.epoch, epochs) + "  train loss " +
-                       number_text("%.5g", record.train_loss) + percent(", ", record.train_accuracy);
-    if (record.validation_accuracy) {
-      text +=
-          percent("  validation ", *record.validation_accuracy) + percent("  test ", record.test_accuracy);
+                       number_text("%.5g", record.train_loss) +
+                       share(", ", record.train_accuracy, record.train_r2);
+    if (record.validation_loss) {
+      text += share("  validation ", record.validation_accuracy, record.validation_r2) +
+              share("  test ", record.test_accuracy, record.test_r2);
     } else {
-      text += "  test loss " + number_text("%.5g", record.test_loss) + percent(", ", record.test_accuracy);
+      text += "  test loss " + number_text("%.5g", record.test_loss) +
+              share(", ", record.test_accuracy, record.test_r2);
     }
     terminal_.print(text + formatted("  %.1f s", record.seconds));
   }

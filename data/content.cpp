@@ -163,6 +163,7 @@ ContentReport examine_files(const fs::path& directory, const std::vector<std::st
 
 ContentReport examine_content(std::string_view name, const fs::path& directory, const Stop& stop) {
   const DatasetInfo& info = dataset_info(name);
+  if (info.table) return examine_files(directory.parent_path(), {directory.filename().string()}, stop);
   if (info.is_own()) return examine_files(directory, image_folder_files(directory), stop);
   return examine_content(info.known, directory, stop);
 }

@@ -30,6 +30,18 @@ ImageDataset ImageDataset::take(std::span<const std::uint32_t> indices) const {
   result.height = height;
   result.width = width;
   result.class_names = class_names;
+  result.column_names = column_names;
+  if (is_table()) {
+    const auto take_rows = [&](const std::vector<double>& from, std::int64_t size, std::vector<double>& to) {
+      for (const std::uint32_t index : indices) {
+        const auto begin = from.begin() + static_cast<std::int64_t>(index) * size;
+        to.insert(to.end(), begin, begin + size);
+      }
+    };
+    take_rows(columns, channels, result.columns);
+    take_rows(targets, classes(), result.targets);
+    return result;
+  }
   const std::int64_t pixels = channels * height * width;
   result.images.reserve(indices.size() * static_cast<std::size_t>(pixels));
   result.labels.reserve(indices.size());

@@ -1,4 +1,4 @@
-// A labelled set of images, whole in memory.
+// A labelled set of images, or a table of numbers to learn from and to learn, whole in memory.
 #pragma once
 
 #include <cstdint>
@@ -31,6 +31,13 @@ struct ImageDataset {
   std::vector<std::string> class_names;  // one per class
   std::vector<std::uint8_t> images;      // [N, C, H, W], 0 is black
   std::vector<std::int32_t> labels;      // [N], each in [0, classes())
+  // A table has these in place of images and labels; its columns are channels of one pixel, its targets
+  // classes.
+  std::vector<std::string> column_names = {};  // [C]
+  std::vector<double> columns = {};            // [N, C]
+  std::vector<double> targets = {};            // [N, classes()]
+
+  bool is_table() const { return !column_names.empty(); }
 
   std::int64_t classes() const { return static_cast<std::int64_t>(class_names.size()); }
 

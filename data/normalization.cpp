@@ -59,7 +59,36 @@ std::vector<double> Normalization::shift() const {
   return result;
 }
 
+namespace {
+
+// Two passes: the mean first.
+Normalization standardise(const std::vector<double>& values, const std::vector<std::string>& names) {
+  const std::size_t width = names.size(), rows = values.size() / width;
+  Normalization result{NormalizationKind::standard, std::vector<double>(width, 0.0),
+                       std::vector<double>(width, 0.0)};
+  for (std::size_t i = 0; i < values.size(); ++i) result.mean[i % width] += values[i];
+  for (double& mean : result.mean) mean /= static_cast<double>(rows);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const double difference = values[i] - result.mean[i % width];
+    result.stddev[i % width] += difference * difference;
+  }
+  for (std::size_t c = 0; c < width; ++c) {
+    result.stddev[c] = std::sqrt(result.stddev[c] / static_cast<double>(rows));
+    if (!(result.stddev[c] > 0) || !std::isfinite(result.stddev[c]))
+      throw DataError("column " + in_quotes(names[c]) +
+                      " has the same value in all training rows, so it cannot be standardised; leave it out");
+  }
+  return result;
+}
+
+}  // namespace
+
+Normalization make_target_normalization(const ImageDataset& training_set) {
+  return standardise(training_set.targets, training_set.class_names);
+}
+
 Normalization make_normalization(NormalizationKind kind, const ImageDataset& training_set) {
+  if (training_set.is_table()) return standardise(training_set.columns, training_set.column_names);
   const auto channels = static_cast<std::size_t>(training_set.channels);
   if (kind == NormalizationKind::unit) {
     return {kind, std::vector<double>(channels, 0.0), std::vector<double>(channels, 1.0)};

@@ -40,6 +40,10 @@ struct Normalization {
 // kind `standard` where a channel has one value only, which no scaling can standardise.
 Normalization make_normalization(NormalizationKind kind, const ImageDataset& training_set);
 
+// Of a table, whose numbers are not divided by 255: x = (number − mean) / stddev for each of its columns,
+// which make_normalization() makes of it, and for each of its targets. DataError where one has one value only.
+Normalization make_target_normalization(const ImageDataset& training_set);
+
 // The form in which weights files keep it: {"kind":"standard","mean":[...],"stddev":[...]}, with numbers that
 // read back as the same doubles.
 std::string to_json_text(const Normalization& normalization);

@@ -16,32 +16,41 @@ using Stop = std::function<bool()>;
 
 struct Row {
   DatasetInfo info;
-  ImageDataset (*read)(const std::filesystem::path& directory, Split split, LabelKind labels,
+  ImageDataset (*read)(const std::filesystem::path& directory, Split split, const DatasetOptions& options,
                        const Stop& stop);
 };
 
-ImageDataset read_mnist(const std::filesystem::path& directory, Split split, LabelKind, const Stop&) {
+ImageDataset read_mnist(const std::filesystem::path& directory, Split split, const DatasetOptions&,
+                        const Stop&) {
   return read_idx_dataset(directory, split, "mnist", {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"});
 }
 
 // Class names: https://github.com/zalandoresearch/fashion-mnist, "Labels".
-ImageDataset read_fashion_mnist(const std::filesystem::path& directory, Split split, LabelKind, const Stop&) {
+ImageDataset read_fashion_mnist(const std::filesystem::path& directory, Split split, const DatasetOptions&,
+                                const Stop&) {
   return read_idx_dataset(directory, split, "fashion-mnist",
                           {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt",
                            "Sneaker", "Bag", "Ankle boot"});
 }
 
-ImageDataset read_cifar10_fine(const std::filesystem::path& directory, Split split, LabelKind, const Stop&) {
+ImageDataset read_cifar10_fine(const std::filesystem::path& directory, Split split, const DatasetOptions&,
+                               const Stop&) {
   return read_cifar10(directory, split);
 }
 
-ImageDataset read_cifar100_either(const std::filesystem::path& directory, Split split, LabelKind labels,
-                                  const Stop&) {
-  return read_cifar100(directory, split, labels);
+ImageDataset read_cifar100_either(const std::filesystem::path& directory, Split split,
+                                  const DatasetOptions& options, const Stop&) {
+  return read_cifar100(directory, split, options.labels);
 }
 
-ImageDataset read_folder(const std::filesystem::path& directory, Split split, LabelKind, const Stop& stop) {
+ImageDataset read_folder(const std::filesystem::path& directory, Split split, const DatasetOptions&,
+                         const Stop& stop) {
   return read_image_folder(directory, split, stop);
+}
+
+ImageDataset read_own_table(const std::filesystem::path& file, Split split, const DatasetOptions& options,
+                            const Stop&) {
+  return read_table(file, split, options.table);
 }
 
 // The SHA-256 of MNIST's files are of content with the published MD5s (6bbc9ace898e44ae57da46a324031adb for
@@ -128,6 +137,8 @@ constexpr Row kRows[] = {
       .python_folder = "cifar-100-python"},
      read_cifar100_either},
     {{.name = "folder", .label = "", .folder = "", .images = "any one size", .classes = "any"}, read_folder},
+    {{.name = "table", .label = "", .folder = "", .images = "columns", .classes = "targets", .table = true},
+     read_own_table},
 };
 
 // The folder of the Python version, where it lies in place of the
@@ -181,11 +192,17 @@ std::filesystem::path find_data_directory(std::string_view name, const std::stri
                                           const DataPlaces& places) {
   const DatasetInfo& info = row_of(name).info;
   if (info.is_own()) {
-    if (explicit_directory.empty())
-      throw ConfigError("--dataset folder needs --data DIR: the folder that holds train/ and test/");
+    if (explicit_directory.empty()) {
+      throw ConfigError(
+          "--dataset " + std::string(info.name) + " needs --data " +
+          (info.table ? "FILE: the table, .csv or .npy" : "DIR: the folder that holds train/ and test/"));
+    }
     std::error_code none;
-    if (std::filesystem::is_directory(explicit_directory, none)) return explicit_directory;
-    throw IoError("there is no readable folder " + in_quotes(explicit_directory) + "; check --data");
+    const bool there = info.table ? std::filesystem::is_regular_file(explicit_directory, none)
+                                  : std::filesystem::is_directory(explicit_directory, none);
+    if (there) return explicit_directory;
+    throw IoError(std::string("there is no readable ") + (info.table ? "file " : "folder ") +
+                  in_quotes(explicit_directory) + "; check --data");
   }
   std::vector<std::filesystem::path> folders;
   std::string advice;
@@ -230,8 +247,8 @@ void check_label_kind(LabelKind labels, std::string_view dataset) {
 }
 
 ImageDataset load_dataset(std::string_view name, const std::filesystem::path& directory, Split split,
-                          LabelKind labels, const Stop& stop) {
-  return row_of(name).read(directory, split, labels, stop);
+                          const DatasetOptions& options, const Stop& stop) {
+  return row_of(name).read(directory, split, options, stop);
 }
 
 }  // namespace qmse

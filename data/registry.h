@@ -10,14 +10,24 @@
 
 #include "data/image_dataset.h"
 #include "data/known_content.h"
+#include "data/table.h"
 
 namespace qmse {
 
-// A data set known by name, or "folder", one's own: all that list, verify, fetch, help and errors say of it.
+// What a reader is told beside the files: which labels, and of a table which columns.
+struct DatasetOptions {
+  LabelKind labels = LabelKind::fine;
+  TableOptions table = {};
+
+  DatasetOptions() = default;
+  DatasetOptions(LabelKind kind) : labels(kind) {}  // NOLINT: for the many that have no table
+};
+
+// A data set known by name, or "folder" and "table", one's own: all that list, verify, fetch, help and errors say of it.
 struct DatasetInfo {
   const char* name;
   const char* label;   // "Fashion-MNIST", for people; "": none
-  const char* folder;  // its name under each place; "" for "folder", which is where --data says
+  const char* folder;  // its name under each place; "" for one's own, which is where --data says
   const char* images;  // their size, for people
   const char* classes;
   std::int64_t train = 0, test = 0;  // how many
@@ -27,6 +37,7 @@ struct DatasetInfo {
   const char* archive = "";          // the tar.gz there that holds `folder`; "": each file, with .gz
   const char* other_source = "";     // how a person gets the files, besides `qmse data fetch`
   const char* python_folder = "";    // of the Python version, pickled, which is not read here
+  bool table = false;                // one's own: a file of numbers, and no folder of images
 
   bool is_own() const { return *folder == '\0'; }
 };
@@ -34,7 +45,7 @@ struct DatasetInfo {
 // ConfigError for an unknown name.
 const DatasetInfo& dataset_info(std::string_view name);
 
-// The names load_dataset() takes: "mnist", "fashion-mnist", "cifar10", "cifar100", "folder".
+// The names load_dataset() takes: "mnist", "fashion-mnist", "cifar10", "cifar100", "folder", "table".
 std::vector<std::string> dataset_names();
 
 // Where data sets are looked for. Each folder holds one folder per data set, for example <folder>/mnist.
@@ -49,9 +60,9 @@ DataPlaces data_places_from_environment();
 
 // The folder with the files of data set `name`: under `explicit_directory` (the option --data) if that is not
 // empty, else under `places.variable` if that is not empty, and only where neither is given under
-// `places.cache`, then `places.system`. Of "folder" it is `explicit_directory` itself. ConfigError for an
-// unknown name and for "folder" without one; IoError where there is no
-// such folder, with the places looked at.
+// `places.cache`, then `places.system`. Of one's own it is `explicit_directory` itself, of "table" a
+// file. ConfigError for an unknown name and for one's own without one; IoError where there is no such folder,
+// with the places looked at.
 std::filesystem::path find_data_directory(std::string_view name, const std::string& explicit_directory,
                                           const DataPlaces& places = data_places_from_environment());
 
@@ -65,6 +76,6 @@ void check_label_kind(LabelKind labels, std::string_view dataset);
 // unknown name, IoError and DataError as the reader finds them. What may take long, a folder of pictures,
 // asks `stop` after each: Stopped.
 ImageDataset load_dataset(std::string_view name, const std::filesystem::path& directory, Split split,
-                          LabelKind labels = LabelKind::fine, const std::function<bool()>& stop = {});
+                          const DatasetOptions& options = {}, const std::function<bool()>& stop = {});
 
 }  // namespace qmse

@@ -10,15 +10,37 @@ Tensor per_channel(Context& context, const std::vector<double>& values, const st
   return Tensor::from_host<T>(context, {static_cast<std::int64_t>(values.size())}, converted, name);
 }
 
+template <class T>
+std::vector<T> standardised(const std::vector<double>& values, const Normalization& normalization) {
+  const std::size_t width = normalization.mean.size();
+  std::vector<T> result;
+  result.reserve(values.size());
+  for (std::size_t i = 0; i < values.size(); ++i)
+    result.push_back(
+        static_cast<T>((values[i] - normalization.mean[i % width]) / normalization.stddev[i % width]));
+  return result;
+}
+
 }  // namespace
 
 template <class T>
 ResidentDataset<T>::ResidentDataset(Context& context, const ImageDataset& dataset,
-                                    const Normalization& normalization)
+                                    const Normalization& normalization,
+                                    const std::optional<Normalization>& targets)
     : classes_(dataset.classes()), sample_shape_{dataset.channels, dataset.height, dataset.width} {
   if (static_cast<std::int64_t>(normalization.mean.size()) != dataset.channels) {
     throw DataError("the normalisation is for " + std::to_string(normalization.mean.size()) +
                     " channels, but data set '" + dataset.name + "' has " + std::to_string(dataset.channels));
+  }
+  if (dataset.is_table()) {
+    if (!targets || static_cast<std::int64_t>(targets->mean.size()) != classes_)
+      throw DataError("the targets of a table need a normalisation, one for each");
+    table_ = true;
+    columns_ = Tensor::from_host<T>(context, {dataset.count, dataset.channels},
+                                    standardised<T>(dataset.columns, normalization), "columns");
+    targets_ = Tensor::from_host<T>(context, {dataset.count, classes_},
+                                    standardised<T>(dataset.targets, *targets), "targets");
+    return;
   }
   // A kernel that reads the output of a class that is not there reads foreign memory.
   for (std::size_t i = 0; i < dataset.labels.size(); ++i) {
@@ -37,13 +59,21 @@ ResidentDataset<T>::ResidentDataset(Context& context, const ImageDataset& datase
 
 template <class T>
 ResidentData<T> ResidentDataset<T>::view() const {
-  return {labels_.shape()[0],
-          sample_shape_,
-          classes_,
-          images_.as<std::uint8_t>(),
-          labels_.as<std::int32_t>(),
-          scale_.template as<T>(),
-          shift_.template as<T>()};
+  ResidentData<T> data;
+  data.sample_shape = sample_shape_;
+  data.classes = classes_;
+  if (table_) {
+    data.samples = columns_.shape()[0];
+    data.columns = columns_.template as<T>();
+    data.targets = targets_.template as<T>();
+    return data;
+  }
+  data.samples = labels_.shape()[0];
+  data.images = images_.as<std::uint8_t>();
+  data.labels = labels_.as<std::int32_t>();
+  data.scale = scale_.template as<T>();
+  data.shift = shift_.template as<T>();
+  return data;
 }
 
 template class ResidentDataset<float>;

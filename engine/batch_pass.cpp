@@ -31,7 +31,11 @@ BatchPass<T>::BatchPass(Context& context, const Network& network, const Resident
   }
   MemoryResource& memory = context.memory();
   const auto n = static_cast<std::size_t>(batch);
-  labels_ = Buffer(memory, n * sizeof(std::int32_t), "batch labels");
+  if (data.targets != nullptr) {
+    targets_ = Buffer(memory, static_cast<std::size_t>(expected.count()) * sizeof(T), "batch targets");
+  } else {
+    labels_ = Buffer(memory, n * sizeof(std::int32_t), "batch labels");
+  }
   sample_ids_ = Buffer(memory, n * sizeof(std::uint32_t), "batch sample ids");
   sample_loss_ = Buffer(memory, n * sizeof(T), "batch losses");
   residual_sq_ = Buffer(memory, n * sizeof(T), "batch squared residuals");
@@ -54,6 +58,10 @@ void BatchPass<T>::gather(const std::uint32_t* order, const std::uint64_t* first
   args.batch = batch_;
   args.channels = data_.sample_shape[0];
   args.inner = data_.sample_shape.count() / args.channels;
+  args.columns = data_.columns;
+  args.targets = data_.targets;
+  args.target_count = data_.classes;
+  args.batch_targets = targets_.as<T>();
   args.images = data_.images;
   args.labels = data_.labels;
   args.order = order;
@@ -76,6 +84,7 @@ void BatchPass<T>::run_loss(const Loss& loss, const std::uint64_t* step, const s
   batch.classes = data_.classes;
   batch.output = tape_.data(output_);
   batch.labels = labels_.as<std::int32_t>();
+  batch.targets = targets_.data();
   batch.sample_loss = sample_loss_.data();
   batch.residual_sq = residual_sq_.data();
   batch.correct = correct_.as<std::int32_t>();

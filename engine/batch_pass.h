@@ -13,7 +13,7 @@
 
 namespace qmse {
 
-// A labelled image set in device memory and how pixels become inputs. T is the tape's type.
+// A labelled image set in device memory and how pixels become inputs, or a table. T is the tape's type.
 template <class T>
 struct ResidentData {
   std::int64_t samples = 0;
@@ -23,6 +23,9 @@ struct ResidentData {
   const std::int32_t* labels = nullptr;  // [samples]
   const T* scale = nullptr;              // [C]; input = pixel * scale + shift
   const T* shift = nullptr;              // [C]
+  // A table's, standardised, in place of the four above; C columns of one pixel, a target for each class.
+  const T* columns = nullptr;  // [samples, C]
+  const T* targets = nullptr;  // [samples, classes]
 };
 
 // Records a network on a tape: from the batch [B, C, H, W] to the outputs [B, classes].
@@ -65,7 +68,10 @@ class BatchPass {
   Value output() const { return output_; }
 
   // Of the last batch, in device memory.
-  const std::int32_t* labels() const { return labels_.template as<std::int32_t>(); }            // [B]
+  const std::int32_t* labels() const {
+    return labels_.template as<std::int32_t>();
+  }                                                               // [B], or of a table null
+  const T* targets() const { return targets_.template as<T>(); }  // [B, c] of a table
   const std::uint32_t* sample_ids() const { return sample_ids_.template as<std::uint32_t>(); }  // [B]
   const T* sample_loss() const { return sample_loss_.template as<T>(); }                        // [B]
   const T* residual_sq() const { return residual_sq_.template as<T>(); }                        // [B]
@@ -83,7 +89,7 @@ class BatchPass {
   Tape tape_;
   Value input_;
   Value output_;
-  Buffer labels_, sample_ids_, sample_loss_, residual_sq_, correct_, loss_workspace_;
+  Buffer labels_, targets_, sample_ids_, sample_loss_, residual_sq_, correct_, loss_workspace_;
   std::vector<Buffer> detail_buffers_;
   std::vector<LossDetail> details_;
 };

@@ -39,7 +39,8 @@ struct LossBatch {
   std::int64_t batch = 0;
   std::int64_t classes = 0;
   const void* output = nullptr;
-  const std::int32_t* labels = nullptr;
+  const std::int32_t* labels = nullptr;  // [B], or
+  const void* targets = nullptr;         // [B, c]
   void* sample_loss = nullptr;
   void* residual_sq = nullptr;
   std::int32_t* correct = nullptr;
@@ -71,6 +72,7 @@ struct LossBatch {
     args.classes = classes;
     args.output = static_cast<const T*>(output);
     args.labels = labels;
+    args.targets = static_cast<const T*>(targets);
     args.scale = scale_of(reduction, classes);
     args.gradient = static_cast<T*>(gradient);
     args.sample_loss = static_cast<T*>(sample_loss);

@@ -121,6 +121,7 @@ class Inspection {
         file_(source_.file),
         card_(read_card(file_)),
         training_(training_settings(request.weights, file_, recorded_)) {
+    check_of_images(card_, source_.file);
     Json given = settings_with_weights(request.weights, card_, request.given);
     if (!given.contains("loss")) given["loss"] = "mse";
     given["device"] = "cpu";

@@ -67,6 +67,7 @@ class TrainedModel {
     const WeightsSource source = find_weights(path);
     const SafetensorsFile file(source.file);
     card_ = read_card(file);
+    check_of_images(card_, source.file);
     Json given = Json::object();
     if (!data.empty()) given["data"] = data;
     if (text(settings, "loss") != "own") given["loss"] = text(settings, "loss");

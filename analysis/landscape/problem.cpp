@@ -372,7 +372,7 @@ Problem make_problem(const Json& settings, const std::string& data) {
     if (name == "gaussian") {
       if (labels.starts_with("pair:")) throw ConfigError("--labels " + in_quotes(labels) + " is for images");
       classified = gaussian(settings, classes);
-    } else if (name.ends_with("-pca") || name.ends_with("-half")) {
+    } else if ((name.ends_with("-pca") || name.ends_with("-half")) && !name.starts_with("table-")) {
       const bool components = name.ends_with("-pca");
       classified = from_images(name.substr(0, name.rfind('-')), components, settings, data, classes);
     } else {

@@ -46,9 +46,15 @@ std::string first_of(std::size_t shown, std::size_t all, const std::string& what
   return "The first " + std::to_string(shown) + " of " + counted(all, what);
 }
 
-std::string percent(const Json& epoch, const std::string& key) {
+bool is_accuracy(const std::string& measure) {
+  const Metric* metric = find_metric(measure);
+  return metric != nullptr && metric->kind == MetricKind::accuracy;
+}
+
+std::string figure_text(const Json& epoch, const std::string& key) {
   const double value = number_of(epoch, key);
-  return std::isnan(value) ? "–" : fixed_text(100 * value, 2);
+  if (std::isnan(value)) return "–";
+  return is_accuracy(key) ? fixed_text(100 * value, 2) : significant_text(value, 4);
 }
 
 // A JSON value as a reader expects it: texts without their quotes.
@@ -118,9 +124,8 @@ class Page {
 
   // Which setting is best for each loss: where there is something to compare.
   std::string comparison() {
-    const bool any = std::any_of(found_.runs.begin(), found_.runs.end(), [](const RunRecord& run) {
-      return run.finished && run.epochs.back().contains("test_accuracy");
-    });
+    const bool any = std::any_of(found_.runs.begin(), found_.runs.end(),
+                                 [](const RunRecord& run) { return run.finished; });
     if (groups_.size() < 2 || groups_.size() > kMaxGroups || !any) return "";
     const Tuning tuning = tune(groups_, {});
     ReportSection section{.title = "The best setting of each",
@@ -179,9 +184,11 @@ class Page {
   }
 
   std::string runs() {
-    ReportTable table{{"run", "group", "seed", "state", "training accuracy, %", "test accuracy, %"}, {}};
+    ReportTable table{{"run", "group", "seed", "state"}, {}};
+    const std::vector<std::string> usual = usual_measures(groups_);
+    for (const std::string& measure : usual)
+      table.header.push_back(measure_name(measure) + (is_accuracy(measure) ? ", %" : ""));
     const std::vector<std::string> names = telling_names(groups_, differing_settings(groups_));
-    const std::string train = train_accuracy_measure(groups_);
     std::size_t all = 0;
     for (const UnreadableRun& run : found_.unreadable) {
       if (++all <= kMaxRuns)
@@ -194,15 +201,15 @@ class Page {
         if (++all > kMaxRuns) return;
         const Json last = run.epochs.empty() ? Json::object() : run.epochs.back();
         table.rows.push_back({relative(run.directory), label, shown(run.config.value("seed", Json())),
-                              state_text(run) + remark, percent(last, train),
-                              percent(last, "test_accuracy")});
+                              state_text(run) + remark});
+        for (const std::string& measure : usual) table.rows.back().push_back(figure_text(last, measure));
       };
       for (const RunRecord& run : group.runs) add(run, "");
       for (const RunRecord& run : group.repeats) add(run, ", repeats another run");
     }
     return "<section>\n" + page_.heading("Every run") +
            HtmlPage::paragraph(
-               "Accuracies after the last epoch there is. A run is repeated, bit for bit on the same "
+               "Figures are after the last epoch there is. A run is repeated, bit for bit on the same "
                "processor type, by qmse train --config RUN/config.json --out NEW.") +
            "<details><summary>" +
            (all > kMaxRuns ? first_of(kMaxRuns, all, "run") : "All " + counted(all, "run")) + "</summary>\n" +

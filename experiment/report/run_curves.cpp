@@ -302,6 +302,7 @@ std::string train_accuracy_measure(const std::vector<RunGroup>& groups) {
 
 std::vector<std::string> usual_measures(const std::vector<RunGroup>& groups) {
   if (has(measures_of(groups), "test_accuracy")) return {train_accuracy_measure(groups), "test_accuracy"};
+  if (has(measures_of(groups), "test_r2")) return {"train_r2", "test_r2"};
   return {"train_loss", "test_loss"};
 }
 

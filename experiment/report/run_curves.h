@@ -13,9 +13,7 @@ enum class CurveAxis { epoch, step, seconds };
 
 struct CurveRequest {
   CurveAxis x = CurveAxis::epoch;
-  std::vector<std::string> measures =
-      {};  // keys of metrics.jsonl; empty: training and test accuracy, of data
-           // without classes the losses
+  std::vector<std::string> measures = {};  // keys of metrics.jsonl; empty: usual_measures()
   bool log_x = false, log_y = false;
 };
 inline constexpr std::size_t kMaxCurves = 8;  // of a panel: of more nobody can tell which is which
@@ -33,7 +31,8 @@ Figure run_figure(const std::vector<RunGroup>& groups, const CurveRequest& reque
 // A key of metrics.jsonl for readers: "training accuracy".
 std::string measure_name(const std::string& measure);
 
-// What runs are measured by where nothing else is asked for: training and test accuracy, or losses.
+// What runs are measured by where nothing else is asked for: training and test accuracy; where no run has
+// these R², and where none has that either the losses.
 std::vector<std::string> usual_measures(const std::vector<RunGroup>& groups);
 
 // The key of the training accuracy: measured after the epoch where all runs have it, else during it.

@@ -270,8 +270,9 @@ std::vector<std::size_t> leading_groups(const std::vector<RunGroup>& groups, std
     for (const RunRecord& run : groups[i].runs) {
       if (run.epochs.empty()) continue;
       const Json& last = run.epochs.back();
-      const double score =
-          last.contains("test_accuracy") ? number_of(last, "test_accuracy") : -number_of(last, "test_loss");
+      const double score = last.contains("test_accuracy") ? number_of(last, "test_accuracy")
+                           : last.contains("test_r2")     ? number_of(last, "test_r2")
+                                                          : -number_of(last, "test_loss");
       sum += std::isnan(score) ? 0 : score;
     }
     scores.push_back(sum / static_cast<double>(groups[i].runs.size()));

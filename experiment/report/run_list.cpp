@@ -55,7 +55,8 @@ std::string figure_text(const Json& epoch, std::string_view key) {
 // Those of these that some run has.
 std::vector<std::string> figures_of(const std::vector<RunRecord>& runs) {
   std::vector<std::string> keys;
-  for (const char* key : {"train_accuracy", "validation_accuracy", "test_accuracy"}) {
+  for (const char* key :
+       {"train_accuracy", "validation_accuracy", "test_accuracy", "train_r2", "validation_r2", "test_r2"}) {
     const bool any = std::any_of(runs.begin(), runs.end(), [&](const RunRecord& run) {
       return !run.epochs.empty() && run.epochs.back().contains(key);
     });

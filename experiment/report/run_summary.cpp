@@ -1,5 +1,6 @@
 #include "experiment/report/run_summary.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/number_text.h"
@@ -29,16 +30,26 @@ double best_value(std::span<const Json> epochs, std::string_view key) {
 
 ReportTable summary_table(const std::vector<RunGroup>& groups) {
   const std::vector<std::string> names = telling_names(groups, differing_settings(groups));
-  const std::string train = train_accuracy_measure(groups);
   ReportTable table;
-  table.header = {"runs",
-                  "how they ended",
-                  "final training accuracy, %",
-                  "best training accuracy, %",
-                  "final test accuracy, %",
-                  "best test accuracy, %",
-                  "final training ‖r‖²",
-                  "final test ‖r‖²"};
+  table.header = {"runs", "how they ended"};
+  const auto any_has = [&](const std::string& key) {
+    return std::any_of(groups.begin(), groups.end(), [&](const RunGroup& group) {
+      return std::any_of(group.runs.begin(), group.runs.end(), [&](const RunRecord& run) {
+        return !run.epochs.empty() && run.epochs.back().contains(key);
+      });
+    });
+  };
+  // Accuracies, and R² where a run has one.
+  std::vector<std::string> scores;
+  if (any_has("test_accuracy") || !any_has("test_r2"))
+    scores = {train_accuracy_measure(groups), "test_accuracy"};
+  if (any_has("test_r2")) scores.insert(scores.end(), {"train_r2", "test_r2"});
+  for (const std::string& score : scores) {
+    const std::string unit = score.ends_with("_r2") ? "" : ", %";
+    table.header.push_back("final " + measure_name(score) + unit);
+    table.header.push_back("best " + measure_name(score) + unit);
+  }
+  table.header.insert(table.header.end(), {"final training ‖r‖²", "final test ‖r‖²"});
   for (const RunGroup& group : groups) {
     const std::string label = describe_settings(group.settings, names);
     std::vector<const RunRecord*> finished;
@@ -51,12 +62,17 @@ ReportTable summary_table(const std::vector<RunGroup>& groups) {
       for (const RunRecord* run : finished) values.push_back(scale * value(run->epochs, key));
       return spread_text(values, decimals);
     };
-    table.rows.push_back(
-        {label.empty() ? describe_settings(group.settings, {"loss"}) : label,
-         missing.empty() ? std::to_string(finished.size()) + " finished" : missing,
-         cell(final_value, train, 100, 2), cell(best_value, train, 100, 2),
-         cell(final_value, "test_accuracy", 100, 2), cell(best_value, "test_accuracy", 100, 2),
-         cell(final_value, "train_residual_sq", 1, 4), cell(final_value, "test_residual_sq", 1, 4)});
+    std::vector<std::string> row = {
+        label.empty() ? describe_settings(group.settings, {"loss"}) : label,
+        missing.empty() ? std::to_string(finished.size()) + " finished" : missing};
+    for (const std::string& score : scores) {
+      const bool r2 = score.ends_with("_r2");
+      row.push_back(cell(final_value, score, r2 ? 1 : 100, r2 ? 4 : 2));
+      row.push_back(cell(best_value, score, r2 ? 1 : 100, r2 ? 4 : 2));
+    }
+    row.push_back(cell(final_value, "train_residual_sq", 1, 4));
+    row.push_back(cell(final_value, "test_residual_sq", 1, 4));
+    table.rows.push_back(std::move(row));
   }
   return table;
 }

@@ -21,7 +21,7 @@ double final_value(std::span<const Json> epochs, std::string_view key);
 double best_value(std::span<const Json> epochs, std::string_view key);
 
 // One row a group: how its runs ended ("2 of 3 diverged") and, over those that finished, final and best
-// accuracies in per cent and the final means of ||r||^2, as mean ± standard deviation over the seeds.
+// accuracies in per cent, or R², and the final means of ||r||^2, as mean ± standard deviation over the seeds.
 ReportTable summary_table(const std::vector<RunGroup>& groups);
 
 }  // namespace qmse

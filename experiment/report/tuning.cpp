@@ -35,7 +35,10 @@ std::string unit_of(const std::string& measure) { return is_accuracy(measure) ? 
 
 // Whether a value of the measure is better than another.
 bool is_better(const std::string& measure, double value, double other) {
-  return is_accuracy(measure) ? value > other : value < other;
+  const Metric* metric = find_metric(measure);
+  const bool higher =
+      metric != nullptr && (metric->kind == MetricKind::accuracy || metric->kind == MetricKind::r2);
+  return higher ? value > other : value < other;
 }
 
 // "test_accuracy" -> "validation_accuracy"; empty for what has none.
@@ -322,13 +325,13 @@ bool is_validated(const Tuning& tuning) { return tuning.choose.starts_with("vali
 
 Tuning tune(const std::vector<RunGroup>& groups, const TuningRequest& request) {
   Tuning tuning;
-  tuning.metric = request.metric;
+  tuning.metric = request.metric.empty() ? usual_measures(groups).back() : request.metric;
   tuning.best_epoch = request.best_epoch;
-  check_measure(groups, request.metric, "--metric");
+  check_measure(groups, tuning.metric, "--metric");
   tuning.choose = request.choose;
   if (tuning.choose.empty()) {
-    const std::string twin = validation_twin(request.metric);
-    tuning.choose = !twin.empty() && all_have(groups, twin) ? twin : request.metric;
+    const std::string twin = validation_twin(tuning.metric);
+    tuning.choose = !twin.empty() && all_have(groups, twin) ? twin : tuning.metric;
   }
   check_measure(groups, tuning.choose, "--choose-by");
   sort_settings(groups, request, tuning);

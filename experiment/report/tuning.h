@@ -17,7 +17,8 @@ struct TuningRequest {
   std::vector<std::string> by = {"loss"};  // settings that are compared
   // Settings that are tuned for each; not given: those of optimizer, schedule and batch size that differ.
   std::optional<std::vector<std::string>> best_over = std::nullopt;
-  std::string metric = "test_accuracy";  // what is reported, a key of metrics.jsonl
+  // What is reported, a key of metrics.jsonl; empty: test accuracy, or where the runs have none test R².
+  std::string metric = {};
   // What chooses; empty: its counterpart of the validation images where all runs have one, else `metric`.
   std::string choose = {};
   // A value of the first of `by`: what differences are to; empty: mse where that is one, else the first.

@@ -19,7 +19,10 @@ bool BestEpoch::ends(std::int64_t epochs, std::int64_t patience) const {
 BestEpoch best_epoch(std::span<const Json> lines) {
   BestEpoch best;
   std::int64_t epoch = 0;
-  for (const Json& line : lines) best.add(++epoch, number_of(line, "validation_accuracy"));
+  for (const Json& line : lines) {
+    const char* key = line.contains("validation_r2") ? "validation_r2" : "validation_accuracy";
+    best.add(++epoch, number_of(line, key));
+  }
   return best;
 }
 

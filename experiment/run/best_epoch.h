@@ -11,7 +11,7 @@ namespace qmse {
 
 class BestEpoch {
  public:
-  // The next epoch's validation accuracy; NaN where it has none.
+  // The next epoch's validation accuracy, of a table R²; NaN where it has none.
   void add(std::int64_t epoch, double accuracy);
   // Counted from 1, the first of equals; 0 where no epoch has an accuracy.
   std::int64_t epoch() const { return epoch_; }

@@ -128,6 +128,17 @@ void validate(const TrainConfig& config) {
     throw ConfigError("--kernel-size must be odd, not " + std::to_string(config.kernel_size) +
                       ": the cnn pads its images by half the kernel on every side");
   }
+  if (dataset_info(config.dataset).table) {
+    const LossKind& loss = *find_loss(config.loss);
+    if (!loss.squared_error)
+      throw ConfigError("--loss " + config.loss +
+                        " is for classes; a table has none: take a squared-error loss");
+    if (config.model != "mlp")
+      throw ConfigError("--model " + config.model + " is for images; --dataset table takes --model mlp");
+    if (config.normalize != NormalizationKind::standard)
+      throw ConfigError("--normalize " + std::string(name(config.normalize)) +
+                        " is for images; a table is standardised");
+  }
   if (config.validation >= 1 && config.validation != std::trunc(config.validation)) {
     throw ConfigError("--validation must be a share below 1 or a whole number of images, not " +
                       shortest_text(config.validation));

@@ -81,6 +81,7 @@ constexpr auto kQmse = &LossOptions::qmse;
 constexpr unsigned kAll = kTrain | kTrace | kEvaluate;
 constexpr double kMaxInt = 2147483647.0;
 
+const ConfigCondition kTable = {"dataset", {"table"}};
 const ConfigCondition kCnn = {"model", {"cnn"}};
 const ConfigCondition kMlp = {"model", {"mlp"}};
 const ConfigCondition kRandomStart = {"init_from", {""}};
@@ -165,9 +166,18 @@ const std::vector<ConfigField>& table() {
       {data, kAll, "data", &Config::data,
        "folder that holds mnist/, fashion-mnist/, cifar-10-batches-bin/ or cifar-100-binary/ (without it the "
        "environment variable QMSE_DATA, then ~/.cache/qmse and /usr/share/datasets); for --dataset folder the one "
-       "that holds train/ and test/", {.free_on_resume = true}},
+       "that holds train/ and test/, for --dataset table the file, .csv or .npy", {.free_on_resume = true}},
       {data, kAll, "labels", choice<&Config::labels>(),
        "cifar100: the 100 classes or their 20 superclasses", {.only_with = with_coarse_labels()}},
+      {data, kAll, "targets", &Config::targets,
+       "table: the columns to learn, by name, with commas between; without it the last one", {.only_with = kTable}},
+      {data, kAll, "columns", &Config::columns,
+       "table: the columns to learn from; without it all that are no targets", {.only_with = kTable}},
+      {data, kAll, "test_share", &Config::test_share,
+       "table: which share of the rows is kept apart as the test set; 0: 0.2",
+       {.low = 0, .high = 1, .high_open = true, .only_with = kTable}},
+      {data, kAll, "test_seed", &Config::test_seed,
+       "table: seed of which rows these are", {.only_with = kTable}},
       {data, kTrain | kTrace, "train_limit", &Config::train_limit,
        "use the first N training images only; 0: all", {.low = 0, .high = kMaxInt}},
       {data, kTrain | kTrace, "validation", &Config::validation,

@@ -31,19 +31,22 @@ struct Diagnosis {
 
 // Accuracies are fractions; *_residual_sq is the mean of ||r||^2.
 struct EpochRecord {
-  std::int64_t epoch = 0;                                            // 1 after the first
-  std::int64_t step = 0;                                             // steps since training began
-  double lr = 0;                                                     // of the epoch's last step
-  double train_loss = 0, train_residual_sq = 0, train_accuracy = 0;  // added up during the epoch
-  double test_loss = 0, test_residual_sq = 0, test_accuracy = 0;     // QMSE's loss is its expectation
-  double grad_norm = 0;                       // root mean square over the epoch's steps
-  double seconds = 0;                         // of the epoch, evaluation included
-  double images_per_second = 0;               // of the training steps alone
-  std::int64_t null_steps = 0;                // whose gradient was exactly zero although a residual was not
-  std::optional<std::int64_t> v_redraws;      // --v-resample: draws of v made again
-  std::optional<double> train_accuracy_full;  // --evaluate-train
-  std::optional<double> validation_loss, validation_residual_sq, validation_accuracy;  // --validation
-  std::optional<Diagnosis> diagnosis;                                                  // --diagnose
+  std::int64_t epoch = 0;                               // 1 after the first
+  std::int64_t step = 0;                                // steps since training began
+  double lr = 0;                                        // of the epoch's last step
+  double train_loss = 0, train_residual_sq = 0;         // added up during the epoch
+  double test_loss = 0, test_residual_sq = 0;           // QMSE's loss is its expectation
+  std::optional<double> train_accuracy, test_accuracy;  // where there are classes
+  std::optional<double> train_r2, test_r2;              // of a table: 1 - sum ||r||^2 / sum ||y - mean y||^2
+  double grad_norm = 0;                                 // root mean square over the epoch's steps
+  double seconds = 0;                                   // of the epoch, evaluation included
+  double images_per_second = 0;                         // of the training steps alone
+  std::int64_t null_steps = 0;            // whose gradient was exactly zero although a residual was not
+  std::optional<std::int64_t> v_redraws;  // --v-resample: draws of v made again
+  std::optional<double> train_accuracy_full, train_r2_full;  // --evaluate-train
+  std::optional<double> validation_loss, validation_residual_sq, validation_accuracy,
+      validation_r2;           // --validation
+  std::optional<Diagnosis> diagnosis;  // --diagnose
   std::string weights_sha256;  // after the epoch (tensor_digest.h)
 };
 Json to_json(const EpochRecord& record);
@@ -52,6 +55,7 @@ Json to_json(const EpochRecord& record);
 enum class MetricKind {
   number,
   accuracy,  // a fraction, shown to people in per cent
+  r2,        // 1 at best, as an accuracy, but no share
   time,      // depends on the machine's speed: no result
 };
 

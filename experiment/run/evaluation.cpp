@@ -8,6 +8,7 @@
 #include "data/registry.h"
 #include "data/resident_dataset.h"
 #include "experiment/run/config_fields.h"
+#include "experiment/run/run_settings.h"
 #include "experiment/run/setup.h"
 #include "experiment/run/weights_source.h"
 
@@ -17,6 +18,23 @@ Scores scores(const EpochMetrics& metrics) {
   const double samples = static_cast<double>(metrics.samples);
   return {metrics.loss / samples, metrics.residual_sq / samples,
           static_cast<double>(metrics.correct) / samples};
+}
+
+double target_variance(const ImageDataset& table, const Normalization& normalization) {
+  const auto width = static_cast<std::size_t>(table.classes());
+  std::vector<double> mean(width, 0.0);
+  for (std::size_t i = 0; i < table.targets.size(); ++i) mean[i % width] += table.targets[i];
+  for (double& each : mean) each /= static_cast<double>(table.count);
+  double sum = 0;
+  for (std::size_t i = 0; i < table.targets.size(); ++i) {
+    const double difference = (table.targets[i] - mean[i % width]) / normalization.stddev[i % width];
+    sum += difference * difference;
+  }
+  return sum / static_cast<double>(table.count);
+}
+
+double r_squared(const Scores& scores, double variance) {
+  return variance > 0 ? 1 - scores.residual_sq / variance : std::nan("");
 }
 
 namespace {
@@ -128,6 +146,20 @@ std::string class_difference(const ModelCard& card, const ImageDataset& images) 
   return "";
 }
 
+// Of a batch of a table's rows: the standardised outputs as what they stand for.
+void predict_rows(const std::vector<float>& outputs, std::int64_t first, const ImageDataset& table,
+                  const Normalization& targets, const std::function<void(const Prediction&)>& each) {
+  const std::size_t width = targets.mean.size();
+  std::vector<double> values(width);
+  for (std::size_t row = 0; row * width < outputs.size(); ++row) {
+    const std::size_t index = static_cast<std::size_t>(first) + row;
+    for (std::size_t k = 0; k < width; ++k)
+      values[k] = targets.mean[k] + targets.stddev[k] * static_cast<double>(outputs[row * width + k]);
+    each({static_cast<std::int64_t>(index), -1, values,
+          std::span(table.targets).subspan(index * width, width)});
+  }
+}
+
 }  // namespace
 
 EvaluationReport evaluate(const EvaluationRequest& request) {
@@ -142,12 +174,13 @@ EvaluationReport evaluate(const EvaluationRequest& request) {
   if (plain) {
     check_label_kind(config.labels, config.dataset);
     const ImageDataset train = load_dataset(config.dataset, find_data_directory(config.dataset, config.data),
-                                            Split::train, config.labels);
-    card = make_card(config, train, make_normalization(config.normalize, train));
+                                            Split::train, dataset_options(config));
+    card = make_card(config, train, make_normalization(config.normalize, train),
+                     train.is_table() ? std::optional(make_target_normalization(train)) : std::nullopt);
     check_plain(file, card.model, make_model(card.model).parameters());
   }
   const ImageDataset images = load_images_for(card, path, config, request.split);
-  const ResidentDataset<float> data(*context, images, card.normalization);
+  const ResidentDataset<float> data(*context, images, card.normalization, card.targets);
   const Sequential model = make_model(card.model);
   ParameterStore store(*context, DType::f32, model.parameters());
   read_weights(file, store);
@@ -167,6 +200,14 @@ EvaluationReport evaluate(const EvaluationRequest& request) {
   report.samples = images.count;
   report.class_names = images.class_names;
   const auto classes = static_cast<std::size_t>(images.classes());
+  if (images.is_table()) {
+    report.scores = scores(*evaluator.run([&](std::int64_t first) {
+      if (request.each) predict_rows(evaluator.outputs(), first, images, *card.targets, request.each);
+      return true;
+    }));
+    report.r2 = r_squared(report.scores, target_variance(images, *card.targets));
+    return report;
+  }
   report.confusion.assign(classes, std::vector<std::int64_t>(classes, 0));
   report.scores = scores(*evaluator.run([&](std::int64_t first) {
     const std::vector<float> outputs = evaluator.outputs();
@@ -174,7 +215,10 @@ EvaluationReport evaluate(const EvaluationRequest& request) {
       const auto begin = outputs.begin() + static_cast<std::ptrdiff_t>(row * classes);
       const auto end = begin + static_cast<std::ptrdiff_t>(classes);
       const std::int64_t index = first + static_cast<std::int64_t>(row);
-      if (request.each) request.each(index, images.labels[static_cast<std::size_t>(index)], {begin, end});
+      if (request.each) {
+        const std::vector<double> values(begin, end);
+        request.each({index, images.labels[static_cast<std::size_t>(index)], values, {}});
+      }
       if (std::any_of(begin, end, [](float output) { return std::isnan(output); })) {
         ++report.no_prediction;
         continue;
@@ -204,8 +248,13 @@ Json to_json(const EvaluationReport& report) {
   json["reduction"] = report.reduction;
   json["samples"] = report.samples;
   json["loss"] = report.scores.loss;
-  json["accuracy"] = report.scores.accuracy;
+  if (!report.r2) json["accuracy"] = report.scores.accuracy;
   json["residual_sq"] = report.scores.residual_sq;
+  if (report.r2) {
+    json["r2"] = *report.r2;
+    json["targets"] = report.class_names;
+    return json;
+  }
   json["class_names"] = report.class_names;
   json["per_class_accuracy"] = report.per_class_accuracy;
   json["confusion_matrix"] = report.confusion;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "data/image_dataset.h"
+#include "data/normalization.h"
 #include "engine/training_loop.h"
 #include "experiment/run/config.h"
 
@@ -27,12 +28,24 @@ struct Scores {
 };
 Scores scores(const EpochMetrics& metrics);
 
+// Of a table's rows: the mean of ||y - mean y||^2, y as `normalization` makes it.
+double target_variance(const ImageDataset& table, const Normalization& normalization);
+// 1 - mean ||r||^2 / that: 1 where all is explained, 0 where no more than by the mean. NaN for one row.
+double r_squared(const Scores& scores, double variance);
+
+// What a model says of one sample.
+struct Prediction {
+  std::int64_t index = 0;           // in the data set
+  std::int32_t label = -1;          // of a table -1
+  std::span<const double> outputs;  // one for each class; of a table in the units of its targets
+  std::span<const double> targets;  // of a table, likewise
+};
+
 struct EvaluationRequest {
   Json given;                     // dataset, data, labels, loss, reduction and the machine, where given
   std::filesystem::path weights;  // a weights file, or a run directory for its model.safetensors
   Split split = Split::test;
-  // Called for each image with its index, label and outputs, in the images' order; may be empty.
-  std::function<void(std::int64_t index, std::int32_t label, std::span<const float> outputs)> each = {};
+  std::function<void(const Prediction&)> each = {};  // called for each sample, in their order; may be empty
 };
 
 struct EvaluationReport {
@@ -46,6 +59,7 @@ struct EvaluationReport {
   std::vector<std::string> class_names;
   std::vector<double> per_class_accuracy;            // [c]; of a class without samples 0
   std::vector<std::vector<std::int64_t>> confusion;  // [label][prediction]
+  std::optional<double> r2;                          // of a table, which has neither accuracy nor confusion
   std::int64_t no_prediction = 0;                    // samples with an output that is NaN: in no column
 };
 

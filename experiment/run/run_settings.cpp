@@ -130,6 +130,13 @@ std::string describe_machine(Context& context, bool automatic) {
   return ", " + counted(threads, "thread") + (why.empty() ? "" : " (" + why + ")");
 }
 
+DatasetOptions dataset_options(const TrainConfig& config) {
+  DatasetOptions options(config.labels);
+  options.table = {column_list(config.targets), column_list(config.columns), config.test_share,
+                   *config.test_seed};
+  return options;
+}
+
 TrainingImages load_training_images(const TrainConfig& config, const std::function<bool()>& stop) {
   const std::filesystem::path directory = find_data_directory(config.dataset, config.data);
   TrainingImages images;
@@ -141,11 +148,12 @@ TrainingImages load_training_images(const TrainConfig& config, const std::functi
                      return examine_content(name, directory, stop);
                    }).share();
   check_label_kind(config.labels, config.dataset);
-  images.train = load_dataset(config.dataset, directory, Split::train, config.labels, stop);
-  images.test = load_dataset(config.dataset, directory, Split::test, config.labels, stop);
+  images.train = load_dataset(config.dataset, directory, Split::train, dataset_options(config), stop);
+  images.test = load_dataset(config.dataset, directory, Split::test, dataset_options(config), stop);
   if (stop && stop())
     throw Stopped("stopped while the images in " + in_quotes(directory) + " were being read");
-  const std::int32_t first = *std::min_element(images.train.labels.begin(), images.train.labels.end());
+  const std::int32_t first =
+      images.train.is_table() ? 0 : *std::min_element(images.train.labels.begin(), images.train.labels.end());
   if (first > 0) {
     images.warning = "the training labels begin at " + std::to_string(first) + ": no image is of class " +
                      in_quotes(images.train.class_names.front()) + "; labels count from 0";
@@ -159,6 +167,7 @@ TrainingImages load_training_images(const TrainConfig& config, const std::functi
   images.shape = Shape{images.train.channels, images.train.height, images.train.width};
   check_same_shape(images.train, images.test, in_quotes(directory));
   images.normalization = make_normalization(config.normalize, images.train);
+  if (images.train.is_table()) images.targets = make_target_normalization(images.train);
   return images;
 }
 

@@ -11,6 +11,7 @@
 #include "data/content.h"
 #include "data/image_dataset.h"
 #include "data/normalization.h"
+#include "data/registry.h"
 #include "engine/context.h"
 #include "engine/shape.h"
 #include "experiment/run/config.h"
@@ -54,12 +55,16 @@ struct TrainingImages {
   ImageDataset train, test;
   std::optional<ImageDataset> validation;  // taken out of train
   Normalization normalization;
+  std::optional<Normalization> targets;       // of a table
   Shape shape;                                // of one image, [C, H, W]
   std::string warning;                        // about the training labels; empty where all is well
   std::string data;                           // what --data has to be to find them
   std::filesystem::path directory;            // where they lie
   std::shared_future<ContentReport> content;  // what the files are; where ImageCache loaded them
 };
+
+// What load_dataset() is to be told.
+DatasetOptions dataset_options(const TrainConfig& config);
 
 // Both splits of config.dataset, the first train_limit of the training images without those for validation.
 // IoError, DataError;

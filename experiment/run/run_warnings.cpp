@@ -40,10 +40,11 @@ std::string formatted(const char* format, Values... values) {
 }  // namespace
 
 RunWarnings::RunWarnings(const TrainConfig& config, const ImageDataset& train, const ImageDataset& test)
-    : zero_loss_(loss_of_zeros(config, train.classes())),
-      guess_(largest_share(test)),
-      train_limit_(luckiest_guess(train)),
-      test_limit_(luckiest_guess(test)),
+    : zero_loss_(train.is_table() ? std::numeric_limits<double>::infinity()  // targets are of any size
+                                  : loss_of_zeros(config, train.classes())),
+      guess_(test.is_table() ? 0 : largest_share(test)),
+      train_limit_(train.is_table() ? -1 : luckiest_guess(train)),
+      test_limit_(test.is_table() ? -1 : luckiest_guess(test)),
       lowest_loss_(std::numeric_limits<double>::infinity()) {}
 
 std::vector<std::string> RunWarnings::after(const EpochRecord& epoch, bool last) {
@@ -65,12 +66,13 @@ std::vector<std::string> RunWarnings::after(const EpochRecord& epoch, bool last)
     lowest_loss_ = epoch.train_loss;
     lowest_epoch_ = epoch.epoch;
   }
-  const bool guesses = epoch.train_accuracy <= train_limit_ && epoch.test_accuracy <= test_limit_;
+  const bool guesses =
+      epoch.train_accuracy.value_or(1) <= train_limit_ && epoch.test_accuracy.value_or(1) <= test_limit_;
   if (guesses && (last || !guesses_)) {
     all.push_back(
         formatted("after epoch %lld the accuracy is that of guessing: %.2f %% of the test images, of "
                   "which the most frequent class has %.2f %%; another --lr may help",
-                  static_cast<long long>(epoch.epoch), 100 * epoch.test_accuracy, 100 * guess_));
+                  static_cast<long long>(epoch.epoch), 100 * *epoch.test_accuracy, 100 * guess_));
   }
   guesses_ = guesses;
   return all;

@@ -66,7 +66,7 @@ TrainConfig settle_settings(const TraceRequest& request, const WeightsSource& we
 // That of the weights file, which the settings and the images have to agree with, or else a new one.
 ModelCard settle_card(const std::filesystem::path& weights, const TrainConfig& config,
                       const TrainingImages& images) {
-  const ModelCard card = make_card(config, images.train, images.normalization);
+  const ModelCard card = make_card(config, images.train, images.normalization, images.targets);
   if (weights.empty()) return card;
   ModelCard stored = read_card(SafetensorsFile(weights));
   if (card.model != stored.model) {
@@ -86,7 +86,7 @@ TraceSummary trace(const TraceRequest& request, const WeightsSource& weights, co
                    Context& context) {
   const TrainingImages images = load_training_images(config);
   const ModelCard card = settle_card(weights.file, config, images);
-  const ResidentDataset<T> data(context, images.train, card.normalization);
+  const ResidentDataset<T> data(context, images.train, card.normalization, card.targets);
   const Sequential model = make_model(card.model);
   ParameterStore store(context, dtype_of<T>(), model.parameters());
   if (weights.file.empty()) {
@@ -132,8 +132,12 @@ TraceSummary trace(const TraceRequest& request, const WeightsSource& weights, co
   const Shape outputs = tape.shape(pass.output());
   const Shape batch{config.batch_size};
   collect.add("input", tape.shape(pass.input()), tape.data(pass.input()));
-  const std::vector<std::int32_t> labels = collect.read(pass.labels(), config.batch_size);
-  tensors.add("target", sizes(batch), std::vector<std::int64_t>(labels.begin(), labels.end()));
+  if (pass.targets() != nullptr) {
+    collect.add("target", outputs, pass.targets());
+  } else {
+    const std::vector<std::int32_t> labels = collect.read(pass.labels(), config.batch_size);
+    tensors.add("target", sizes(batch), std::vector<std::int64_t>(labels.begin(), labels.end()));
+  }
   collect.add("output", outputs, tape.data(pass.output()));
   for (const LossDetail& detail : pass.details()) {
     collect.add(std::string(detail.name), outputs, detail.data);

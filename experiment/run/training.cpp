@@ -29,9 +29,9 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 }  // namespace
 
 TrainingParts::TrainingParts(const TrainConfig& config, Context& context, const TrainingImages& images)
-    : card(make_card(config, images.train, images.normalization)),
-      train_data(context, images.train, images.normalization),
-      test_data(context, images.test, images.normalization),
+    : card(make_card(config, images.train, images.normalization, images.targets)),
+      train_data(context, images.train, images.normalization, images.targets),
+      test_data(context, images.test, images.normalization, images.targets),
       model(make_model(card.model)),
       store(context, DType::f32, model.parameters()),
       network([this](Tape& tape, Value input) { return model.record(tape, store, input); }),
@@ -45,11 +45,16 @@ TrainingParts::TrainingParts(const TrainConfig& config, Context& context, const 
   if (config.evaluate_train)
     train_evaluator.emplace(context, network, train_data.view(), *loss, kEvaluationBatch, !config.no_graph);
   if (images.validation) {
-    validation_data.emplace(context, *images.validation, images.normalization);
+    validation_data.emplace(context, *images.validation, images.normalization, images.targets);
     validation_evaluator.emplace(context, network, validation_data->view(), *loss, kEvaluationBatch,
                                  !config.no_graph);
   }
   if (config.diagnose > 0) diagnoser.emplace(config, context, model, train_data.view());
+  if (images.targets) {
+    train_variance = target_variance(images.train, *images.targets);
+    test_variance = target_variance(images.test, *images.targets);
+    if (images.validation) validation_variance = target_variance(*images.validation, *images.targets);
+  }
 }
 
 Training::Training(const TrainConfig& config, Context& context, TrainingParts& parts,
@@ -101,7 +106,9 @@ bool Training::run_epoch(std::span<const std::unique_ptr<TrainingObserver>> obse
   next.epoch = record->epoch;
   next.counter.step = position_.counter.step;
   position_ = next;
-  if (record->validation_accuracy) best_.add(record->epoch, *record->validation_accuracy);
+  if (record->validation_loss) {
+    best_.add(record->epoch, record->validation_r2 ? *record->validation_r2 : *record->validation_accuracy);
+  }
   for (const auto& observer : observers) observer->after_epoch(*this, *record);
   return done() || !stop_requested();
 }
@@ -165,10 +172,19 @@ std::optional<EpochRecord> Training::measure() {
   record.lr = rates_.back();
   record.train_loss = train.loss;
   record.train_residual_sq = train.residual_sq;
-  record.train_accuracy = train.accuracy;
+  const bool table = parts_->card.targets.has_value();
+  const auto put = [&](const Scores& of, double variance, std::optional<double>& accuracy,
+                       std::optional<double>& r2) {
+    if (table) {
+      r2 = r_squared(of, variance);
+    } else {
+      accuracy = of.accuracy;
+    }
+  };
+  put(train, parts_->train_variance, record.train_accuracy, record.train_r2);
   record.test_loss = test.loss;
   record.test_residual_sq = test.residual_sq;
-  record.test_accuracy = test.accuracy;
+  put(test, parts_->test_variance, record.test_accuracy, record.test_r2);
   record.grad_norm = std::sqrt(metrics.gradient_norm_sq / static_cast<double>(metrics.steps));
   record.null_steps = metrics.null_steps;
   if (config_->v_resample > 0) record.v_redraws = metrics.redraws;
@@ -176,7 +192,7 @@ std::optional<EpochRecord> Training::measure() {
   if (parts_->train_evaluator) {
     const std::optional<EpochMetrics> all = parts_->train_evaluator->run(go_on);
     if (!all) return std::nullopt;
-    record.train_accuracy_full = scores(*all).accuracy;
+    put(scores(*all), parts_->train_variance, record.train_accuracy_full, record.train_r2_full);
   }
   if (parts_->validation_evaluator) {
     const std::optional<EpochMetrics> all = parts_->validation_evaluator->run(go_on);
@@ -184,7 +200,7 @@ std::optional<EpochRecord> Training::measure() {
     const Scores validation = scores(*all);
     record.validation_loss = validation.loss;
     record.validation_residual_sq = validation.residual_sq;
-    record.validation_accuracy = validation.accuracy;
+    put(validation, parts_->validation_variance, record.validation_accuracy, record.validation_r2);
   }
   if (parts_->diagnoser && record.epoch % config_->diagnose == 0)
     record.diagnosis = parts_->diagnoser->run(parts_->store, record.step);

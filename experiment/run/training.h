@@ -40,6 +40,8 @@ struct TrainingParts {
   std::optional<Evaluator<float>> train_evaluator;        // --evaluate-train
   std::optional<ResidentDataset<float>> validation_data;  // --validation
   std::optional<Evaluator<float>> validation_evaluator;
+  // Of a table: the mean of ||y - mean y||^2 over the set's rows, y being standardised as in training.
+  double train_variance = 0, test_variance = 0, validation_variance = 0;
   std::optional<Diagnoser> diagnoser;  // --diagnose
 };
 

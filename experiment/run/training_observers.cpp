@@ -73,7 +73,9 @@ class Progress final : public TrainingObserver {
     const std::int64_t steps = training.parts().loop.steps_per_epoch();
     const double step_seconds = position.step_seconds / static_cast<double>(metrics.steps);
     events_->progress({position.epoch + 1, training.config().epochs, index, steps, metrics.loss / samples,
-                       static_cast<double>(metrics.correct) / samples,
+                       training.parts().card.targets
+                           ? std::nullopt
+                           : std::optional<double>(static_cast<double>(metrics.correct) / samples),
                        position.step_seconds > 0 ? samples / position.step_seconds : 0.0,
                        step_seconds * static_cast<double>(epochs_left * steps - index) +
                            training.evaluation_seconds() * static_cast<double>(epochs_left)});

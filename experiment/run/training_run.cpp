@@ -201,7 +201,8 @@ class TrainingRun::Impl {
     settings_.set_data(images.data);
     notice(images.train.name + ": " + std::to_string(images.train.count) + " training" +
            (images.validation ? ", " + std::to_string(images.validation->count) + " validation" : "") +
-           " and " + std::to_string(images.test.count) + " test images from " +
+           " and " + std::to_string(images.test.count) +
+           (images.train.is_table() ? " test rows from " : " test images from ") +
            printable(images.directory.native()));
     if (!images.warning.empty()) notice(images.warning);
     warnings_.emplace(config(), images.train, images.test);

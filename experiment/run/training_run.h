@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/logger.h"
@@ -18,9 +19,10 @@ namespace qmse {
 
 // The epoch so far.
 struct TrainingProgress {
-  std::int64_t epoch = 0, epochs = 0;  // this one (from 1) and how many in all
-  std::int64_t step = 0, steps = 0;    // of the epoch
-  double loss = 0, accuracy = 0;       // means
+  std::int64_t epoch = 0, epochs = 0;   // this one (from 1) and how many in all
+  std::int64_t step = 0, steps = 0;     // of the epoch
+  double loss = 0;                      // mean
+  std::optional<double> accuracy = {};  // where there are classes
   double images_per_second = 0;
   double seconds_left = 0;  // to the end of the run, estimated
 };

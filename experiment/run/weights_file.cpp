@@ -47,8 +47,8 @@ void write_with_step(const std::filesystem::path& path, const HostTensors& tenso
 
 }  // namespace
 
-ModelCard make_card(const TrainConfig& config, const ImageDataset& train,
-                    const Normalization& normalization) {
+ModelCard make_card(const TrainConfig& config, const ImageDataset& train, const Normalization& normalization,
+                    const std::optional<Normalization>& targets) {
   const Shape input{train.channels, train.height, train.width};
   return {describe_model(config, input, train.classes()),
           normalization,
@@ -56,7 +56,8 @@ ModelCard make_card(const TrainConfig& config, const ImageDataset& train,
           train.name,
           std::string(name(config.labels)),
           config.loss,
-          std::string(name(config.loss_options.reduction))};
+          std::string(name(config.loss_options.reduction)),
+          targets};
 }
 
 Json settings_of(const ModelCard& card) {
@@ -86,6 +87,7 @@ SafetensorsMetadata to_metadata(const ModelCard& card) {
                                    {"qmse.reduction", card.reduction}}) {
     if (!value.empty()) metadata[key] = value;
   }
+  if (card.targets) metadata["qmse.targets"] = to_json_text(*card.targets);
   return metadata;
 }
 
@@ -105,6 +107,8 @@ ModelCard read_card(const SafetensorsFile& file) {
   card.model = parse_model_description(entry(file, "qmse.model"), in_quotes(file.path()));
   try {
     card.normalization = parse_normalization(entry(file, "qmse.normalization"));
+    if (file.metadata().contains("qmse.targets"))
+      card.targets = parse_normalization(entry(file, "qmse.targets"));
   } catch (const DataError& error) {
     throw DataError(in_quotes(file.path()) + ": 'qmse.normalization': " + error.what());
   }
@@ -130,6 +134,9 @@ ModelCard read_card(const SafetensorsFile& file) {
       names.size() != card.class_names.size()) {
     throw DataError(in_quotes(file.path()) + ": 'qmse.class_names' is not a list of " +
                     std::to_string(card.model.classes) + " names");
+  }
+  if (card.targets && static_cast<std::int64_t>(card.targets->mean.size()) != card.model.classes) {
+    throw DataError(in_quotes(file.path()) + ": its targets and its model differ in their number");
   }
   if (static_cast<std::int64_t>(card.normalization.mean.size()) != card.model.input[0]) {
     throw DataError(in_quotes(file.path()) +

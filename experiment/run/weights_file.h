@@ -30,10 +30,12 @@ struct ModelCard {
   std::string dataset;  // what it was trained on
   // Settings of its training, as in TrainConfig; empty: a file of an earlier version, which does not say.
   std::string labels = {}, loss = {}, reduction = {};
+  std::optional<Normalization> targets = std::nullopt;  // of a table
 };
 
 // The card of a training with these settings on images of this kind.
-ModelCard make_card(const TrainConfig& config, const ImageDataset& train, const Normalization& normalization);
+ModelCard make_card(const TrainConfig& config, const ImageDataset& train, const Normalization& normalization,
+                    const std::optional<Normalization>& targets = std::nullopt);
 
 // What the card says as a layer of settings: data set, model, normalisation, loss.
 Json settings_of(const ModelCard& card);

@@ -6,6 +6,7 @@
 #include "base/in_quotes.h"
 #include "data/registry.h"
 #include "experiment/run/checkpoint.h"
+#include "experiment/run/run_settings.h"
 #include "experiment/run/tensor_digest.h"
 #include "losses/losses.h"
 
@@ -65,7 +66,8 @@ Json settings_with_weights(const std::filesystem::path& path, const ModelCard& c
   Json known = settings_of(card);
   if (is_run_directory(path)) {
     const Json record = read_record(path / "config.json");
-    for (const char* key : {"data", "labels", "loss", "reduction"}) {
+    for (const char* key :
+         {"data", "labels", "targets", "columns", "test_share", "test_seed", "loss", "reduction"}) {
       if (record.contains(key)) known[key] = record[key];
     }
   }
@@ -75,11 +77,21 @@ Json settings_with_weights(const std::filesystem::path& path, const ModelCard& c
   return overlay(known, given);
 }
 
+void check_of_images(const ModelCard& card, const std::filesystem::path& file) {
+  if (card.targets)
+    throw ConfigError(in_quotes(file) + " was trained on a table; this looks at models of images alone");
+}
+
 ImageDataset load_images_for(const ModelCard& card, const std::filesystem::path& weights,
                              const TrainConfig& config, Split split) {
   check_label_kind(config.labels, config.dataset);
-  ImageDataset images =
-      load_dataset(config.dataset, find_data_directory(config.dataset, config.data), split, config.labels);
+  ImageDataset images = load_dataset(config.dataset, find_data_directory(config.dataset, config.data), split,
+                                     dataset_options(config));
+  if (images.is_table() != card.targets.has_value()) {
+    throw DataError(in_quotes(weights) + ": its model was trained on " +
+                    (card.targets ? "a table" : "images") + ", and " + images.name + " is " +
+                    (images.is_table() ? "one" : "none of them"));
+  }
   const Shape shape{images.channels, images.height, images.width};
   if (shape != card.model.input || images.classes() != card.model.classes) {
     throw DataError(in_quotes(weights) + ": its model takes images of " + to_string(card.model.input) +

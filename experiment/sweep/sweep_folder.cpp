@@ -202,7 +202,8 @@ Json summary(const std::vector<Json>& epochs) {
   if (epochs.empty()) return nullptr;
   Json best;
   for (const Json& line : epochs) {
-    for (const char* key : {"train_accuracy", "train_accuracy_full", "test_accuracy"}) {
+    for (const char* key :
+         {"train_accuracy", "train_accuracy_full", "test_accuracy", "train_r2", "train_r2_full", "test_r2"}) {
       if (!line.contains(key) || !line[key].is_number()) continue;
       if (best.contains(key) && best[key]["value"] >= line[key]) continue;
       best[key] = {{"value", line[key]}, {"epoch", line["epoch"]}};

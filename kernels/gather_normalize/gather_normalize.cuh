@@ -37,6 +37,17 @@ __global__ void __launch_bounds__(kGatherThreads)
   }
 }
 
+// A block for each row.
+__global__ void __launch_bounds__(kGatherThreads) gather_rows_kernel(GatherArgs<float> args) {
+  const std::int64_t item = blockIdx.x;
+  const std::uint32_t sample = args.order[*args.first + blockIdx.x];
+  if (threadIdx.x == 0) args.sample_ids[item] = sample;
+  for (std::int64_t i = threadIdx.x; i < args.channels; i += kGatherThreads)
+    args.x[item * args.channels + i] = args.columns[sample * args.channels + i];
+  for (std::int64_t i = threadIdx.x; i < args.target_count; i += kGatherThreads)
+    args.batch_targets[item * args.target_count + i] = args.targets[sample * args.target_count + i];
+}
+
 }  // namespace qmse::device
 
 namespace qmse {
@@ -45,6 +56,11 @@ template <class Gpu>
 void gather_normalize(Gpu& gpu, const GatherArgs<float>& args) {
   using namespace device;
   if (args.batch == 0) return;
+  if (args.columns != nullptr) {
+    gpu.launch(QMSE_KERNEL(gather_rows_kernel), LaunchShape{grid_blocks(args.batch, 1), kGatherThreads},
+               args);
+    return;
+  }
   const bool aligned =
       args.channels * args.inner % 4 == 0 && aligned_for<4>(args.images) && aligned_for<4>(args.x);
   gpu.launch(QMSE_KERNEL(gather_normalize_kernel), LaunchShape{grid_blocks(args.batch, 1), kGatherThreads},

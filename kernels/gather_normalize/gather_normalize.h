@@ -1,4 +1,5 @@
-// A batch from the data set in device memory: picks images by index and normalises them in one pass.
+// A batch from the data set in device memory: picks images by index and normalises them in one pass; or rows of
+// a table, which are standardised already.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +20,12 @@ struct GatherArgs {
   T* x = nullptr;                        // [B, C, H, W]
   std::int32_t* batch_labels = nullptr;  // [B]
   std::uint32_t* sample_ids = nullptr;   // [B], the indices themselves
+
+  // A table's, in place of images, labels, scale, shift and batch_labels; inner is 1.
+  const T* columns = nullptr;  // [samples, C]; x is them
+  const T* targets = nullptr;  // [samples, target_count]
+  std::int64_t target_count = 0;
+  T* batch_targets = nullptr;  // [B, target_count]
 };
 
 void gather_normalize(CpuContext&, const GatherArgs<float>&);

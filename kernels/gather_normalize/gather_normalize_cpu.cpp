@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdint>
 
 #include "kernels/cpu/ranges.h"
@@ -14,7 +15,24 @@ void normalize_plane(std::int64_t n, const std::uint8_t* __restrict pixels, T sc
 }
 
 template <class T>
+void gather_rows(CpuContext& context, const GatherArgs<T>& args) {
+  const std::uint32_t* order = args.order + *args.first;
+  for_ranges(context.threads(), args.batch, range_items(args.channels + args.target_count),
+             [&](std::int64_t begin, std::int64_t end) {
+               for (std::int64_t i = begin; i < end; ++i) {
+                 const std::int64_t sample = order[i];
+                 args.sample_ids[i] = order[i];
+                 std::copy_n(args.columns + sample * args.channels, args.channels,
+                             args.x + i * args.channels);
+                 std::copy_n(args.targets + sample * args.target_count, args.target_count,
+                             args.batch_targets + i * args.target_count);
+               }
+             });
+}
+
+template <class T>
 void gather(CpuContext& context, const GatherArgs<T>& args) {
+  if (args.columns != nullptr) return gather_rows(context, args);
   const std::uint32_t* order = args.order + *args.first;
   const std::int64_t image_size = args.channels * args.inner;
   for_ranges(context.threads(), args.batch, range_items(image_size),
