@@ -5,16 +5,65 @@
 #include <memory>
 
 #include "apps/commands.h"
+#include "apps/duration.h"
 #include "apps/json_events.h"
 #include "apps/options.h"
+#include "apps/stop_signal.h"
 #include "apps/sweep_display.h"
 #include "apps/sweep_options.h"
 #include "apps/tuning_text.h"
 #include "base/error.h"
 #include "base/in_quotes.h"
+#include "base/number_text.h"
+#include "base/stopped.h"
 #include "base/text_file.h"
+#include "experiment/run/plain_text.h"
+#include "experiment/sweep/sweep_estimate.h"
 
 namespace qmse::app {
+namespace {
+
+// "134 MB"
+std::string size_text(std::uint64_t bytes) {
+  const auto size = static_cast<double>(bytes);
+  return size < 1e6   ? significant_text(size / 1e3, 3) + " kB"
+         : size < 1e9 ? significant_text(size / 1e6, 3) + " MB"
+                      : significant_text(size / 1e9, 3) + " GB";
+}
+
+// What --dry-run says.
+int show_estimate(const SweepRequest& request, bool json) {
+  catch_stop_signals();
+  SweepEstimate estimate;
+  try {
+    estimate = estimate_sweep(request, [] { return stop_signal() != 0; });
+  } catch (const Stopped&) {
+    return 128 + stop_signal();
+  }
+  if (json) {
+    write_json_event("estimate", {{"members", estimate.members},
+                                  {"finished", estimate.finished},
+                                  {"epochs", estimate.epochs},
+                                  {"jobs", estimate.jobs},
+                                  {"seconds", estimate.seconds},
+                                  {"bytes", estimate.bytes},
+                                  {"checkpoint_bytes", estimate.checkpoints}});
+    return 0;
+  }
+  std::cout << counted(estimate.members, "member")
+            << (estimate.finished > 0 ? ", " + std::to_string(estimate.finished) + " of them finished" : "")
+            << "; " << counted(estimate.epochs, "epoch") << " to train\n"
+            << "about " << duration_text(estimate.seconds) << ", " << estimate.jobs
+            << " at a time, by some steps of " << counted(estimate.kinds, "kind") << " of them\n"
+            << "about " << size_text(estimate.bytes) << " in " << in_quotes(request.out) << " at the end";
+  if (estimate.checkpoints > 0)
+    std::cout << ", " << size_text(estimate.checkpoints)
+              << " of it checkpoints, which --keep-checkpoints none drops";
+  std::cout << '\n';
+  return 0;
+}
+
+}  // namespace
 
 Command sweep_command() {
   Command command =
@@ -36,6 +85,12 @@ Command sweep_command() {
       *command.parser, "--keep-checkpoints", "all|none", "Sweep",
       "none: at the end the checkpoints of finished members are removed, which hold weights and optimizer "
       "state once more; these members keep their weights, and can no longer be made longer [all]");
+  CLI::Option* dry_run =
+      command.parser->add_flag("--dry-run")
+          ->description(
+              wrap_help("train and write nothing: say how many members there are, and about how long "
+                        "they will take and how much room, by some steps of each kind of them"))
+          ->group("Sweep");
   const auto options = std::make_shared<SweepOptions>(*command.parser);
   command.parser->footer(
       "Example\n"
@@ -58,9 +113,7 @@ Command sweep_command() {
   command.action = [=] {
     if (file->count() == 0) throw ConfigError("qmse sweep FILE.json --out DIR: the file is missing");
     if (out->count() == 0) throw ConfigError("--out DIR is missing: where the sweep's files go");
-    const std::unique_ptr<SweepDisplay> display = options->make_display();
-    int shard = 0;
-    const SweepOutcome outcome = with_failure_event(options->json(), [&] {
+    const auto request_of = [&] {
       const std::string source = file->as<std::string>();
       SweepRequest request;
       request.spec = parse_sweep(read_text_file(source), in_quotes(source));
@@ -72,8 +125,17 @@ Command sweep_command() {
         throw ConfigError("--keep-checkpoints must be all or none, not " + in_quotes(kept));
       request.keep_checkpoints = kept == "all";
       options->apply(request);
-      shard = request.shard.index;
       complete(request.spec, in_quotes(source));
+      return request;
+    };
+    if (dry_run->count() > 0)
+      return with_failure_event(options->json(),
+                                [&] { return show_estimate(request_of(), options->json()); });
+    const std::unique_ptr<SweepDisplay> display = options->make_display();
+    int shard = 0;
+    const SweepOutcome outcome = with_failure_event(options->json(), [&] {
+      const SweepRequest request = request_of();
+      shard = request.shard.index;
       return run_sweep(request, display_events(*display, request.shard));
     });
     // Once, and not by each of several processes.

@@ -14,11 +14,10 @@
 #include "base/in_quotes.h"
 #include "base/name_text.h"
 #include "base/stopped.h"
-#include "base/thread_pool.h"
 #include "experiment/run/image_cache.h"
 #include "experiment/run/plain_text.h"
-#include "experiment/run/setup.h"
 #include "experiment/run/training_run.h"
+#include "experiment/sweep/sweep_machine.h"
 
 namespace qmse {
 namespace {
@@ -29,7 +28,6 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-constexpr int kJobsOnGpu = 4;
 constexpr auto kLookAgain = std::chrono::milliseconds(300);  // at members that other processes work on
 
 TrainConfig config_of(const Json& settings) {
@@ -44,18 +42,12 @@ class Sweep {
       : events_(events),
         folder_(request.out, request.spec, {[this](const std::string& text) { notice(text); }, events.stop}),
         shard_(request.shard),
+        machine_(folder_.spec(), request.jobs),
         fail_fast_(request.fail_fast),
         keep_checkpoints_(request.keep_checkpoints) {
-    const TrainConfig base = config_of(spec().base);
-    cuda_ = takes_cuda(base);
-    if (cuda_) own_contexts_.get(base);  // a GPU that is not there is one error, not one a member
-    threads_ = base.threads > 0 ? base.threads : available_processors();
+    // A GPU that is not there is one error, not one a member.
+    if (machine_.cuda) own_contexts_.get(config_of(spec().base));
     find_members();
-    const auto most = static_cast<std::int64_t>(std::max<std::size_t>(order_.size(), 1));
-    jobs_ = std::clamp<std::int64_t>(request.jobs > 0 ? request.jobs
-                                     : cuda_          ? kJobsOnGpu
-                                                      : threads_,
-                                     1, most);
     say_how();
   }
 
@@ -67,7 +59,7 @@ class Sweep {
         ContextCache contexts;
         work(contexts);
       };
-      for (std::int64_t i = 1; i < jobs_; ++i) workers.emplace_back(on_its_own);
+      for (std::int64_t i = 1; i < machine_.jobs; ++i) workers.emplace_back(on_its_own);
       work(own_contexts_);
     }
     if (error_) std::rethrow_exception(error_);
@@ -138,12 +130,13 @@ class Sweep {
   }
 
   void say_how() {
-    const std::string machine = cuda_ ? std::string("on the GPU") : counted(threads_, "CPU thread");
+    const std::string machine =
+        machine_.cuda ? std::string("on the GPU") : counted(machine_.threads, "CPU thread");
     std::int64_t finished = 0;
     for (const Member& member : members_) finished += member.stage == Stage::finished ? 1 : 0;
     notice(counted(members_.size(), "member") + " in " + in_quotes(folder_.path()) +
            (finished > 0 ? ", " + std::to_string(finished) + " of them finished" : "") + "; " +
-           std::to_string(jobs_) + " at a time, " + machine);
+           std::to_string(machine_.jobs) + " at a time, " + machine);
     if (!shard_.source.empty()) {
       notice("share " + std::to_string(shard_.index) + " of " + std::to_string(shard_.count) + ", by " +
              shard_.source + "; then what is left of the others'");
@@ -154,8 +147,8 @@ class Sweep {
              " the same run as one of these, and not trained again: " + first.member.name + " is " +
              first.same_as + (repeats == 1 ? "" : ", ...; results.json lists them"));
     }
-    Json record = {{"jobs", jobs_}, {"device", cuda_ ? "cuda" : "cpu"}};
-    if (!cuda_) record["threads"] = threads_;
+    Json record = {{"jobs", machine_.jobs}, {"device", machine_.cuda ? "cuda" : "cpu"}};
+    if (!machine_.cuda) record["threads"] = machine_.threads;
     record["share"] = {{"index", shard_.index}, {"count", shard_.count}, {"source", shard_.source}};
     folder_.record_process(std::move(record));
   }
@@ -287,15 +280,15 @@ class Sweep {
     const auto busy = std::count_if(members_.begin(), members_.end(), [](const Member& member) {
       return member.stage == Stage::here || member.stage == Stage::waiting;
     });
-    return std::max<std::int64_t>(1, threads_ / std::clamp<std::int64_t>(busy, 1, jobs_));
+    return std::max<std::int64_t>(1, machine_.threads / std::clamp<std::int64_t>(busy, 1, machine_.jobs));
   }
 
   void train(std::size_t i, ContextCache& contexts) {
     const bool failed = train_in(i, contexts);
     contexts.run_ended(failed);
-    // A GPU that no longer works for this process is one error too: the members that are left are a
-    // later process's.
-    if (cuda_ && failed) check_device(contexts);
+    // A GPU that no longer works for this process is one error too: the members that are left are a later
+    // process's.
+    if (machine_.cuda && failed) check_device(contexts);
   }
 
   void check_device(ContextCache& contexts) {
@@ -357,7 +350,7 @@ class Sweep {
     settings = without_unused(settings, config_of(settings));
     settings["out"] = escape_name(directory.native());
     settings["resume_or_start"] = true;
-    if (!cuda_) settings["threads"] = threads_for_one();
+    if (!machine_.cuda) settings["threads"] = threads_for_one();
     return settings;
   }
 
@@ -439,7 +432,7 @@ class Sweep {
       left +=
           ours * (static_cast<double>(member.epochs) - member.epochs_done) * seconds_an_epoch(member.kind);
     }
-    if (!measured_.empty()) now.seconds_left = left / static_cast<double>(jobs_);
+    if (!measured_.empty()) now.seconds_left = left / static_cast<double>(machine_.jobs);
     return now;
   }
 
@@ -475,10 +468,9 @@ class Sweep {
   std::mutex events_mutex_, results_mutex_;
   SweepFolder folder_;  // calls notice()
   Shard shard_;
+  SweepMachine machine_;
   bool fail_fast_, keep_checkpoints_;
   std::atomic<bool> failed_fast_ = false;
-  bool cuda_ = false;
-  std::int64_t threads_ = 1, jobs_ = 1;
   ImageCache images_;
   ContextCache own_contexts_;  // of the thread that has made this
 

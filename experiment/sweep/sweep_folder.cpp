@@ -67,15 +67,17 @@ void refuse_foreign(const std::filesystem::path& folder) {
   }
 }
 
-bool has_finished(const std::filesystem::path& run_directory) {
+}  // namespace
+
+bool has_finished(const std::filesystem::path& run_directory, std::int64_t epochs) {
   try {
-    return read_outcome(run_directory).end == RunEnd::finished;
-  } catch (const Error&) {  // its run will say what is wrong
+    if (read_outcome(run_directory).end != RunEnd::finished) return false;
+    const std::filesystem::path file = run_directory / "config.json";
+    return parse_json(read_text_file(file), in_quotes(file)).value("epochs", std::int64_t{0}) >= epochs;
+  } catch (const std::exception&) {  // its run will say what is wrong
     return false;
   }
 }
-
-}  // namespace
 
 std::string_view name(MemberStatus status) {
   switch (status) {
@@ -113,7 +115,8 @@ SweepFolder::SweepFolder(std::filesystem::path path, SweepSpec spec, Waiting wai
     refuse_foreign(path_);
   }
   const auto size = [](const SweepSpec& each) { return std::pair(each.members.size(), each.repeats.size()); };
-  if (!recorded || size(*recorded) < size(spec_)) write_file_atomically(file, json_text(to_json(spec_)));
+  if (!recorded || size(*recorded) < size(spec_) || makes_longer(spec_, *recorded))
+    write_file_atomically(file, json_text(to_json(spec_)));
   make_folder(path_ / "members");
   make_folder(path_ / "failures");
 }
@@ -129,8 +132,10 @@ bool SweepFolder::has_more() const {
   return recorded && recorded->members.size() > spec_.members.size();
 }
 
-MemberStatus SweepFolder::status(const SweepMember& member) const {
-  if (has_finished(directory(member))) return MemberStatus::finished;
+MemberStatus SweepFolder::status(const SweepMember& member) const { return status(member, spec_); }
+
+MemberStatus SweepFolder::status(const SweepMember& member, const SweepSpec& spec) const {
+  if (has_finished(directory(member), spec.epochs(member))) return MemberStatus::finished;
   if (FileLock::is_held(directory(member) / ".lock")) return MemberStatus::running;
   if (is_there(path_ / "failures" / (member.name + ".json"))) return MemberStatus::failed;
   return MemberStatus::pending;
@@ -214,7 +219,7 @@ Json summary(const std::vector<Json>& epochs) {
 
 Json SweepFolder::result(const SweepMember& member) {
   if (const auto known = finished_.find(member.name); known != finished_.end()) return known->second;
-  const MemberStatus now = status(member);
+  const MemberStatus now = status(member, listed_);
   Json json = {{"name", member.name},
                {"directory", "members/" + member.name},
                {"settings", member.settings},
@@ -247,6 +252,7 @@ void SweepFolder::write_results() {
   if (std::string text = read_text_file(file); text != listed_text_) {
     listed_ = parse_sweep(text, in_quotes(file));
     listed_text_ = std::move(text);
+    finished_.clear();  // they may be longer now
   }
   std::map<std::string, std::int64_t> count = {
       {"finished", 0}, {"failed", 0}, {"running", 0}, {"pending", 0}};

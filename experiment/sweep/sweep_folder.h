@@ -32,10 +32,14 @@ struct MemberFailure {
   std::string attempt;  // tells one from another: when, and by which process
 };
 
+// Whether the run in this directory has come to its end, and was to have so many epochs at least. (Made longer,
+// it has not.)
+bool has_finished(const std::filesystem::path& run_directory, std::int64_t epochs);
+
 class SweepFolder {
  public:
-  // Makes the folder, or checks that it holds this sweep; members that are new are added to it, and it may
-  // hold more than `spec`. Images and first weights may lie elsewhere than they did, but must be the same.
+  // Makes the folder, or checks that it holds this sweep; members that are new are added to it, epochs that
+  // are more make them longer, and it may hold more than `spec`. Images and first weights may lie elsewhere than they did, but must be the same.
   // ConfigError where it holds another sweep, a run, or something else; IoError;
   // Stopped where `waiting`, for the folder's lock, is stopped.
   SweepFolder(std::filesystem::path path, SweepSpec spec, Waiting waiting = {});
@@ -65,7 +69,8 @@ class SweepFolder {
   void write_results();
 
  private:
-  Json result(const SweepMember& member);
+  MemberStatus status(const SweepMember& member, const SweepSpec& spec) const;
+  Json result(const SweepMember& member);                // of `listed_`
   Json environment_of(const SweepMember& member) const;  // as sweep_content.h asks
 
   FileLock lock() const;
@@ -75,7 +80,7 @@ class SweepFolder {
   Waiting waiting_;
   std::string listed_text_;               // sweep.json, when `listed_` was read from it
   SweepSpec listed_;                      // what results.json lists
-  std::map<std::string, Json> finished_;  // results of finished members: they do not change
+  std::map<std::string, Json> finished_;  // results of finished members of `listed_`
 };
 
 // The last line, and the best accuracies with their epochs; null where there are no epochs.

@@ -354,12 +354,26 @@ Json to_json(const SweepSpec& spec) {
   return json;
 }
 
+std::int64_t SweepSpec::epochs(const SweepMember& member) const {
+  return settings(member).value("epochs", TrainConfig().epochs);
+}
+
+bool makes_longer(const SweepSpec& spec, const SweepSpec& recorded) {
+  std::map<std::string_view, std::int64_t> before;
+  for (const SweepMember& member : recorded.members) before[member.name] = recorded.epochs(member);
+  return std::any_of(spec.members.begin(), spec.members.end(), [&](const SweepMember& member) {
+    const auto then = before.find(member.name);
+    return then != before.end() && spec.epochs(member) > then->second;
+  });
+}
+
 std::string difference(const SweepSpec& spec, const SweepSpec& recorded) {
   const auto compare = [](const Json& all_now, const Json& all_then,
                           const std::string& where) -> std::string {
     const Json now = without_paths(without_machine(all_now)), then = without_paths(without_machine(all_then));
     for (const ConfigField& field : config_fields()) {
       const std::string key(field.name);
+      if (key == "epochs") continue;  // counted below
       const Json a = now.value(key, Json()), b = then.value(key, Json());
       if (a != b) {
         return where + "'" + key + "' is " + (a.is_null() ? "not given" : a.dump()) + ", was " +
@@ -381,9 +395,17 @@ std::string difference(const SweepSpec& spec, const SweepSpec& recorded) {
     }
     text = compare(now.settings, then->second->settings, "member " + in_quotes(now.name) + ": ");
     if (!text.empty()) return text;
+    const std::int64_t epochs = spec.epochs(now), before = recorded.epochs(*then->second);
+    if (epochs < before) {
+      return "member " + in_quotes(now.name) + ": 'epochs' is " + std::to_string(epochs) + ", was " +
+             std::to_string(before);
+    }
     known.erase(then);
   }
-  if (added == nullptr || known.empty()) return "";
+  if (known.empty()) return "";
+  if (makes_longer(spec, recorded))
+    return "it has more epochs and lacks the member " + in_quotes(known.begin()->first);
+  if (added == nullptr) return "";
   return "it adds the member " + in_quotes(added->name) + " and lacks " + in_quotes(known.begin()->first);
 }
 

@@ -27,6 +27,7 @@ struct SweepSpec {
 
   // Base and own settings: what the member's run is given, but for `out`, `resume` and the machine.
   Json settings(const SweepMember& member) const;
+  std::int64_t epochs(const SweepMember& member) const;
 };
 
 // {"base": {settings}, "grid": {"loss": ["mse", "qmse"], "seed": [1, 2]}, "sample": {"lr": {"log_uniform":
@@ -49,8 +50,10 @@ inline constexpr int kSweepFormat = 2;
 Json to_json(const SweepSpec& spec);
 
 // Why `spec` does not continue `recorded`, for a message; empty where it does: the base is the same, and so
-// are the members, but that one of the two may have more. The paths "data" and "init_from" are not looked
-// at (sweep_content.h).
+// are the members, but that one of the two may have more, and that `spec`, where it has all of them, may
+// have more epochs. The paths "data" and "init_from" are not looked at (sweep_content.h).
 std::string difference(const SweepSpec& spec, const SweepSpec& recorded);
+// Whether it does so with more epochs for a member.
+bool makes_longer(const SweepSpec& spec, const SweepSpec& recorded);
 
 }  // namespace qmse

@@ -76,6 +76,20 @@ TEST_CASE("program: a sweep prints a line a member, and a second call finds noth
   CHECK(again.out.find("[1/8]") == std::string::npos);
 }
 
+TEST_CASE("program: a sweep's --dry-run says how much there is to do, and does nothing") {
+  const World world(2);
+  const Result result = run_program(world.sweep("out", {"--jobs", "2", "--dry-run"}));
+  CAPTURE(result.out, result.error);
+  CHECK(result.code == 0);
+  for (const char* part :
+       {"8 members; 16 epochs to train\n", "2 at a time, by some steps of 2 kinds of them\n", " kB in '",
+        "of it checkpoints, which --keep-checkpoints none drops\n"})
+    CHECK(result.out.find(part) != std::string::npos);
+  CHECK_FALSE(std::filesystem::exists(world.folder / "out"));
+  const Result json = run_program(world.sweep("out", {"--dry-run", "--log-format", "json"}));
+  CHECK(Json::parse(json.out)["epochs"] == 16);
+}
+
 TEST_CASE("program: a sweep stopped by Ctrl-C or SIGTERM goes on with the same command") {
   const World world(20);
   REQUIRE(run_program(world.sweep("whole")).code == 0);

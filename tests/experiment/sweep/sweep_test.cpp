@@ -175,6 +175,31 @@ TEST_CASE("sweep: a member that fails is told, and the others go on") {
   CHECK(tiny.results("out")["members"][2]["status"] == "finished");
 }
 
+TEST_CASE("sweep: with more epochs finished members go on, and end as if they had had them from the start") {
+  const TinySweep tiny;
+  run_sweep(tiny.request("whole"), {});
+  SweepRequest request = tiny.request("out");
+  request.spec.base["epochs"] = 2;
+  CHECK(run_sweep(request, {}).finished == 6);
+  request.spec.base["epochs"] = 3;
+  int trained = 0;
+  const SweepEvents events = {.member = [&](const MemberReport&, const SweepProgress&) { ++trained; }};
+  CHECK(run_sweep(request, events).finished == 6);
+  CHECK(trained == 6);
+  tiny.check_same("out", "whole");
+  CHECK(read_bytes(tiny.folder / "out/sweep.json") == read_bytes(tiny.folder / "whole/sweep.json"));
+  CHECK(run_sweep(request, events).finished == 6);
+  CHECK(trained == 6);
+  // Shorter than they are, or longer and fewer, is another sweep.
+  request.spec.base["epochs"] = 2;
+  CHECK(missing(message_of<ConfigError>([&] { run_sweep(request, {}); }),
+                {"holds another sweep", "'epochs' is 2, was 3"}) == "");
+  request.spec.base["epochs"] = 4;
+  request.spec.members.pop_back();
+  CHECK(missing(message_of<ConfigError>([&] { run_sweep(request, {}); }),
+                {"it has more epochs and lacks the member 'loss=qmse,seed=3'"}) == "");
+}
+
 TEST_CASE("sweep: with fail_fast the first failure stops it, one of its numbers does not, and it can go on") {
   const TinySweep tiny;
   SweepRequest request = tiny.request("out", 1);
