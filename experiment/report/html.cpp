@@ -1,10 +1,12 @@
 #include "experiment/report/html.h"
 
 #include <algorithm>
+#include <cmath>
 #include <string_view>
 
 #include "base/error.h"
 #include "base/in_quotes.h"
+#include "base/number_text.h"
 #include "experiment/run/plain_text.h"
 
 namespace qmse {
@@ -48,8 +50,26 @@ std::string escape_html(const std::string& text) {
   return escaped;
 }
 
+namespace {
+
+// An interval on a line of its own, so that the columns are narrow.
+std::string cell_content(const std::string& cell) {
+  std::string html = escape_html(cell);
+  if (const std::size_t at = html.find(" ("); is_number_cell(cell) && at != std::string::npos)
+    html.replace(at, 1, "<br />");
+  return html;
+}
+
+std::string cell_class(const std::string& cell) {
+  if (!is_number_cell(cell)) return "";
+  return cell.find(" of ") == std::string::npos ? " class=\"number\"" : " class=\"number words\"";
+}
+
+}  // namespace
+
 std::string html_table(const ReportTable& table) {
-  std::string html = "<div class=\"wide\" tabindex=\"0\"><table>\n<thead><tr>";
+  std::string html = table.caption.empty() ? "" : "<h3>" + escape_html(table.caption) + "</h3>\n";
+  html += "<div class=\"wide\" tabindex=\"0\"><table>\n<thead><tr>";
   for (std::size_t column = 0; column < table.header.size(); ++column) {
     const bool numbers = std::any_of(table.rows.begin(), table.rows.end(), [&](const auto& row) {
       return column < row.size() && is_number_cell(row[column]);
@@ -58,14 +78,20 @@ std::string html_table(const ReportTable& table) {
             escape_html(table.header[column]) + "</th>";
   }
   html += "</tr></thead>\n<tbody>\n";
-  for (const auto& row : table.rows) {
+  const auto style = [&](std::size_t row, std::size_t column) -> std::string {
+    if (row >= table.shades.size() || column >= table.shades[row].size()) return "";
+    const double shade = table.shades[row][column];
+    return std::isnan(shade) ? "" : " style=\"--shade: " + fixed_text(shade, 2) + "\"";
+  };
+  for (std::size_t r = 0; r < table.rows.size(); ++r) {
+    const std::vector<std::string>& row = table.rows[r];
     if (row.size() != table.header.size()) {
       throw ShapeError("a table with " + std::to_string(table.header.size()) + " columns has a row of " +
                        std::to_string(row.size()) + (row.empty() ? "" : ", " + in_quotes(row.front())));
     }
     html += "<tr>";
-    for (const std::string& cell : row) {
-      html += (is_number_cell(cell) ? "<td class=\"number\">" : "<td>") + escape_html(cell) + "</td>";
+    for (std::size_t column = 0; column < row.size(); ++column) {
+      html += "<td" + cell_class(row[column]) + style(r, column) + ">" + cell_content(row[column]) + "</td>";
     }
     html += "</tr>\n";
   }

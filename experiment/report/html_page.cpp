@@ -1,5 +1,7 @@
 #include "experiment/report/html_page.h"
 
+#include <sstream>
+
 #include "base/build_config.h"
 #include "data/sha256.h"
 #include "experiment/report/html.h"
@@ -14,7 +16,11 @@ std::string HtmlPage::heading(const std::string& text) {
 }
 
 std::string HtmlPage::warning(const std::string& text) {
-  return "<p class=\"warning\">" + escape_html(text) + "</p>\n";
+  std::string html;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);)
+    html += (html.empty() ? "" : "<br />\n") + escape_html(line);
+  return "<p class=\"warning\">" + html + "</p>\n";
 }
 
 std::string HtmlPage::paragraph(const std::string& text) { return "<p>" + escape_html(text) + "</p>\n"; }

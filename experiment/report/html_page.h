@@ -15,7 +15,7 @@ class HtmlPage {
   // Of a section; the page lists it at its head.
   std::string heading(const std::string& text);
   // Any text; both escape it.
-  static std::string warning(const std::string& text);
+  static std::string warning(const std::string& text);  // of one line or several
   static std::string paragraph(const std::string& text);
   std::string figure(const Figure& figure);
   std::string section(const ReportSection& section);

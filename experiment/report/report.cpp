@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <map>
 #include <set>
 #include <utility>
@@ -132,10 +133,39 @@ class Page {
                           .paragraphs = tuning_notes(tuning),
                           .tables = {tuning_table(tuning)}};
     for (const std::string& warning : tuning_warnings(tuning))
-      section.warning += (section.warning.empty() ? "" : " ") + warning;
+      section.warning += (section.warning.empty() ? "" : "\n") + warning;
+    std::vector<ReportTable> maps = tuning_maps(tuning);
+    section.tables.insert(section.tables.end(), std::make_move_iterator(maps.begin()),
+                          std::make_move_iterator(maps.end()));
+    section.paragraphs.push_back(cost());
     if (Figure figure = tuning_figure(tuning); !figure.panels.empty())
       section.figures.push_back(std::move(figure));
     return page_.section(section);
+  }
+
+  // What all runs took, and how they are made again.
+  std::string cost() const {
+    double seconds = 0;
+    std::size_t epochs = 0;
+    for (const RunRecord& run : found_.runs) {
+      epochs += run.epochs.size();
+      for (const Json& epoch : run.epochs) {
+        const double value = number_of(epoch, "seconds");
+        seconds += std::isfinite(value) ? value : 0;
+      }
+    }
+    std::string text = "All runs together are " + counted(epochs, "epoch") + " and " +
+                       (seconds < 3600 ? significant_text(seconds / 60, 3) + " minutes"
+                                       : significant_text(seconds / 3600, 3) + " hours") +
+                       " of training and measuring, added up over runs that were trained at a time.";
+    std::error_code none;
+    if (std::filesystem::exists(request_.folder / "sweep.json", none))
+      text += " They are made again by: qmse sweep " + folder_text() + "sweep.json --out NEW";
+    return text;
+  }
+
+  std::string folder_text() const {
+    return plain_text((std::filesystem::weakly_canonical(request_.folder) / "").string());
   }
 
   std::string results() {

@@ -12,6 +12,9 @@ namespace qmse {
 struct ReportTable {
   std::vector<std::string> header;
   std::vector<std::vector<std::string>> rows;  // as many cells as the header has
+  // On a page alone: what stands above it, and how much each cell is shaded, from 0 to 1; NaN: not at all.
+  std::string caption = {};
+  std::vector<std::vector<double>> shades = {};
 };
 
 enum class TableFormat { text, markdown, csv, latex };

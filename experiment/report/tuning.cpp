@@ -256,6 +256,23 @@ std::string spread(const TunedSetting& setting, double TunedRun::*member, const 
   return spread_text(values, decimals_of(measure));
 }
 
+// "97.91 to 98.32"; Student's, of the mean over the seeds.
+std::string interval_text(const TunedSetting& setting, const std::string& measure) {
+  const std::optional<Interval> interval = student_t_interval(values_of(setting, &TunedRun::metric));
+  if (!interval) return "–";
+  const auto shown = [&](double value) {
+    return fixed_text(scale_of(measure) * value, decimals_of(measure));
+  };
+  return shown(interval->low) + " to " + shown(interval->high);
+}
+
+bool has_intervals(const Tuning& tuning) {
+  return std::any_of(tuning.parts.begin(), tuning.parts.end(), [](const TunedPart& part) {
+    return std::any_of(part.rows.begin(), part.rows.end(),
+                       [](const TunedRow& row) { return row.tried.front().runs.size() > 1; });
+  });
+}
+
 // "+1.50 (−0.20 to +3.20)"
 std::string difference_text(const TunedDifference& difference, const std::string& measure) {
   if (difference.pairs.empty()) return "–";
@@ -281,6 +298,39 @@ std::set<double> values_tried(const TunedRow& row, const std::string& name) {
     if (value.is_number()) values.insert(value.get<double>());
   }
   return values;
+}
+
+// All values of a setting that were tried for a row, numbers by their size.
+std::vector<Json> all_values(const TunedRow& row, const std::string& name) {
+  std::vector<Json> values;
+  for (const TunedSetting& setting : row.tried) {
+    const auto value = setting.settings.find(name);
+    if (value != setting.settings.end() && std::find(values.begin(), values.end(), *value) == values.end())
+      values.push_back(*value);
+  }
+  std::stable_sort(values.begin(), values.end(), [](const Json& a, const Json& b) {
+    return a.is_number() && b.is_number() ? a.get<double>() < b.get<double>()
+                                          : plain_value(a) < plain_value(b);
+  });
+  return values;
+}
+
+// The best of those that were tried with these values; null where there is none.
+const TunedSetting* best_with(const TunedRow& row, const std::map<std::string, Json>& values) {
+  for (const TunedSetting& setting : row.tried) {
+    const bool all = std::all_of(values.begin(), values.end(), [&](const auto& each) {
+      return setting.settings.value(each.first, Json()) == each.second;
+    });
+    if (all) return &setting;
+  }
+  return nullptr;
+}
+
+// "learning rate", "batch size"
+std::string setting_words(std::string name) {
+  if (name == "lr") return "learning rate";
+  std::replace(name.begin(), name.end(), '_', ' ');
+  return name;
 }
 
 std::string swept_number(const Tuning& tuning) {
@@ -369,6 +419,8 @@ ReportTable tuning_table(const Tuning& tuning) {
   table.header.emplace_back("runs");
   if (chosen) table.header.push_back(measure_name(tuning.choose) + unit_of(tuning.choose));
   table.header.push_back(measure_name(tuning.metric) + unit_of(tuning.metric));
+  const bool intervals = has_intervals(tuning);
+  if (intervals) table.header.emplace_back("95 % interval of its mean");
   if (differences) table.header.insert(table.header.end(), {"difference", "p"});
   for (const TunedPart& part : tuning.parts) {
     for (std::size_t i = 0; i < part.rows.size(); ++i) {
@@ -385,6 +437,7 @@ ReportTable tuning_table(const Tuning& tuning) {
       cells.push_back(best.missing.empty() ? std::to_string(best.runs.size()) : best.missing);
       if (chosen) cells.push_back(spread(best, &TunedRun::choose, tuning.choose));
       cells.push_back(spread(best, &TunedRun::metric, tuning.metric));
+      if (intervals) cells.push_back(interval_text(best, tuning.metric));
       if (differences) {
         const auto& difference = row.difference;
         cells.push_back(difference ? difference_text(*difference, tuning.metric) : "");
@@ -394,6 +447,47 @@ ReportTable tuning_table(const Tuning& tuning) {
     }
   }
   return table;
+}
+
+std::vector<ReportTable> tuning_maps(const Tuning& tuning, std::size_t most) {
+  std::vector<ReportTable> maps;
+  for (const TunedPart& part : tuning.parts) {
+    for (const TunedRow& row : part.rows) {
+      Names axes;
+      for (const std::string& name : tuning.best_over) {
+        if (axes.size() < 2 && all_values(row, name).size() > 1) axes.push_back(name);
+      }
+      if (axes.size() < 2 || maps.size() == most) continue;
+      const std::vector<Json> across = all_values(row, axes[0]), down = all_values(row, axes[1]);
+      ReportTable map;
+      map.caption = (tuning.parts.size() > 1 ? describe_settings(part.settings, tuning.telling) + ", " : "") +
+                    label_of(row, tuning) + ": " + measure_name(tuning.choose) + unit_of(tuning.choose);
+      map.header = {setting_words(axes[1]) + " (down), " + setting_words(axes[0]) + " (across)"};
+      for (const Json& value : across) map.header.push_back(plain_value(value));
+      double worst = NAN, best = NAN;
+      for (const Json& y : down) {
+        map.rows.push_back({plain_value(y)});
+        map.shades.push_back({NAN});
+        for (const Json& x : across) {
+          const TunedSetting* const setting = best_with(row, {{axes[0], x}, {axes[1], y}});
+          const bool any = setting != nullptr && !setting->runs.empty();
+          const double value = any ? mean(values_of(*setting, &TunedRun::choose)) : NAN;
+          map.rows.back().push_back(any                  ? spread(*setting, &TunedRun::choose, tuning.choose)
+                                    : setting != nullptr ? setting->missing
+                                                         : "–");
+          map.shades.back().push_back(value);
+          if (!any) continue;
+          if (std::isnan(best) || is_better(tuning.choose, value, best)) best = value;
+          if (std::isnan(worst) || is_better(tuning.choose, worst, value)) worst = value;
+        }
+      }
+      for (std::vector<double>& shades : map.shades) {
+        for (double& shade : shades) shade = best == worst ? NAN : (shade - worst) / (best - worst);
+      }
+      maps.push_back(std::move(map));
+    }
+  }
+  return maps;
 }
 
 ReportTable tuning_numbers(const Tuning& tuning) {
@@ -407,6 +501,8 @@ ReportTable tuning_numbers(const Tuning& tuning) {
                          tuning.choose + " deviation",
                          tuning.metric + " mean",
                          tuning.metric + " deviation",
+                         tuning.metric + " low",
+                         tuning.metric + " high",
                          "pairs",
                          "difference",
                          "low",
@@ -432,6 +528,9 @@ ReportTable tuning_numbers(const Tuning& tuning) {
           cells.push_back(values.empty() ? "" : shortest_text(mean(values)));
           cells.push_back(number(standard_deviation(values)));
         }
+        const std::optional<Interval> of_mean = student_t_interval(values_of(setting, &TunedRun::metric));
+        cells.push_back(of_mean ? shortest_text(of_mean->low) : "");
+        cells.push_back(of_mean ? shortest_text(of_mean->high) : "");
         if (rank == 0 && row.difference && !row.difference->pairs.empty()) {
           const TunedDifference& difference = *row.difference;
           const auto& interval = difference.interval;
@@ -460,6 +559,7 @@ std::vector<std::string> tuning_notes(const Tuning& tuning) {
     text += " A row has the setting with the best mean " + measure_name(tuning.choose) + " of those tried; " +
             measure_name(tuning.metric) + " had no part in the choice.";
   }
+  if (has_intervals(tuning)) text += " The interval is Student's, of the mean over the seeds.";
   std::vector<std::string> notes = {text};
   if (const std::size_t count = compared(tuning); count > 0) {
     std::set<std::string> references;
@@ -515,9 +615,8 @@ Figure tuning_figure(const Tuning& tuning) {
   if (name.empty()) return figure;
   std::vector<std::pair<std::string, double TunedRun::*>> measures = {{tuning.metric, &TunedRun::metric}};
   if (tuning.choose != tuning.metric) measures.insert(measures.begin(), {tuning.choose, &TunedRun::choose});
-  const std::string words = name == "lr" ? "learning rate" : name;
+  const std::string words = setting_words(name);
   figure.title = "Over the " + words;
-  std::replace(figure.title.begin(), figure.title.end(), '_', ' ');
   figure.columns = static_cast<int>(measures.size());
   for (const TunedPart& part : tuning.parts) {
     std::set<double> all;
@@ -532,9 +631,12 @@ Figure tuning_figure(const Tuning& tuning) {
       panel.x_label = words;
       panel.y_label = is_accuracy(measure) ? "accuracy (%)" : measure_name(measure);
       panel.log_x = *all.begin() > 0 && *all.rbegin() >= 10 * *all.begin();
-      for (const TunedRow& row : part.rows)
+      bool any_line = false;  // else the table says all there is
+      for (const TunedRow& row : part.rows) {
         panel.curves.push_back(curve_over(row, tuning, name, member, measure));
-      figure.panels.push_back(std::move(panel));
+        any_line = any_line || panel.curves.back().x.size() > 1;
+      }
+      if (any_line) figure.panels.push_back(std::move(panel));
     }
   }
   figure.caption = "Points: the mean over the seeds that finished; bands: their standard deviation.";

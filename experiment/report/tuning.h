@@ -73,6 +73,10 @@ Tuning tune(const std::vector<RunGroup>& groups, const TuningRequest& request);
 
 // For readers: a row for each of what is compared, with its best setting, mean ± deviation, n and difference.
 ReportTable tuning_table(const Tuning& tuning);
+// Where two tuned settings have several values each: a table for each of what is compared with the mean of the
+// measure that chooses over them, shaded from the worst to the best; of other tuned settings each cell has the
+// best. At most `most` tables.
+std::vector<ReportTable> tuning_maps(const Tuning& tuning, std::size_t most = 12);
 // For programs: the same numbers, one a cell, in the units of metrics.jsonl, every setting that was tried in
 // a row of its own.
 ReportTable tuning_numbers(const Tuning& tuning);

@@ -89,6 +89,8 @@ TEST_CASE("tuning: the setting is chosen by validation, test reports it, pairs s
   CHECK(has(text, "85.00 ± 1.00"));
   CHECK(has(text, "81.00 ± 1.00"));
   CHECK(has(text, "+4.00 (−0.30 to +8.30)"));
+  // 0.85, 0.84, 0.86: deviation 0.01, t of two degrees 4.30265.
+  CHECK(has(text, "82.52 to 87.48"));
   CHECK_FALSE(has(text, "99.00"));
   CHECK(tuning_notes(tuning)[0].find("test accuracy had no part in the choice") != std::string::npos);
 
@@ -200,6 +202,41 @@ TEST_CASE("tuning: what cannot be compared is a usage error that says what can")
   CHECK(has(message({.against = "qmse"}), "--against: no run has loss 'qmse'; they have mse"));
 }
 
+TEST_CASE(
+    "tuning: a map of two tuned settings is shaded from the worst to the best, and has the best of others") {
+  Runs runs;
+  for (const int seed : {1, 2}) {
+    for (const double lr : {0.1, 0.01}) {
+      for (const double momentum : {0.0, 0.9}) {
+        for (const int batch : {16, 64}) {
+          Json changes = setting("mse", lr, seed);
+          changes["momentum"] = momentum;
+          changes["batch_size"] = batch;
+          const bool diverges = lr == 0.1 && momentum == 0.9;
+          runs.add(changes, 0.5 + lr + momentum / 10 - batch / 1000.0, 0.5,
+                   diverges ? RunEnd::diverged : RunEnd::finished);
+        }
+      }
+    }
+  }
+  const std::vector<ReportTable> maps = tuning_maps(tune(runs.groups(), {}));
+  REQUIRE(maps.size() == 1);
+  const ReportTable& map = maps.front();
+  CHECK(has(map.caption, "MSE: validation accuracy, %"));
+  CHECK(map.header == std::vector<std::string>{"momentum (down), learning rate (across)", "0.01", "0.1"});
+  REQUIRE(map.rows.size() == 2);
+  CHECK(has(map.rows[0][1], "49.40 ± 0.00"));  // of batches of 16
+  CHECK(has(map.rows[0][2], "58.40 ± 0.00"));
+  CHECK(has(map.rows[1][1], "58.40 ± 0.00"));
+  CHECK(has(map.rows[1][2], "diverged"));
+  CHECK(std::isnan(map.shades[0][0]));
+  CHECK(map.shades[0][1] == Approx(0));
+  CHECK(map.shades[0][2] == Approx(1));
+  CHECK(map.shades[1][1] == Approx(1));
+  CHECK(std::isnan(map.shades[1][2]));
+  CHECK(tuning_maps(tune(runs.groups(), {.best_over = std::vector<std::string>{"lr"}})).empty());
+}
+
 TEST_CASE("tuning: the picture has the measure over the tuned number, and the best of the other settings") {
   Runs runs;
   for (const int seed : {1, 2}) {
@@ -221,4 +258,10 @@ TEST_CASE("tuning: the picture has the measure over the tuned number, and the be
   CHECK(panel.curves[0].mean[1] == Approx(100 * (0.4 + 0.09 + 0.01 + 0.03)));
   CHECK(panel.curves[0].high[1] - panel.curves[0].mean[1] == Approx(100 * 0.02 / std::sqrt(2.0)));
   CHECK(tuning_figure(tune(runs.groups(), {.best_over = std::vector<std::string>{}})).panels.empty());
+  // Where every line would be one point there is no panel.
+  Runs few;
+  few.add(setting("mse", 0.1, 1), 0.5, 0.5);
+  few.add(setting("mse", 1, 1), 0.5, 0.5, RunEnd::diverged);
+  few.add(setting("qmse", 0.01, 1), 0.5, 0.5);
+  CHECK(tuning_figure(tune(few.groups(), {})).panels.empty());
 }
