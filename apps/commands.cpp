@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iostream>
 
+#include "apps/manual.h"
 #include "apps/options.h"
 #include "base/build_config.h"
 #include "base/error.h"
@@ -99,6 +100,10 @@ Command make_command(const std::string& path, const std::string& summary) {
 int run_command(const Command& program, const Words& words) {
   if (!words.empty()) {
     const Words rest(words.begin() + 1, words.end());
+    if (words.front() == "help" && rest.size() == 1 && (rest[0] == "--man" || rest[0] == "--completion")) {
+      std::cout << (rest[0] == "--man" ? man_page(program) : bash_completion(program));
+      return 0;
+    }
     if (words.front() == "help") return print_help(program, program.name, rest);
     if (words.front() == "version" || words.front() == "--version" || words.front() == "-V") {
       no_more(program.name, rest);

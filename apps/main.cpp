@@ -68,7 +68,10 @@ Command program() {
           "Start with\n"
           "  qmse train --dataset fashion-mnist --out runs/first\n"
           "  qmse evaluate --weights runs/first\n"
-          "Every command has its options in qmse help COMMAND; qmse version says which this is.",
+          "Every command has its options in qmse help COMMAND; qmse version says which this is.\n"
+          "qmse help --man is the manual (... | man -l -), qmse help --completion what bash completes: "
+          "source "
+          "<(qmse help --completion)",
       .commands = {train_command(), sweep_command(), reproduce_command(), landscape_command(),
                    evaluate_command(), predict_command(), inspect_command(), trace_command(), data_command(),
                    export_command(), list_command(), watch_command(), table_command(), plot_command(),

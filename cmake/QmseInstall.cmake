@@ -24,6 +24,14 @@ install(SCRIPT "${CMAKE_CURRENT_LIST_DIR}/install_includes.cmake")
 # Libraries outside the system's folders (the CUDA toolkit's) are found again by the installed program.
 set_target_properties(qmse_program PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
 install(TARGETS qmse_program RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
+# The manual and bash's completion are what the program says of itself.
+foreach(what man completion)
+  install(CODE "execute_process(COMMAND \"$<TARGET_FILE:qmse_program>\" help --${what} COMMAND_ERROR_IS_FATAL ANY
+                                OUTPUT_FILE \"${PROJECT_BINARY_DIR}/qmse.${what}\")")
+endforeach()
+install(FILES "${PROJECT_BINARY_DIR}/qmse.man" DESTINATION "${CMAKE_INSTALL_MANDIR}/man1" RENAME qmse.1)
+install(FILES "${PROJECT_BINARY_DIR}/qmse.completion" RENAME qmse
+        DESTINATION "${CMAKE_INSTALL_DATADIR}/bash-completion/completions")
 
 set(qmse_package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/qmse")
 configure_package_config_file("${CMAKE_CURRENT_LIST_DIR}/qmseConfig.cmake.in" "${PROJECT_BINARY_DIR}/qmseConfig.cmake"

@@ -275,3 +275,42 @@ TEST_CASE("program: evaluate and trace say where a run has gone on since its wei
     CHECK(std::count(result.error.begin(), result.error.end(), '\n') == 1);
   }
 }
+
+TEST_CASE("program: the manual and bash's completion have every command and option of the help") {
+  const TempDirectory folder;
+  const Result man = run_program({"help", "--man"}), completion = run_program({"help", "--completion"});
+  CHECK(man.code == 0);
+  CHECK(completion.code == 0);
+  write_bytes(folder / "qmse.1", man.out);
+  write_bytes(folder / "qmse.bash", completion.out);
+  for (const char* command : {"train", "sweep", "table", "data fetch", "landscape width"})
+    CHECK(man.out.find(std::string(".SS qmse ") + command + "\n") != std::string::npos);
+  for (const ConfigField& field : config_fields()) {
+    std::string option = field.option();
+    CAPTURE(option);
+    CHECK(completion.out.find(" " + option) != std::string::npos);
+    for (std::size_t at = 0; (at = option.find('-', at)) != std::string::npos; at += 2)
+      option.insert(at, "\\");
+    CHECK(man.out.find("\\fB" + option + "\\fR") != std::string::npos);
+  }
+  const auto output_of = [&](const std::string& command) {
+    const std::string out = (folder / "out").string();
+    CHECK(std::system((command + " > " + out + " 2>&1").c_str()) == 0);
+    return read_bytes(out);
+  };
+  // What bash offers behind these words.
+  const auto offered = [&](const std::string& words, int count) {
+    return output_of("bash -c 'source " + (folder / "qmse.bash").string() + "; COMP_WORDS=(qmse " + words +
+                     "); COMP_CWORD=" + std::to_string(count) + "; _qmse; echo ${COMPREPLY[*]}'");
+  };
+  CHECK(offered("tr", 1) == "train trace\n");
+  CHECK(offered("help sw", 2) == "sweep\n");
+  CHECK(offered("train --lo", 2) == "--loss --log-steps --log-format\n");
+  CHECK(offered("train --loss m", 3) == "mse mse_noise\n");
+  CHECK(offered("sweep s.json --dry", 3) == "--dry-run\n");
+  CHECK(offered("data sh", 2) == "show\n");
+  CHECK(offered("data show --sp", 3) == "--split\n");
+  if (std::system("groff --version > /dev/null 2>&1") == 0) {
+    CHECK(output_of("groff -man -Tascii -ww -z " + (folder / "qmse.1").string()) == "");
+  }
+}
