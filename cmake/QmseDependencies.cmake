@@ -26,7 +26,7 @@ endif()
 
 if(QMSE_DATA_TOOLS)
   set(missing "")
-  foreach(need IN ITEMS "PNG|libpng-dev" "CURL|libcurl4-openssl-dev" "LibArchive|libarchive-dev")
+  foreach(need IN ITEMS "PNG|libpng-dev" "JPEG|libjpeg-dev" "CURL|libcurl4-openssl-dev" "LibArchive|libarchive-dev")
     string(REPLACE "|" ";" need "${need}")
     list(GET need 0 package)
     list(GET need 1 debian)
@@ -37,13 +37,13 @@ if(QMSE_DATA_TOOLS)
   endforeach()
   if(missing)
     list(JOIN missing ", " missing)
-    message(FATAL_ERROR "Not found: ${missing}. Install it, or configure with -DQMSE_DATA_TOOLS=OFF: then PNG files cannot be "
-                        "read or written, and `qmse data fetch` is not there.")
+    message(FATAL_ERROR "Not found: ${missing}. Install it, or configure with -DQMSE_DATA_TOOLS=OFF: then PNG and JPEG files cannot "
+                        "be read or written, and `qmse data fetch` is not there.")
   endif()
-  message(STATUS "Data sets: libpng ${PNG_VERSION_STRING}, libcurl ${CURL_VERSION_STRING}, "
+  message(STATUS "Data sets: libpng ${PNG_VERSION_STRING}, libjpeg ${JPEG_VERSION}, libcurl ${CURL_VERSION_STRING}, "
                  "libarchive ${LibArchive_VERSION}")
 else()
-  message(STATUS "Data sets: without libpng, libcurl and libarchive (QMSE_DATA_TOOLS=OFF)")
+  message(STATUS "Data sets: without libpng, libjpeg, libcurl and libarchive (QMSE_DATA_TOOLS=OFF)")
 endif()
 
 if(QMSE_CUDA_STAND_IN)

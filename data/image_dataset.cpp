@@ -1,9 +1,11 @@
 #include "data/image_dataset.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "base/error.h"
+#include "base/number_text.h"
 #include "random/shuffle.h"
 
 namespace qmse {
@@ -68,6 +70,18 @@ ImageDataset split_off(ImageDataset& train, std::int64_t count, std::uint64_t se
   std::sort(end, order.end());
   ImageDataset taken = train.take({order.begin(), end});
   train = train.take({end, order.end()});
+  return taken;
+}
+
+ImageDataset part(ImageDataset all, Split split, const TestSplit& test, const std::string& where) {
+  const auto count = static_cast<std::int64_t>(std::round(test.share * static_cast<double>(all.count)));
+  if (count < 1 || count >= all.count) {
+    throw ConfigError(where + ": --test-share " + shortest_text(test.share) + " of " +
+                      std::to_string(all.count) + " samples leaves the training or the test set empty");
+  }
+  ImageDataset taken = split_off(all, count, test.seed);
+  if (split == Split::train) return all;
+  taken.split = Split::test;
   return taken;
 }
 

@@ -47,9 +47,17 @@ struct ImageDataset {
   ImageDataset take(std::span<const std::uint32_t> indices) const;
 };
 
+// What is kept apart of the training samples where there is no test set: a share of them by a seed.
+struct TestSplit {
+  double share = 0;
+  std::uint64_t seed = 1;
+};
+
 // Takes `count` samples, a uniform choice by `seed`, out of `train` and returns them; both keep their order.
 // ConfigError unless 1 <= count < train.count.
 ImageDataset split_off(ImageDataset& train, std::int64_t count, std::uint64_t seed);
+// One side of all samples parted so. ConfigError, beginning with `where`, where a side would be empty.
+ImageDataset part(ImageDataset all, Split split, const TestSplit& test, const std::string& where);
 
 // DataError, beginning with `where`, unless the images of both have the same channels, height and width.
 void check_same_shape(const ImageDataset& train, const ImageDataset& test, const std::string& where);

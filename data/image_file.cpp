@@ -81,10 +81,11 @@ Picture read_picture(const std::filesystem::path& path) {
   std::string bytes(file.size(), '\0');
   file.read(0, bytes.data(), bytes.size());
   if (bytes.starts_with("\x89PNG")) return decode_png(bytes, path);
+  if (bytes.starts_with("\xFF\xD8\xFF")) return decode_jpeg(bytes, path);
   if (bytes.starts_with("P5") || bytes.starts_with("P6")) return decode_pnm(bytes, path);
   if (bytes.starts_with("P2") || bytes.starts_with("P3"))
     fail(path, "it is a PPM or PGM file in plain text, only the raw forms P5 and P6 are read");
-  fail(path, "it is no PNG, PPM or PGM file");
+  fail(path, "it is no PNG, JPEG, PPM or PGM file");
 }
 
 }  // namespace qmse

@@ -1,4 +1,5 @@
-// Pictures in files: PNG (8 bits or less a channel), and the raw forms of PPM (P6) and PGM (P5).
+// Pictures in files: PNG (8 bits or less a channel), JPEG (grey or three colours), and the raw forms of PPM (P6)
+// and PGM (P5).
 #pragma once
 
 #include <cstdint>
@@ -20,10 +21,13 @@ struct Picture {
 
 // Reads the picture in `path`; its first bytes say which format it is. DataError for anything else, a picture
 // that is damaged or larger than kMaxSide, transparency, and more than 8 bits a channel; IoError where
-// it cannot be read. ConfigError for a PNG file in a build without libpng (QMSE_DATA_TOOLS=OFF).
+// it cannot be read. ConfigError for a PNG or JPEG file in a build without libpng and libjpeg
+// (QMSE_DATA_TOOLS=OFF).
 Picture read_picture(const std::filesystem::path& path);
 
-// By libpng; `path` is for messages.
+// By libjpeg, as the file stores it: the orientation that a camera noted is not applied; `path` is for messages.
+Picture decode_jpeg(std::string_view bytes, const std::filesystem::path& path);
+// By libpng; likewise.
 Picture decode_png(std::string_view bytes, const std::filesystem::path& path);
 std::string encode_png(const Picture& picture);
 

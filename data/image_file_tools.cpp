@@ -6,6 +6,9 @@
 #include <cstring>
 #include <new>
 
+// After <cstdio>, which it needs and does not include.
+#include <jpeglib.h>
+
 #include "base/error.h"
 #include "base/in_quotes.h"
 #include "data/image_file.h"
@@ -99,15 +102,92 @@ bool drop_alpha(Picture& picture) {
   return true;
 }
 
+// libjpeg's errors as libpng's above. Its warnings are of damaged data, and so errors too.
+class JpegReader {
+ public:
+  explicit JpegReader(std::string_view bytes) : bytes_(bytes) {
+    jpeg_.err = jpeg_std_error(&errors_);
+    jpeg_.client_data = this;
+    errors_.error_exit = on_error;
+    errors_.emit_message = on_message;
+  }
+  ~JpegReader() { jpeg_destroy_decompress(&jpeg_); }
+  JpegReader(const JpegReader&) = delete;
+  JpegReader& operator=(const JpegReader&) = delete;
+
+  bool read_header() {
+    if (setjmp(jump_) != 0) return false;
+    jpeg_create_decompress(&jpeg_);
+    jpeg_mem_src(&jpeg_, reinterpret_cast<const unsigned char*>(bytes_.data()),
+                 static_cast<unsigned long>(bytes_.size()));
+    jpeg_read_header(&jpeg_, TRUE);
+    if (jpeg_.num_components != 1 && jpeg_.num_components != 3)
+      refuse("it is neither grey nor in three colours");
+    if (jpeg_.image_width > kMaxSide || jpeg_.image_height > kMaxSide)
+      refuse("it is larger than 8192 pixels");
+    jpeg_.out_color_space = jpeg_.num_components == 1 ? JCS_GRAYSCALE : JCS_RGB;
+    jpeg_.dct_method = JDCT_ISLOW;  // the same bits on every processor
+    return true;
+  }
+
+  std::int64_t channels() const { return jpeg_.num_components; }
+  std::int64_t height() const { return jpeg_.image_height; }
+  std::int64_t width() const { return jpeg_.image_width; }
+
+  bool read_pixels(unsigned char* pixels) {
+    if (setjmp(jump_) != 0) return false;
+    jpeg_start_decompress(&jpeg_);
+    while (jpeg_.output_scanline < jpeg_.output_height) {
+      unsigned char* row = pixels + std::size_t{jpeg_.output_scanline} * jpeg_.output_width *
+                                        static_cast<std::size_t>(jpeg_.output_components);
+      jpeg_read_scanlines(&jpeg_, &row, 1);
+    }
+    jpeg_finish_decompress(&jpeg_);
+    return true;
+  }
+
+  const char* cause() const { return cause_; }
+
+ private:
+  [[noreturn]] void refuse(const char* why) {
+    std::snprintf(cause_, sizeof(cause_), "%s", why);
+    std::longjmp(jump_, 1);
+  }
+  [[noreturn]] static void on_error(j_common_ptr jpeg) {
+    auto* self = static_cast<JpegReader*>(jpeg->client_data);
+    jpeg->err->format_message(jpeg, self->cause_);
+    std::longjmp(self->jump_, 1);
+  }
+  static void on_message(j_common_ptr jpeg, int level) {
+    if (level < 0) on_error(jpeg);
+  }
+
+  std::string_view bytes_;
+  jpeg_decompress_struct jpeg_ = {};
+  jpeg_error_mgr errors_ = {};
+  std::jmp_buf jump_ = {};
+  char cause_[JMSG_LENGTH_MAX] = "";
+};
+
+[[noreturn]] void fail(const std::filesystem::path& path, const char* cause) {
+  throw DataError("cannot read the picture " + in_quotes(path) + ": " + cause +
+                  "; repair, convert or remove it");
+}
+
 }  // namespace
 
+Picture decode_jpeg(std::string_view bytes, const std::filesystem::path& path) {
+  JpegReader reader(bytes);
+  if (!reader.read_header()) fail(path, reader.cause());
+  Picture picture{reader.channels(), reader.height(), reader.width(), {}};
+  picture.pixels.resize(static_cast<std::size_t>(picture.channels * picture.height * picture.width));
+  if (!reader.read_pixels(picture.pixels.data())) fail(path, reader.cause());
+  return picture;
+}
+
 Picture decode_png(std::string_view bytes, const std::filesystem::path& path) {
-  const auto fail = [&](const char* cause) {
-    throw DataError("cannot read the picture " + in_quotes(path) + ": " + cause +
-                    "; repair, convert or remove it");
-  };
   PngReader reader(bytes);
-  if (!reader.read_header()) fail(reader.cause());
+  if (!reader.read_header()) fail(path, reader.cause());
   Picture picture;
   picture.channels = reader.channels();
   picture.height = reader.height();
@@ -116,13 +196,13 @@ Picture decode_png(std::string_view bytes, const std::filesystem::path& path) {
   const auto count = static_cast<std::size_t>(picture.height);
   // Deflate cannot shrink to less than 1/1032, expanding a bit to a colour and its transparency makes 32 of it:
   // what a small file announces is not believed.
-  if (row * count / (1032 * 32) > bytes.size()) fail("the file ends too early");
+  if (row * count / (1032 * 32) > bytes.size()) fail(path, "the file ends too early");
   picture.pixels.resize(row * count);
   std::vector<png_bytep> rows;
   for (std::size_t y = 0; y < count; ++y) rows.push_back(picture.pixels.data() + y * row);
-  if (!reader.read_pixels(rows.data())) fail(reader.cause());
+  if (!reader.read_pixels(rows.data())) fail(path, reader.cause());
   if (picture.channels % 2 == 0 && !drop_alpha(picture))
-    fail("it has transparency, which an image cannot keep");
+    fail(path, "it has transparency, which an image cannot keep");
   return picture;
 }
 

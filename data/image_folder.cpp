@@ -45,7 +45,8 @@ std::string lower(std::string text) {
 
 bool is_picture(const fs::path& path) {
   const std::string extension = lower(path.extension().string());
-  return extension == ".png" || extension == ".ppm" || extension == ".pgm";
+  return extension == ".png" || extension == ".jpg" || extension == ".jpeg" || extension == ".ppm" ||
+         extension == ".pgm";
 }
 
 bool holds_idx_files(const fs::path& directory) {
@@ -82,7 +83,7 @@ std::vector<Class> find_classes(const fs::path& folder) {
     Class found{escape_name(name), entries(entry)};
     for (const fs::path& file : found.files) {
       if (is_picture(file)) continue;
-      throw DataError(in_quotes(file) + " is no PNG, PPM or PGM file; convert it or move it away");
+      throw DataError(in_quotes(file) + " is no PNG, JPEG, PPM or PGM file; convert it or move it away");
     }
     if (found.files.empty()) {
       throw DataError("the class folder " + in_quotes(entry) +
@@ -94,12 +95,13 @@ std::vector<Class> find_classes(const fs::path& folder) {
   return classes;
 }
 
-// The folder of the test set: val/ where there is no test/.
+// The folder of the test set: val/ where there is no test/; null where there is neither.
 const char* test_folder(const fs::path& directory) {
   std::error_code ignored;
-  const bool only_val =
-      !fs::exists(directory / "test", ignored) && fs::is_directory(directory / "val", ignored);
-  return only_val ? "val" : "test";
+  for (const char* name : {"test", "val"}) {
+    if (fs::exists(directory / name, ignored)) return name;
+  }
+  return nullptr;
 }
 
 // Both splits must know the same classes, whichever is asked for.
@@ -129,11 +131,9 @@ std::string size_text(std::int64_t width, std::int64_t height, std::int64_t chan
   return std::to_string(width) + " x " + std::to_string(height) + (channels == 1 ? ", grey" : ", colour");
 }
 
-ImageDataset read_classes(const fs::path& directory, Split split, const std::function<bool()>& stop) {
-  const std::vector<Class> train = find_classes(directory / "train");
-  const std::vector<Class> test = find_classes(directory / test_folder(directory));
-  check_agreement(directory, train, test);
-  const std::vector<Class>& classes = split == Split::train ? train : test;
+// All pictures of one split's classes.
+ImageDataset read_pictures(const fs::path& directory, Split split, const std::vector<Class>& classes,
+                           const std::function<bool()>& stop) {
   ImageDataset set;
   set.name = "folder";
   set.split = split;
@@ -175,7 +175,29 @@ ImageDataset read_classes(const fs::path& directory, Split split, const std::fun
   return set;
 }
 
-ImageDataset read_idx(const fs::path& directory, Split split) {
+ImageDataset read_classes(const fs::path& directory, Split split, const TestSplit& test,
+                          const std::function<bool()>& stop) {
+  const std::vector<Class> train = find_classes(directory / "train");
+  const char* const test_name = test_folder(directory);
+  if (test.share > 0) {
+    if (test_name != nullptr)
+      throw ConfigError("--test-share: " + in_quotes(directory / test_name) +
+                        " is a test set; leave one out");
+    return part(read_pictures(directory, Split::train, train, stop), split, test, in_quotes(directory));
+  }
+  if (test_name == nullptr)
+    throw DataError(
+        in_quotes(directory) +
+        " has neither test/ nor val/; make one, or keep a share of train/ apart: --test-share 0.2");
+  const std::vector<Class> tested = find_classes(directory / test_name);
+  check_agreement(directory, train, tested);
+  return read_pictures(directory, split, split == Split::train ? train : tested, stop);
+}
+
+ImageDataset read_idx(const fs::path& directory, Split split, const TestSplit& test) {
+  if (test.share > 0)
+    throw ConfigError("--test-share: the IDX files in " + in_quotes(directory) +
+                      " have a test set; leave it out");
   IdxFile labels(find_idx_file(directory, kIdxStems[1]), 1);
   const std::vector<std::uint8_t> bytes = labels.read();
   const int largest = *std::max_element(bytes.begin(), bytes.end());
@@ -186,9 +208,11 @@ ImageDataset read_idx(const fs::path& directory, Split split) {
 
 }  // namespace
 
-ImageDataset read_image_folder(const fs::path& directory, Split split, const std::function<bool()>& stop) {
+ImageDataset read_image_folder(const fs::path& directory, Split split, const TestSplit& test,
+                               const std::function<bool()>& stop) {
   try {
-    return holds_idx_files(directory) ? read_idx(directory, split) : read_classes(directory, split, stop);
+    return holds_idx_files(directory) ? read_idx(directory, split, test)
+                                      : read_classes(directory, split, test, stop);
   } catch (const std::bad_alloc&) {
     throw OutOfMemory("no memory for the images of " + in_quotes(directory));
   }
@@ -200,6 +224,7 @@ std::vector<std::string> image_folder_files(const fs::path& directory) {
     for (const char* stem : kIdxStems) files.push_back(find_idx_file(directory, stem).filename().string());
   } else {
     for (const char* split : {"train", test_folder(directory)}) {
+      if (split == nullptr) continue;
       for (const Class& each : find_classes(directory / split)) {
         for (const fs::path& file : each.files) files.push_back(file.lexically_relative(directory).string());
       }

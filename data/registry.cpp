@@ -43,14 +43,14 @@ ImageDataset read_cifar100_either(const std::filesystem::path& directory, Split 
   return read_cifar100(directory, split, options.labels);
 }
 
-ImageDataset read_folder(const std::filesystem::path& directory, Split split, const DatasetOptions&,
+ImageDataset read_folder(const std::filesystem::path& directory, Split split, const DatasetOptions& options,
                          const Stop& stop) {
-  return read_image_folder(directory, split, stop);
+  return read_image_folder(directory, split, options.test, stop);
 }
 
 ImageDataset read_own_table(const std::filesystem::path& file, Split split, const DatasetOptions& options,
                             const Stop&) {
-  return read_table(file, split, options.table);
+  return read_table(file, split, options.table, options.test);
 }
 
 // The SHA-256 of MNIST's files are of content with the published MD5s (6bbc9ace898e44ae57da46a324031adb for

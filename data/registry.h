@@ -18,6 +18,7 @@ namespace qmse {
 struct DatasetOptions {
   LabelKind labels = LabelKind::fine;
   TableOptions table = {};
+  TestSplit test = {};  // of one's own
 
   DatasetOptions() = default;
   DatasetOptions(LabelKind kind) : labels(kind) {}  // NOLINT: for the many that have no table

@@ -12,7 +12,6 @@
 #include "base/input_file.h"
 #include "base/json.h"
 #include "base/name_text.h"
-#include "base/number_text.h"
 #include "base/text_file.h"
 
 namespace qmse {
@@ -209,7 +208,8 @@ std::vector<std::string> column_list(const std::string& text) {
   return names;
 }
 
-ImageDataset read_table(const fs::path& file, Split split, const TableOptions& options) {
+ImageDataset read_table(const fs::path& file, Split split, const TableOptions& options,
+                        const TestSplit& test) {
   const Cells cells = file.extension() == ".npy" ? read_npy(file) : read_csv(file);
   const std::size_t width = cells.names.size(), rows = cells.rows();
   if (width < 2 || rows < 2)
@@ -254,16 +254,7 @@ ImageDataset read_table(const fs::path& file, Split split, const TableOptions& o
     for (const std::size_t place : columns) add(all.columns, place);
     for (const std::size_t place : targets) add(all.targets, place);
   }
-  const double share = options.test_share > 0 ? options.test_share : kTestShare;
-  const auto count = static_cast<std::int64_t>(std::round(share * static_cast<double>(rows)));
-  if (count < 1 || count >= all.count) {
-    throw ConfigError("--test-share " + shortest_text(share) + " of " + std::to_string(rows) +
-                      " rows leaves the training or the test set empty");
-  }
-  ImageDataset test = split_off(all, count, options.test_seed);
-  if (split == Split::train) return all;
-  test.split = Split::test;
-  return test;
+  return part(std::move(all), split, {test.share > 0 ? test.share : kTestShare, test.seed}, in_quotes(file));
 }
 
 }  // namespace qmse

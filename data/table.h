@@ -13,19 +13,18 @@
 
 namespace qmse {
 
-inline constexpr double kTestShare = 0.2;
+inline constexpr double kTestShare = 0.2;  // of the rows, the test set where no other share is given
 
 struct TableOptions {
   std::vector<std::string> targets = {};  // names of columns; empty: the last
   std::vector<std::string> columns = {};  // empty: all that are no targets
-  double test_share = 0;                  // of the rows, chosen by test_seed, the test set; 0: kTestShare
-  std::uint64_t test_seed = 1;
 };
 
 // Rows keep their order. IoError; DataError, with line and column, for what is no table, a cell of a chosen
 // column that is no finite number, and too few rows; ConfigError for a name that no column has, or that
 // stands in both lists.
-ImageDataset read_table(const std::filesystem::path& file, Split split, const TableOptions& options);
+ImageDataset read_table(const std::filesystem::path& file, Split split, const TableOptions& options,
+                        const TestSplit& test = {});
 
 // "a,b" -> a and b.
 std::vector<std::string> column_list(const std::string& text);

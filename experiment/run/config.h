@@ -36,7 +36,7 @@ struct TrainConfig {
   std::string data;  // empty: the environment's QMSE_DATA, or the usual places
   LabelKind labels = LabelKind::fine;
   std::string targets, columns;  // of a table, names parted by commas; empty: the last one, all others
-  double test_share = 0;         // 0: kTestShare
+  double test_share = 0;         // 0: of a table kTestShare, of a folder its own test set
   std::optional<std::uint64_t> test_seed = 1;
   std::int64_t train_limit = 0;
   double validation = 0;  // how many of the training images, or, below 1, which share

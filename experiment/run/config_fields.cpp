@@ -82,6 +82,7 @@ constexpr unsigned kAll = kTrain | kTrace | kEvaluate;
 constexpr double kMaxInt = 2147483647.0;
 
 const ConfigCondition kTable = {"dataset", {"table"}};
+const ConfigCondition kOwn = {"dataset", {"folder", "table"}};
 const ConfigCondition kCnn = {"model", {"cnn"}};
 const ConfigCondition kMlp = {"model", {"mlp"}};
 const ConfigCondition kRandomStart = {"init_from", {""}};
@@ -174,10 +175,10 @@ const std::vector<ConfigField>& table() {
       {data, kAll, "columns", &Config::columns,
        "table: the columns to learn from; without it all that are no targets", {.only_with = kTable}},
       {data, kAll, "test_share", &Config::test_share,
-       "table: which share of the rows is kept apart as the test set; 0: 0.2",
-       {.low = 0, .high = 1, .high_open = true, .only_with = kTable}},
+       "one's own: which share of the samples is kept apart as the test set; 0: of a table 0.2, of a folder what is in "
+       "test/ or val/", {.low = 0, .high = 1, .high_open = true, .only_with = kOwn}},
       {data, kAll, "test_seed", &Config::test_seed,
-       "table: seed of which rows these are", {.only_with = kTable}},
+       "one's own: seed of which samples these are", {.only_with = kOwn}},
       {data, kTrain | kTrace, "train_limit", &Config::train_limit,
        "use the first N training images only; 0: all", {.low = 0, .high = kMaxInt}},
       {data, kTrain | kTrace, "validation", &Config::validation,

@@ -132,8 +132,8 @@ std::string describe_machine(Context& context, bool automatic) {
 
 DatasetOptions dataset_options(const TrainConfig& config) {
   DatasetOptions options(config.labels);
-  options.table = {column_list(config.targets), column_list(config.columns), config.test_share,
-                   *config.test_seed};
+  options.table = {column_list(config.targets), column_list(config.columns)};
+  options.test = {config.test_share, *config.test_seed};
   return options;
 }
 

@@ -82,8 +82,8 @@ TEST_CASE("image file: PPM and PGM files") {
   CHECK(missing(message("P6 2 2 255"), {"header is damaged"}) == "");
   CHECK(missing(message("P6 #"), {"header is damaged"}) == "");
   CHECK(missing(message("P3 1 1 255 1 2 3"), {"plain text", "P6"}) == "");
-  CHECK(missing(message("\xff\xd8\xff\xe0 a JPEG"), {"no PNG, PPM or PGM"}) == "");
-  CHECK(missing(message(""), {"no PNG, PPM or PGM"}) == "");
+  CHECK(missing(message("GIF89a"), {"no PNG, JPEG, PPM or PGM"}) == "");
+  CHECK(missing(message(""), {"no PNG, JPEG, PPM or PGM"}) == "");
 }
 
 TEST_CASE("image file: PNG files of every kind that has 8 bits or fewer") {
@@ -110,6 +110,55 @@ TEST_CASE("image file: PNG files of every kind that has 8 bits or fewer") {
   for (const std::int64_t channels : {1, 3}) {
     const Picture made = picture(31, 9, channels);
     check_same(read(encode_png(made)), made);
+  }
+}
+
+// A JPEG file of one block by hand (ITU T.81): quantisation by 1, so that a DC coefficient is 8 (value - 128), and
+// Huffman codes of two bits: 00 for ten bits that follow, 01 for zero; AC 0 for the block's end.
+std::string jpeg_bytes(int components, const std::string& coded) {
+  const auto segment = [](char marker, const std::string& body) {
+    const std::size_t size = body.size() + 2;
+    return std::string{'\xff', marker, static_cast<char>(size >> 8), static_cast<char>(size & 255)} + body;
+  };
+  std::string frame{8, 0, 8, 0, 8, static_cast<char>(components)}, scan{static_cast<char>(components)};
+  for (char i = 1; i <= components; ++i) {
+    frame += std::string{i, 0x11, 0};
+    scan += std::string{i, 0};
+  }
+  std::string dc(17, '\0'), ac(17, '\0');
+  dc[2] = 2;
+  ac[0] = 0x10;
+  ac[1] = 1;
+  return "\xff\xd8" + segment('\xdb', std::string(1, '\0') + std::string(64, '\1')) + segment('\xc0', frame) +
+         segment('\xc4', dc + std::string{10, 0}) + segment('\xc4', ac + std::string(1, '\0')) +
+         segment('\xda', scan + std::string{0, 63, 0}) + coded + "\xff\xd9";
+}
+
+TEST_CASE(
+    "image file: JPEG in grey and in three colours, and what is damaged or of other colours is refused") {
+  if (without_libpng()) return;
+  const auto read = [](const std::string& bytes) { return decode_jpeg(bytes, "some/x.jpg"); };
+  const auto all = [](std::initializer_list<std::uint8_t> pixel) {
+    std::vector<std::uint8_t> pixels;
+    for (int i = 0; i < 64; ++i) pixels.insert(pixels.end(), pixel.begin(), pixel.end());
+    return pixels;
+  };
+  // 00 1001000000 0: 576 / 8 + 128.
+  const std::string grey = jpeg_bytes(1, "\x24\x07");
+  check_same(read(grey), Picture{1, 8, 8, all({200})});
+  check_same(read(jpeg_bytes(3, "\x24\x02\x5f")), Picture{3, 8, 8, all({200, 200, 200})});
+  // Cr is 200 too: R = Y + 1.402 (Cr - 128), clipped; G = Y - 0.714136 (Cr - 128).
+  check_same(read(jpeg_bytes(3, "\x24\x02\x24\x07")), Picture{3, 8, 8, all({255, 149, 200})});
+  const TempDirectory folder;
+  write_bytes(folder / "x.jpeg", grey);
+  check_same(read_picture(folder / "x.jpeg"), Picture{1, 8, 8, all({200})});
+
+  const auto message = [&](const std::string& bytes) { return message_of<DataError>([&] { read(bytes); }); };
+  CHECK(missing(message(jpeg_bytes(4, "\x24\x07")), {"some/x.jpg", "neither grey nor in three colours"}) ==
+        "");
+  for (std::size_t size = 0; size < grey.size(); ++size) {
+    CAPTURE(size);
+    CHECK(missing(message(grey.substr(0, size)), {"cannot read the picture"}) == "");
   }
 }
 

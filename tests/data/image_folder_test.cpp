@@ -1,6 +1,7 @@
 #include "data/image_folder.h"
 
 #include <random>
+#include <set>
 
 #include "base/error.h"
 #include "base/name_text.h"
@@ -120,8 +121,8 @@ TEST_CASE("image folder: what is wrong with the folders is said") {
   }
   {
     const Folder folder;
-    folder.put("train/a/photo.jpg", "x");
-    CHECK(missing(folder.message(), {"train/a/photo.jpg", "no PNG, PPM or PGM"}) == "");
+    folder.put("train/a/photo.webp", "x");
+    CHECK(missing(folder.message(), {"train/a/photo.webp", "no PNG, JPEG, PPM or PGM"}) == "");
   }
   {
     const TempDirectory empty;
@@ -129,6 +130,36 @@ TEST_CASE("image folder: what is wrong with the folders is said") {
     CHECK(missing(message_of<DataError>([&] { read_image_folder(empty.path(), Split::train); }),
                   {"no class folders"}) == "");
   }
+}
+
+TEST_CASE("image folder: without a test set a share of train/ is one, by a seed") {
+  const Folder folder;
+  const ImageDataset whole = folder.read(Split::train);
+  fs::remove_all(folder.root / "test");
+  CHECK(missing(folder.message(), {"neither test/ nor val/", "--test-share 0.2"}) == "");
+  const auto read = [&](Split split, double share, std::uint64_t seed) {
+    return read_image_folder(folder.root.path(), split, {share, seed});
+  };
+  const ImageDataset train = read(Split::train, 0.5, 3), test = read(Split::test, 0.5, 3);
+  CHECK(train.count + test.count == whole.count);
+  CHECK(test.count == (whole.count + 1) / 2);
+  CHECK(test.split == Split::test);
+  CHECK(test.class_names == whole.class_names);
+  // Every image is in one of them.
+  const std::int64_t pixels = whole.channels * whole.height * whole.width;
+  const auto images = [&](const ImageDataset& set) {
+    std::multiset<std::pair<std::int32_t, std::vector<std::uint8_t>>> all;
+    for (std::int64_t i = 0; i < set.count; ++i)
+      all.insert({set.labels[static_cast<std::size_t>(i)],
+                  {set.images.begin() + i * pixels, set.images.begin() + (i + 1) * pixels}});
+    return all;
+  };
+  auto both = images(train);
+  both.merge(images(test));
+  CHECK(both == images(whole));
+  CHECK_THROWS_AS(read(Split::train, 0.01, 1), ConfigError);
+  fs::create_directories(folder.root / "val");
+  CHECK_THROWS_AS(read(Split::train, 0.5, 3), ConfigError);
 }
 
 TEST_CASE("image folder: what Windows and macOS leave behind is passed over, and val/ stands in for test/") {
@@ -226,7 +257,8 @@ TEST_CASE("image folder: hundreds of damaged folders are read as valid or throw"
 TEST_CASE("image folder: reading asks after each picture whether to stop") {
   const Folder folder(3);
   int asked = 0;
-  CHECK_THROWS_AS(read_image_folder(folder.root.path(), Split::train, [&] { return ++asked == 4; }), Stopped);
+  CHECK_THROWS_AS(read_image_folder(folder.root.path(), Split::train, {}, [&] { return ++asked == 4; }),
+                  Stopped);
   CHECK(asked == 4);
   CHECK_THROWS_AS(
       load_dataset("folder", folder.root.path(), Split::test, LabelKind::fine, [] { return true; }), Stopped);
