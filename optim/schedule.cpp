@@ -23,6 +23,7 @@ void require(bool holds, std::string_view field, Value value, std::string_view r
 
 // Written so that NaN fails every comparison.
 void validate(const ScheduleConfig& config) {
+  require(config.warmup >= 0, "warmup", config.warmup, "at least 0");
   switch (config.kind) {
     case ScheduleKind::constant:
       break;
@@ -48,6 +49,7 @@ double learning_rate(const ScheduleConfig& config, double base_lr, std::int64_t 
   validate(config);
   require(base_lr >= 0 && std::isfinite(base_lr), "learning rate", base_lr, "finite and at least 0");
   require(step >= 0, "step", step, "at least 0");
+  if (step < config.warmup) base_lr *= static_cast<double>(step + 1) / static_cast<double>(config.warmup);
   switch (config.kind) {
     case ScheduleKind::constant:
       return base_lr;

@@ -21,6 +21,12 @@ constexpr std::array<Choice<ScheduleKind>, 4> choices(ScheduleKind) {
            {ScheduleKind::robbins_monro, "robbins_monro"}}};
 }
 
+// What the numbers of a run's schedule count; ScheduleConfig's are steps.
+enum class ScheduleUnit { step, epoch };
+constexpr std::array<Choice<ScheduleUnit>, 2> choices(ScheduleUnit) {
+  return {{{ScheduleUnit::step, "step"}, {ScheduleUnit::epoch, "epoch"}}};
+}
+
 struct ScheduleConfig {
   ScheduleKind kind = ScheduleKind::constant;
   std::int64_t step_size = 1000;  // step: steps between two reductions, ≥ 1
@@ -28,6 +34,7 @@ struct ScheduleConfig {
   double final_fraction = 0.0;    // cosine: share of lr that is left at the end, in [0, 1]
   double tau = 1000.0;            // robbins_monro: steps until 1 + k/tau has doubled, > 0
   double power = 0.75;            // robbins_monro: exponent, > 0
+  std::int64_t warmup = 0;        // any kind: step k < warmup has (k + 1) / warmup of its rate; >= 0
 };
 
 // ConfigError names the field of `config` that is out of range. Only the fields of its kind are looked at.

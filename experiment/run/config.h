@@ -71,12 +71,14 @@ struct TrainConfig {
   double rmsprop_momentum = 0.0;
   bool rmsprop_centered = false;
   ScheduleKind schedule = ScheduleKind::constant;
+  ScheduleUnit schedule_unit = ScheduleUnit::step;
   std::int64_t schedule_step_size = 1000;
   double schedule_gamma = 0.1;
   std::int64_t schedule_total_steps = 0;
   double schedule_final_fraction = 0.0;
   double schedule_tau = 1000.0;
   double schedule_power = 0.75;
+  std::int64_t warmup = 0;
 
   // training
   std::int64_t batch_size = 64;

@@ -87,6 +87,7 @@ const ConfigCondition kCnn = {"model", {"cnn"}};
 const ConfigCondition kMlp = {"model", {"mlp"}};
 const ConfigCondition kRandomStart = {"init_from", {""}};
 const ConfigCondition kStepSchedule = {"schedule", {"step"}};
+const ConfigCondition kAnySchedule = {"schedule", {"constant"}, true};
 const ConfigCondition kCosine = {"schedule", {"cosine"}};
 const ConfigCondition kRobbinsMonro = {"schedule", {"robbins_monro"}};
 const ConfigCondition kNoCpu = {"device", {"cpu"}, true};
@@ -261,6 +262,8 @@ const std::vector<ConfigField>& table() {
 
       {schedule, kTrain, "schedule", choice<&Config::schedule>(),
        "how the learning rate changes from step to step"},
+      {schedule, kTrain, "schedule_unit", choice<&Config::schedule_unit>(),
+       "what --schedule-step-size, --schedule-total-steps and --schedule-tau count", {.only_with = kAnySchedule}},
       {schedule, kTrain, "schedule_step_size", &Config::schedule_step_size,
        "step: steps between two reductions", {.low = 1, .high = kMaxInt, .only_with = kStepSchedule}},
       {schedule, kTrain, "schedule_gamma", &Config::schedule_gamma,
@@ -274,6 +277,8 @@ const std::vector<ConfigField>& table() {
        "robbins_monro: lr / (1 + step / tau)^power", {.low = 0, .low_open = true, .only_with = kRobbinsMonro}},
       {schedule, kTrain, "schedule_power", &Config::schedule_power,
        "robbins_monro: the exponent", {.low = 0, .low_open = true, .only_with = kRobbinsMonro}},
+      {schedule, kTrain, "warmup", &Config::warmup,
+       "steps over which the rate grows, evenly, to that of the schedule; 0: none", {.low = 0, .high = kMaxInt}},
 
       {training, kTrain | kTrace, "batch_size", &Config::batch_size,
        "images per step", {.low = 1, .high = 1 << 20}},

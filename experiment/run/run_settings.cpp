@@ -109,15 +109,16 @@ void RunSettings::resolve_machine(Context& context) {
 
 void RunSettings::set_total_steps(std::int64_t steps_per_epoch) {
   if (config_.schedule != ScheduleKind::cosine) return;
+  const std::int64_t units = steps_per_epoch / schedule_unit_steps(config_, steps_per_epoch);  // of an epoch
   // Behind its end the rate stays at its last value, 0 unless asked otherwise; stretched, the steps so far
   // would have had other rates.
   if (recorded_epochs_ > 0 && config_.epochs > recorded_epochs_ &&
-      config_.schedule_total_steps == steps_per_epoch * recorded_epochs_) {
+      config_.schedule_total_steps == units * recorded_epochs_) {
     throw ConfigError("--epochs " + std::to_string(config_.epochs) +
                       ": the run's cosine schedule ends with its " + std::to_string(recorded_epochs_) +
                       " epochs, so it cannot be made longer; start a run of that length in another --out");
   }
-  if (config_.schedule_total_steps == 0) config_.schedule_total_steps = steps_per_epoch * config_.epochs;
+  if (config_.schedule_total_steps == 0) config_.schedule_total_steps = units * config_.epochs;
 }
 
 std::string describe_machine(Context& context, bool automatic) {

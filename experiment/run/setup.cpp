@@ -68,14 +68,19 @@ std::unique_ptr<Optimizer> make_optimizer(const TrainConfig& config, ParameterSt
   throw ConfigError("unknown optimizer '" + config.optimizer + "'");
 }
 
-ScheduleConfig schedule(const TrainConfig& config) {
+std::int64_t schedule_unit_steps(const TrainConfig& config, std::int64_t steps_per_epoch) {
+  return config.schedule_unit == ScheduleUnit::epoch ? steps_per_epoch : 1;
+}
+
+ScheduleConfig schedule(const TrainConfig& config, std::int64_t unit) {
   ScheduleConfig schedule;
   schedule.kind = config.schedule;
-  schedule.step_size = config.schedule_step_size;
+  schedule.step_size = config.schedule_step_size * unit;
   schedule.gamma = config.schedule_gamma;
   schedule.final_fraction = config.schedule_final_fraction;
-  schedule.tau = config.schedule_tau;
+  schedule.tau = config.schedule_tau * static_cast<double>(unit);
   schedule.power = config.schedule_power;
+  schedule.warmup = config.warmup;
   return schedule;
 }
 

@@ -25,6 +25,8 @@ std::string device_option(Context& context);
 
 std::unique_ptr<Loss> make_loss(const TrainConfig& config);  // its seed is seed_v
 std::unique_ptr<Optimizer> make_optimizer(const TrainConfig& config, ParameterStore& store);
-ScheduleConfig schedule(const TrainConfig& config);
+// `unit`: steps that one of the settings' numbers stands for, see schedule_unit_steps().
+ScheduleConfig schedule(const TrainConfig& config, std::int64_t unit);
+std::int64_t schedule_unit_steps(const TrainConfig& config, std::int64_t steps_per_epoch);
 
 }  // namespace qmse

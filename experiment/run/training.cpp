@@ -115,11 +115,12 @@ bool Training::run_epoch(std::span<const std::unique_ptr<TrainingObserver>> obse
 
 void Training::begin_epoch() {
   const std::int64_t steps = parts_->loop.steps_per_epoch();
-  const ScheduleConfig rule = schedule(*config_);
+  const std::int64_t unit = schedule_unit_steps(*config_, steps);
+  const ScheduleConfig rule = schedule(*config_, unit);
   rates_.resize(static_cast<std::size_t>(steps));
   for (std::int64_t i = 0; i < steps; ++i) {
     rates_[static_cast<std::size_t>(i)] =
-        learning_rate(rule, *config_->lr, position_.epoch * steps + i, config_->schedule_total_steps);
+        learning_rate(rule, *config_->lr, position_.epoch * steps + i, config_->schedule_total_steps * unit);
   }
   const std::int64_t samples = parts_->train_data.view().samples;
   std::vector<std::uint32_t> order(static_cast<std::size_t>(samples));

@@ -29,6 +29,22 @@ TEST_CASE("schedule: constant") {
   CHECK(learning_rate({}, 0.0, 3, 10) == 0.0);
 }
 
+TEST_CASE("schedule: warm-up grows evenly to the rate of the schedule, and leaves what follows alone") {
+  ScheduleConfig config;
+  config.warmup = 4;
+  for (const std::int64_t step : {0, 1, 2, 3})
+    CHECK(learning_rate(config, 0.8, step, 10) == 0.2 * static_cast<double>(step + 1));
+  CHECK(learning_rate(config, 0.8, 4, 10) == 0.8);
+  config.kind = ScheduleKind::step;
+  config.step_size = 2;
+  config.gamma = 0.5;
+  CHECK(learning_rate(config, 0.8, 2, 10) == 0.5 * 0.75 * 0.8);
+  CHECK(learning_rate(config, 0.8, 5, 10) == 0.25 * 0.8);
+  config.warmup = -1;
+  CHECK(mentions(config_error([&] { learning_rate(config, 0.8, 2, 10); }),
+                 "warmup is -1; it must be at least 0"));
+}
+
 TEST_CASE("schedule: step divides at multiples of step_size") {
   ScheduleConfig config;
   config.kind = ScheduleKind::step;

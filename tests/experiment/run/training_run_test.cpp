@@ -159,6 +159,23 @@ TEST_CASE("training run: the learning rate of an epoch's last step is recorded, 
   }
   const auto monro = rates({{"schedule", "robbins_monro"}, {"schedule_tau", 2.0}, {"schedule_power", 1.0}});
   CHECK(monro[2] == Approx(lr / 8).epsilon(1e-12));
+
+  // The same in epochs, of five steps.
+  CHECK(rates({{"schedule", "step"},
+               {"schedule_unit", "epoch"},
+               {"schedule_step_size", 1},
+               {"schedule_gamma", 0.5}}) == std::vector<double>{lr, lr / 2, lr / 4});
+  const auto slow = rates({{"schedule", "robbins_monro"},
+                           {"schedule_unit", "epoch"},
+                           {"schedule_tau", 2.0},
+                           {"schedule_power", 1.0}});
+  CHECK(slow[2] == Approx(lr / 2.4).epsilon(1e-12));
+  CHECK(rates({{"schedule", "cosine"}, {"schedule_unit", "epoch"}}) == cosine);
+  CHECK(rates({{"schedule", "cosine"}, {"schedule_unit", "epoch"}, {"schedule_total_steps", 2}}) ==
+        rates({{"schedule", "cosine"}, {"schedule_total_steps", 10}}));
+  const auto warm = rates({{"warmup", 10}});
+  CHECK(warm[0] == Approx(lr * 0.5).epsilon(1e-12));
+  CHECK(warm[1] == lr);
 }
 
 TEST_CASE("training run: evaluation gives the figures of the last epoch to the last bit") {
