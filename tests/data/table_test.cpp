@@ -33,9 +33,10 @@ struct World {
                                           static_cast<char>(padded.size() / 256) + padded + content);
     return folder / "table.npy";
   }
-  std::string refused(const std::filesystem::path& file, const TableOptions& options = {}) const {
+  std::string refused(const std::filesystem::path& file, const TableOptions& options = {},
+                      const TestSplit& test = {}) const {
     try {
-      read_table(file, Split::train, options);
+      read_table(file, Split::train, options, test);
     } catch (const ConfigError& error) {
       return std::string("usage: ") + error.what();
     } catch (const DataError& error) {
@@ -83,16 +84,16 @@ TEST_CASE(
   }
   CHECK(rows.size() == 10);
 
-  const ImageDataset other = read_table(file, Split::train, {{"y", "a"}, {"b, squared"}, 0.5, 7});
+  const ImageDataset other = read_table(file, Split::train, {{"y", "a"}, {"b, squared"}}, {0.5, 7});
   CHECK(other.count == 5);
   CHECK(other.class_names == Names{"y", "a"});
   CHECK(other.channels == 1);
   CHECK(other.targets[0] == other.targets[1] + 10 * other.columns[0]);
   // The rest are what is no target.
-  CHECK(read_table(file, Split::train, {{"a"}, {}, 0.2, 1}).column_names == Names{"b, squared", "y"});
+  CHECK(read_table(file, Split::train, {{"a"}, {}}, {0.2, 1}).column_names == Names{"b, squared", "y"});
   // The split is the seed's.
   const auto first = [&](std::uint64_t seed) {
-    return read_table(file, Split::test, {{}, {}, 0.3, seed}).targets;
+    return read_table(file, Split::test, {{}, {}}, {0.3, seed}).targets;
   };
   CHECK(first(1) == first(1));
   CHECK(first(1) != first(2));
@@ -102,8 +103,8 @@ TEST_CASE("table: text in a column that is not chosen does not matter, in one th
   const World world;
   const std::filesystem::path file =
       world.csv("\xEF\xBB\xBFn,where,y\n1,north,2\n2,,3\n4,south,5\n7,west,1e1\n");
-  CHECK(read_table(file, Split::train, {{}, {"n"}, 0.25, 1}).count == 3);
-  const std::string message = world.refused(file, {{}, {}, 0.25, 1});
+  CHECK(read_table(file, Split::train, {{}, {"n"}}, {0.25, 1}).count == 3);
+  const std::string message = world.refused(file, {{}, {}}, {0.25, 1});
   CHECK(has(message, "line 2: column 'where' has no finite number"));
   CHECK(has(message, "--columns"));
   CHECK(has(world.refused(world.csv("a,y\n1,2\n3,nan\n4,5\n")), "line 3: column 'y'"));
@@ -119,14 +120,14 @@ TEST_CASE("table: what is none is refused with its place") {
   CHECK(has(world.refused(world.csv("a\n1\n2\n")), "two columns"));
   CHECK(has(world.refused(world.csv("")), "two columns"));
   const std::filesystem::path file = world.csv("a,b,b,y\n1,2,3,4\n5,6,7,8\n9,9,9,9\n");
-  CHECK(has(world.refused(file, {{"z"}, {}, 0.3, 1}), "usage: "));
-  CHECK(has(world.refused(file, {{"z"}, {}, 0.3, 1}), "no column 'z'; it has a, b, b, y"));
-  CHECK(has(world.refused(file, {{"b"}, {}, 0.3, 1}), "two columns 'b'"));
-  CHECK(has(world.refused(file, {{"y"}, {"a", "y"}, 0.3, 1}), "'y' is to be learnt and learnt from"));
-  CHECK(has(world.refused(file, {{"y"}, {"a", "a"}, 0.3, 1}), "named twice"));
-  CHECK(has(world.refused(file, {{}, {"a"}, 0.01, 1}), "--test-share"));
+  CHECK(has(world.refused(file, {{"z"}, {}}, {0.3, 1}), "usage: "));
+  CHECK(has(world.refused(file, {{"z"}, {}}, {0.3, 1}), "no column 'z'; it has a, b, b, y"));
+  CHECK(has(world.refused(file, {{"b"}, {}}, {0.3, 1}), "two columns 'b'"));
+  CHECK(has(world.refused(file, {{"y"}, {"a", "y"}}, {0.3, 1}), "'y' is to be learnt and learnt from"));
+  CHECK(has(world.refused(file, {{"y"}, {"a", "a"}}, {0.3, 1}), "named twice"));
+  CHECK(has(world.refused(file, {{}, {"a"}}, {0.01, 1}), "--test-share"));
   CHECK(
-      has(world.refused(world.csv("a,y\n1,2\n3,4\n"), {{"a", "y"}, {}, 0.5, 1}), "all columns are targets"));
+      has(world.refused(world.csv("a,y\n1,2\n3,4\n"), {{"a", "y"}, {}}, {0.5, 1}), "all columns are targets"));
 }
 
 TEST_CASE("table: NumPy's files, in every type that is read, as the same numbers in CSV") {
@@ -136,9 +137,9 @@ TEST_CASE("table: NumPy's files, in every type that is read, as the same numbers
     CAPTURE(type);
     const std::string bytes(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(values[0]));
     const ImageDataset set = read_table(world.npy(std::string("{'descr': '") + type + "', " + shape, bytes),
-                                        Split::train, {{"0"}, {}, 0.25, 3});
+                                        Split::train, {{"0"}, {}}, {0.25, 3});
     const ImageDataset expected =
-        read_table(world.csv("0,1\n1,2\n3,4\n5,6\n7,8\n"), Split::train, {{"0"}, {}, 0.25, 3});
+        read_table(world.csv("0,1\n1,2\n3,4\n5,6\n7,8\n"), Split::train, {{"0"}, {}}, {0.25, 3});
     CHECK(set.targets == expected.targets);
     CHECK(set.columns == expected.columns);
     CHECK(set.column_names == Names{"1"});
