@@ -226,7 +226,7 @@ std::vector<FigureRuns> collect(const SweepFolder& folder, const ReproducePlan& 
         SeedRun run;
         run.seed = seed;
         run.member = member_name(*runs.figure, variant, seed);
-        const SweepMember member{run.member, {}};
+        const SweepMember member{run.member, Json::object()};
         run.status = folder.status(member);
         if (run.status == MemberStatus::failed) {
           if (const std::optional<MemberFailure> failure = folder.failure(member)) {

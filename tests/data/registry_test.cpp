@@ -34,9 +34,9 @@ struct Places {
 
 TEST_CASE("registry: names and unknown names") {
   CHECK(dataset_names() ==
-        std::vector<std::string>{"mnist", "fashion-mnist", "cifar10", "cifar100", "folder"});
+        std::vector<std::string>{"mnist", "fashion-mnist", "cifar10", "cifar100", "folder", "table"});
   const std::string expected =
-      "unknown data set 'fashion_mnist'; known: mnist, fashion-mnist, cifar10, cifar100, folder";
+      "unknown data set 'fashion_mnist'; known: mnist, fashion-mnist, cifar10, cifar100, folder, table";
   CHECK(message_of<ConfigError>([] { find_data_directory("fashion_mnist", ""); }) == expected);
   CHECK(message_of<ConfigError>([] { load_dataset("fashion_mnist", ".", Split::train); }) == expected);
 }

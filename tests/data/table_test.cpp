@@ -126,8 +126,8 @@ TEST_CASE("table: what is none is refused with its place") {
   CHECK(has(world.refused(file, {{"y"}, {"a", "y"}}, {0.3, 1}), "'y' is to be learnt and learnt from"));
   CHECK(has(world.refused(file, {{"y"}, {"a", "a"}}, {0.3, 1}), "named twice"));
   CHECK(has(world.refused(file, {{}, {"a"}}, {0.01, 1}), "--test-share"));
-  CHECK(
-      has(world.refused(world.csv("a,y\n1,2\n3,4\n"), {{"a", "y"}, {}}, {0.5, 1}), "all columns are targets"));
+  CHECK(has(world.refused(world.csv("a,y\n1,2\n3,4\n"), {{"a", "y"}, {}}, {0.5, 1}),
+            "all columns are targets"));
 }
 
 TEST_CASE("table: NumPy's files, in every type that is read, as the same numbers in CSV") {
@@ -139,7 +139,7 @@ TEST_CASE("table: NumPy's files, in every type that is read, as the same numbers
     const ImageDataset set = read_table(world.npy(std::string("{'descr': '") + type + "', " + shape, bytes),
                                         Split::train, {{"0"}, {}}, {0.25, 3});
     const ImageDataset expected =
-        read_table(world.csv("0,1\n1,2\n3,4\n5,6\n7,8\n"), Split::train, {{"0"}, {}}, {0.25, 3});
+        read_table(world.csv("a,b\n1,2\n3,4\n5,6\n7,8\n"), Split::train, {{"a"}, {}}, {0.25, 3});
     CHECK(set.targets == expected.targets);
     CHECK(set.columns == expected.columns);
     CHECK(set.column_names == Names{"1"});

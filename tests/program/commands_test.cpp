@@ -311,6 +311,8 @@ TEST_CASE("program: the manual and bash's completion have every command and opti
   CHECK(offered("data sh", 2) == "show\n");
   CHECK(offered("data show --sp", 3) == "--split\n");
   if (std::system("groff --version > /dev/null 2>&1") == 0) {
-    CHECK(output_of("groff -man -Tascii -ww -z " + (folder / "qmse.1").string()) == "");
+    CHECK(output_of("groff -Kutf8 -man -Tutf8 -ww -z " + (folder / "qmse.1").string()) == "");
+  } else {
+    WARN("[skipped: no groff to read the man page]");
   }
 }

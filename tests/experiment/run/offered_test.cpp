@@ -29,7 +29,8 @@ Json settings_for(const TinyData& data, const ConfigField& field, const std::fil
 void complete(Json& given, const TinyData& data, const std::string& field, std::string_view choice) {
   given[field] = choice;
   if (field == "model") given = data.settings(given["out"].get<std::string>(), std::string(choice));
-  if (field == "schedule" && choice == "step") given["schedule_step_size"] = 1;
+  if (field == "schedule_unit") given["schedule"] = "step";
+  if (given.value("schedule", "") == "step") given["schedule_step_size"] = 1;
   given["epochs"] = 1;
   given["lr"] = 1e-5;  // small enough for all of them
 }

@@ -221,7 +221,7 @@ TEST_CASE("regression: trace has the dense targets, and what is for images is re
   const World world;
   Json given = world.settings("x");
   for (const char* key : {"out", "epochs"}) given.erase(key);
-  write_trace({.given = given, .out = world.folder / "step.safetensors"});
+  write_trace({.given = given, .weights = {}, .out = world.folder / "step.safetensors"});
   const SafetensorsFile file(world.folder / "step.safetensors");
   const std::vector<float> target = file.read<float>("target"), output = file.read<float>("output"),
                            residual = file.read<float>("residual");

@@ -15,6 +15,7 @@ struct World {
     request.spec.base = data.settings("", "mlp");
     request.spec.base.erase("out");
     request.spec.base["mlp_widths"] = {2000};  // so that weights are most of the files
+    request.spec.base["lr"] = 1e-5;
     request.spec.base.update(changes);
     for (const char* loss : {"mse", "qmse"}) {
       for (const int seed : {1, 2}) request.spec.members.push_back({"", {{"loss", loss}, {"seed", seed}}});
