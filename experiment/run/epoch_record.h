@@ -45,9 +45,9 @@ struct EpochRecord {
   std::optional<std::int64_t> v_redraws;  // --v-resample: draws of v made again
   std::optional<double> train_accuracy_full, train_r2_full;  // --evaluate-train
   std::optional<double> validation_loss, validation_residual_sq, validation_accuracy,
-      validation_r2;           // --validation
+      validation_r2;                   // --validation
   std::optional<Diagnosis> diagnosis;  // --diagnose
-  std::string weights_sha256;  // after the epoch (tensor_digest.h)
+  std::string weights_sha256;          // after the epoch (tensor_digest.h)
 };
 Json to_json(const EpochRecord& record);
 
