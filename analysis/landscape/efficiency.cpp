@@ -76,7 +76,10 @@ class EfficiencyStudy final : public LandscapeStudy {
       if (method.name == text(member, "method")) batch = method.batch;
     }
     const auto seed = static_cast<std::uint64_t>(whole(member, "seed"));
-    Descent descent(network, glorot_weights(shape_, seed), {.momentum = 0, .batch = batch}, seed);
+    Descent descent(
+        network, glorot_weights(shape_, seed),
+        {.momentum = 0, .batch = batch, .order = by_epochs() ? BatchOrder::epochs : BatchOrder::replacement},
+        seed);
     const std::int64_t steps = size * whole(settings_, "epochs") / (batch == 0 ? size : batch);
     Json losses = {network.loss(descent.weights())};
     std::int64_t done = 0;
@@ -99,6 +102,8 @@ class EfficiencyStudy final : public LandscapeStudy {
   std::vector<Method> methods() const {
     return {{"gd", 0}, {"batch", whole(settings_, "batch")}, {"sgd", 1}};
   }
+
+  bool by_epochs() const { return text(settings_, "order") == "epochs"; }
 
   Samples subset(std::size_t place) const {
     const Samples& all = problem_.samples;
@@ -242,7 +247,8 @@ Findings EfficiencyStudy::conclude(const std::vector<Json>& records) const {
   findings.notes.push_back(
       "Data: " + problem_.text + ", in samples of the sizes shown. A run sees each sample " +
       std::to_string(whole(settings_, "epochs")) +
-      " times on average; batches are drawn with replacement. "
+      (by_epochs() ? " times; batches go through the samples epoch by epoch. "
+                   : " times on average; batches are drawn with replacement. ") +
       "The step of each method and size is the best of the list with seed 1, which is left out of all "
       "comparisons; seeds 2 to " +
       std::to_string(seeds) + " share start and order between methods.");
@@ -278,6 +284,10 @@ LandscapeExperiment efficiency_experiment() {
        .low = 1,
        .high = 1000000},
       {.name = "batch", .help = "of mini-batch gradient descent", .usual = 50, .low = 1, .high = 100000},
+      {.name = "order",
+       .help = "of the samples in batches: drawn with replacement, or epoch after epoch without",
+       .usual = "replacement",
+       .choices = {"replacement", "epochs"}},
       {.name = "step_sizes",
        .help = "tried with seed 1; the loss has a factor 1/2, so that a step is twice Keras'",
        .usual = {1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001},
@@ -309,6 +319,7 @@ LandscapeExperiment efficiency_experiment() {
                                 {"activation", "relu"},
                                 {"epochs", 20},
                                 {"batch", 50},
+                                {"order", "epochs"},  // Keras'
                                 {"step_sizes",
                                  {2.0, 1.0, 0.2, 0.1, 0.02, 0.01, 0.002, 0.001, 0.0002, 0.0001}},
                                 {"seeds", 9}}}},

@@ -5,15 +5,25 @@
 #include <utility>
 
 #include "base/error.h"
+#include "kernels/cpu/simd.h"
+#include "random/shuffle.h"
 
 namespace qmse {
 namespace {
 
 constexpr double kSmallestLoss = 1e-28;
 
+// In no order that anything depends on: it is asked whether it is finite, and whether it is 0.
 double sum_of_squares(const std::vector<double>& values) {
-  double sum = 0;
-  for (const double value : values) sum += value * value;
+  constexpr std::size_t kLanes = kSimdLanes<double>;
+  Simd<double> lanes{};
+  std::size_t i = 0;
+  for (; i + kLanes <= values.size(); i += kLanes) {
+    const Simd<double> value = simd_load(values.data() + i);
+    lanes += value * value;
+  }
+  double sum = (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);
+  for (; i < values.size(); ++i) sum += values[i] * values[i];
   return sum;
 }
 
@@ -49,6 +59,8 @@ Descent::Descent(Mlp& network, std::vector<double> weights, DescentRule rule, st
   const bool qmse = network.objective().loss == MlpLoss::qmse || rule_.qmse_noise == QmseNoise::itself;
   if (rule_.batch > 0) {
     batch_.resize(static_cast<std::size_t>(rule_.batch));
+    if (rule_.order == BatchOrder::epochs)
+      epoch_order_.resize(static_cast<std::size_t>(network.samples().count));
   } else if (qmse) {  // the samples' indices name their directions
     batch_.resize(static_cast<std::size_t>(network.samples().count));
     for (std::size_t n = 0; n < batch_.size(); ++n) batch_[n] = static_cast<std::int32_t>(n);
@@ -57,8 +69,16 @@ Descent::Descent(Mlp& network, std::vector<double> weights, DescentRule rule, st
 }
 
 void Descent::draw_batch() {
-  for (std::int32_t& sample : batch_)
-    sample = static_cast<std::int32_t>(order_.below(network_.samples().count));
+  const std::int64_t count = network_.samples().count;
+  for (std::int32_t& sample : batch_) {
+    if (rule_.order == BatchOrder::replacement) {
+      sample = static_cast<std::int32_t>(order_.below(count));
+      continue;
+    }
+    if (drawn_ % count == 0)
+      shuffled_order(seed_, static_cast<std::uint32_t>(drawn_ / count), count, epoch_order_.data());
+    sample = static_cast<std::int32_t>(epoch_order_[static_cast<std::size_t>(drawn_++ % count)]);
+  }
 }
 
 // A sample that is twice in the batch has two directions.
@@ -112,7 +132,9 @@ double Descent::qmse_noise_trace() {
         all += row[i] * row[i];
       }
     }
-    trace += (3 * rho / c + 2 / (c * (c + 2)) - 1 / (c * c)) * sum_of_squares(pulled) +
+    double pulled_squares = 0;
+    for (const double value : pulled) pulled_squares += value * value;
+    trace += (3 * rho / c + 2 / (c * (c + 2)) - 1 / (c * c)) * pulled_squares +
              (rho * rho / c + rho / (c * (c + 2))) * all;
   }
   return trace / static_cast<double>(samples.count * samples.count);

@@ -1,5 +1,5 @@
 // Training of one small network, step by step: gradient descent with momentum, or Adam, on all samples or on
-// batches drawn with replacement, with any loss of Mlp (QMSE draws its directions), and with noise on the
+// batches, drawn with replacement or by epochs, with any loss of Mlp (QMSE draws its directions), and with noise on the
 // steps. Networks that are trained beside each other know nothing of each other, so a network has the bits
 // it has alone.
 #pragma once
@@ -20,10 +20,15 @@ namespace qmse {
 //   isotropic  independent normals of one variance, whose covariance has the trace of that on the sphere
 enum class QmseNoise { none, itself, isotropic };
 
+// Where a batch's samples come from: independent draws, or epoch after epoch of all samples in new orders, one
+// row of them, from which each batch takes the next (so that a batch may lie in two epochs).
+enum class BatchOrder { replacement, epochs };
+
 struct DescentRule {
   double momentum = 0;     // v <- momentum v + g, w <- w - lr v
   bool adam = false;       // in place of that, with its usual 0.9, 0.999 and 1e-8
-  std::int64_t batch = 0;  // samples a step, drawn with replacement; 0: all
+  std::int64_t batch = 0;  // samples a step; 0: all
+  BatchOrder order = BatchOrder::replacement;
   StepNoise noise = StepNoise::none;
   double noise_scale = 0;
   QmseNoise qmse_noise = QmseNoise::none;
@@ -63,6 +68,8 @@ class Descent {
   std::uint64_t seed_;
   RandomStream order_, step_noise_;
   std::vector<std::int32_t> batch_;
+  std::vector<std::uint32_t> epoch_order_;
+  std::int64_t drawn_ = 0;  // samples so far, by epochs
   std::vector<float> directions_;
   double loss_ = 0;
   std::int64_t steps_ = 0;

@@ -16,8 +16,12 @@ EnsembleMember described(const GpuEnsemble::Member& member) {
                      " layers, not " + std::to_string(shape.layers()));
   }
   const DescentRule& rule = member.rule;
-  if (rule.adam || rule.qmse_noise != QmseNoise::none || rule.directions != DirectionDistribution::sphere)
-    throw ShapeError("networks on a GPU have neither Adam nor QMSE's noise nor another v than the sphere's");
+  if (rule.adam || rule.order != BatchOrder::replacement || rule.qmse_noise != QmseNoise::none ||
+      rule.directions != DirectionDistribution::sphere) {
+    throw ShapeError(
+        "networks on a GPU have neither Adam nor batches by epochs nor QMSE's noise nor another v than the "
+        "sphere's");
+  }
   EnsembleMember on{};
   for (std::size_t l = 0; l < shape.widths.size(); ++l)
     on.widths[l] = static_cast<std::int32_t>(shape.widths[l]);

@@ -22,8 +22,8 @@ class GpuEnsemble {
   };
 
   // `gpu` must outlive it. ShapeError where a member does not fit the samples, has more than
-  // kMaxEnsembleLayers layers or a rule that is for Descent alone (Adam, QMSE's noise, v not on the
-  // sphere), or where there is none.
+  // kMaxEnsembleLayers layers or a rule that is for Descent alone (Adam, batches by epochs, QMSE's
+  // noise, v not on the sphere), or where there is none.
   GpuEnsemble(CudaContext& gpu, const Samples& samples, const std::vector<Member>& members);
 
   // One launch: member k takes the steps lr[k], as many for each member, but none once it is done.

@@ -256,16 +256,13 @@ double Mlp::losses(const Chunk& chunk, const MlpBatch& batch, bool with_delta) {
   return simd_sum(sample_losses_.data(), chunk.padded);
 }
 
-void Mlp::backward(std::span<const double> w, const Chunk& chunk) {
+void Mlp::backward(std::span<const double> w, const Chunk& chunk, bool with_back) {
   for (std::int64_t l = shape_.layers() - 1; l >= 1; --l) {
-    const MutableSampleRows back = rows(l, &Layer::back), delta = rows(l, &Layer::delta),
-                            slope = rows(l, &Layer::slope);
-    layer_product(width(l), width(l + 1), chunk.padded, weights(w, l + 1, true), rows(l + 1, &Layer::delta),
-                  nullptr, back);
-    for_each_lane(width(l), chunk.padded, [&](std::int64_t i, std::int64_t n) {
-      const std::int64_t at = i * room_ + n;
-      simd_store(delta.at + at, simd_load(back.at + at) * simd_load(slope.at + at));
-    });
+    const MutableSampleRows back = rows(l, &Layer::back), delta = rows(l, &Layer::delta);
+    const SampleRows slope = rows(l, &Layer::slope), above = rows(l + 1, &Layer::delta);
+    const WeightView columns = weights(w, l + 1, true);
+    scaled_layer_product(width(l), width(l + 1), chunk.padded, columns, above, slope, delta);
+    if (with_back) layer_product(width(l), width(l + 1), chunk.padded, columns, above, nullptr, back);
   }
 }
 

@@ -111,7 +111,7 @@ class Mlp {
   void check(std::span<const double> w) const;
   void forward(std::span<const double> w, const Chunk& chunk, bool with_bend = false);
   double losses(const Chunk& chunk, const MlpBatch& batch, bool with_delta);  // their sum
-  void backward(std::span<const double> w, const Chunk& chunk);
+  void backward(std::span<const double> w, const Chunk& chunk, bool with_back = false);
   void add_gradient(const Chunk& chunk, double* gradient);
   void add_tangent(std::span<const double> w, std::span<const double> v, const Chunk& chunk,
                    Curvature curvature, double* product);

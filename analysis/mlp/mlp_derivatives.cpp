@@ -104,7 +104,7 @@ void Mlp::curvature_products(std::span<const double> w, std::int64_t count,
     const Chunk chunk = chunk_at({}, begin);
     forward(w, chunk, true);
     losses(chunk, {}, true);
-    backward(w, chunk);
+    backward(w, chunk, true);
     for (std::size_t i = 0; i < number; ++i)
       add_tangent(w, directions.subspan(i * size, size), chunk, curvature, products.data() + i * size);
   }

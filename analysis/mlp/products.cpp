@@ -1,5 +1,7 @@
 #include "analysis/mlp/products.h"
 
+#include <algorithm>
+
 #include "kernels/cpu/simd.h"
 
 namespace qmse {
@@ -8,110 +10,170 @@ namespace {
 using Vector = Simd<double>;
 constexpr std::int64_t kLanes = kSimdLanes<double>;
 
-// kRows rows of the product over kVectors * 4 samples: as many accumulators as registers hold.
-template <int kRows, int kVectors, bool kAdd>
-inline void product_tile(std::int64_t inner, WeightView w, SampleRows x, const double* bias,
-                         MutableSampleRows out) {
+// A tile has kRows rows of one side and some vectors or rows of the other: enough sums at once to hide the
+// latency of a fused multiply-add, and no more than the registers hold beside what is read.
+constexpr int kTileRows = 4;
+template <int kRows>
+constexpr int kTileWidth = kRows == 1   ? 8
+                           : kRows == 2 ? 4
+                                        : 3;
+
+enum class Into { set, add, scaled };
+
+// What a product is made of, from some row on.
+struct Product {
+  std::int64_t inner;
+  WeightView w;
+  SampleRows x, factor;
+  const double* bias;
+  MutableSampleRows out;
+
+  Product from(std::int64_t row) const {
+    Product rest = *this;
+    rest.w.at += row * w.row_step;
+    if (factor.at != nullptr) rest.factor.at += row * factor.stride;
+    if (bias != nullptr) rest.bias += row;
+    rest.out.at += row * out.stride;
+    return rest;
+  }
+};
+
+template <int kRows, int kVectors, Into kInto>
+inline void product_tile(const Product& p, std::int64_t n) {
   Vector sums[kRows][kVectors];
   for (int r = 0; r < kRows; ++r) {
+    const Vector start = simd_set(p.bias == nullptr ? 0.0 : p.bias[r]);
     for (int v = 0; v < kVectors; ++v) {
-      if constexpr (kAdd) {
-        sums[r][v] = simd_load(out.at + r * out.stride + v * kLanes);
-      } else {
-        sums[r][v] = bias == nullptr ? Vector{} : simd_set(bias[r]);
-      }
+      sums[r][v] = kInto == Into::add ? simd_load(p.out.at + r * p.out.stride + n + v * kLanes) : start;
     }
   }
-  for (std::int64_t k = 0; k < inner; ++k) {
+  for (std::int64_t k = 0; k < p.inner; ++k) {
     Vector values[kVectors];
-    for (int v = 0; v < kVectors; ++v) values[v] = simd_load(x.at + k * x.stride + v * kLanes);
+    for (int v = 0; v < kVectors; ++v) values[v] = simd_load(p.x.at + k * p.x.stride + n + v * kLanes);
     for (int r = 0; r < kRows; ++r) {
-      const Vector weight = simd_set(w.at[r * w.row_step + k * w.column_step]);
+      const Vector weight = simd_set(p.w.at[r * p.w.row_step + k * p.w.column_step]);
       for (int v = 0; v < kVectors; ++v) sums[r][v] = simd_fma(weight, values[v], sums[r][v]);
     }
   }
   for (int r = 0; r < kRows; ++r) {
-    for (int v = 0; v < kVectors; ++v) simd_store(out.at + r * out.stride + v * kLanes, sums[r][v]);
+    for (int v = 0; v < kVectors; ++v) {
+      if constexpr (kInto == Into::scaled)
+        sums[r][v] = sums[r][v] * simd_load(p.factor.at + r * p.factor.stride + n + v * kLanes);
+      simd_store(p.out.at + r * p.out.stride + n + v * kLanes, sums[r][v]);
+    }
   }
 }
 
-template <int kRows, bool kAdd>
-inline void product_rows(std::int64_t inner, std::int64_t samples, WeightView w, SampleRows x,
-                         const double* bias, MutableSampleRows out) {
-  std::int64_t n = 0;
-  for (; n + 2 * kLanes <= samples; n += 2 * kLanes)
-    product_tile<kRows, 2, kAdd>(inner, w, {x.at + n, x.stride}, bias, {out.at + n, out.stride});
-  for (; n < samples; n += kLanes)
-    product_tile<kRows, 1, kAdd>(inner, w, {x.at + n, x.stride}, bias, {out.at + n, out.stride});
+// From sample n on.
+template <int kRows, int kVectors, Into kInto>
+inline void product_rows(const Product& p, std::int64_t n, std::int64_t samples) {
+  for (; n + kVectors * kLanes <= samples; n += kVectors * kLanes) product_tile<kRows, kVectors, kInto>(p, n);
+  if constexpr (kVectors > 1) {
+    if (n < samples) product_rows<kRows, kVectors - 1, kInto>(p, n, samples);
+  }
 }
 
-template <bool kAdd>
-void product(std::int64_t rows, std::int64_t inner, std::int64_t samples, WeightView w, SampleRows x,
-             const double* bias, MutableSampleRows out) {
+template <int kRows, Into kInto>
+void product(std::int64_t rows, std::int64_t samples, const Product& p) {
   std::int64_t r = 0;
-  const auto from = [&](std::int64_t row) {
-    return WeightView{w.at + row * w.row_step, w.row_step, w.column_step};
-  };
-  const auto bias_from = [&](std::int64_t row) { return bias == nullptr ? nullptr : bias + row; };
-  for (; r + 4 <= rows; r += 4)
-    product_rows<4, kAdd>(inner, samples, from(r), x, bias_from(r), {out.at + r * out.stride, out.stride});
-  for (; r < rows; ++r)
-    product_rows<1, kAdd>(inner, samples, from(r), x, bias_from(r), {out.at + r * out.stride, out.stride});
+  for (; r + kRows <= rows; r += kRows) product_rows<kRows, kTileWidth<kRows>, kInto>(p.from(r), 0, samples);
+  if constexpr (kRows > 1) {
+    if (r < rows) product<kRows - 1, kInto>(rows - r, samples, p.from(r));
+  }
+}
+
+// Each sum over its lanes, (s[0] + s[1]) + (s[2] + s[3]), is added to its number: number i is to[i / kColumns *
+// stride + i % kColumns]. Four sums at a time, all places known at compile time, so that nothing leaves the
+// registers.
+template <int kColumns, int kCount, int kFirst = 0>
+inline void add_lane_sums(const Vector (&sums)[kCount], double* to, std::int64_t stride) {
+  constexpr int kNumber = std::min(4, kCount - kFirst);
+  Vector lanes[4] = {};
+  for (int k = 0; k < kNumber; ++k) lanes[k] = sums[kFirst + k];
+  simd_transpose(lanes);
+  const Vector total = (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);
+  for (int k = 0; k < kNumber; ++k)
+    to[(kFirst + k) / kColumns * stride + (kFirst + k) % kColumns] += total[k];
+  if constexpr (kFirst + 4 < kCount) add_lane_sums<kColumns, kCount, kFirst + 4>(sums, to, stride);
 }
 
 template <int kRows, int kColumns>
 inline void outer_tile(std::int64_t samples, SampleRows d, SampleRows x, double* g, std::int64_t columns) {
-  Vector sums[kRows][kColumns] = {};
+  Vector sums[kRows * kColumns] = {};
   for (std::int64_t n = 0; n < samples; n += kLanes) {
     Vector values[kColumns];
     for (int k = 0; k < kColumns; ++k) values[k] = simd_load(x.at + k * x.stride + n);
     for (int r = 0; r < kRows; ++r) {
       const Vector delta = simd_load(d.at + r * d.stride + n);
-      for (int k = 0; k < kColumns; ++k) sums[r][k] = simd_fma(delta, values[k], sums[r][k]);
+      for (int k = 0; k < kColumns; ++k)
+        sums[r * kColumns + k] = simd_fma(delta, values[k], sums[r * kColumns + k]);
     }
   }
-  for (int r = 0; r < kRows; ++r) {
-    for (int k = 0; k < kColumns; ++k) {
-      const Vector& s = sums[r][k];
-      g[r * columns + k] += (s[0] + s[1]) + (s[2] + s[3]);
-    }
+  add_lane_sums<kColumns>(sums, g, columns);
+}
+
+// From column k on. A single column is left over only where there is no other: its tile is the slowest.
+template <int kRows, int kColumns>
+inline void outer_rows(std::int64_t k, std::int64_t columns, std::int64_t samples, SampleRows d, SampleRows x,
+                       double* g) {
+  for (; k + kColumns <= columns && (kColumns <= 2 || k + kColumns + 1 != columns); k += kColumns)
+    outer_tile<kRows, kColumns>(samples, d, {x.at + k * x.stride, x.stride}, g + k, columns);
+  if constexpr (kColumns > 1) {
+    if (k < columns) outer_rows<kRows, kColumns - 1>(k, columns, samples, d, x, g);
   }
 }
 
 template <int kRows>
-inline void outer_rows(std::int64_t columns, std::int64_t samples, SampleRows d, SampleRows x, double* g) {
-  std::int64_t k = 0;
-  for (; k + 2 <= columns; k += 2)
-    outer_tile<kRows, 2>(samples, d, {x.at + k * x.stride, x.stride}, g + k, columns);
-  if (k < columns) outer_tile<kRows, 1>(samples, d, {x.at + k * x.stride, x.stride}, g + k, columns);
+void outer(std::int64_t rows, std::int64_t columns, std::int64_t samples, SampleRows d, SampleRows x,
+           double* g) {
+  std::int64_t r = 0;
+  const auto from = [&](std::int64_t row) { return SampleRows{d.at + row * d.stride, d.stride}; };
+  for (; r + kRows <= rows; r += kRows)
+    outer_rows<kRows, kTileWidth<kRows>>(0, columns, samples, from(r), x, g + r * columns);
+  if constexpr (kRows > 1) {
+    if (r < rows) outer<kRows - 1>(rows - r, columns, samples, from(r), x, g + r * columns);
+  }
+}
+
+template <int kRows>
+void row_sums(std::int64_t rows, std::int64_t samples, SampleRows d, double* g) {
+  std::int64_t r = 0;
+  for (; r + kRows <= rows; r += kRows) {
+    Vector sums[kRows] = {};
+    for (std::int64_t n = 0; n < samples; n += kLanes) {
+      for (int i = 0; i < kRows; ++i) sums[i] += simd_load(d.at + (r + i) * d.stride + n);
+    }
+    add_lane_sums<kRows>(sums, g + r, 0);
+  }
+  if constexpr (kRows > 1) {
+    if (r < rows) row_sums<kRows - 1>(rows - r, samples, {d.at + r * d.stride, d.stride}, g + r);
+  }
 }
 
 }  // namespace
 
 void layer_product(std::int64_t rows, std::int64_t inner, std::int64_t samples, WeightView w, SampleRows x,
                    const double* bias, MutableSampleRows out) {
-  product<false>(rows, inner, samples, w, x, bias, out);
+  product<kTileRows, Into::set>(rows, samples, {inner, w, x, {}, bias, out});
 }
 
 void add_layer_product(std::int64_t rows, std::int64_t inner, std::int64_t samples, WeightView w,
                        SampleRows x, MutableSampleRows out) {
-  product<true>(rows, inner, samples, w, x, nullptr, out);
+  product<kTileRows, Into::add>(rows, samples, {inner, w, x, {}, nullptr, out});
+}
+
+void scaled_layer_product(std::int64_t rows, std::int64_t inner, std::int64_t samples, WeightView w,
+                          SampleRows x, SampleRows factor, MutableSampleRows out) {
+  product<kTileRows, Into::scaled>(rows, samples, {inner, w, x, factor, nullptr, out});
 }
 
 void add_outer_sums(std::int64_t rows, std::int64_t columns, std::int64_t samples, SampleRows d, SampleRows x,
                     double* g) {
-  std::int64_t r = 0;
-  for (; r + 4 <= rows; r += 4)
-    outer_rows<4>(columns, samples, {d.at + r * d.stride, d.stride}, x, g + r * columns);
-  for (; r < rows; ++r) outer_rows<1>(columns, samples, {d.at + r * d.stride, d.stride}, x, g + r * columns);
+  outer<kTileRows>(rows, columns, samples, d, x, g);
 }
 
 void add_row_sums(std::int64_t rows, std::int64_t samples, SampleRows d, double* g) {
-  for (std::int64_t r = 0; r < rows; ++r) {
-    Vector sum{};
-    for (std::int64_t n = 0; n < samples; n += kLanes) sum += simd_load(d.at + r * d.stride + n);
-    g[r] += (sum[0] + sum[1]) + (sum[2] + sum[3]);
-  }
+  row_sums<8>(rows, samples, d, g);
 }
 
 }  // namespace qmse

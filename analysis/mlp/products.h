@@ -29,6 +29,9 @@ void layer_product(std::int64_t rows, std::int64_t inner, std::int64_t samples, 
                    const double* bias, MutableSampleRows out);
 void add_layer_product(std::int64_t rows, std::int64_t inner, std::int64_t samples, WeightView w,
                        SampleRows x, MutableSampleRows out);
+// out[r][n] = factor[r][n] * sum_k w(r, k) x[k][n]
+void scaled_layer_product(std::int64_t rows, std::int64_t inner, std::int64_t samples, WeightView w,
+                          SampleRows x, SampleRows factor, MutableSampleRows out);
 
 // g[r * columns + k] += sum_n d[r][n] x[k][n]
 void add_outer_sums(std::int64_t rows, std::int64_t columns, std::int64_t samples, SampleRows d, SampleRows x,

@@ -8,6 +8,7 @@
 #include "analysis/mlp/descent.h"
 #include "base/error.h"
 #include "random/random_stream.h"
+#include "random/shuffle.h"
 #include "tests/support/catch.h"
 
 using namespace qmse;
@@ -338,6 +339,31 @@ TEST_CASE(
   }
   CHECK(isotropic == Approx(of_qmse).epsilon(0.06));
   CHECK_THROWS_AS(Descent(mse, c.w, {.batch = 2, .qmse_noise = QmseNoise::itself}, 1), ShapeError);
+}
+
+TEST_CASE("descent: by epochs every sample comes once an epoch, in the orders of random/shuffle.h") {
+  Case c = make_case(HiddenActivation::tanh, MlpLoss::mse, {3, 4, 2}, 7);
+  Mlp network(c.shape, c.objective, c.samples);
+  constexpr std::uint64_t kSeed = 11;
+  constexpr std::size_t kEpochs = 5;
+  std::vector<std::int32_t> row;
+  for (std::uint32_t epoch = 0; epoch < kEpochs; ++epoch) {
+    std::vector<std::uint32_t> order(7);
+    shuffled_order(kSeed, epoch, 7, order.data());
+    row.insert(row.end(), order.begin(), order.end());
+  }
+  for (const std::size_t batch : {std::size_t{1}, std::size_t{3}, std::size_t{7}, std::size_t{10}}) {
+    CAPTURE(batch);
+    Descent descent(network, c.w, {.batch = static_cast<std::int64_t>(batch), .order = BatchOrder::epochs},
+                    kSeed);
+    std::vector<double> w = c.w, g(w.size());
+    for (std::size_t at = 0; at + batch <= row.size(); at += batch) {
+      network.gradient(w, g, {.samples = std::span(row).subspan(at, batch)});
+      for (std::size_t i = 0; i < w.size(); ++i) w[i] -= 0.1 * g[i];
+      descent.step(0.1);
+    }
+    CHECK(descent.weights() == w);
+  }
 }
 
 TEST_CASE("descent: Adam's steps are those of its formula") {

@@ -243,6 +243,11 @@ TEST_CASE("landscape efficiency: SGD is ahead with many samples, and behind wher
   const Json result = run("efficiency", folder, given);
   CHECK(verdict(result, "SGD is further down")["verdict"] == "holds");
   CHECK(verdict(result, "mini-batch gradient descent is further down")["verdict"] == "holds");
+  Json epochs = given;
+  epochs["order"] = "epochs";
+  const Json without_replacement = run("efficiency", folder, epochs);
+  CHECK(verdict(without_replacement, "SGD is further down")["verdict"] == "holds");
+  CHECK(without_replacement["summary"] != result["summary"]);
   // One unit cannot fit random labels. After thousands of epochs descent is at its minimum, SGD at a floor.
   Json floor = given;
   floor.update({{"labels", "random"},
