@@ -1,10 +1,12 @@
-"""Gradient descent of an ensemble of small networks in f64, as `qmse landscape width` does it, by JAX's vmap or PyTorch's torch.func.
+"""Training of an ensemble of small networks in f64, as `qmse landscape` does it, by JAX's vmap or PyTorch's torch.func.
 
-    ensemble.py jax|torch POINTS STEPS ROUNDS MOMENTUM
+    ensemble.py jax|torch width POINTS STEPS ROUNDS MOMENTUM
+    ensemble.py jax|torch sgd POINTS STEPS ROUNDS NETWORKS
 
-POINTS is a points.safetensors of that experiment with networks of one hidden layer: the weights to start from, and the data. For each
-width the networks are one batch. Prints one JSON object: final losses by name after STEPS steps, and seconds for STEPS steps of all
-networks, compilation not counted, ROUNDS times.
+POINTS is a points.safetensors of the experiment `width` or `schedule`: the weights to start from, and the data. `width`: gradient descent
+on all samples of networks of one hidden layer; for each width the networks are one batch. `sgd`: NETWORKS copies of the one start, each
+with batches of ten of its own. Prints one JSON object: seconds for STEPS steps of all networks, compilation not counted, ROUNDS times, and
+the networks after STEPS steps: their losses by name, or the squared norms of their gradients on all samples.
 """
 import json
 import os
@@ -19,6 +21,7 @@ import numpy as np
 from state import unavailable
 
 LR, LEAK = 0.05, 0.1
+SGD_LR, SGD_BATCH, SGD_SEED = 0.1, 10, 1
 
 
 def read(path):
@@ -91,24 +94,95 @@ def torch_runner(x, y, h, start, steps, momentum):
     return run
 
 
-def main():
-    peer, points, steps, rounds, momentum = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5])
-    tensors, networks = read(points)
-    make = {"jax": jax_runner, "torch": torch_runner}[peer]
-    try:
-        version = __import__(peer).__version__
-    except ImportError as error:
-        unavailable(error)
+def sgd_loss_of(xp, network):
+    d, h, c = network["widths"]
+    decay = network["weight_decay"]
+
+    def loss(w, x, y):
+        u = w[: d * h].reshape(h, d) @ x + w[d * h : d * h + h].reshape(h, 1)
+        out = w[d * h + h :]
+        f = out[: h * c].reshape(c, h) @ xp.tanh(u) + out[h * c :].reshape(c, 1)
+        return 0.5 * xp.mean(((f - y) ** 2).sum(0)) + 0.5 * decay * (w**2).sum()
+
+    return loss
+
+
+def jax_sgd(x, y, network, start, steps, networks):
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    import jax.numpy as jnp
+
+    loss, x, y = sgd_loss_of(jnp, network), jnp.asarray(x), jnp.asarray(y)
+    gradient = jax.grad(loss)
+    of_batch = jax.vmap(lambda w, batch: gradient(w, x[:, batch], y[:, batch]))
+
+    def step(k, w):
+        batches = jax.random.randint(jax.random.fold_in(jax.random.key(SGD_SEED), k), (networks, SGD_BATCH), 0, x.shape[1])
+        return w - SGD_LR * of_batch(w, batches)
+
+    run = jax.jit(lambda w: jax.lax.fori_loop(0, steps, step, w))
+    w = jnp.tile(jnp.asarray(start), (networks, 1))
+    run(w).block_until_ready()  # compiles
+    whole = jax.jit(jax.vmap(lambda w: (gradient(w, x, y) ** 2).sum()))
+    return lambda: run(w).block_until_ready(), lambda w: np.asarray(whole(w))
+
+
+def torch_sgd(x, y, network, start, steps, networks):
+    import torch
+
+    torch.set_num_threads(int(THREADS))
+    torch.manual_seed(SGD_SEED)
+    loss, x, y = sgd_loss_of(torch, network), torch.tensor(x), torch.tensor(y)
+    gradient = torch.func.grad(loss)
+    of_batch = torch.func.vmap(gradient)
+
+    def run():
+        w = torch.tensor(start).repeat(networks, 1)
+        for _ in range(steps):
+            batches = torch.randint(x.shape[1], (networks, SGD_BATCH))
+            w = w - SGD_LR * of_batch(w, x[:, batches].transpose(0, 1), y[:, batches].transpose(0, 1))
+        return w
+
+    return run, lambda w: (torch.func.vmap(gradient, in_dims=(0, None, None))(w, x, y) ** 2).sum(1).numpy()
+
+
+def time_width(peer, tensors, networks, steps, rounds, momentum):
     runs, losses, seconds = {}, {}, []
     groups = by_width(tensors, networks)
     for h, (names, start) in groups.items():
-        runs[h] = make(tensors["x"], tensors["y"], h, start, steps, momentum)
+        runs[h] = {"jax": jax_runner, "torch": torch_runner}[peer](tensors["x"], tensors["y"], h, start, steps, momentum)
     for _ in range(rounds):
         began = time.perf_counter()
         for h, (names, _) in groups.items():
             losses.update(zip(names, map(float, runs[h]())))
         seconds.append(time.perf_counter() - began)
-    print(json.dumps({"version": version, "losses": losses, "seconds": seconds}))
+    return {"losses": losses, "seconds": seconds}
+
+
+def time_sgd(peer, tensors, networks, steps, rounds, count):
+    ((name, network),) = networks.items()
+    run, squared_norms = {"jax": jax_sgd, "torch": torch_sgd}[peer](tensors["x"], tensors["y"], network, tensors[name], steps, count)
+    seconds = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        weights = run()
+        seconds.append(time.perf_counter() - began)
+    return {"squared_norms": squared_norms(weights).tolist(), "seconds": seconds}
+
+
+def main():
+    peer, workload, points, steps, rounds = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
+    tensors, networks = read(points)
+    try:
+        version = __import__(peer).__version__
+    except ImportError as error:
+        unavailable(error)
+    if workload == "width":
+        answer = time_width(peer, tensors, networks, steps, rounds, float(sys.argv[6]))
+    else:
+        answer = time_sgd(peer, tensors, networks, steps, rounds, int(sys.argv[6]))
+    print(json.dumps({"version": version, **answer}))
 
 
 main()
