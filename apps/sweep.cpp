@@ -84,7 +84,8 @@ Command sweep_command() {
   CLI::Option* checkpoints = add_text_option(
       *command.parser, "--keep-checkpoints", "all|none", "Sweep",
       "none: at the end the checkpoints of finished members are removed, which hold weights and optimizer "
-      "state once more; these members keep their weights, and can no longer be made longer [all]");
+      "state once more (these members keep their weights, and can no longer be made longer), and those of "
+      "members that halving has eliminated, which keep their figures alone [all]");
   CLI::Option* dry_run =
       command.parser->add_flag("--dry-run")
           ->description(
@@ -101,13 +102,18 @@ Command sweep_command() {
       "  {\"base\": {\"dataset\": \"mnist\", \"validation\": 0.1}, \"grid\": {\"loss\": [\"mse\", "
       "\"qmse\"]},\n"
       "   \"sample\": {\"lr\": {\"log_uniform\": [0.001, 1]}, \"count\": 20, \"seed\": 1}}\n"
+      "  {\"base\": {\"dataset\": \"mnist\", \"validation\": 0.1, \"epochs\": 18}, \"grid\": {...},\n"
+      "   \"halving\": {\"after\": [2, 6], \"factor\": 3}}\n"
       "  mpirun -n 4 qmse sweep sweep.json --out /shared/sweep     four processes share the members\n"
       "\n" +
       wrap_help("Keys are the options of qmse train, spelt with underscores. Every combination of the grid "
                 "is a member, and so is each entry of \"members\"; all have the settings of \"base\". "
-                "\"sample\" draws settings at random, the same ones for each combination of the grid. DIR "
-                "gets results.json and members/, a run directory for each. Any number of processes may work "
-                "on one folder. Exit codes: 0 all finished, 1 a member failed, 2 wrong usage, 128 + N "
+                "\"sample\" draws settings at random, the same ones for each combination of the grid. "
+                "\"halving\" lets, after epochs 2 and 6, a third of each loss's settings go on, those that "
+                "validate best. DIR gets results.json and members/, a run directory for each. Any number of "
+                "processes may work "
+                "on one folder. Exit codes: 0 all finished or eliminated by halving, 1 a member failed, 2 "
+                "wrong usage, 128 + N "
                 "stopped by signal N (130 Ctrl-C, 143 SIGTERM).",
                 kFooterWidth));
   command.action = [=] {

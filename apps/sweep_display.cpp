@@ -13,8 +13,12 @@
 namespace qmse::app {
 namespace {
 
+std::int64_t done(const SweepProgress& progress) {
+  return progress.finished + progress.failed + progress.eliminated;
+}
+
 std::string left_text(const SweepProgress& progress) {
-  if (!progress.seconds_left || progress.finished + progress.failed == progress.members) return "";
+  if (!progress.seconds_left || done(progress) == progress.members) return "";
   return "; " + duration_text(*progress.seconds_left) + " left";
 }
 
@@ -34,10 +38,12 @@ class TextDisplay : public SweepDisplay {
   void notice(const std::string& text) override { terminal_.print(text); }
 
   void member(const MemberReport& report, const SweepProgress& progress) override {
-    std::string text = "[" + std::to_string(progress.finished + progress.failed) + "/" +
-                       std::to_string(progress.members) + "] " + report.name + " ";
+    std::string text = "[" + std::to_string(done(progress)) + "/" + std::to_string(progress.members) + "] " +
+                       report.name + " ";
     if (report.status == MemberStatus::failed) {
       text += (report.diverged ? "DIVERGED: " : "FAILED: ") + report.error;
+    } else if (report.status == MemberStatus::eliminated) {
+      text += "eliminated: " + report.why;
     } else {
       text += "finished in " + duration_text(report.seconds);
       if (report.last) {
@@ -61,10 +67,11 @@ class TextDisplay : public SweepDisplay {
     const auto diverged = std::count_if(outcome.failed.begin(), outcome.failed.end(),
                                         [](const SweepOutcome::Failed& failed) { return failed.diverged; });
     const auto failed = static_cast<std::ptrdiff_t>(outcome.failed.size()) - diverged;
-    const std::string counts = std::to_string(outcome.finished) + " of " + std::to_string(outcome.members) +
-                               " members finished" +
-                               (diverged > 0 ? ", " + std::to_string(diverged) + " diverged" : "") +
-                               (failed > 0 ? ", " + std::to_string(failed) + " failed" : "");
+    const std::string counts =
+        std::to_string(outcome.finished) + " of " + std::to_string(outcome.members) + " members finished" +
+        (outcome.eliminated > 0 ? ", " + std::to_string(outcome.eliminated) + " eliminated by halving" : "") +
+        (diverged > 0 ? ", " + std::to_string(diverged) + " diverged" : "") +
+        (failed > 0 ? ", " + std::to_string(failed) + " failed" : "");
     terminal_.print(outcome.stopped ? "stopped: " + counts + "; the same command goes on from here"
                                     : counts + "; results in " + out + "/results.json");
   }
@@ -75,17 +82,16 @@ class TextDisplay : public SweepDisplay {
     char epoch[48];
     std::snprintf(epoch, sizeof(epoch), " at epoch %.1f",
                   progress.epochs_done / static_cast<double>(std::max<std::int64_t>(progress.running, 1)));
-    const std::string done = std::to_string(progress.finished + progress.failed) + "/" +
-                             std::to_string(progress.members),
+    const std::string ended = std::to_string(done(progress)) + "/" + std::to_string(progress.members),
                       failed = progress.failed > 0 ? ", " + std::to_string(progress.failed) + " failed" : "",
                       running = ", " + std::to_string(progress.running) + " running",
                       elsewhere = progress.elsewhere > 0
                                       ? ", " + std::to_string(progress.elsewhere) + " elsewhere"
                                       : "",
-                      left = left_text(progress), head = done + " members done" + failed;
+                      left = left_text(progress), head = ended + " members done" + failed;
     terminal_.show_first_fitting({head + running + epoch + elsewhere + left, head + running + epoch + left,
-                                  head + running + left, head + left, done + failed + left, done + left,
-                                  done});
+                                  head + running + left, head + left, ended + failed + left, ended + left,
+                                  ended});
   }
 
  private:
@@ -100,6 +106,8 @@ class JsonDisplay : public SweepDisplay {
     Json object = {{"name", report.name},           {"status", name(report.status)},
                    {"seconds", report.seconds},     {"members", progress.members},
                    {"finished", progress.finished}, {"failed", progress.failed}};
+    if (progress.eliminated > 0) object["eliminated"] = progress.eliminated;
+    if (report.status == MemberStatus::eliminated) object["why"] = report.why;
     if (progress.seconds_left) object["seconds_left"] = *progress.seconds_left;
     if (report.status == MemberStatus::failed) {
       object["error"] = report.error;
@@ -117,6 +125,7 @@ class JsonDisplay : public SweepDisplay {
                    {"failures", Json::array()}};
     for (const SweepOutcome::Failed& each : outcome.failed)
       object["failures"].push_back({{"name", each.name}, {"error", each.error}, {"diverged", each.diverged}});
+    if (outcome.eliminated > 0) object["eliminated"] = outcome.eliminated;
     if (!outcome.results_error.empty()) object["results_error"] = outcome.results_error;
     write_json_event(outcome.stopped ? "stopped" : "finished", object);
   }

@@ -195,7 +195,8 @@ std::vector<std::string> differing_settings(const std::vector<RunGroup>& groups)
 
 std::string missing_text(const std::vector<RunRecord>& runs) {
   std::string text;
-  for (const RunEnd end : {RunEnd::diverged, RunEnd::failed, RunEnd::stopped, RunEnd::none}) {
+  for (const RunEnd end :
+       {RunEnd::diverged, RunEnd::failed, RunEnd::eliminated, RunEnd::stopped, RunEnd::none}) {
     const auto count = std::count_if(runs.begin(), runs.end(), [&](const RunRecord& run) {
       return !run.finished &&
              (run.outcome.end == end || (end == RunEnd::none && run.outcome.end == RunEnd::finished));
@@ -222,6 +223,8 @@ std::string state_text(const RunRecord& run) {
              (outcome.layer.empty() ? "" : ", at " + outcome.layer);
     case RunEnd::failed:
       return "failed after " + done + ": " + outcome.reason;
+    case RunEnd::eliminated:
+      return "eliminated after " + done + ": " + outcome.reason;
     case RunEnd::stopped:
       return "stopped after " + done;
     case RunEnd::none:

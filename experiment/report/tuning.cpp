@@ -36,9 +36,7 @@ std::string unit_of(const std::string& measure) { return is_accuracy(measure) ? 
 // Whether a value of the measure is better than another.
 bool is_better(const std::string& measure, double value, double other) {
   const Metric* metric = find_metric(measure);
-  const bool higher =
-      metric != nullptr && (metric->kind == MetricKind::accuracy || metric->kind == MetricKind::r2);
-  return higher ? value > other : value < other;
+  return metric != nullptr && higher_is_better(*metric) ? value > other : value < other;
 }
 
 // "test_accuracy" -> "validation_accuracy"; empty for what has none.
@@ -90,11 +88,6 @@ void check_setting(const std::string& name, const char* option) {
                     "; settings are the options of qmse train, spelt with underscores");
 }
 
-bool is_tuned_usually(const ConfigField& field) {
-  return field.group == ConfigGroup::optimizer || field.group == ConfigGroup::schedule ||
-         field.name == "batch_size";
-}
-
 // The choice that a setting belongs to, as momentum to optimizer; empty where it belongs to none.
 std::string choice_of(const std::string& setting) {
   const ConfigField* field = find_field(setting);
@@ -118,7 +111,7 @@ void sort_settings(const std::vector<RunGroup>& groups, const TuningRequest& req
     const std::string choice = choice_of(name);
     if (!choice.empty() && has(tuning.by, choice)) {
       tuning.by.push_back(name);
-    } else if (!request.best_over ? field != nullptr && is_tuned_usually(*field)
+    } else if (!request.best_over ? field != nullptr && is_tuned(*field)
                                   : !choice.empty() && has(tuning.best_over, choice)) {
       tuning.best_over.push_back(name);
     } else {
@@ -151,6 +144,7 @@ TunedSetting setting_of(const RunGroup& group, const Tuning& tuning) {
   TunedSetting setting{group.settings, {}, missing_text(group.runs)};
   std::size_t wrong = 0;
   for (const RunRecord& run : group.runs) {
+    setting.eliminated = setting.eliminated || (!run.finished && run.outcome.end == RunEnd::eliminated);
     if (!run.finished) continue;
     const Json& epoch = epoch_of(run, tuning);
     const TunedRun measured{seeds_of(run), number_of(epoch, tuning.choose), number_of(epoch, tuning.metric)};
@@ -244,6 +238,18 @@ std::size_t compared(const Tuning& tuning) {
   std::size_t count = 0;
   for (const TunedPart& part : tuning.parts) count += part.rows.size() - 1;
   return count;
+}
+
+// How many settings halving has ended, and how many there are.
+std::pair<std::size_t, std::size_t> eliminated_of(const Tuning& tuning) {
+  std::size_t ended = 0, all = 0;
+  for (const TunedPart& part : tuning.parts) {
+    for (const TunedRow& row : part.rows) {
+      for (const TunedSetting& setting : row.tried) ended += setting.eliminated ? 1 : 0;
+      all += row.tried.size();
+    }
+  }
+  return {ended, all};
 }
 
 std::string label_of(const TunedRow& row, const Tuning& tuning) {
@@ -561,6 +567,12 @@ std::vector<std::string> tuning_notes(const Tuning& tuning) {
   }
   if (has_intervals(tuning)) text += " The interval is Student's, of the mean over the seeds.";
   std::vector<std::string> notes = {text};
+  if (const auto [ended, all] = eliminated_of(tuning); ended > 0) {
+    notes.push_back("Of " + std::to_string(all) + " settings " + std::to_string(ended) +
+                    (ended == 1 ? " was" : " were") +
+                    " eliminated on the way, by the sweep's halving, and not trained to the end; the list of "
+                    "runs says after which epoch, and by which figure.");
+  }
   if (const std::size_t count = compared(tuning); count > 0) {
     std::set<std::string> references;
     for (const TunedPart& part : tuning.parts) references.insert(label_of(part.rows[part.reference], tuning));

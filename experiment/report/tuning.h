@@ -36,6 +36,7 @@ struct TunedSetting {
   Json settings;
   std::vector<TunedRun> runs;  // those that finished, with numbers that are finite
   std::string missing;         // missing_text() of all; "2 of 3 not finite"; empty where all are there
+  bool eliminated = false;     // a sweep's halving has ended it
 };
 
 struct TunedDifference {

@@ -464,6 +464,11 @@ std::string_view heading(ConfigGroup group) {
 
 std::span<const ConfigField> config_fields() { return table(); }
 
+bool is_tuned(const ConfigField& field) {
+  return field.group == ConfigGroup::optimizer || field.group == ConfigGroup::schedule ||
+         field.name == "batch_size";
+}
+
 const ConfigField* find_field(std::string_view name) {
   for (const ConfigField& field : table()) {
     if (field.name == name) return &field;

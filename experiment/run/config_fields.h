@@ -87,6 +87,10 @@ struct ConfigField {
 
 std::span<const ConfigField> config_fields();
 
+// Whether it is tuned rather than compared where nobody says otherwise: settings of optimizer, schedule and
+// batch size.
+bool is_tuned(const ConfigField& field);
+
 // The field of this JSON key, or nullptr.
 const ConfigField* find_field(std::string_view name);
 

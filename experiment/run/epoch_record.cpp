@@ -76,6 +76,10 @@ const Metric* find_metric(std::string_view key) {
   return nullptr;
 }
 
+bool higher_is_better(const Metric& metric) {
+  return metric.kind == MetricKind::accuracy || metric.kind == MetricKind::r2;
+}
+
 Json to_json(const EpochRecord& record) {
   Json json;
   for (const Metric& metric : kMetrics) {

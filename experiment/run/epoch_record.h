@@ -70,6 +70,8 @@ struct Metric {
 std::span<const Metric> metrics();
 // Null for a key of none: a file of another version may have it.
 const Metric* find_metric(std::string_view key);
+// Whether more of it is better: of accuracies and R²; else less is.
+bool higher_is_better(const Metric& metric);
 
 // `line` without the figures of kind time.
 Json without_times(Json line);

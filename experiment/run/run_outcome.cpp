@@ -13,8 +13,8 @@
 namespace qmse {
 namespace {
 
-constexpr std::array kEnds = {RunEnd::none, RunEnd::finished, RunEnd::stopped, RunEnd::diverged,
-                              RunEnd::failed};
+constexpr std::array kEnds = {RunEnd::none,     RunEnd::finished, RunEnd::stopped,
+                              RunEnd::diverged, RunEnd::failed,   RunEnd::eliminated};
 
 std::optional<RunEnd> parse_end(std::string_view text) {
   for (const RunEnd end : kEnds) {
@@ -56,6 +56,8 @@ std::string_view name(RunEnd end) {
       return "diverged";
     case RunEnd::failed:
       return "failed";
+    case RunEnd::eliminated:
+      return "eliminated";
   }
   return "";
 }

@@ -16,9 +16,10 @@ namespace qmse {
 enum class RunEnd {
   none,  // it is going on, or was killed: the directory's lock (FileLock::is_held()) tells which
   finished,
-  stopped,   // by Ctrl-C or a signal, with a checkpoint
-  diverged,  // something is not finite
-  failed,    // a full disk, say
+  stopped,     // by Ctrl-C or a signal, or for a while by its sweep, with a checkpoint
+  diverged,    // something is not finite
+  failed,      // a full disk, say
+  eliminated,  // by its sweep's halving, with a checkpoint
 };
 // "running" for none, "finished", ...
 std::string_view name(RunEnd end);
@@ -28,7 +29,7 @@ struct RunOutcome {
   std::int64_t epoch = 0, step = 0;  // the last step that is known of, from 1, and its epoch; diverged: the
                                      // step whose loss is not finite
   std::string layer = {};   // diverged: the first with a value that is not finite; empty: the loss itself
-  std::string reason = {};  // diverged and failed: one line
+  std::string reason = {};  // diverged, failed and eliminated: one line
 };
 
 // The record of `run_directory`. Where it has none, as with qmse before outcomes were recorded, a run with

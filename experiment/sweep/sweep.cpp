@@ -9,6 +9,7 @@
 #include <mutex>
 #include <set>
 #include <thread>
+#include <utility>
 
 #include "base/error.h"
 #include "base/in_quotes.h"
@@ -17,6 +18,7 @@
 #include "experiment/run/image_cache.h"
 #include "experiment/run/plain_text.h"
 #include "experiment/run/training_run.h"
+#include "experiment/sweep/halving.h"
 #include "experiment/sweep/sweep_machine.h"
 
 namespace qmse {
@@ -47,11 +49,13 @@ class Sweep {
         keep_checkpoints_(request.keep_checkpoints) {
     // A GPU that is not there is one error, not one a member.
     if (machine_.cuda) own_contexts_.get(config_of(spec().base));
+    if (spec().halving) brackets_.emplace(spec());
     find_members();
     say_how();
   }
 
   SweepOutcome run() {
+    tell_eliminated();
     write_results();
     {
       std::vector<std::jthread> workers;
@@ -64,8 +68,10 @@ class Sweep {
     }
     if (error_) std::rethrow_exception(error_);
     for (std::size_t i = 0; i < members_.size(); ++i) {  // the others' last ones
-      if (members_[i].stage != Stage::finished && members_[i].stage != Stage::failed) look_at(i);
+      if (!is_done(members_[i])) look_at(i);
     }
+    tell_eliminated();
+    say_held();
     SweepOutcome outcome = outcome_so_far();
     try {
       if (!keep_checkpoints_) drop_checkpoints();
@@ -77,7 +83,8 @@ class Sweep {
   }
 
  private:
-  enum class Stage { waiting, here, elsewhere, finished, failed };
+  // held: as far as halving lets it go before the members it is compared with have come there too.
+  enum class Stage { waiting, here, elsewhere, held, finished, failed, eliminated };
 
   struct Member {
     Stage stage = Stage::waiting;
@@ -86,9 +93,15 @@ class Sweep {
     std::string error;
     bool diverged = false;  // that is why it failed
     double epochs_done = 0;
-    std::int64_t epochs = 1;
-    std::string kind;  // members of one kind take as long an epoch
+    std::int64_t epochs = 1;  // that it may train now
+    double expected = 1;      // that it comes to in the end
+    double seconds = 0;       // that it took here
+    std::string kind;         // members of one kind take as long an epoch
   };
+  static bool is_done(const Member& member) {
+    return member.stage == Stage::finished || member.stage == Stage::failed ||
+           member.stage == Stage::eliminated;
+  }
 
   const SweepSpec& spec() const { return folder_.spec(); }
   const SweepMember& member_of(std::size_t i) const { return spec().members[i]; }
@@ -99,10 +112,12 @@ class Sweep {
     const auto count = static_cast<std::size_t>(shard_.count);
     std::vector<std::size_t> others;
     members_.resize(spec().members.size());
+    rung_values_.resize(members_.size());
     for (std::size_t i = 0; i < members_.size(); ++i) {
       Member& member = members_[i];
       const TrainConfig config = config_of(spec().settings(member_of(i)));
       member.epochs = config.epochs;
+      member.expected = static_cast<double>(config.epochs);
       member.kind =
           Json{config.dataset, config.train_limit, config.model, config.batch_size, config.evaluate_train}
               .dump();
@@ -111,13 +126,16 @@ class Sweep {
       const MemberStatus now = folder_.status(member_of(i));
       if (now == MemberStatus::finished) member.stage = Stage::finished;
       if (now == MemberStatus::running) member.stage = Stage::elsewhere;
+      if (now == MemberStatus::eliminated) member.stage = Stage::eliminated;
       if (const auto failure = folder_.failure(member_of(i)); failure && now != MemberStatus::finished) {
         member.old_attempt = failure->attempt;
         if (failure->final) settle_failed(member, failure->error, true);
       }
       if (member.stage == Stage::waiting) member.epochs_done = epochs_so_far(i);
+      if (brackets_) keep_values(i);
     }
     order_.insert(order_.end(), others.rbegin(), others.rend());
+    judge();
   }
 
   double epochs_so_far(std::size_t i) const {
@@ -141,6 +159,13 @@ class Sweep {
       notice("share " + std::to_string(shard_.index) + " of " + std::to_string(shard_.count) + ", by " +
              shard_.source + "; then what is left of the others'");
     }
+    if (const auto& rule = spec().halving) {
+      std::string epochs;
+      for (const std::int64_t after : rule->after)
+        epochs += (epochs.empty() ? "" : ", ") + std::to_string(after);
+      notice("halving: after epoch " + epochs + " one setting of " + std::to_string(rule->factor) +
+             " goes on, by " + rule->metric + "; results.json says which");
+    }
     if (const std::size_t repeats = spec().repeats.size(); repeats > 0) {
       const SweepRepeat& first = spec().repeats.front();
       notice(std::to_string(repeats) + " more " + (repeats == 1 ? "is" : "are") +
@@ -155,10 +180,10 @@ class Sweep {
 
   bool stop_requested() const { return failed_fast_ || (events_.stop && events_.stop()); }
 
-  // Of every finished member, whichever process finished it.
+  // Of every member that goes no further, whichever process ended it.
   void drop_checkpoints() const {
     for (std::size_t i = 0; i < members_.size(); ++i) {
-      if (members_[i].stage != Stage::finished) continue;
+      if (members_[i].stage != Stage::finished && members_[i].stage != Stage::eliminated) continue;
       const std::filesystem::path file = folder_.directory(member_of(i)) / "checkpoint.safetensors";
       std::error_code error;
       std::filesystem::remove(file, error);
@@ -199,14 +224,21 @@ class Sweep {
   bool work_once(ContextCache& contexts) {
     std::unique_lock guard(mutex_);
     if (error_) return false;
-    if (const std::optional<std::size_t> next = take()) {
+    const std::optional<std::size_t> next = take();
+    if (!eliminated_.empty()) {
+      guard.unlock();
+      tell_eliminated();
+      guard.lock();
+    }
+    if (next) {
       guard.unlock();
       train(*next, contexts);
       changed_.notify_all();
       return true;
     }
-    if (!anything_elsewhere()) return false;
-    say_waiting(guard);
+    if (any(Stage::waiting)) return true;  // another member's end has freed it
+    if (!any(Stage::elsewhere) && !(any(Stage::held) && any(Stage::here))) return false;
+    if (any(Stage::elsewhere)) say_waiting(guard);
     changed_.wait_for(guard, kLookAgain);
     return true;
   }
@@ -226,8 +258,15 @@ class Sweep {
     return std::nullopt;
   }
 
-  // What other processes have done with a member since.
+  // What other processes have done with a member since. With the mutex held, where there are other threads.
   void look_at(std::size_t i) {
+    see_stage(i);
+    if (!brackets_) return;
+    keep_values(i);
+    judge();
+  }
+
+  void see_stage(std::size_t i) {
     Member& member = members_[i];
     switch (folder_.status(member_of(i))) {
       case MemberStatus::finished:
@@ -235,6 +274,9 @@ class Sweep {
         return;
       case MemberStatus::running:
         member.stage = Stage::elsewhere;
+        return;
+      case MemberStatus::eliminated:
+        member.stage = Stage::eliminated;
         return;
       case MemberStatus::pending:
         member.stage = Stage::waiting;
@@ -248,15 +290,79 @@ class Sweep {
       settle_failed(member, failure->error, failure->final);
   }
 
+  void keep_values(std::size_t i) {
+    try {
+      rung_values_[i] = folder_.rung_values(member_of(i), rung_values_[i]);
+    } catch (const Error&) {  // its run will say what is wrong
+    }
+  }
+
+  // Who goes on by halving, and how far, by what all have shown. With the mutex held.
+  void judge() {
+    if (!brackets_) return;
+    const HalvingState state = brackets_->judge(rung_values_);
+    for (std::size_t i = 0; i < members_.size(); ++i) {
+      Member& member = members_[i];
+      const HalvingPlace& place = state.members[i];
+      member.epochs = place.epochs;
+      member.expected = place.expected;
+      if (member.stage != Stage::waiting && member.stage != Stage::held) continue;
+      member.stage = place.waits ? Stage::held : Stage::waiting;
+      if (!place.eliminated) continue;
+      const std::string why = elimination_text(*spec().halving, state, i);
+      const bool recorded = folder_.eliminate(member_of(i), why);
+      member.stage = recorded ? Stage::eliminated : Stage::elsewhere;
+      if (recorded) eliminated_.emplace_back(i, why);
+    }
+  }
+
+  // What judge() has to report. With no lock held.
+  void tell_eliminated() {
+    std::vector<std::pair<std::size_t, std::string>> all;
+    SweepProgress now;
+    {
+      const std::lock_guard guard(mutex_);
+      all.swap(eliminated_);
+      now = progress();
+    }
+    for (const auto& [i, why] : all) {
+      MemberReport report{.name = member_of(i).name, .number = static_cast<std::int64_t>(i) + 1};
+      report.status = MemberStatus::eliminated;
+      report.why = why;
+      report.seconds = members_[i].seconds;
+      add_last_epoch(report, i);
+      const std::lock_guard guard(events_mutex_);
+      if (events_.member) events_.member(report, now);
+    }
+  }
+
+  void add_last_epoch(MemberReport& report, std::size_t i) {
+    try {
+      const std::optional<RunRecord> record = folder_.record(member_of(i));
+      if (record && !record->epochs.empty()) report.last = record->epochs.back();
+    } catch (const Error& error) {
+      notice(report.name + ": " + error.what());
+    }
+  }
+
+  // Those whose comparison a failed member keeps from being done.
+  void say_held() {
+    const auto held = std::count_if(members_.begin(), members_.end(),
+                                    [](const Member& member) { return member.stage == Stage::held; });
+    if (held == 0 || stop_requested()) return;
+    notice(counted(held, "member") + (held == 1 ? " waits" : " wait") +
+           " to be compared with one that failed: mend that, and the same command goes on");
+  }
+
   static void settle_failed(Member& member, const std::string& error, bool diverged) {
     member.stage = Stage::failed;
     member.error = error;
     member.diverged = diverged;
   }
 
-  bool anything_elsewhere() const {
+  bool any(Stage stage) const {
     return std::any_of(members_.begin(), members_.end(),
-                       [](const Member& member) { return member.stage == Stage::elsewhere; });
+                       [stage](const Member& member) { return member.stage == stage; });
   }
 
   void say_waiting(std::unique_lock<std::mutex>& guard) {
@@ -311,7 +417,12 @@ class Sweep {
       run.emplace(given(i), events_of(i), &images_, &contexts);
       write_results();
       if (run->run() == TrainingOutcome::stopped) {
+        if (folder_.failure(member)) folder_.forget_failure(member);
+        members_[i].seconds += seconds_since(start);
+        run.reset();  // judge() takes its lock where it goes no further
         put_back(i, Stage::waiting);
+        tell_eliminated();
+        write_results();
         return false;
       }
       if (folder_.failure(member)) folder_.forget_failure(member);
@@ -331,15 +442,15 @@ class Sweep {
     }
     try {
       if (!report.error.empty()) folder_.record_failure(member, report.error, report.diverged);
-      const std::optional<RunRecord> record = folder_.record(member);
-      if (record && !record->epochs.empty()) report.last = record->epochs.back();
     } catch (const Error& error) {
       notice(member.name + ": " + error.what());
     }
+    add_last_epoch(report, i);
     run.reset();
     report.status = report.error.empty() ? MemberStatus::finished : MemberStatus::failed;
-    report.seconds = seconds_since(start);
+    report.seconds = members_[i].seconds + seconds_since(start);
     settle(i, report);
+    tell_eliminated();
     write_results();
     return !report.error.empty() && !report.diverged;
   }
@@ -357,6 +468,8 @@ class Sweep {
   void put_back(std::size_t i, Stage stage) {
     const std::lock_guard guard(mutex_);
     members_[i].stage = stage;
+    if (brackets_) keep_values(i);
+    judge();
   }
 
   void settle(std::size_t i, const MemberReport& report) {
@@ -367,6 +480,8 @@ class Sweep {
       member.stage = Stage::finished;
       if (!report.error.empty()) settle_failed(member, report.error, report.diverged);
       if (fail_fast_ && !report.error.empty() && !report.diverged) failed_fast_ = true;
+      if (brackets_) keep_values(i);
+      judge();
       now = progress();
     }
     const std::lock_guard guard(events_mutex_);
@@ -384,14 +499,17 @@ class Sweep {
         keep_progress(i, static_cast<double>(at.epoch - 1) +
                              static_cast<double>(at.step) / static_cast<double>(at.steps));
       };
-    events.epoch = [this, i](const EpochRecord& record, std::int64_t) {
+    const auto far_enough = std::make_shared<bool>(false);  // for now: halving compares it first
+    events.epoch = [this, i, far_enough](const EpochRecord& record, std::int64_t) {
       const std::lock_guard guard(mutex_);
+      *far_enough = record.epoch >= members_[i].epochs;
       Measured& measured = measured_[members_[i].kind];
       measured.seconds += record.seconds;
       measured.epochs += 1;
       members_[i].epochs_done = static_cast<double>(record.epoch);
     };
-    events.stop = events.stop_loading = [this] { return stop_requested(); };
+    events.stop_loading = [this] { return stop_requested(); };
+    events.stop = [this, far_enough] { return *far_enough || stop_requested(); };
     return events;
   }
 
@@ -408,17 +526,22 @@ class Sweep {
     events_.progress(now);
   }
 
+  static bool is_to_do(const Member& member) {
+    return member.stage == Stage::waiting || member.stage == Stage::held;
+  }
+
   // With the mutex held.
   SweepProgress progress() const {
     SweepProgress now;
     now.members = static_cast<std::int64_t>(members_.size());
     const bool share_left = std::any_of(members_.begin(), members_.end(), [](const Member& member) {
-      return member.own && (member.stage == Stage::waiting || member.stage == Stage::here);
+      return member.own && (is_to_do(member) || member.stage == Stage::here);
     });
     double left = 0;
     for (const Member& member : members_) {
       now.finished += member.stage == Stage::finished ? 1 : 0;
       now.failed += member.stage == Stage::failed ? 1 : 0;
+      now.eliminated += member.stage == Stage::eliminated ? 1 : 0;
       now.elsewhere += member.stage == Stage::elsewhere ? 1 : 0;
       const bool here = member.stage == Stage::here;
       if (here) {
@@ -426,11 +549,10 @@ class Sweep {
         now.epochs_done += member.epochs_done;
       }
       // The others' members are others' work, until the own are done; then some of them are.
-      const double ours = here || (member.stage == Stage::waiting && member.own) ? 1.0
-                          : member.stage == Stage::waiting && !share_left        ? 1.0 / shard_.count
-                                                                                 : 0.0;
-      left +=
-          ours * (static_cast<double>(member.epochs) - member.epochs_done) * seconds_an_epoch(member.kind);
+      const double ours = here || (is_to_do(member) && member.own) ? 1.0
+                          : is_to_do(member) && !share_left        ? 1.0 / shard_.count
+                                                                   : 0.0;
+      left += ours * std::max(member.expected - member.epochs_done, 0.0) * seconds_an_epoch(member.kind);
     }
     if (!measured_.empty()) now.seconds_left = left / static_cast<double>(machine_.jobs);
     return now;
@@ -453,10 +575,13 @@ class Sweep {
     outcome.members = static_cast<std::int64_t>(members_.size());
     for (std::size_t i = 0; i < members_.size(); ++i) {
       if (members_[i].stage == Stage::finished) ++outcome.finished;
+      if (members_[i].stage == Stage::eliminated) ++outcome.eliminated;
       if (members_[i].stage == Stage::failed)
         outcome.failed.push_back({member_of(i).name, members_[i].error, members_[i].diverged});
     }
-    outcome.stopped = outcome.finished + static_cast<std::int64_t>(outcome.failed.size()) < outcome.members;
+    outcome.stopped =
+        outcome.finished + outcome.eliminated + static_cast<std::int64_t>(outcome.failed.size()) <
+        outcome.members;
     return outcome;
   }
 
@@ -478,6 +603,9 @@ class Sweep {
   std::condition_variable changed_;
   std::vector<Member> members_;
   std::vector<std::size_t> order_;
+  std::optional<HalvingBrackets> brackets_;  // where the sweep has a rule
+  std::vector<RungValues> rung_values_;
+  std::vector<std::pair<std::size_t, std::string>> eliminated_;  // that are not reported yet, and why
   std::map<std::string, Measured> measured_;
   Clock::time_point shown_;
   bool said_waiting_ = false;

@@ -22,15 +22,16 @@ struct SweepRequest {
   std::filesystem::path out;
   std::int64_t jobs = 0;         // members at a time; 0: as many as there are CPU threads, or 4 on a GPU
   bool fail_fast = false;        // a member that fails, other than by its numbers, stops the sweep
-  bool keep_checkpoints = true;  // false: those of finished members, which cannot be made longer then, go
+  bool keep_checkpoints = true;  // false: those of finished members, which cannot be made longer then, and of
+                                 // eliminated ones go
   Shard shard;                   // the members this process begins with; then it takes those of others
 };
 
 struct SweepProgress {
-  std::int64_t members = 0, finished = 0, failed = 0;  // as far as this process knows
-  std::int64_t running = 0, elsewhere = 0;             // here; in other processes
-  double epochs_done = 0;                              // of the members running here
-  std::optional<double> seconds_left;                  // of the work this process has in view
+  std::int64_t members = 0, finished = 0, failed = 0, eliminated = 0;  // as far as this process knows
+  std::int64_t running = 0, elsewhere = 0;                             // here; in other processes
+  double epochs_done = 0;                                              // of the members running here
+  std::optional<double> seconds_left;                                  // of the work this process has in view
 };
 
 // A member that this process is done with.
@@ -39,6 +40,7 @@ struct MemberReport {
   std::int64_t number = 0;  // from 1, in the spec's order
   MemberStatus status = MemberStatus::finished;
   std::string error = {};         // where it failed
+  std::string why = {};           // where halving has eliminated it
   bool diverged = false;          // it failed because its loss was not finite
   std::optional<Json> last = {};  // its last epoch
   double seconds = 0;             // that it took here
@@ -57,13 +59,14 @@ struct SweepOutcome {
     std::string name, error;
     bool diverged = false;  // its loss was not finite
   };
-  std::int64_t members = 0, finished = 0;
+  std::int64_t members = 0, finished = 0, eliminated = 0;
   std::vector<Failed> failed;
   std::string results_error;  // why results.json could not be written at the end; empty where it was
-  bool stopped = false;       // by events.stop, or fail_fast; the running members have written checkpoints
+  bool stopped = false;       // by events.stop, or fail_fast, or, with halving, for want of a failed member's
+                              // figures; the running members have written checkpoints
 };
 
-// Runs until every member has finished or failed, here or in another process. A member is tried once by a
+// Runs until every member has finished, failed or been eliminated (halving.h), here or in another process. A member is tried once by a
 // process, and again by a later one unless its loss was not finite. An error of one member does not touch
 // the others. Throws ConfigError, IoError and DataError where the folder cannot be used at all.
 SweepOutcome run_sweep(const SweepRequest& request, const SweepEvents& events);

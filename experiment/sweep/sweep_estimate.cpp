@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <map>
 #include <numeric>
+#include <optional>
 #include <vector>
 
 #include "base/error.h"
@@ -15,6 +17,7 @@
 #include "experiment/run/run_record.h"
 #include "experiment/run/setup.h"
 #include "experiment/run/training.h"
+#include "experiment/sweep/halving.h"
 #include "experiment/sweep/sweep_folder.h"
 #include "experiment/sweep/sweep_machine.h"
 
@@ -123,7 +126,11 @@ SweepEstimate estimate_sweep(const SweepRequest& request, const std::function<bo
   ImageCache cache;
   ContextCache contexts;
   std::map<std::string, Kind> kinds;
-  for (const SweepMember& member : spec.members) {
+  std::optional<HalvingState> halving;  // as it is before it begins: what it will find is not known
+  if (spec.halving) halving = HalvingBrackets(spec).judge(std::vector<RungValues>(spec.members.size()));
+  double epochs_left = 0;
+  for (std::size_t i = 0; i < spec.members.size(); ++i) {
+    const SweepMember& member = spec.members[i];
     Json settings = spec.settings(member);
     TrainConfig config;
     apply_layer(config, settings);
@@ -154,10 +161,13 @@ SweepEstimate estimate_sweep(const SweepRequest& request, const std::function<bo
       ++estimate.finished;
       continue;
     }
-    const std::int64_t left = config.epochs - epochs_done(directory);
-    estimate.epochs += left;
-    estimate.seconds += kind.epoch_seconds * static_cast<double>(left);
+    if (halving && is_eliminated(directory)) continue;
+    const double to_do = halving ? halving->members[i].expected : static_cast<double>(config.epochs);
+    const double left = std::max(to_do - static_cast<double>(epochs_done(directory)), 0.0);
+    epochs_left += left;
+    estimate.seconds += kind.epoch_seconds * left;
   }
+  estimate.epochs = std::llround(epochs_left);
   estimate.kinds = static_cast<std::int64_t>(kinds.size());
   if (!machine.cuda) estimate.seconds /= static_cast<double>(machine.jobs);
   return estimate;

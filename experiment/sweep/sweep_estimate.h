@@ -10,7 +10,7 @@ namespace qmse {
 
 struct SweepEstimate {
   std::int64_t members = 0, finished = 0;  // of the sweep, and of them those that are done
-  std::int64_t epochs = 0;                 // that are left to do
+  std::int64_t epochs = 0;                 // that are left to do; with halving on average
   std::int64_t jobs = 1;
   std::int64_t kinds = 0;         // members of one kind take as long an epoch; one of each was measured
   double seconds = 0;             // for what is left; on a GPU as if one member was trained at a time

@@ -2,7 +2,9 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
+#include <limits>
 #include <system_error>
 
 #include "base/atomic_file.h"
@@ -10,6 +12,7 @@
 #include "base/in_quotes.h"
 #include "base/stopped.h"
 #include "base/text_file.h"
+#include "experiment/run/checkpoint.h"
 #include "experiment/run/epoch_record.h"
 #include "experiment/run/json_lines.h"
 #include "experiment/run/plain_text.h"
@@ -79,6 +82,14 @@ bool has_finished(const std::filesystem::path& run_directory, std::int64_t epoch
   }
 }
 
+bool is_eliminated(const std::filesystem::path& run_directory) {
+  try {
+    return read_outcome(run_directory).end == RunEnd::eliminated;
+  } catch (const std::exception&) {  // its run will say what is wrong
+    return false;
+  }
+}
+
 std::string_view name(MemberStatus status) {
   switch (status) {
     case MemberStatus::pending:
@@ -89,6 +100,8 @@ std::string_view name(MemberStatus status) {
       return "failed";
     case MemberStatus::finished:
       return "finished";
+    case MemberStatus::eliminated:
+      return "eliminated";
   }
   return "";
 }
@@ -137,6 +150,7 @@ MemberStatus SweepFolder::status(const SweepMember& member) const { return statu
 MemberStatus SweepFolder::status(const SweepMember& member, const SweepSpec& spec) const {
   if (has_finished(directory(member), spec.epochs(member))) return MemberStatus::finished;
   if (FileLock::is_held(directory(member) / ".lock")) return MemberStatus::running;
+  if (is_eliminated(directory(member))) return MemberStatus::eliminated;
   if (is_there(path_ / "failures" / (member.name + ".json"))) return MemberStatus::failed;
   return MemberStatus::pending;
 }
@@ -167,6 +181,50 @@ std::optional<MemberFailure> SweepFolder::failure(const SweepMember& member) con
 std::optional<RunRecord> SweepFolder::record(const SweepMember& member) const {
   if (!is_there(directory(member) / "metrics.jsonl")) return std::nullopt;
   return read_run(directory(member));
+}
+
+RungValues SweepFolder::rung_values(const SweepMember& member, RungValues known) const {
+  const Halving& rule = *spec_.halving;
+  if (known.size() == rule.after.size()) return known;
+  const std::filesystem::path run_directory = directory(member);
+  const bool finished = has_finished(run_directory, spec_.epochs(member));
+  const std::optional<MemberFailure> why = finished ? std::nullopt : failure(member);
+  const bool diverged = why && why->final;
+  std::optional<RunRecord> run = record(member);
+  if (!run) run.emplace();
+  std::vector<Json>& epochs = run->epochs;
+  if (diverged && run->outcome.end == RunEnd::diverged) {
+    epochs.resize(std::min(epochs.size(), static_cast<std::size_t>(run->outcome.epoch - 1)));
+  } else if (!finished && epochs.size() >= static_cast<std::size_t>(rule.after[known.size()]) &&
+             run->outcome.end != RunEnd::eliminated) {
+    // A line may be of an epoch that is done once more after a kill, and finds then that it has diverged.
+    const std::filesystem::path file = run_directory / "checkpoint.safetensors";
+    const std::int64_t done = is_there(file) ? read_position(SafetensorsFile(file)).epoch : 0;
+    epochs.resize(std::min(epochs.size(), static_cast<std::size_t>(done)));
+  }
+  while (known.size() < rule.after.size()) {
+    const auto after = static_cast<std::size_t>(rule.after[known.size()]);
+    if (epochs.size() >= after) {
+      known.push_back(number_of(epochs[after - 1], rule.metric));
+    } else if (finished && !epochs.empty()) {  // early
+      known.push_back(number_of(epochs.back(), rule.metric));
+    } else if (diverged) {
+      known.push_back(std::numeric_limits<double>::quiet_NaN());
+    } else {
+      break;
+    }
+  }
+  return known;
+}
+
+bool SweepFolder::eliminate(const SweepMember& member, const std::string& why) const {
+  const FileLock taken = FileLock::try_take(directory(member) / ".lock");
+  if (!taken.held()) return false;
+  RunOutcome outcome = read_outcome(directory(member));
+  outcome.end = RunEnd::eliminated;
+  outcome.reason = why;
+  write_outcome(directory(member), outcome);
+  return true;
 }
 
 Json SweepFolder::environment_of(const SweepMember& member) const {
@@ -232,7 +290,7 @@ Json SweepFolder::result(const SweepMember& member) {
     }
     if (std::optional<RunRecord> run = record(member)) {
       lines = std::move(run->epochs);
-      if (now == MemberStatus::failed) ended = run->outcome;
+      if (now == MemberStatus::failed || now == MemberStatus::eliminated) ended = run->outcome;
     }
   } catch (const Error& error) {  // a run that begins just now, or a damaged file: its own run will say so
     json["unreadable"] = error.what();
@@ -240,10 +298,22 @@ Json SweepFolder::result(const SweepMember& member) {
   if (ended.end == RunEnd::diverged) {
     json["diverged"] = {{"epoch", ended.epoch}, {"step", ended.step}, {"layer", ended.layer}};
   }
+  if (ended.end == RunEnd::eliminated) json["why"] = ended.reason;
   json["epochs"] = lines.size();
   if (const Json figures = summary(lines); figures.is_object()) json.update(figures);
   if (now == MemberStatus::finished) finished_[member.name] = json;
   return json;
+}
+
+Json SweepFolder::halving_of_members() {
+  for (std::size_t i = 0; i < listed_.members.size(); ++i) {
+    try {
+      rung_values_[i] = rung_values(listed_.members[i], std::move(rung_values_[i]));
+    } catch (const Error&) {  // its run will say what is wrong
+      rung_values_[i].clear();
+    }
+  }
+  return halving_record(listed_, brackets_->judge(rung_values_));
 }
 
 void SweepFolder::write_results() {
@@ -253,9 +323,12 @@ void SweepFolder::write_results() {
     listed_ = parse_sweep(text, in_quotes(file));
     listed_text_ = std::move(text);
     finished_.clear();  // they may be longer now
+    brackets_.reset();
+    if (listed_.halving) brackets_.emplace(listed_);
+    rung_values_.assign(listed_.members.size(), {});
   }
   std::map<std::string, std::int64_t> count = {
-      {"finished", 0}, {"failed", 0}, {"running", 0}, {"pending", 0}};
+      {"finished", 0}, {"failed", 0}, {"running", 0}, {"pending", 0}, {"eliminated", 0}};
   Json members = Json::array();
   for (const SweepMember& member : listed_.members) {
     members.push_back(result(member));
@@ -266,6 +339,10 @@ void SweepFolder::write_results() {
        {MemberStatus::finished, MemberStatus::failed, MemberStatus::running, MemberStatus::pending}) {
     const std::string key(name(status));
     json[key] = count[key];
+  }
+  if (brackets_) {
+    json["eliminated"] = count["eliminated"];
+    json["halving"] = halving_of_members();
   }
   json["members"] = std::move(members);
   for (const SweepRepeat& repeat : listed_.repeats) {

@@ -19,11 +19,12 @@
 #include "experiment/run/config.h"
 #include "experiment/run/file_lock.h"
 #include "experiment/run/run_record.h"
+#include "experiment/sweep/halving.h"
 #include "experiment/sweep/sweep_spec.h"
 
 namespace qmse {
 
-enum class MemberStatus { pending, running, failed, finished };
+enum class MemberStatus { pending, running, failed, finished, eliminated };
 std::string_view name(MemberStatus status);  // "pending", ...
 
 struct MemberFailure {
@@ -35,6 +36,8 @@ struct MemberFailure {
 // Whether the run in this directory has come to its end, and was to have so many epochs at least. (Made longer,
 // it has not.)
 bool has_finished(const std::filesystem::path& run_directory, std::int64_t epochs);
+// Whether its sweep's halving has ended it.
+bool is_eliminated(const std::filesystem::path& run_directory);
 
 class SweepFolder {
  public:
@@ -60,6 +63,12 @@ class SweepFolder {
   // What the member's run has recorded; nothing where it has not begun. IoError, DataError.
   std::optional<RunRecord> record(const SweepMember& member) const;
 
+  // What halving compares of the member, by its files; `known` are those that it has shown before. Safe while
+  // it trains: an epoch counts when its checkpoint is there. IoError, DataError.
+  RungValues rung_values(const SweepMember& member, RungValues known = {}) const;
+  // Records that halving has ended the member. False where another process works on it. IoError.
+  bool eliminate(const SweepMember& member, const std::string& why) const;
+
   void record_failure(const SweepMember& member, const std::string& error, bool final) const;
   void forget_failure(const SweepMember& member) const;
   void record_process(Json process) const;  // adds host, process id and time
@@ -71,6 +80,7 @@ class SweepFolder {
  private:
   MemberStatus status(const SweepMember& member, const SweepSpec& spec) const;
   Json result(const SweepMember& member);                // of `listed_`
+  Json halving_of_members();                             // of `listed_`
   Json environment_of(const SweepMember& member) const;  // as sweep_content.h asks
 
   FileLock lock() const;
@@ -78,9 +88,11 @@ class SweepFolder {
   std::filesystem::path path_;
   SweepSpec spec_;
   Waiting waiting_;
-  std::string listed_text_;               // sweep.json, when `listed_` was read from it
-  SweepSpec listed_;                      // what results.json lists
-  std::map<std::string, Json> finished_;  // results of finished members of `listed_`
+  std::string listed_text_;                  // sweep.json, when `listed_` was read from it
+  SweepSpec listed_;                         // what results.json lists
+  std::map<std::string, Json> finished_;     // results of finished members of `listed_`
+  std::optional<HalvingBrackets> brackets_;  // of `listed_`, where it has a rule
+  std::vector<RungValues> rung_values_;
 };
 
 // The last line, and the best accuracies with their epochs; null where there are no epochs.

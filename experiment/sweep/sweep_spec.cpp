@@ -26,13 +26,13 @@ constexpr std::size_t kMaxMembers = 100000;
 constexpr std::string_view kOwnKeys[] = {"out", "resume", "resume_or_start"};
 
 void check_keys(const Json& object, const std::string& source) {
-  const std::vector<std::string> known = {"base", "grid", "sample", "members", "format"};
+  const std::vector<std::string> known = {"base", "grid", "sample", "members", "halving", "format"};
   for (const auto& [key, value] : object.items()) {
     if (std::find(known.begin(), known.end(), key) != known.end()) continue;
     const std::string near = nearest(key, known);
     throw ConfigError(source + ": unknown key " + in_quotes(key) +
                       (near.empty() ? "" : " (did you mean '" + near + "'?)") +
-                      "; known keys: base, grid, sample, members");
+                      "; known keys: base, grid, sample, members, halving");
   }
 }
 
@@ -297,6 +297,7 @@ SweepSpec parse_sweep(std::string_view text, const std::string& source) {
       spec.members.push_back(std::move(member));
     }
   }
+  if (json.contains("halving")) spec.halving = parse_halving(json["halving"], source + ": 'halving'");
   complete(spec, source);
   return spec;
 }
@@ -337,12 +338,14 @@ void complete(SweepSpec& spec, const std::string& source) {
       spec.repeats.push_back({std::move(member), same->second});
     }
   }
+  if (spec.halving) complete(*spec.halving, spec, source + ": 'halving'");
 }
 
 Json to_json(const SweepSpec& spec) {
   Json json;
   json["format"] = kSweepFormat;
   json["base"] = without_machine(spec.base);
+  if (spec.halving) json["halving"] = to_json(*spec.halving);
   json["members"] = Json::array();
   const auto add = [&](const SweepMember& member) {
     Json entry = {{"name", member.name}};
@@ -384,6 +387,12 @@ std::string difference(const SweepSpec& spec, const SweepSpec& recorded) {
   };
   std::string text = compare(spec.base, recorded.base, "");
   if (!text.empty()) return text;
+  if (spec.halving != recorded.halving) {
+    const auto rule = [](const SweepSpec& of) {
+      return of.halving ? to_json(*of.halving).dump() : std::string("not given");
+    };
+    return "'halving' is " + rule(spec) + ", was " + rule(recorded);
+  }
   std::map<std::string_view, const SweepMember*> known;
   for (const SweepMember& then : recorded.members) known[then.name] = &then;
   const SweepMember* added = nullptr;
@@ -401,6 +410,11 @@ std::string difference(const SweepSpec& spec, const SweepSpec& recorded) {
              std::to_string(before);
     }
     known.erase(then);
+  }
+  if (spec.halving && (added != nullptr || !known.empty())) {
+    return (added != nullptr ? "it adds the member " + in_quotes(added->name)
+                             : "it lacks the member " + in_quotes(known.begin()->first)) +
+           ", and with 'halving' who goes on depends on all of them";
   }
   if (known.empty()) return "";
   if (makes_longer(spec, recorded))

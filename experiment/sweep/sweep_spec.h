@@ -2,10 +2,12 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "experiment/run/config.h"
+#include "experiment/sweep/halving.h"
 
 namespace qmse {
 
@@ -24,6 +26,7 @@ struct SweepSpec {
   Json base = Json::object();        // settings of all members
   std::vector<SweepMember> members;  // no two of them are the same run
   std::vector<SweepRepeat> repeats;  // are not trained again
+  std::optional<Halving> halving;
 
   // Base and own settings: what the member's run is given, but for `out`, `resume` and the machine.
   Json settings(const SweepMember& member) const;
@@ -34,7 +37,7 @@ struct SweepSpec {
 // [0.001, 1]}, "count": 20, "seed": 1}, "members": [{settings}, ...]}: every combination of the grid's values
 // (the last key changes fastest), each with every one of `count` random choices of the sampled settings
 // ("uniform", "log_uniform": to four digits), then the members named one by one, which may have a "name". All
-// are optional, and so is the sample's seed, 1. Throws ConfigError, beginning with `source` (a file
+// are optional, and so are the sample's seed, 1, and "halving" (halving.h). Throws ConfigError, beginning with `source` (a file
 // name): unknown keys (with the nearest known one), wrong types and ranges, keys given twice, settings that
 // do not go together, names that cannot be used, no member at all.
 SweepSpec parse_sweep(std::string_view text, const std::string& source);
@@ -43,15 +46,15 @@ SweepSpec parse_sweep(std::string_view text, const std::string& source);
 // finds those that are the same run as an earlier one.
 void complete(SweepSpec& spec, const std::string& source);
 
-// {"format": 2, "base": {...}, "members": [{"name": ..., ...}, ...]}, repeats last: parse_sweep() reads it
-// back. A file without "format" is of format 1, which is the same but for that;
+// {"format": 2, "base": {...}, "members": [{"name": ..., ...}, ...]}, repeats last, and "halving" where there
+// is one: parse_sweep() reads it back. A file without "format" is of format 1, which is the same but for that;
 // one of a later format is a ConfigError.
 inline constexpr int kSweepFormat = 2;
 Json to_json(const SweepSpec& spec);
 
 // Why `spec` does not continue `recorded`, for a message; empty where it does: the base is the same, and so
 // are the members, but that one of the two may have more, and that `spec`, where it has all of them, may
-// have more epochs. The paths "data" and "init_from" are not looked at (sweep_content.h).
+// have more epochs. With halving both have the same members: who goes on depends on all. The paths "data" and "init_from" are not looked at (sweep_content.h).
 std::string difference(const SweepSpec& spec, const SweepSpec& recorded);
 // Whether it does so with more epochs for a member.
 bool makes_longer(const SweepSpec& spec, const SweepSpec& recorded);
