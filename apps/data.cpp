@@ -144,14 +144,14 @@ struct Show {
 
 CLI::Option* add_name(CLI::App& command) {
   return command.add_option("NAME")
-      ->description("the data set; qmse data list shows them")
+      ->description("the data set; qmse data list shows them (required)")
       ->type_name("")
       ->expected(1);
 }
 
 std::function<int()> with_name(const CLI::Option* name, std::function<int()> action) {
   return [name, action = std::move(action)] {
-    if (name->count() == 0) throw ConfigError("which data set? qmse data list shows them");
+    if (name->count() == 0) throw ConfigError("NAME is missing: which data set? qmse data list shows them");
     return action();
   };
 }
@@ -182,7 +182,7 @@ Command data_command() {
   shown.count = add_text_option(options, "--count", "N", "Options", "how many images [64]");
   shown.seed = add_text_option(options, "--seed", "N", "Options",
                                "choose them at random by this seed; without it the first ones");
-  shown.out = add_text_option(options, "--out", "FILE.html", "Options", "where the page goes");
+  shown.out = add_text_option(options, "--out", "FILE.html", "Options", "where the page goes (required)");
   show.action = with_name(shown.name, shown);
 
   return {.name = "data",

@@ -69,7 +69,7 @@ Command data_fetch_command() {
   Command command =
       make_command("qmse data fetch", "Download a data set, check it, and put it where qmse looks");
   const CLI::Option* name = command.parser->add_option("NAME")
-                                ->description("the data set; qmse data list shows them")
+                                ->description("the data set; qmse data list shows them (required)")
                                 ->type_name("")
                                 ->expected(1);
   const CLI::Option* mirror =
@@ -83,7 +83,7 @@ Command data_fetch_command() {
       "download\n"
       "goes on where it was. Proxies are taken from http_proxy, https_proxy and no_proxy.");
   command.action = [=] {
-    if (name->count() == 0) throw ConfigError("which data set? qmse data list shows them");
+    if (name->count() == 0) throw ConfigError("NAME is missing: which data set? qmse data list shows them");
     return fetch(name->as<std::string>(), mirror->count() > 0 ? mirror->as<std::string>() : "",
                  out->count() > 0 ? out->as<std::string>() : "");
   };

@@ -55,7 +55,7 @@ int compare(const std::vector<std::string>& runs, bool json) {
 Command diff_command() {
   Command command = make_command("qmse diff", "Say where two runs first differ");
   const CLI::Option* runs = command.parser->add_option("RUN")
-                                ->description(wrap_help("two run directories"))
+                                ->description(wrap_help("two run directories (required)"))
                                 ->type_name(" ")
                                 ->expected(1, -1)
                                 ->allow_extra_args();

@@ -41,7 +41,7 @@ Command inspect_command() {
       "qmse inspect", "What theory says of trained weights: stationarity, certificate, units, noise, steps");
   CLI::Option* weights = command.parser->add_option("RUN")
                              ->description(wrap_help("a run directory, for its final weights, or a weights "
-                                                     "file or checkpoint"))
+                                                     "file or checkpoint (required)"))
                              ->type_name(" ");
   CLI::Option* out = add_text_option(*command.parser, "--out", "DIR", "Inspection",
                                      "where inspection.json, the picture and report.html go [of a run: its "

@@ -21,7 +21,7 @@ struct CommonOptions {
 
   explicit CommonOptions(CLI::App& command)
       : out(add_text_option(command, "--out", "DIR", "Experiment",
-                            "where everything goes; the same command again goes on with it")),
+                            "where everything goes; the same command again goes on with it (required)")),
         quick(command.add_flag("--quick")->description(wrap_help("smaller sizes"))->group("Experiment")),
         data(add_text_option(command, "--data", "DIR", "Experiment", "data sets' folder, as for qmse train")),
         threads(add_text_option(command, "--threads", "N", "Machine",

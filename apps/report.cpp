@@ -13,7 +13,7 @@ namespace qmse::app {
 Command report_command() {
   Command command =
       make_command("qmse report", "Write a web page about the runs in a folder: curves, tables, settings");
-  CLI::Option* folder = add_folder(*command.parser, "a folder with runs at any depth, or one run");
+  CLI::Option* folder = add_folder(*command.parser, "a folder with runs at any depth, or one run (required)");
   CLI::Option* out = add_text_option(*command.parser, "--out", "FILE", "Page", "[report.html in FOLDER]");
   CLI::Option* title = add_text_option(*command.parser, "--title", "TEXT", "Page", "the page's heading");
   command.parser->footer(

@@ -18,7 +18,7 @@ Command reproduce_command() {
       make_command("qmse reproduce",
                    "Run the paper's experiments, and what they lack; draw the figures and say what is true");
   CLI::Option* which = command.parser->add_option("FIGURE")->description(
-      wrap_help("fig1 (MNIST), fig2 (CIFAR-10), fig3 (CIFAR-100) or all"));
+      wrap_help("fig1 (MNIST), fig2 (CIFAR-10), fig3 (CIFAR-100) or all (required)"));
   CLI::Option* out = add_text_option(*command.parser, "--out", "DIR", "Experiments",
                                      "where everything goes; the same command again goes on with it "
                                      "[runs/reproduce-FIGURE]");
@@ -44,7 +44,7 @@ Command reproduce_command() {
                 "codes as for qmse sweep.",
                 kFooterWidth));
   command.action = [=] {
-    if (which->count() == 0) throw ConfigError("reproduce what? fig1, fig2, fig3 or all");
+    if (which->count() == 0) throw ConfigError("FIGURE is missing: fig1, fig2, fig3 or all");
     const auto figures = which->as<std::string>();
     ReproduceRequest request;
     ReproducePlan& plan = request.plan;

@@ -13,7 +13,7 @@ namespace qmse::app {
 
 CLI::Option* add_run_folders(CLI::App& command) {
   return command.add_option("RUN")
-      ->description(wrap_help("run directories, or folders with runs at any depth"))
+      ->description(wrap_help("run directories, or folders with runs at any depth (required)"))
       ->type_name(" ")
       ->expected(1, -1)
       ->allow_extra_args();

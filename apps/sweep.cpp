@@ -68,8 +68,8 @@ int show_estimate(const SweepRequest& request, bool json) {
 Command sweep_command() {
   Command command =
       make_command("qmse sweep", "Train every combination of settings in a file, as one job in one folder");
-  CLI::Option* file =
-      command.parser->add_option("FILE")->description(wrap_help("the sweep, a JSON object; see below"));
+  CLI::Option* file = command.parser->add_option("FILE")->description(
+      wrap_help("the sweep, a JSON object; see below (required)"));
   CLI::Option* out = add_text_option(
       *command.parser, "--out", "DIR", "Sweep",
       "the sweep's folder; the same command again goes on with what is not finished (required)");
@@ -117,7 +117,7 @@ Command sweep_command() {
                 "stopped by signal N (130 Ctrl-C, 143 SIGTERM).",
                 kFooterWidth));
   command.action = [=] {
-    if (file->count() == 0) throw ConfigError("qmse sweep FILE.json --out DIR: the file is missing");
+    if (file->count() == 0) throw ConfigError("FILE is missing: the sweep's settings, a JSON object");
     if (out->count() == 0) throw ConfigError("--out DIR is missing: where the sweep's files go");
     const auto request_of = [&] {
       const std::string source = file->as<std::string>();

@@ -9,6 +9,7 @@
 #include "apps/terminal_line.h"
 #include "base/error.h"
 #include "base/name_text.h"
+#include "experiment/run/plain_text.h"
 
 namespace qmse::app {
 namespace {
@@ -68,7 +69,7 @@ class TextDisplay : public SweepDisplay {
                                         [](const SweepOutcome::Failed& failed) { return failed.diverged; });
     const auto failed = static_cast<std::ptrdiff_t>(outcome.failed.size()) - diverged;
     const std::string counts =
-        std::to_string(outcome.finished) + " of " + std::to_string(outcome.members) + " members finished" +
+        std::to_string(outcome.finished) + " of " + counted(outcome.members, "member") + " finished" +
         (outcome.eliminated > 0 ? ", " + std::to_string(outcome.eliminated) + " eliminated by halving" : "") +
         (diverged > 0 ? ", " + std::to_string(diverged) + " diverged" : "") +
         (failed > 0 ? ", " + std::to_string(failed) + " failed" : "");
@@ -156,8 +157,8 @@ int finish_sweep(SweepDisplay& display, const SweepOutcome& outcome, const std::
   if (outcome.stopped && stop_signal() != 0) return 128 + stop_signal();
   if (!outcome.results_error.empty()) throw IoError(outcome.results_error);
   if (outcome.failed.empty()) return 0;
-  throw Error(std::to_string(outcome.failed.size()) + " of " + std::to_string(outcome.members) +
-              " members failed; " + out + "/results.json says why");
+  throw Error(std::to_string(outcome.failed.size()) + " of " + counted(outcome.members, "member") +
+              " failed; " + out + "/results.json says why");
 }
 
 }  // namespace qmse::app

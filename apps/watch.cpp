@@ -54,7 +54,7 @@ Command watch_command() {
   Command command =
       make_command("qmse watch", "Show how far runs are that another process trains, until none goes on");
   CLI::Option* folder =
-      add_folder(*command.parser, "a run directory, or a sweep's or other folder with runs");
+      add_folder(*command.parser, "a run directory, or a sweep's or other folder with runs (required)");
   CLI::Option* every =
       add_text_option(*command.parser, "--every", "SECONDS", "View", "how long between two looks [1]");
   command.parser->footer(

@@ -126,9 +126,10 @@ void IdxFile::read_header(int dimensions) {
   if (magic[0] != 0 || magic[1] != 0) fail(path(), "its first two bytes are not zero");
   const bool one_column = dimensions == 1 && magic[3] == 2;
   if (magic[2] != kUnsignedByte || magic[3] != dimensions) {
-    const std::string cause =
-        "its elements are " + (magic[2] == kUnsignedByte ? "unsigned bytes" : type_name(magic[2])) + " in " +
-        std::to_string(magic[3]) + " dimensions, not unsigned bytes in " + std::to_string(dimensions);
+    const std::string cause = "its elements are " +
+                              (magic[2] == kUnsignedByte ? "unsigned bytes" : type_name(magic[2])) + " in " +
+                              std::to_string(magic[3]) + (magic[3] == 1 ? " dimension" : " dimensions") +
+                              ", not unsigned bytes in " + std::to_string(dimensions);
     refuse(path(), cause,
            one_column        ? "labels in two dimensions, as QMNIST has them: write their first column, the "
                                "classes, as unsigned bytes"

@@ -326,7 +326,7 @@ const std::vector<ConfigField>& table() {
        "debugging)", {.only_with = kNoCpu, .free_on_resume = true}},
 
       {run, kTrain, "out", &Config::out,
-       "run directory; made where it does not exist", {.free_on_resume = true, .recorded = false}},
+       "run directory; made where it does not exist (required)", {.free_on_resume = true, .recorded = false}},
       {run, kTrain, "resume", &Config::resume,
        "go on with the run in --out, from its checkpoint if there is one; options not given are as "
        "recorded there, and the images have to be those it was trained on, wherever they lie now",

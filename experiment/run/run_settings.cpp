@@ -4,6 +4,7 @@
 #include <cmath>
 #include <system_error>
 
+#include "base/build_config.h"
 #include "base/error.h"
 #include "base/in_quotes.h"
 #include "base/stopped.h"
@@ -127,7 +128,7 @@ std::string describe_machine(Context& context, bool automatic) {
     return automatic && gpus > 1 ? ", one of " + std::to_string(gpus) + " GPUs" : "";
   }
   const int threads = context.cpu()->threads().size();
-  const std::string why = why_no_cuda_device();
+  const std::string why = !automatic ? "" : QMSE_CUDA ? why_no_cuda_device() : "built without CUDA";
   return ", " + counted(threads, "thread") + (why.empty() ? "" : " (" + why + ")");
 }
 

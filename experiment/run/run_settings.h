@@ -47,7 +47,7 @@ class RunSettings {
   std::int64_t recorded_epochs_ = 0;  // of the run that is resumed
 };
 
-// ", 2 threads (no NVIDIA driver is installed)", to stand behind the device's name. `automatic`: the device
+// ", 2 threads (no NVIDIA driver is installed)", the reason where none was asked for, to stand behind the device's name. `automatic`: the device
 // was left to the program to choose.
 std::string describe_machine(Context& context, bool automatic);
 

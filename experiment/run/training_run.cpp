@@ -214,7 +214,7 @@ class TrainingRun::Impl {
                         " steps are more than 2^32 steps, which the random numbers are made for");
     }
     notice("model " + config().model + " with " + std::to_string(parts_->store.parameter_count()) +
-           " parameters, loss " + config().loss + ", " + std::to_string(steps) + " steps an epoch");
+           " parameters, loss " + config().loss + ", " + counted(steps, "step") + " an epoch");
   }
 
   // What the results were obtained on: official data or something else.

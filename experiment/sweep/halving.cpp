@@ -12,6 +12,7 @@
 #include "data/registry.h"
 #include "experiment/run/config_fields.h"
 #include "experiment/run/epoch_record.h"
+#include "experiment/run/plain_text.h"
 #include "experiment/sweep/sweep_spec.h"
 
 namespace qmse {
@@ -138,8 +139,8 @@ void complete(Halving& halving, const SweepSpec& spec, const std::string& label)
     if (halving.metric.empty()) halving.metric = table ? "validation_r2" : "validation_accuracy";
     const std::string who = label + ": member " + in_quotes(member.name);
     if (config.epochs <= halving.after.back()) {
-      throw ConfigError(who + " has " + std::to_string(config.epochs) +
-                        " epochs: 'after' must name fewer, and not " + std::to_string(halving.after.back()));
+      throw ConfigError(who + " has " + counted(config.epochs, "epoch") +
+                        ": 'after' must name fewer, and not " + std::to_string(halving.after.back()));
     }
     const Metric& metric = *find_metric(halving.metric);
     if (metric.key.starts_with("validation_") && config.validation == 0) {

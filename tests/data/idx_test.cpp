@@ -163,7 +163,7 @@ TEST_CASE("idx: wrong headers") {
   CHECK(rejects_images(with_byte(tiny.images, 1, 'P'), "its first two bytes are not zero"));
   CHECK(rejects_images(with_byte(tiny.images, 2, 13),
                        "its elements are 32-bit floats in 3 dimensions, not unsigned bytes"));
-  CHECK(rejects_images(tiny.labels, "unsigned bytes in 1 dimensions, not unsigned bytes in 3"));
+  CHECK(rejects_images(tiny.labels, "unsigned bytes in 1 dimension, not unsigned bytes in 3"));
   CHECK(rejects_labels(tiny.images, "unsigned bytes in 3 dimensions, not unsigned bytes in 1"));
   CHECK(rejects_images(idx_bytes({0, 3, 4}, ""), "dimension 0 is 0"));
   CHECK(rejects_images(idx_bytes({5, 3, 0}, ""), "dimension 2 is 0"));
@@ -178,7 +178,7 @@ TEST_CASE("idx: labels of other formats are named as what they are") {
   CHECK(rejects_labels(idx_bytes({5, 2}, std::string(10, '\0')), "write their first column"));
   std::string wide = idx_bytes({5}, std::string(20, '\0'));
   wide[2] = 0x0c;
-  CHECK(rejects_labels(wide, "32-bit integers in 1 dimensions"));
+  CHECK(rejects_labels(wide, "32-bit integers in 1 dimension,"));
   CHECK(rejects_labels(idx_bytes({5}, "\1\2\3\4\12"), "they count from 1; subtract 1 from each"));
 }
 

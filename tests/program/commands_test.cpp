@@ -175,6 +175,58 @@ TEST_CASE("program: help names every option, and goes to standard output") {
   CHECK(run_program({"--version"}).out.rfind("qmse ", 0) == 0);
 }
 
+TEST_CASE("program: what a command cannot do without is marked in its help") {
+  // The command, and what is given of it already.
+  const std::pair<Words, Words> cases[] = {{{"train"}, {}},
+                                           {{"sweep"}, {}},
+                                           {{"sweep"}, {"sweep.json"}},
+                                           {{"evaluate"}, {}},
+                                           {{"trace"}, {}},
+                                           {{"predict"}, {}},
+                                           {{"predict"}, {"--weights", "none"}},
+                                           {{"export"}, {}},
+                                           {{"export"}, {"--format", "csv"}},
+                                           {{"export"}, {"--format", "csv", "--out", "none"}},
+                                           {{"inspect"}, {}},
+                                           {{"plot"}, {}},
+                                           {{"report"}, {}},
+                                           {{"table"}, {}},
+                                           {{"watch"}, {}},
+                                           {{"reproduce"}, {}},
+                                           {{"data", "fetch"}, {}},
+                                           {{"data", "verify"}, {}},
+                                           {{"data", "show"}, {}},
+                                           {{"data", "show"}, {"mnist"}},
+                                           {{"landscape", "width"}, {}}};
+  for (const auto& [command, given] : cases) {
+    Words words = command;
+    words.insert(words.end(), given.begin(), given.end());
+    CAPTURE(words);
+    const Result result = run_program(words);
+    CHECK(result.code == 2);
+    REQUIRE(result.error.starts_with("qmse: "));
+    const std::string message = result.error.substr(6), name = message.substr(0, message.find(' '));
+    CAPTURE(message);
+    CHECK(message.find(" missing") != std::string::npos);
+    words = command;
+    words.push_back("--help");
+    const std::string help = run_program(words).out;
+    const std::size_t at = help.find("\n  " + name + " ");
+    REQUIRE(at != std::string::npos);
+    std::size_t end = at;  // of what is said of it: where another line begins as far to the left
+    do {
+      end = help.find("\n  ", end + 1);
+    } while (end != std::string::npos && help[end + 3] == ' ');
+    CHECK(help.substr(at, end - at).find("(required)") != std::string::npos);
+  }
+  for (const char* command : {"train", "evaluate", "trace", "predict", "sweep", "diff"}) {
+    CAPTURE(command);
+    const std::string help = run_program({command, "--help"}).out;
+    CHECK(help.find("Exit") != std::string::npos);
+    CHECK(help.find("wrong usage") != std::string::npos);
+  }
+}
+
 TEST_CASE("program: help and version are commands too, and say what their options say") {
   CHECK(run_program({"help"}).out == run_program({"--help"}).out);
   CHECK(run_program({"help"}).out == run_program({"-h"}).out);

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "base/build_config.h"
 #include "tests/experiment/tiny_run.h"
 #include "tests/program/run_program.h"
 #include "tests/support/catch.h"
@@ -133,6 +134,25 @@ TEST_CASE("program: a line an epoch fits 80 columns, with validation and hundred
     }
     CHECK(epochs >= 2);
   }
+}
+
+TEST_CASE(
+    "program: training begins with the device, and why it is no GPU in no more than a line of 80 columns") {
+  const World world;
+  const auto first_line = [&](const std::string& device) {
+    Words words = world.train();
+    *(std::find(words.begin(), words.end(), "--device") + 1) = device;
+    words.insert(words.end(), {"--threads", "1", "--resume-or-start"});
+    const std::string out = run_program(words).out;
+    return out.substr(0, out.find('\n'));
+  };
+  CHECK(first_line("cpu") == "device cpu, 1 thread");  // as was asked for
+  std::filesystem::remove_all(world.folder / "run");
+  const std::string line = first_line("auto");
+  CAPTURE(line);
+  CHECK(line.starts_with("device "));
+  CHECK(line.size() <= 80);
+  if (!QMSE_CUDA) CHECK(line == "device cpu, 1 thread (built without CUDA)");
 }
 
 TEST_CASE("program: --log-format json writes an object a line, on a terminal too") {

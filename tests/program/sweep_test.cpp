@@ -201,7 +201,7 @@ TEST_CASE("program: a sweep's wrong usage is one line") {
     Words parts;
   };
   const Case cases[] = {
-      {{"sweep"}, 2, {"the file is missing"}},
+      {{"sweep"}, 2, {"FILE is missing"}},
       {{"sweep", file}, 2, {"--out DIR"}},
       {{"sweep", file, "more", "--out", fresh}, 2, {"'more'"}},
       {{"sweep", fresh, "--out", fresh}, 1, {"new"}},
