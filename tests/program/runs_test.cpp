@@ -51,6 +51,87 @@ TEST_CASE(
   CHECK_FALSE(has(json.out, "validation accuracy, %"));  // an object a line, and nothing else
 }
 
+TEST_CASE(
+    "program: a folder of sixty runs that people lived in is listed, compared, drawn and reported by a "
+    "command each") {
+  if (!has_program("gnuplot")) return;
+  const TempDirectory folder;
+  const Json models[] = {{{"model", "mlp"}, {"mlp_widths", {32}}},
+                         {{"model", "mlp"}, {"mlp_widths", {128, 64}}},
+                         {{"model", "cnn"}, {"fc_width", 32}},
+                         {{"model", "cnn"}, {"fc_width", 128}}};
+  int runs = 0;
+  const auto write = [&](const std::string& name, const Json& settings, double accuracy, bool diverged) {
+    write_run(folder / name, settings, {accuracy - 0.1, accuracy}, !diverged);
+    if (diverged) {
+      write_outcome(folder / name, {.end = RunEnd::diverged, .epoch = 2, .step = 17, .layer = "fc2"});
+    }
+    ++runs;
+  };
+  const std::string datasets[] = {"mnist", "fashion-mnist", "cifar10"};
+  for (std::size_t d = 0; d < 3; ++d) {
+    for (const std::size_t m : {d, d + 1}) {  // four models, two with each data set
+      for (const char* loss : {"mse", "qmse"}) {
+        int rate = 0;
+        for (const double lr : {0.003, 0.01, 0.03, 0.1, 3.0}) {
+          Json settings = {{"dataset", datasets[d]}, {"loss", loss}, {"lr", lr}};
+          settings.update(models[m]);
+          const std::string name =
+              datasets[d] + "/" + std::to_string(m) + "-" + loss + "-" + std::to_string(rate);
+          write(name, settings, 0.5 + 0.08 * ++rate + 0.01 * static_cast<double>(m), lr == 3.0);
+        }
+      }
+    }
+  }
+  CHECK(runs == 60);
+  Json again = {{"dataset", "mnist"}, {"loss", "mse"}, {"lr", 0.1}};
+  again.update(models[0]);
+  write("again", again, 0.82, false);
+  again["init_from"] = (folder / "again").string();
+  again["lr"] = 0.001;
+  write("continued", again, 0.9, false);
+
+  const std::string where = folder.path().string();
+  const Result list = run_program({"list", where}, Output::terminal, 140);
+  CHECK(list.code == 0);
+  std::istringstream lines(list.out);
+  int listed = 0;
+  for (std::string line; std::getline(lines, line);) {
+    const auto characters =
+        std::count_if(line.begin(), line.end(), [](char c) { return (c & 0xc0) != 0x80 && c != '\r'; });
+    CAPTURE(line);
+    CHECK(characters <= 140);
+    listed += has(line, "finished") || has(line, "diverged") ? 1 : 0;
+  }
+  CHECK(listed == runs);
+  CHECK(has(run_program({"list", where}).out, "diverged in epoch 2, step 17, at fc2"));
+
+  const Result table = run_program({"table", where});
+  CAPTURE(table.out, table.error);
+  CHECK(table.code == 0);
+  const Result rows = run_program({"table", where, "--format", "csv"});
+  CHECK(rows.code == 0);
+  CHECK(std::count(rows.out.begin(), rows.out.end(), '\n') == 1 + 61);  // the repetition counts once
+  for (const char* part : {"Fashion-MNIST", "CIFAR-10", "learning rate 0.1"}) CHECK(has(table.out, part));
+  CHECK(run_program({"plot", where}).code == 0);
+  CHECK(png_size(read_bytes(folder / "curves.png")).first > 0);
+  const Result report = run_program({"report", where});
+  CHECK(report.code == 0);
+  const std::string page = read_bytes(folder / "report.html");
+  CHECK(has(page, "1 run had the settings and seeds of another run"));
+  CHECK(has(page, "12 of 62 diverged"));
+  std::size_t panels = 0;
+  for (std::size_t at = page.find("<ul class=\"legend\">"); at != std::string::npos; ++panels) {
+    const std::size_t end = page.find("</ul>", at);
+    int entries = 0;
+    for (std::size_t entry = page.find("<li ", at); entry < end; entry = page.find("<li ", entry + 1))
+      ++entries;
+    CHECK(entries <= 8);
+    at = page.find("<ul class=\"legend\">", end);
+  }
+  CHECK(panels >= 6);
+}
+
 TEST_CASE("program: a run records when, where, by which command and why, and list shows it") {
   const TinyData data;
   const TempDirectory folder;
