@@ -154,9 +154,10 @@ RunsView look_at_runs(const std::filesystem::path& folder) {
   constexpr std::size_t kMaxLines = 20, kCurve = 60;
   const RunsFound found = find_runs(folder);
   RunsView view;
-  std::size_t finished = 0, going = 0;
+  std::size_t finished = 0, going = 0, eliminated = 0;
   for (const RunRecord& run : found.runs) {
     finished += run.finished;
+    eliminated += run.outcome.end == RunEnd::eliminated;
     going += goes_on(run);
   }
   view.going_on = going > 0;
@@ -175,6 +176,7 @@ RunsView look_at_runs(const std::filesystem::path& folder) {
   view.lines.push_back(
       counted(found.runs.size(), "run") + ": " + std::to_string(finished) + " finished, " +
       std::to_string(going) + " going on" +
+      (eliminated > 0 ? ", " + std::to_string(eliminated) + " eliminated" : "") +
       (found.unreadable.empty() ? "" : ", " + std::to_string(found.unreadable.size()) + " cannot be read"));
   for (const RunRecord& run : found.runs) {
     if (!goes_on(run)) continue;

@@ -69,4 +69,7 @@ TEST_CASE("run list: a view shows which runs go on and how far they are") {
     CHECK(view.lines[1].starts_with("a  going on, 3 of 4 epochs: "));
   }
   CHECK_FALSE(look_at_runs(folder.path()).going_on);
+  write_outcome(folder / "a", {.end = RunEnd::eliminated, .epoch = 3, .step = 30, .reason = "place 5 of 9"});
+  CHECK(look_at_runs(folder.path()).lines[0] == "2 runs: 1 finished, 0 going on, 1 eliminated");
+  CHECK(look_at_runs(folder / "a").lines[0].starts_with("eliminated after 3 of 4 epochs: place 5 of 9: "));
 }
