@@ -9,6 +9,7 @@
 #include "data/registry.h"
 #include "experiment/run/environment.h"
 #include "experiment/run/json_lines.h"
+#include "experiment/run/plain_text.h"
 #include "experiment/run/run_directory.h"
 #include "experiment/run/run_outcome.h"
 #include "experiment/run/run_record.h"
