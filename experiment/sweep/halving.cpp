@@ -188,7 +188,7 @@ HalvingState HalvingBrackets::judge(const std::vector<RungValues>& values) const
                            [&](std::size_t member) { return values[member].size() > rung; });
       });
       if (!all_there) break;
-      HalvingRung compared{.after = rule_.after[rung]};
+      HalvingRung compared{.after = rule_.after[rung], .settings = {}};
       for (const Setting& setting : left) compared.settings.push_back(measured(setting, values, rung));
       std::stable_sort(compared.settings.begin(), compared.settings.end(), [&](const auto& a, const auto& b) {
         if (a.whole != b.whole) return a.whole;
