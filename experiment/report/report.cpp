@@ -154,10 +154,11 @@ class Page {
         seconds += std::isfinite(value) ? value : 0;
       }
     }
-    std::string text = "All runs together are " + counted(epochs, "epoch") + " and " +
-                       (seconds < 3600 ? significant_text(seconds / 60, 3) + " minutes"
-                                       : significant_text(seconds / 3600, 3) + " hours") +
-                       " of training and measuring, added up over runs that were trained at a time.";
+    std::string text =
+        "All runs together are " + counted(epochs, "epoch") + " and " +
+        (seconds < 3600 ? significant_text(seconds / 60, 3) + " minutes"
+                        : significant_text(seconds / 3600, 3) + " hours") +
+        " of training and measuring, added up over all runs, also those that were trained at the same time.";
     std::error_code none;
     if (std::filesystem::exists(request_.folder / "sweep.json", none))
       text += " They are made again by: qmse sweep " + folder_text() + "sweep.json --out NEW";

@@ -214,13 +214,15 @@ std::size_t place_of(std::vector<Json>& all, const Json& value) {
   return place;
 }
 
+using Styles = std::map<std::string, CurveStyle>;  // by the curve's label
+
 // Colours by the first, dashes by the others; where there are too many of these, dashes count the curves of a
-// colour. Nothing where no style would be left for one of its own.
-std::map<std::string, CurveStyle> styles_of(const std::vector<Factors>& curves) {
+// colour. Nothing where no style would be left for one of its own. `firsts` have their colours already.
+Styles styles_of(const std::vector<Factors>& curves, std::vector<Json>& firsts) {
   for (const bool counted : {false, true}) {
-    std::map<std::string, CurveStyle> styles;
+    Styles styles;
     std::set<std::pair<std::size_t, std::size_t>> used;
-    std::vector<Json> firsts, others;
+    std::vector<Json> others;
     std::map<std::size_t, std::size_t> of_colour;
     bool fit = true;
     for (const Factors& curve : curves) {
@@ -234,6 +236,18 @@ std::map<std::string, CurveStyle> styles_of(const std::vector<Factors>& curves) 
     if (fit) return styles;
   }
   return {};
+}
+
+// Of each row of panels: the same in all of them; where there are too many curves for that, colours are, and
+// each row has dashes of its own.
+std::vector<Styles> styles_of_rows(const std::vector<std::vector<Factors>>& rows) {
+  std::vector<Factors> all;
+  for (const std::vector<Factors>& row : rows) all.insert(all.end(), row.begin(), row.end());
+  std::vector<Json> firsts;
+  if (const Styles styles = styles_of(all, firsts); !styles.empty()) return std::vector<Styles>(rows.size(), styles);
+  std::vector<Styles> styles;
+  for (const std::vector<Factors>& row : rows) styles.push_back(styles_of(row, firsts));
+  return styles;
 }
 
 // Whether it is a loss, whose heights depend on which one it is.
@@ -361,17 +375,19 @@ Figure run_figure(const std::vector<RunGroup>& all, const CurveRequest& request)
     figure.caption += " Of " + std::to_string(all_rows) + " rows of panels the first " +
                       std::to_string(rows.size()) + " are drawn.";
   }
-  std::vector<Factors> curves;
+  std::vector<std::vector<Factors>> factors;
   std::vector<RunGroup> firsts;
   for (Row& row : rows) {
     row.differing = differing_settings(row.groups);
     row.names = telling_names(row.groups, row.differing);
     if (row.names.empty()) row.names = {"loss"};
-    for (const RunGroup& group : row.groups) curves.push_back(factors_of(group, row.names));
+    factors.emplace_back();
+    for (const RunGroup& group : row.groups) factors.back().push_back(factors_of(group, row.names));
     firsts.push_back(row.groups.front());
   }
-  const std::map<std::string, CurveStyle> styles = styles_of(curves);
-  for (const Row& row : rows) {
+  const std::vector<Styles> styles = styles_of_rows(factors);
+  for (std::size_t r = 0; r < rows.size(); ++r) {
+    const Row& row = rows[r];
     // The curves are named by what differs within the row, the row by what else differs between the groups, as
     // far as it tells the rows apart.
     const std::vector<std::string>& within = row.names;
@@ -397,7 +413,7 @@ Figure run_figure(const std::vector<RunGroup>& all, const CurveRequest& request)
       for (std::size_t i = 0; i < row.groups.size(); ++i) {
         panel.curves.push_back(curve(row.groups[i], beginnings,
                                      describe_settings(row.groups[i].settings, within), request.x, measure));
-        if (const auto style = styles.find(panel.curves.back().label); style != styles.end())
+        if (const auto style = styles[r].find(panel.curves.back().label); style != styles[r].end())
           panel.curves.back().style = style->second;
       }
       panel.note = note_of(row.groups, within);

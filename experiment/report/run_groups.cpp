@@ -251,6 +251,7 @@ std::vector<std::string> telling_names(const std::vector<RunGroup>& groups,
   };
   const std::size_t all = distinct(kept);
   for (std::size_t i = kept.size(); i-- > 1;) {
+    if (kept[i] == "model") continue;  // of which a width alone does not remind one
     std::vector<std::string> fewer = kept;
     fewer.erase(fewer.begin() + static_cast<std::ptrdiff_t>(i));
     if (distinct(fewer) == all) kept = std::move(fewer);
@@ -295,11 +296,17 @@ std::vector<std::size_t> leading_groups(const std::vector<RunGroup>& groups, std
 }
 
 std::string describe_settings(const Json& settings, const std::vector<std::string>& names) {
-  std::string text;
+  std::string text, usual;
   for (const std::string& name : names) {
-    if (settings.contains(name)) text += (text.empty() ? "" : ", ") + describe_setting(name, settings[name]);
+    if (!settings.contains(name)) continue;
+    const std::string words = describe_setting(name, settings[name]);
+    if (name == "init_from" && settings[name] == "") {
+      usual = words;  // which nobody misses where something else is said
+    } else {
+      text += (text.empty() ? "" : ", ") + words;
+    }
   }
-  return text;
+  return text.empty() ? usual : text;
 }
 
 }  // namespace qmse

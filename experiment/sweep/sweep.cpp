@@ -96,6 +96,7 @@ class Sweep {
     std::int64_t epochs = 1;  // that it may train now
     double expected = 1;      // that it comes to in the end
     double seconds = 0;       // that it took here
+    bool silent = false;      // it goes on here, and begins with what was said before
     std::string kind;         // members of one kind take as long an epoch
   };
   static bool is_done(const Member& member) {
@@ -163,7 +164,7 @@ class Sweep {
       std::string epochs;
       for (const std::int64_t after : rule->after)
         epochs += (epochs.empty() ? "" : ", ") + std::to_string(after);
-      notice("halving: after epoch " + epochs + " one setting of " + std::to_string(rule->factor) +
+      notice("halving after epoch " + epochs + ": of the settings one in " + std::to_string(rule->factor) +
              " goes on, by " + rule->metric + "; results.json says which");
     }
     if (const std::size_t repeats = spec().repeats.size(); repeats > 0) {
@@ -414,7 +415,9 @@ class Sweep {
     MemberReport report{.name = member.name, .number = static_cast<std::int64_t>(i) + 1};
     std::optional<TrainingRun> run;  // its lock is held until a failure is recorded
     try {
+      members_[i].silent = members_[i].seconds > 0;
       run.emplace(given(i), events_of(i), &images_, &contexts);
+      members_[i].silent = false;
       write_results();
       if (run->run() == TrainingOutcome::stopped) {
         if (folder_.failure(member)) folder_.forget_failure(member);
@@ -490,7 +493,8 @@ class Sweep {
 
   TrainingEvents events_of(std::size_t i) {
     TrainingEvents events;
-    events.notice = [this](const std::string& text) {
+    events.notice = [this, i](const std::string& text) {
+      if (members_[i].silent) return;
       const std::lock_guard guard(events_mutex_);  // what is the same for all members is said once
       if (events_.notice && said_.insert(text).second) events_.notice(text);
     };

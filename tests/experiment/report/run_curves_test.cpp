@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <map>
+#include <set>
 
 #include "base/error.h"
 #include "tests/support/error_message.h"
@@ -145,6 +146,39 @@ TEST_CASE("run curves: colours follow the loss and dashes the rate, alike in all
   CHECK(styles["MSE, learning rate 0.1"].first != styles["QMSE, learning rate 0.1"].first);
   CHECK(styles["MSE, learning rate 0.1"].second == styles["QMSE, learning rate 0.1"].second);
   CHECK(styles["MSE, learning rate 0.1"].second != styles["MSE, learning rate 1"].second);
+}
+
+TEST_CASE(
+    "run curves: where all panels together have too many rates, colours still follow the loss in each") {
+  const World world;
+  int run = 0;
+  for (const char* dataset : {"mnist", "fashion-mnist", "cifar10"}) {
+    for (const char* loss : {"qmse", "mse"}) {
+      for (int rate = 1; rate <= 4; ++rate) {  // other ones with each data set: twelve
+        const double lr = rate * (std::string(dataset) == "mnist" ? 0.001 : *dataset == 'f' ? 0.01 : 0.1);
+        write_run(world.folder / std::to_string(++run), {{"dataset", dataset}, {"loss", loss}, {"lr", lr}},
+                  {0.5});
+      }
+    }
+  }
+  const Figure figure = world.figure({.measures = {"test_accuracy"}});
+  REQUIRE(figure.panels.size() == 3);
+  std::map<bool, std::size_t> colours;  // of MSE, and of QMSE
+  for (const Panel& panel : figure.panels) {
+    REQUIRE(panel.curves.size() == 8);
+    std::map<std::string, std::size_t> dashes;  // of a rate
+    std::set<std::size_t> distinct;
+    for (const Curve& curve : panel.curves) {
+      CAPTURE(panel.title, curve.label);
+      REQUIRE(curve.style);
+      const std::size_t colour = curve.style->colour, dash = curve.style->dash;
+      CHECK(colours.emplace(curve.label.starts_with("MSE"), colour).first->second == colour);
+      CHECK(dashes.emplace(curve.label.substr(curve.label.find(',')), dash).first->second == dash);
+      distinct.insert(dash);
+    }
+    CHECK(distinct.size() == 4);
+  }
+  CHECK(colours[true] != colours[false]);
 }
 
 TEST_CASE("run curves: names have no more settings than tell the curves apart") {
