@@ -25,7 +25,7 @@ namespace {
 
 // Two losses, `rates` rates and two seeds, of 6 epochs; compared after epochs 1 and 3, half of them goes on.
 struct HalvedSweep {
-  SweepRequest request(const std::string& out, const std::vector<double>& rates = {0.001, 0.03, 0.1, 0.3},
+  SweepRequest request(const std::string& out, const std::vector<double>& rates = {0.001, 0.003, 0.01, 0.03},
                        std::int64_t jobs = 2) const {
     SweepRequest request;
     request.spec.base = data.settings("", "mlp");
@@ -186,7 +186,7 @@ TEST_CASE(
 
 TEST_CASE("halving: stopped at any time, by several processes, and gone on with, it is the same sweep") {
   const HalvedSweep tiny;
-  run_sweep(tiny.request("whole", {0.001, 0.03, 0.1, 0.3}, 1), {});
+  run_sweep(tiny.request("whole", {0.001, 0.003, 0.01, 0.03}, 1), {});
   for (const int patience : {3, 40, 90, 150, 200}) {
     CAPTURE(patience);
     const std::string out = "stopped-" + std::to_string(patience);
@@ -205,7 +205,7 @@ TEST_CASE("halving: stopped at any time, by several processes, and gone on with,
     std::vector<std::jthread> sweeps;
     for (int k = 0; k < 2; ++k) {
       sweeps.emplace_back([&, k] {
-        SweepRequest request = tiny.request("shared", {0.001, 0.03, 0.1, 0.3}, 1);
+        SweepRequest request = tiny.request("shared", {0.001, 0.003, 0.01, 0.03}, 1);
         request.shard = {k, 2, "test"};
         outcomes[k] = run_sweep(request, {});
       });
@@ -271,7 +271,7 @@ TEST_CASE(
 TEST_CASE(
     "halving: a comparison waits for all its members, settings alone do not, and means are over seeds") {
   const HalvedSweep tiny;
-  const SweepSpec spec = tiny.request("out", {0.1, 0.3}).spec;  // mse 0.1 0.1 0.3 0.3, qmse likewise
+  const SweepSpec spec = tiny.request("out", {0.01, 0.03}).spec;  // mse 0.01 0.01 0.03 0.03, qmse likewise
   const HalvingBrackets brackets(spec);
   std::vector<RungValues> values(8);
   HalvingState state = brackets.judge(values);
@@ -305,7 +305,7 @@ TEST_CASE(
 
 TEST_CASE("halving: a loss is better where it is lower, and a setting without a finite value never goes on") {
   const HalvedSweep tiny;
-  SweepSpec spec = tiny.request("out", {0.1, 0.3}).spec;
+  SweepSpec spec = tiny.request("out", {0.01, 0.03}).spec;
   spec.halving->metric = "validation_loss";
   std::vector<RungValues> values(8, {0.5});
   values[0] = values[1] = {0.4};
@@ -318,7 +318,7 @@ TEST_CASE("halving: a loss is better where it is lower, and a setting without a 
 
 TEST_CASE("halving: diverged members lose, and a failed one is waited for by the next command") {
   const HalvedSweep tiny;
-  SweepRequest request = tiny.request("out", {0.03, 0.1, 0.3, 1e30});
+  SweepRequest request = tiny.request("out", {0.003, 0.01, 0.03, 1e30});
   SweepOutcome outcome = run_sweep(request, {});
   CHECK(outcome.finished == 4);
   CHECK(outcome.failed.size() == 4);  // 1e30 of both losses
@@ -335,7 +335,7 @@ TEST_CASE("halving: diverged members lose, and a failed one is waited for by the
   SweepFolder(request.out, request.spec);
   write_bytes(stump, "");  // a file: no run can be there
   std::string said;
-  outcome = run_sweep(request, {.notice = [&](const std::string& text) { said += text + "\n"; }});
+  outcome = run_sweep(request, {.notice = [&](const std::string& text) { said = text; }});
   CHECK(outcome.stopped);
   REQUIRE(outcome.failed.size() == 1);
   CHECK(outcome.finished == 2);  // QMSE's
@@ -378,7 +378,7 @@ TEST_CASE(
 
 TEST_CASE("halving: a folder keeps its rule and its members") {
   const HalvedSweep tiny;
-  SweepRequest request = tiny.request("out", {0.1, 0.3});
+  SweepRequest request = tiny.request("out", {0.01, 0.03});
   run_sweep(request, {});
   const auto refused = [](const SweepRequest& asked) {
     return message_of<ConfigError>([&] { run_sweep(asked, {}); });
@@ -391,8 +391,9 @@ TEST_CASE("halving: a folder keeps its rule and its members") {
   CHECK(missing(refused(request), {"'halving' is not given, was"}) == "");
   request = first;
   request.spec.members.pop_back();
-  CHECK(missing(refused(request), {"it lacks the member 'loss=qmse,lr=0.3,seed=2'", "depends on all"}) == "");
-  CHECK(missing(refused(tiny.request("out", {0.1, 0.3, 0.5})), {"it adds the member", "depends on all"}) ==
+  CHECK(missing(refused(request), {"it lacks the member 'loss=qmse,lr=0.03,seed=2'", "depends on all"}) ==
+        "");
+  CHECK(missing(refused(tiny.request("out", {0.01, 0.03, 0.05})), {"it adds the member", "depends on all"}) ==
         "");
   std::ranges::reverse(request.spec.members);
   request.spec.members.insert(request.spec.members.begin(), first.spec.members.back());
