@@ -244,7 +244,8 @@ std::vector<Styles> styles_of_rows(const std::vector<std::vector<Factors>>& rows
   std::vector<Factors> all;
   for (const std::vector<Factors>& row : rows) all.insert(all.end(), row.begin(), row.end());
   std::vector<Json> firsts;
-  if (const Styles styles = styles_of(all, firsts); !styles.empty()) return std::vector<Styles>(rows.size(), styles);
+  if (const Styles styles = styles_of(all, firsts); !styles.empty())
+    return std::vector<Styles>(rows.size(), styles);
   std::vector<Styles> styles;
   for (const std::vector<Factors>& row : rows) styles.push_back(styles_of(row, firsts));
   return styles;
