@@ -1,5 +1,6 @@
 #include "analysis/mlp/gpu_ensemble.h"
 
+#include <algorithm>
 #include <string>
 
 #include "base/error.h"
