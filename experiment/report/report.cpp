@@ -156,8 +156,9 @@ class Page {
     }
     std::string text =
         "All runs together are " + counted(epochs, "epoch") + " and " +
-        (seconds < 3600 ? significant_text(seconds / 60, 3) + " minutes"
-                        : significant_text(seconds / 3600, 3) + " hours") +
+        (seconds < 120    ? significant_text(seconds, 3) + " seconds"
+         : seconds < 7200 ? significant_text(seconds / 60, 3) + " minutes"
+                          : significant_text(seconds / 3600, 3) + " hours") +
         " of training and measuring, added up over all runs, also those that were trained at the same time.";
     std::error_code none;
     if (std::filesystem::exists(request_.folder / "sweep.json", none))

@@ -52,7 +52,6 @@ std::string axis_name(CurveAxis axis) {
 // Where a run began: behind how much of the runs whose weights it began with.
 struct Beginning {
   double epochs = 0, steps = 0, seconds = 0;
-  std::string text;  // "epoch 5 of first"; empty: of its own
 };
 
 // Of all runs, by the hash of the weights that they began with.
@@ -86,8 +85,6 @@ class Beginnings {
     begin.epochs += number_of(before->epochs[last], "epoch");
     begin.steps += number_of(before->epochs[last], "step");
     for (std::size_t i = 0; i <= last; ++i) begin.seconds += number_of(before->epochs[i], "seconds");
-    begin.text =
-        "epoch " + before->epochs[last]["epoch"].dump() + " of " + before->directory.filename().string();
     return begin;
   }
 
@@ -321,14 +318,9 @@ std::vector<std::string> usual_measures(const std::vector<RunGroup>& groups) {
   return {"train_loss", "test_loss"};
 }
 
-Figure run_figure(const std::vector<RunGroup>& all, const CurveRequest& request) {
+Figure run_figure(const std::vector<RunGroup>& groups, const CurveRequest& request) {
   constexpr std::size_t kMaxRows = 24;
-  const Beginnings beginnings(all);
-  std::vector<RunGroup> groups = all;
-  for (RunGroup& group : groups) {  // in words where the weights are known
-    const std::string text = beginnings.of(group.runs.front()).text;
-    if (!text.empty() && group.settings.contains("init_from")) group.settings["init_from"] = text;
-  }
+  const Beginnings beginnings(groups);
   const std::vector<std::string> known = measures_of(groups);
   if (known.empty()) throw DataError("these runs have no epoch yet: nothing to draw");
   const std::vector<std::string> measures =
@@ -370,7 +362,7 @@ Figure run_figure(const std::vector<RunGroup>& all, const CurveRequest& request)
         " Panels show " + std::to_string(kMaxCurves) + " of their " +
         "groups of runs at most, those with the highest test accuracy at the end, in turn from each "
         "loss: " +
-        std::to_string(drawn.size()) + " of " + std::to_string(all.size()) + ".";
+        std::to_string(drawn.size()) + " of " + std::to_string(groups.size()) + ".";
   }
   if (rows.size() < all_rows) {
     figure.caption += " Of " + std::to_string(all_rows) + " rows of panels the first " +

@@ -85,6 +85,7 @@ std::string data_name(const Json& trained_on) {
 std::string describe_setting(const std::string& name, const Json& value) {
   std::string words = name == "lr" ? "learning rate" : name;
   std::replace(words.begin(), words.end(), '_', ' ');
+  if (name == "mlp_widths") words = "widths";
   if (value.is_boolean()) return (value.get<bool>() ? "" : "no ") + words;
   const std::string text = value_text(value);
   if (name == "data") return "data " + data_name(value);
@@ -96,6 +97,31 @@ std::string describe_setting(const std::string& name, const Json& value) {
   const std::string_view label = field != nullptr ? field->label(text) : "";
   if (!label.empty()) return std::string(label);
   return words + " " + text;
+}
+
+// In words where first weights are those of an epoch of one of these runs.
+void name_first_weights(std::vector<RunGroup>& groups) {
+  const auto begins = [](const RunGroup& group) {
+    const Json start = group.settings.value("init_from", Json());
+    return start.is_string() && start != "";
+  };
+  if (std::none_of(groups.begin(), groups.end(), begins)) return;
+  std::map<std::string, std::string> ends;  // "epoch 5 of first", by the hash of the weights after it
+  for (const RunGroup& group : groups) {
+    for (const RunRecord& run : group.runs) {
+      for (const Json& epoch : run.epochs) {
+        const Json hash = epoch.value("weights_sha256", Json());
+        if (!hash.is_string()) continue;
+        ends.emplace(hash.get<std::string>(),
+                     "epoch " + epoch["epoch"].dump() + " of " + run.directory.filename().string());
+      }
+    }
+  }
+  for (RunGroup& group : groups) {
+    if (!begins(group)) continue;
+    const auto end = ends.find(group.settings["init_from"].get<std::string>());
+    if (end != ends.end()) group.settings["init_from"] = end->second;
+  }
 }
 
 }  // namespace
@@ -159,6 +185,7 @@ std::vector<RunGroup> group_runs(std::vector<RunRecord> runs) {
       group.repeats.push_back(std::move(run));
     }
   }
+  name_first_weights(groups);
   const std::vector<std::string> names = differing_settings(groups);
   std::stable_sort(groups.begin(), groups.end(), [&](const RunGroup& a, const RunGroup& b) {
     for (const std::string& name : names) {

@@ -267,7 +267,8 @@ std::string interval_text(const TunedSetting& setting, const std::string& measur
   const std::optional<Interval> interval = student_t_interval(values_of(setting, &TunedRun::metric));
   if (!interval) return "–";
   const auto shown = [&](double value) {
-    return fixed_text(scale_of(measure) * value, decimals_of(measure));
+    const std::string text = fixed_text(scale_of(measure) * value, decimals_of(measure));
+    return text.starts_with('-') ? "−" + text.substr(1) : text;
   };
   return shown(interval->low) + " to " + shown(interval->high);
 }

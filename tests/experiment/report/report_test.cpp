@@ -225,6 +225,20 @@ TEST_CASE("report: how every run ended is said, beside the means and run by run"
   CHECK(contains(page, "50.00 ± 35.36"));
 }
 
+TEST_CASE("report: what all runs took is in seconds, minutes or hours") {
+  if (!has_program("gnuplot")) return;
+  const TempDirectory folder;
+  const auto page = [&] {
+    write_report({.folder = folder.path()});
+    return read_bytes(folder / "report.html");
+  };
+  write_run(folder / "a", {{"lr", 0.1}}, {0.5});
+  write_run(folder / "b", {{"lr", 0.2}}, {0.5});
+  CHECK(page().find("2 epochs and 4 seconds of training") != std::string::npos);
+  write_run(folder / "a", {{"lr", 0.1}}, std::vector<double>(99, 0.5));
+  CHECK(page().find("100 epochs and 3.33 minutes of training") != std::string::npos);
+}
+
 TEST_CASE("report: a folder without a readable run is a DataError, and no page is written") {
   const TempDirectory folder;
   CHECK(missing(message_of<DataError>([&] { write_report({.folder = folder.path()}); }), {"no run"}) == "");

@@ -98,6 +98,16 @@ TEST_CASE("run groups: first weights count by what they are, whatever the path t
   // Of a record without a hash only the path is known.
   CHECK(labels == std::set<std::string>{"first weights ab1111111111", "first weights cd2222222222",
                                         "random first weights", "first weights /w/a"});
+  // Of weights that another of the runs had after an epoch, that is said.
+  RunRecord first = run({{"seed", 3}});
+  first.directory = "runs/first";
+  first.epochs = {{{"epoch", 1}, {"weights_sha256", two}}, {{"epoch", 2}, {"weights_sha256", one}}};
+  const auto known = group_runs({first, from(1, "/w/a", one)});
+  REQUIRE(known.size() == 2);
+  labels.clear();
+  for (const RunGroup& group : known) labels.insert(describe_settings(group.settings, {"init_from"}));
+  CHECK(labels == std::set<std::string>{"random first weights", "first weights epoch 2 of first"});
+  CHECK(describe_settings(known[0].settings, {"loss", "init_from"}).find("random") == std::string::npos);
 }
 
 TEST_CASE("run groups: settings that a run does not use do not part it from others") {
@@ -153,5 +163,5 @@ TEST_CASE("run groups: settings are described in words") {
                                      "batch_size", "mlp_widths", "momentum"}) ==
         "cross-entropy, learning rate 1, no nesterov, conv channels 4-8, 500 training images, 3 epochs, "
         "batch size 64, "
-        "mlp widths none");
+        "widths none");
 }

@@ -134,6 +134,29 @@ TEST_CASE("tuning: a setting of which a run diverged comes after those of which 
   CHECK(rows[2].difference->pairs.size() == 1);
 }
 
+TEST_CASE(
+    "tuning: what halving has ended is counted as tried and said, and an interval below zero has a minus "
+    "sign") {
+  Runs runs;
+  for (const int seed : {1, 2}) {
+    runs.add(setting("mse", 0.1, seed), 0.6, seed == 1 ? 0.1 : 0.9);
+    runs.add(setting("mse", 1, seed), 0.9, 0.9, RunEnd::eliminated);
+  }
+  const Tuning tuning = tune(runs.groups(), {});
+  const TunedRow& row = tuning.parts.at(0).rows.at(0);
+  CHECK(row.tried.at(0).settings["lr"] == 0.1);
+  CHECK_FALSE(row.tried[0].eliminated);
+  CHECK(row.tried.at(1).eliminated);
+  CHECK(row.tried[1].missing == "2 of 2 eliminated");
+  bool said = false;
+  for (const std::string& note : tuning_notes(tuning))
+    said = said || has(note, "Of 2 settings 1 was eliminated");
+  CHECK(said);
+  const std::string table = table_text(tuning_table(tuning), TableFormat::text);
+  CHECK(has(table, "−458.25 to 558.25"));  // 50 ± 12.706 * 40
+  CHECK_FALSE(has(table, "-"));
+}
+
 TEST_CASE("tuning: data sets and models are compared within themselves, options go with their choice") {
   Runs runs;
   for (const char* dataset : {"mnist", "fashion-mnist"}) {
