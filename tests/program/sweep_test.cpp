@@ -38,7 +38,8 @@ struct World {
   }
   void check_same(const std::string& out, const std::string& expected) const {
     CHECK(read_bytes(folder / out / "results.json") == read_bytes(folder / expected / "results.json"));
-    for (const Json& member : results(expected)["members"]) {
+    const Json results_expected = results(expected);
+    for (const Json& member : results_expected["members"]) {
       const std::string directory = member["directory"];
       CAPTURE(out, directory);
       CHECK(read_bytes(folder / out / directory / "model.safetensors") ==
@@ -66,7 +67,8 @@ TEST_CASE("program: a sweep prints a line a member, and a second call finds noth
   }
   CHECK(result.out.find('\r') == std::string::npos);
   CHECK(world.results("out")["finished"] == 8);
-  for (const auto& member : world.results("out")["members"])
+  const Json results = world.results("out");
+  for (const auto& member : results["members"])
     CHECK(
         member["last"]["weights_sha256"] ==
         tensors_sha256(world.folder / "out" / member["directory"].get<std::string>() / "model.safetensors"));
@@ -106,6 +108,44 @@ TEST_CASE("program: a sweep stopped by Ctrl-C or SIGTERM goes on with the same c
     CHECK(world.results(out)["running"] == 0);
     CHECK(run_program(world.sweep(out)).code == 0);
     world.check_same(out, "whole");
+  }
+}
+
+TEST_CASE("program: a sweep with halving that is killed again and again ends as one that was left alone") {
+  const World world(7);
+  Json sweep = Json::parse(read_bytes(world.folder / "sweep.json"));
+  sweep["base"]["validation"] = 20;
+  sweep["grid"] = {{"loss", {"mse", "qmse"}}, {"lr", {0.001, 0.003, 0.01, 0.03}}, {"seed", {1, 2}}};
+  sweep["halving"] = {{"after", {1, 3}}, {"factor", 2}};
+  write_bytes(world.folder / "sweep.json", sweep.dump());
+  const Result whole = run_program(world.sweep("whole"));
+  CAPTURE(whole.out, whole.error);
+  REQUIRE(whole.code == 0);
+  CHECK(whole.out.find(" eliminated: place 4 of 4 by validation accuracy, ") != std::string::npos);
+  CHECK(whole.out.find("4 of 16 members finished, 12 eliminated by halving; results in ") !=
+        std::string::npos);
+  int killed = 0;
+  for (const char* until : {"model mlp", "members in", "after epoch 1; 2 go on", "after epoch 1; 2 go on",
+                            "after epoch 3; 1 goes on", "members in", "finished in"}) {
+    Process process(world.sweep("killed"), world.folder / "stderr");
+    killed += process.wait_for(until) ? 1 : 0;
+    process.signal(SIGKILL);
+    process.finish();
+  }
+  CHECK(killed >= 4);
+  CHECK(run_program(world.sweep("killed", {"--jobs", "3"})).code == 0);
+  CHECK(read_bytes(world.folder / "killed/results.json") == read_bytes(world.folder / "whole/results.json"));
+  const Json results = world.results("whole");
+  REQUIRE(results["members"].size() == 16);
+  for (const Json& member : results["members"]) {
+    const std::string directory = member["directory"];
+    CAPTURE(directory);
+    CHECK(metrics_without_times(world.folder / "killed" / directory) ==
+          metrics_without_times(world.folder / "whole" / directory));
+    const auto model = [&](const char* out) { return world.folder / out / directory / "model.safetensors"; };
+    const bool finished = member["status"] == "finished";
+    CHECK(std::filesystem::exists(model("killed")) == finished);
+    if (finished) CHECK(read_bytes(model("killed")) == read_bytes(model("whole")));
   }
 }
 

@@ -323,7 +323,8 @@ TEST_CASE("halving: diverged members lose, and a failed one is waited for by the
   CHECK(outcome.finished == 4);
   CHECK(outcome.failed.size() == 4);  // 1e30 of both losses
   CHECK(outcome.eliminated == 8);
-  for (const Json& rung : tiny.results("out")["halving"]["rungs"]) {
+  const Json diverged = tiny.results("out");
+  for (const Json& rung : diverged["halving"]["rungs"]) {
     if (rung["after"] != 1) continue;
     CHECK(rung["settings"][3]["value"].is_null());
     CHECK_FALSE(rung["settings"][3]["goes_on"].get<bool>());
