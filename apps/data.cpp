@@ -11,7 +11,6 @@
 #include "base/error.h"
 #include "base/in_quotes.h"
 #include "base/name_text.h"
-#include "base/parse_choice.h"
 #include "data/content.h"
 #include "data/registry.h"
 #include "experiment/report/contact_sheet.h"
@@ -110,15 +109,14 @@ struct Show {
     if (out->count() == 0) throw ConfigError("--out FILE.html is missing: where the page goes");
     const std::string file = out->as<std::string>();
     if (!file.ends_with(".html")) throw ConfigError("--out must end in .html, not be " + in_quotes(file));
-    const std::string dataset = name->as<std::string>(), which = text_of(split, "train");
-    if (which != "train" && which != "test")
-      throw ConfigError("--split must be train or test, not " + in_quotes(which));
+    const std::string dataset = name->as<std::string>();
+    const Split which = chosen(*split, Split::train);
     const std::int64_t wanted =
         count->count() > 0 ? static_cast<std::int64_t>(whole_number(*count, 1, kMaxShown)) : 64;
     if (dataset_info(dataset).table) throw ConfigError("qmse data show shows images; a table has none");
     const bool at_random = seed->count() > 0;
     const std::uint64_t random_seed = at_random ? whole_number(*seed, 0, ~std::uint64_t{0}) : 0;
-    const auto kind = parse_choice<LabelKind>(text_of(labels, "fine"), "labels");
+    const auto kind = chosen(*labels, LabelKind::fine);
     check_label_kind(kind, dataset);
     if (labels->count() > 0) {
       const Json given = {{"dataset", dataset}, {"labels", labels->as<std::string>()}};
@@ -127,8 +125,8 @@ struct Show {
       apply_layer(config, given);
       check_used(given, config);
     }
-    const ImageDataset images = load_dataset(dataset, find_data_directory(dataset, text_of(data, "")),
-                                             which == "train" ? Split::train : Split::test, kind);
+    const ImageDataset images =
+        load_dataset(dataset, find_data_directory(dataset, text_of(data, "")), which, kind);
     std::vector<std::uint32_t> order(static_cast<std::size_t>(images.count));
     if (at_random) {
       shuffled_order(random_seed, 0, images.count, order.data());
@@ -177,8 +175,8 @@ Command data_command() {
   shown.name = add_name(options);
   shown.data = add_data_option(options);
   shown.labels =
-      add_text_option(options, "--labels", "fine|coarse", "Options", "cifar100: which labels [fine]");
-  shown.split = add_text_option(options, "--split", "train|test", "Options", "which images [train]");
+      add_choice_option<LabelKind>(options, "--labels", "Options", "cifar100: which labels [fine]");
+  shown.split = add_choice_option<Split>(options, "--split", "Options", "which images [train]");
   shown.count = add_text_option(options, "--count", "N", "Options", "how many images [64]");
   shown.seed = add_text_option(options, "--seed", "N", "Options",
                                "choose them at random by this seed; without it the first ones");

@@ -5,7 +5,6 @@
 
 #include "apps/commands.h"
 #include "apps/options.h"
-#include "apps/split_option.h"
 #include "base/error.h"
 
 namespace qmse::app {
@@ -17,7 +16,7 @@ Command evaluate_command() {
       *command.parser, "--weights", "FILE|RUN", "Weights",
       "a run directory, for its model.safetensors, or that file, a snapshot or a checkpoint; they "
       "say architecture, normalisation, data set, classes and loss, which are the defaults (required)");
-  CLI::Option* split = add_split(*command.parser);
+  CLI::Option* split = add_choice_option<Split>(*command.parser, "--split", "Data", "which images [test]");
   const auto options = std::make_shared<ConfigOptions>(*command.parser, kEvaluate);
   command.parser->footer(
       "Examples\n"
@@ -40,7 +39,7 @@ Command evaluate_command() {
     if (weights->count() == 0)
       throw ConfigError("--weights FILE is missing: a weights file or a run directory");
     request.weights = weights->as<std::string>();
-    request.split = split_from(*split);
+    request.split = chosen(*split, Split::test);
     const EvaluationReport report = evaluate(request);
     if (!report.stale.empty()) std::cerr << "note: " << report.stale << '\n';
     if (!report.difference.empty()) std::cerr << "note: " << report.difference << '\n';

@@ -46,8 +46,7 @@ Command inspect_command() {
   CLI::Option* out = add_text_option(*command.parser, "--out", "DIR", "Inspection",
                                      "where inspection.json, the picture and report.html go [of a run: its "
                                      "folder inspection, which qmse report shows; else nowhere]");
-  CLI::Option* split =
-      add_text_option(*command.parser, "--split", "train|test", "Data", "which images [train]");
+  CLI::Option* split = add_choice_option<Split>(*command.parser, "--split", "Data", "which images [train]");
   CLI::Option* samples =
       add_text_option(*command.parser, "--samples", "N", "Inspection", "look at the first N images [64]");
   CLI::Option* unit_samples = add_text_option(*command.parser, "--unit-samples", "N", "Inspection",
@@ -74,12 +73,7 @@ Command inspect_command() {
     if (weights->count() == 0)
       throw ConfigError("RUN is missing: a run directory, a weights file or a checkpoint");
     request.weights = weights->as<std::string>();
-    if (split->count() > 0) {
-      const std::string images = split->as<std::string>();
-      if (images != "train" && images != "test")
-        throw ConfigError("--split must be train or test, not " + in_quotes(images));
-      request.split = images == "train" ? Split::train : Split::test;
-    }
+    request.split = chosen(*split, Split::train);
     if (samples->count() > 0) request.samples = static_cast<std::int64_t>(whole_number(*samples, 1, 1 << 20));
     if (unit_samples->count() > 0)
       request.unit_samples = static_cast<std::int64_t>(whole_number(*unit_samples, 1, 1 << 30));

@@ -1,24 +1,28 @@
 #include "apps/json_events.h"
 
+#include <array>
 #include <iostream>
 
 #include "apps/options.h"
-#include "base/error.h"
-#include "base/in_quotes.h"
 
 namespace qmse::app {
+namespace {
+
+enum class LogFormat { text, json };
+constexpr std::array<Choice<LogFormat>, 2> choices(LogFormat) {
+  return {{{LogFormat::text, "text"}, {LogFormat::json, "json"}}};
+}
+
+}  // namespace
 
 CLI::Option* add_log_format(CLI::App& command, const std::string& objects) {
-  return add_text_option(
-      command, "--log-format", "text|json", "Output",
+  return add_choice_option<LogFormat>(
+      command, "--log-format", "Output",
       "what goes to standard output: lines to read, or one JSON object for every " + objects + " [text]");
 }
 
 bool wants_json(const CLI::Option& log_format) {
-  const std::string format = log_format.count() > 0 ? log_format.as<std::string>() : "text";
-  if (format != "text" && format != "json")
-    throw ConfigError("--log-format must be text or json, not " + in_quotes(format));
-  return format == "json";
+  return chosen(log_format, LogFormat::text) == LogFormat::json;
 }
 
 void write_json_event(const char* event, const Json& content) {

@@ -7,6 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
+#include "base/in_quotes.h"
+#include "base/parse_choice.h"
 #include "experiment/run/config_fields.h"
 
 namespace qmse::app {
@@ -34,6 +37,22 @@ class ConfigOptions {
 // Its value is option->as<std::string>() where given.
 CLI::Option* add_text_option(CLI::App& command, const std::string& name, const std::string& placeholder,
                              const std::string& group, const std::string& help);
+
+// The same for an option whose text is the name of a choice (base/choice.h).
+template <class Enum>
+CLI::Option* add_choice_option(CLI::App& command, const std::string& name, const std::string& group,
+                               const std::string& help) {
+  return add_text_option(command, name, choice_names<Enum>("|", "|"), group, help);
+}
+// What was chosen, or `usual` where the option is not given. ConfigError for what is none of the names.
+template <class Enum>
+Enum chosen(const CLI::Option& option, Enum usual) {
+  if (option.count() == 0) return usual;
+  const auto text = option.as<std::string>();
+  if (const auto value = find_choice<Enum>(text)) return *value;
+  throw ConfigError(option.get_name() + " must be " + choice_names<Enum>(", ", " or ") + ", not " +
+                    in_quotes(text));
+}
 
 // The value of a given option: a whole number from low to high, else ConfigError.
 std::uint64_t whole_number(const CLI::Option& option, std::uint64_t low, std::uint64_t high);

@@ -1,3 +1,4 @@
+#include <array>
 #include <iostream>
 #include <memory>
 
@@ -12,11 +13,9 @@
 namespace qmse::app {
 namespace {
 
-CurveAxis axis_from(const std::string& text) {
-  if (text == "epoch") return CurveAxis::epoch;
-  if (text == "step") return CurveAxis::step;
-  if (text == "seconds") return CurveAxis::seconds;
-  throw ConfigError("--x must be epoch, step or seconds, not " + in_quotes(text));
+enum class LogAxes { x, y, xy };
+constexpr std::array<Choice<LogAxes>, 3> choices(LogAxes) {
+  return {{{LogAxes::x, "x"}, {LogAxes::y, "y"}, {LogAxes::xy, "xy"}}};
 }
 
 // The beginning of the pictures' names. "." and folders with a slash behind them would make hidden files.
@@ -38,8 +37,8 @@ Command plot_command() {
   CLI::Option* folders = add_run_folders(*command.parser);
   CLI::Option* out = add_text_option(*command.parser, "--out", "STEM", "Picture",
                                      "the files are STEM.svg and STEM.png [curves, in the first RUN]");
-  CLI::Option* x = add_text_option(*command.parser, "--x", "epoch|step|seconds", "Picture",
-                                   "what the curves are drawn over [epoch]");
+  CLI::Option* x = add_choice_option<CurveAxis>(*command.parser, "--x", "Picture",
+                                                "what the curves are drawn over [epoch]");
   CLI::Option* y =
       add_text_option(*command.parser, "--y", "NAME,NAME,...", "Picture",
                       "keys of metrics.jsonl, a column of panels each [training and test accuracy]");
@@ -49,7 +48,7 @@ Command plot_command() {
                                   "steps; keys are loss, grad_norm and lr [loss]"))
           ->group("Picture");
   CLI::Option* log =
-      add_text_option(*command.parser, "--log", "x|y|xy", "Picture", "logarithmic axes [none]");
+      add_choice_option<LogAxes>(*command.parser, "--log", "Picture", "logarithmic axes [none]");
   command.parser->footer(
       "Examples\n"
       "  qmse plot runs/qmse runs/mse\n"
@@ -67,14 +66,12 @@ Command plot_command() {
       request.x = CurveAxis::step;
       request.measures = {"loss"};
     }
-    if (x->count() > 0) request.x = axis_from(x->as<std::string>());
+    request.x = chosen(*x, request.x);
     if (y->count() > 0) request.measures = split_at_commas(y->as<std::string>());
     if (log->count() > 0) {
-      const auto axes = log->as<std::string>();
-      if (axes != "x" && axes != "y" && axes != "xy")
-        throw ConfigError("--log must be x, y or xy, not " + in_quotes(axes));
-      request.log_x = axes.front() == 'x';
-      request.log_y = axes.back() == 'y';
+      const LogAxes axes = chosen(*log, LogAxes::xy);
+      request.log_x = axes != LogAxes::y;
+      request.log_y = axes != LogAxes::x;
     }
     std::vector<RunRecord> runs = runs_in(*folders);
     if (steps->count() > 0) {

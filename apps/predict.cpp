@@ -5,7 +5,6 @@
 
 #include "apps/commands.h"
 #include "apps/options.h"
-#include "apps/split_option.h"
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/in_quotes.h"
@@ -21,7 +20,7 @@ Command predict_command() {
       make_command("qmse predict", "Write what trained weights say of each image or row, as CSV");
   CLI::Option* weights =
       add_text_option(*command.parser, "--weights", "FILE|RUN", "Weights", "as for qmse evaluate (required)");
-  CLI::Option* split = add_split(*command.parser);
+  CLI::Option* split = add_choice_option<Split>(*command.parser, "--split", "Data", "which images [test]");
   CLI::Option* out = add_text_option(*command.parser, "--out", "FILE.csv", "Output", "(required)");
   const auto options = std::make_shared<ConfigOptions>(*command.parser, kEvaluate);
   command.parser->footer(
@@ -41,7 +40,7 @@ Command predict_command() {
     EvaluationRequest request;
     request.given = options->given();
     request.weights = weights->as<std::string>();
-    request.split = split_from(*split);
+    request.split = chosen(*split, Split::test);
     ReportTable table;
     // The class names are known afterwards.
     std::vector<std::pair<std::int32_t, std::int32_t>> labels;  // label and prediction, -1: none

@@ -7,7 +7,6 @@
 #include "apps/options.h"
 #include "base/error.h"
 #include "base/in_quotes.h"
-#include "base/parse_choice.h"
 
 namespace qmse::app {
 
@@ -40,16 +39,10 @@ CLI::Option* add_folder(CLI::App& command, const std::string& help) {
 }
 
 CLI::Option* add_table_format(CLI::App& command, const std::string& about) {
-  std::string names;
-  for (const auto& choice : choices(TableFormat()))
-    names += (names.empty() ? "" : "|") + std::string(choice.name);
-  return add_text_option(command, "--format", names, "Output", about + "[text]");
+  return add_choice_option<TableFormat>(command, "--format", "Output", about + "[text]");
 }
 
-TableFormat table_format(const CLI::Option& option) {
-  return option.count() > 0 ? parse_choice<TableFormat>(option.as<std::string>(), "--format")
-                            : TableFormat::text;
-}
+TableFormat table_format(const CLI::Option& option) { return chosen(option, TableFormat::text); }
 
 std::vector<std::string> split_at_commas(const std::string& text) {
   std::vector<std::string> parts;

@@ -1,5 +1,6 @@
 #include "experiment/sweep/sweep.h"
 
+#include <array>
 #include <filesystem>
 #include <iostream>
 #include <memory>
@@ -22,6 +23,11 @@
 
 namespace qmse::app {
 namespace {
+
+enum class KeptCheckpoints { all, none };
+constexpr std::array<Choice<KeptCheckpoints>, 2> choices(KeptCheckpoints) {
+  return {{{KeptCheckpoints::all, "all"}, {KeptCheckpoints::none, "none"}}};
+}
 
 // "134 MB"
 std::string size_text(std::uint64_t bytes) {
@@ -81,8 +87,8 @@ Command sweep_command() {
               wrap_help("stop at the first member that fails, other than by a loss that is not finite; "
                         "the running ones write checkpoints"))
           ->group("Sweep");
-  CLI::Option* checkpoints = add_text_option(
-      *command.parser, "--keep-checkpoints", "all|none", "Sweep",
+  CLI::Option* checkpoints = add_choice_option<KeptCheckpoints>(
+      *command.parser, "--keep-checkpoints", "Sweep",
       "none: at the end the checkpoints of finished members are removed, which hold weights and optimizer "
       "state once more (these members keep their weights, and can no longer be made longer), and those of "
       "members that halving has eliminated, which keep their figures alone [all]");
@@ -126,10 +132,7 @@ Command sweep_command() {
       if (data->count() > 0) request.spec.base["data"] = data->as<std::string>();
       request.out = out->as<std::string>();
       request.fail_fast = fail_fast->count() > 0;
-      const std::string kept = checkpoints->count() > 0 ? checkpoints->as<std::string>() : "all";
-      if (kept != "all" && kept != "none")
-        throw ConfigError("--keep-checkpoints must be all or none, not " + in_quotes(kept));
-      request.keep_checkpoints = kept == "all";
+      request.keep_checkpoints = chosen(*checkpoints, KeptCheckpoints::all) == KeptCheckpoints::all;
       options->apply(request);
       complete(request.spec, in_quotes(source));
       return request;

@@ -1,13 +1,20 @@
+#include <array>
 #include <iostream>
 
 #include "apps/commands.h"
 #include "apps/options.h"
 #include "apps/run_folders.h"
 #include "apps/tuning_text.h"
-#include "base/error.h"
-#include "base/in_quotes.h"
 
 namespace qmse::app {
+namespace {
+
+enum class TableEpoch { last, best };
+constexpr std::array<Choice<TableEpoch>, 2> choices(TableEpoch) {
+  return {{{TableEpoch::last, "last"}, {TableEpoch::best, "best"}}};
+}
+
+}  // namespace
 
 Command table_command() {
   Command command = make_command(
@@ -29,8 +36,8 @@ Command table_command() {
   CLI::Option* against =
       add_text_option(parser, "--against", "VALUE", "Comparison",
                       "what differences are to, a value of the first NAME of --by [mse, or the first]");
-  CLI::Option* at = add_text_option(
-      parser, "--at", "last|best", "Comparison",
+  CLI::Option* at = add_choice_option<TableEpoch>(
+      parser, "--at", "Comparison",
       "figures after the last epoch, or after each run's epoch with the best KEY of --choose-by [last]");
   CLI::Option* format =
       add_table_format(parser, "csv has every setting that was tried, and a number a cell ");
@@ -56,10 +63,7 @@ Command table_command() {
     if (metric->count() > 0) request.metric = metric->as<std::string>();
     if (choose->count() > 0) request.choose = choose->as<std::string>();
     if (against->count() > 0) request.against = against->as<std::string>();
-    const std::string epoch = at->count() > 0 ? at->as<std::string>() : "last";
-    if (epoch != "last" && epoch != "best")
-      throw ConfigError("--at must be last or best, not " + in_quotes(epoch));
-    request.best_epoch = epoch == "best";
+    request.best_epoch = chosen(*at, TableEpoch::last) == TableEpoch::best;
     const TableFormat shape = table_format(*format);
     const Tuning tuning = tune(group_runs(runs_in(*folders)), request);
     std::cout << tuning_text(tuning, shape);

@@ -1,5 +1,6 @@
 #include "experiment/run/trace.h"
 
+#include <array>
 #include <iostream>
 #include <memory>
 
@@ -9,6 +10,14 @@
 #include "base/error.h"
 
 namespace qmse::app {
+namespace {
+
+enum class Arithmetic { f32, f64 };
+constexpr std::array<Choice<Arithmetic>, 2> choices(Arithmetic) {
+  return {{{Arithmetic::f32, name(DType::f32)}, {Arithmetic::f64, name(DType::f64)}}};
+}
+
+}  // namespace
 
 Command trace_command() {
   Command command = make_command(
@@ -19,8 +28,8 @@ Command trace_command() {
       add_text_option(*command.parser, "--weights", "FILE|RUN", "Trace",
                       "weights to start from, or a run directory for its model.safetensors; without it the "
                       "initial weights of --init and --seed");
-  CLI::Option* dtype = add_text_option(*command.parser, "--dtype", "f32|f64", "Trace",
-                                       "arithmetic; f64 runs on the CPU [f32]");
+  CLI::Option* dtype = add_choice_option<Arithmetic>(*command.parser, "--dtype", "Trace",
+                                                     "arithmetic; f64 runs on the CPU [f32]");
   CLI::Option* step = add_text_option(*command.parser, "--step", "N", "Trace",
                                       "draw v as step N of the training does, counted from 1 [1]");
   const auto options = std::make_shared<ConfigOptions>(*command.parser, kTrace);
@@ -41,16 +50,14 @@ Command trace_command() {
     if (out->count() == 0) throw ConfigError("--out FILE is missing: where the trace goes");
     request.out = out->as<std::string>();
     if (weights->count() > 0) request.weights = weights->as<std::string>();
-    const std::string type = dtype->count() > 0 ? dtype->as<std::string>() : "f32";
-    if (type != "f32" && type != "f64") throw ConfigError("--dtype must be f32 or f64, not '" + type + "'");
-    request.dtype = type == "f64" ? DType::f64 : DType::f32;
+    request.dtype = chosen(*dtype, Arithmetic::f32) == Arithmetic::f64 ? DType::f64 : DType::f32;
     if (step->count() > 0)
       request.step = static_cast<std::int64_t>(whole_number(*step, 1, std::uint64_t{1} << 32));
     const TraceSummary summary = write_trace(request);
     if (!summary.stale.empty()) std::cerr << "note: " << summary.stale << '\n';
     std::cout << request.out.string() << ": " << summary.tensors.size() << " tensors, loss "
-              << number_text("%g", summary.loss) << ", calculated in " << type << " on " << summary.device
-              << '\n';
+              << number_text("%g", summary.loss) << ", calculated in " << name(request.dtype) << " on "
+              << summary.device << '\n';
     return 0;
   };
   return command;

@@ -10,8 +10,6 @@
 
 namespace qmse {
 
-std::string_view name(Split split) { return split == Split::train ? "train" : "test"; }
-
 ImageDataset ImageDataset::first(std::int64_t n) const {
   if (n < 1 || n > count) {
     throw ConfigError("cannot take the first " + std::to_string(n) + " images: the " +

@@ -1,6 +1,7 @@
 // A labelled set of images, or a table of numbers to learn from and to learn, whole in memory.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -12,8 +13,9 @@
 namespace qmse {
 
 enum class Split { train, test };
-
-std::string_view name(Split split);  // "train", "test"
+constexpr std::array<Choice<Split>, 2> choices(Split) {
+  return {{{Split::train, "train"}, {Split::test, "test"}}};
+}
 
 // Which labels of a data set that has two kinds (CIFAR-100): the classes, or the superclasses they form.
 enum class LabelKind { fine, coarse };

@@ -1,7 +1,10 @@
 // Naming a device: "auto", "cpu", "cuda" or "cuda:N".
 #pragma once
 
+#include <array>
 #include <string>
+
+#include "base/choice.h"
 
 namespace qmse {
 
@@ -11,6 +14,10 @@ struct Device {
   int index = -1;  // of a CUDA device; -1: choose_cuda_device() chooses
   bool operator==(const Device&) const = default;
 };
+
+constexpr std::array<Choice<Device::Kind>, 3> choices(Device::Kind) {
+  return {{{Device::Kind::automatic, "auto"}, {Device::Kind::cpu, "cpu"}, {Device::Kind::cuda, "cuda"}}};
+}
 
 // Throws ConfigError naming the accepted forms.
 Device parse_device(const std::string& text);

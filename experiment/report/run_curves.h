@@ -1,15 +1,20 @@
 // Figures of runs: a measure over the epochs, a curve for each group of runs.
 #pragma once
 
+#include <array>
 #include <string>
 #include <vector>
 
+#include "base/choice.h"
 #include "experiment/report/figure.h"
 #include "experiment/report/run_groups.h"
 
 namespace qmse {
 
 enum class CurveAxis { epoch, step, seconds };
+constexpr std::array<Choice<CurveAxis>, 3> choices(CurveAxis) {
+  return {{{CurveAxis::epoch, "epoch"}, {CurveAxis::step, "step"}, {CurveAxis::seconds, "seconds"}}};
+}
 
 struct CurveRequest {
   CurveAxis x = CurveAxis::epoch;

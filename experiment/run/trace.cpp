@@ -4,6 +4,7 @@
 
 #include "base/in_quotes.h"
 #include "data/resident_dataset.h"
+#include "device/device.h"
 #include "engine/batch_pass.h"
 #include "engine/with_context.h"
 #include "experiment/run/config_fields.h"
@@ -51,9 +52,10 @@ TrainConfig settle_settings(const TraceRequest& request, const WeightsSource& we
   }
   apply_layer(config, all);
   // Gradient checks run where f64 does.
-  if (request.dtype == DType::f64 && config.device == "auto") config.device = "cpu";
+  if (request.dtype == DType::f64 && parse_device(config.device).kind == Device::Kind::automatic)
+    config.device = name(Device::Kind::cpu);
   validate(config);
-  if (request.dtype == DType::f64 && config.device != "cpu")
+  if (request.dtype == DType::f64 && parse_device(config.device).kind != Device::Kind::cpu)
     throw ConfigError("--dtype f64 runs on the CPU only, not on --device " + config.device);
   check_used(request.given, config);
   if (request.step != 1 && !find_loss(config.loss)->draws)

@@ -7,6 +7,7 @@
 #include "base/in_quotes.h"
 #include "base/name_text.h"
 #include "data/registry.h"
+#include "device/device.h"
 #include "experiment/run/environment.h"
 #include "experiment/run/json_lines.h"
 #include "experiment/run/plain_text.h"
@@ -36,7 +37,7 @@ class TrainingRun::Impl {
     std::optional<SafetensorsFile> checkpoint;
     if (settings_.resuming()) find_position(checkpoint);
     if (all_steps_done()) return;
-    const bool automatic = config().device == "auto";
+    const bool automatic = parse_device(config().device).kind == Device::Kind::automatic;
     ContextCache own_contexts;
     context_ = (contexts != nullptr ? *contexts : own_contexts).get(config());
     settings_.resolve_machine(*context_);

@@ -137,6 +137,7 @@ TEST_CASE("program: wrong usage is exit code 2 and one line that helps") {
       {world.train({"--out", out, "--train-limit", "41"}), {"40"}},
       {world.train({"--out", out, "--math", "tf32"}), {"tf32"}},
       {{"evaluate"}, {"--weights"}},
+      {{"predict", "--weights", "x"}, {"--out FILE.csv"}},
       {{"evaluate", "--weights", "x", "--split", "both"}, {"--split", "both"}},
       {{"evaluate", "--weights", "x", "--lr", "1"}, {"--lr"}},
       {{"trace"}, {"--out"}},
@@ -160,6 +161,49 @@ TEST_CASE("program: wrong usage is exit code 2 and one line that helps") {
     for (const std::string& word : each.words) shown += word + " ";
     CAPTURE(shown);
     CHECK(wrong(each.words, 2, each.parts) == "");
+  }
+  CHECK_FALSE(std::filesystem::exists(out));
+}
+
+TEST_CASE("program: an option with choices refuses another name and says which there are") {
+  const World world;
+  const std::string out = world.path("out"), sweep = world.path("sweep.json");
+  write_bytes(sweep, R"({"grid": {"lr": [0.1, 0.2]}})");
+  const struct {
+    Words words;
+    std::string option, names;
+  } cases[] = {{{"data", "show", "mnist", "--out", "x.html"}, "--split", "train or test"},
+               {{"data", "show", "cifar100", "--out", "x.html"}, "--labels", "fine or coarse"},
+               {{"evaluate", "--weights", "x"}, "--split", "train or test"},
+               {{"predict", "--weights", "x", "--out", "x.csv"}, "--split", "train or test"},
+               {{"inspect", "x"}, "--split", "train or test"},
+               {{"trace", "--out", out}, "--dtype", "f32 or f64"},
+               {{"plot", out}, "--x", "epoch, step or seconds"},
+               {{"plot", out}, "--log", "x, y or xy"},
+               {{"table", out}, "--at", "last or best"},
+               {{"table", out}, "--format", "text, markdown, csv or latex"},
+               {{"list", out}, "--format", "text, markdown, csv or latex"},
+               {{"export", out, "--out", out}, "--format", "csv, tensorboard or latex"},
+               {{"sweep", sweep, "--out", out}, "--keep-checkpoints", "all or none"},
+               {{"sweep", sweep, "--out", out}, "--log-format", "text or json"},
+               {{"train", "--out", out}, "--log-format", "text or json"},
+               {{"landscape", "width", "--out", out}, "--log-format", "text or json"},
+               {{"landscape", "width", "--out", out}, "--schedule", "one of decay, constant, thesis"}};
+  for (const auto& each : cases) {
+    Words words = each.words;
+    words.insert(words.end(), {each.option, "Train"});
+    CAPTURE(words.front(), each.option);
+    CHECK(wrong(words, 2, {each.option, each.names + ", not ", "Train"}) == "");
+    // The same names are those of the help.
+    Words help = {words[0]};
+    if (words[0] == "data" || words[0] == "landscape") help.push_back(words[1]);
+    help.emplace_back("--help");
+    std::string placeholder = each.names.substr(each.names.starts_with("one of ") ? 7 : 0);
+    for (const std::string between : {", ", " or "}) {
+      for (std::size_t at; (at = placeholder.find(between)) != std::string::npos;)
+        placeholder.replace(at, between.size(), "|");
+    }
+    CHECK_THAT(run_program(help).out, Catch::Contains(each.option + " " + placeholder));
   }
   CHECK_FALSE(std::filesystem::exists(out));
 }
