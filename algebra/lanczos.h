@@ -4,10 +4,13 @@
 // starts again beside it, with a new random vector, until nothing new comes up.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <span>
 #include <vector>
+
+#include "base/choice.h"
 
 namespace qmse {
 
@@ -21,6 +24,9 @@ struct EigenPair {
 };
 
 enum class SpectrumEnd { top, bottom };
+constexpr std::array<Choice<SpectrumEnd>, 2> choices(SpectrumEnd) {
+  return {{{SpectrumEnd::top, "top"}, {SpectrumEnd::bottom, "bottom"}}};
+}
 
 struct LanczosRule {
   // Vectors that are kept at most, at least 2 * count + 10. 0: 300, or as many as 256 MiB hold, but 60. The

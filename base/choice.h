@@ -28,4 +28,13 @@ constexpr std::string_view name(Enum value) {
   return "?";
 }
 
+// What people call it; empty where the table has no word of its own.
+template <class Enum, class = decltype(choices(Enum()))>
+constexpr std::string_view label(Enum value) {
+  for (const Choice<Enum>& choice : choices(value)) {
+    if (choice.value == value) return choice.label;
+  }
+  return {};
+}
+
 }  // namespace qmse

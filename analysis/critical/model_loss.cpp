@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "base/parse_choice.h"
 #include "losses/losses.h"
 
 namespace qmse {
@@ -213,14 +214,16 @@ void ModelLoss::add_gauss_newton(std::span<const double> w, double reach, std::s
 
 std::optional<ExactForm> exact_form(const ModelDescription& model, const ResidentData<double>& data,
                                     std::string_view loss, Reduction reduction) {
-  if (model.model != "mlp" || loss != "mse" || reduction != Reduction::batch_mean) return std::nullopt;
+  if (!find_model(model.model)->fully_connected || find_choice<MlpLoss>(loss) != MlpLoss::mse ||
+      reduction != Reduction::batch_mean)
+    return std::nullopt;
   const TrainConfig config = config_of(model);
   ExactForm form;
   const std::int64_t pixels = model.input.count(), channel = pixels / data.sample_shape[0];
   form.shape.widths = {pixels};
   form.shape.widths.insert(form.shape.widths.end(), config.mlp_widths.begin(), config.mlp_widths.end());
   form.shape.widths.push_back(model.classes);
-  form.shape.activation = parse_hidden_activation(name(config.activation));
+  form.shape.activation = parse_choice<HiddenActivation>(name(config.activation), "activation");
   form.samples = make_samples(data.samples, pixels, model.classes);
   for (std::int64_t n = 0; n < data.samples; ++n) {
     for (std::int64_t k = 0; k < pixels; ++k) {

@@ -19,6 +19,7 @@
 #include "base/stopped.h"
 #include "data/resident_dataset.h"
 #include "engine/batch_pass.h"
+#include "experiment/run/config_fields.h"
 #include "experiment/run/evaluation.h"
 #include "experiment/run/plain_text.h"
 #include "experiment/run/setup.h"
@@ -155,8 +156,7 @@ class Inspection {
                            [&](Tape& tape, Value input) { return model.record(tape, store, input); },
                            data.view(), mse, samples_, {.gradients = false, .fuse = false});
     const Tape& tape = pass.tape();
-    const Activation activation =
-        card_.model.model == "cnn" ? Activation::relu : config_of(card_.model).activation;
+    const Activation activation = hidden_activation(card_.model);
     const bool relu = activation == Activation::relu;
     UnitCounter units(tape, store, relu);
     std::vector<std::uint32_t> order(static_cast<std::size_t>(unit_samples_));
@@ -190,7 +190,7 @@ class Inspection {
     if (!request_.jacobian.empty()) write_jacobian(jacobian, threads, outputs);
     const std::vector<double> gram = jacobian_gram(jacobian, threads, request_.stop);
     if (gram.empty()) throw Stopped("stopped");
-    const double momentum = training_.optimizer == "sgd" ? training_.momentum : 0;
+    const double momentum = find_field("momentum")->applies(training_) ? training_.momentum : 0;
     const Stationarity s = stationarity({.samples = samples_,
                                          .outputs = c,
                                          .residual = residual,

@@ -12,7 +12,7 @@
 namespace qmse {
 namespace {
 
-SmallNetwork usual() { return {.hidden = {40}, .start = "descent"}; }
+SmallNetwork usual() { return {.hidden = {40}, .start = ProblemStart::descent}; }
 
 class ConnectStudy final : public LandscapeStudy {
  public:

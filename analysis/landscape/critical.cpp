@@ -61,7 +61,7 @@ class CriticalStudy final : public LandscapeStudy {
  private:
   MlpShape shape(std::int64_t hidden) const {
     return {.widths = {problem_.samples.inputs, hidden, problem_.samples.outputs},
-            .activation = parse_hidden_activation(text(settings_, "activation"))};
+            .activation = chosen<HiddenActivation>(settings_, "activation")};
   }
 
   static MemberResult described(Mlp& network, const std::vector<double>& w) {
@@ -273,10 +273,8 @@ LandscapeExperiment critical_experiment() {
   std::vector<LandscapeOption> options = problem_options("mnist-pca", 200, 8, "classes:3");
   const std::vector<LandscapeOption> own = {
       {.name = "hidden", .help = "units of the one hidden layer", .usual = 4, .low = 1, .high = 64},
-      {.name = "activation",
-       .help = "of hidden units",
-       .usual = "tanh",
-       .choices = {"tanh", "sigmoid", "identity"}},
+      choice_option("activation", "of hidden units", HiddenActivation::tanh,
+                    {HiddenActivation::tanh, HiddenActivation::sigmoid, HiddenActivation::identity}),
       {.name = "weight_decay",
        .help = "lambda of the penalty lambda/2 ||w||^2: above 0 points are isolated",
        .usual = 1e-3,

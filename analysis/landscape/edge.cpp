@@ -163,10 +163,9 @@ Findings EdgeStudy::conclude(const std::vector<Json>& records) const {
 
 LandscapeExperiment edge_experiment() {
   std::vector<LandscapeOption> options = problem_options("mnist-pca", 1000, 20, "class");
-  for (LandscapeOption& option : trained_problem_options({40}, "tanh", "mse", 0)) {
-    if (option.name == "start") option.usual = "random";
+  for (LandscapeOption& option :
+       trained_problem_options({.hidden = {40}, .start = ProblemStart::random, .weight_decay = 0}))
     options.push_back(std::move(option));
-  }
   const std::vector<LandscapeOption> own = {
       {.name = "step_sizes", .help = "η", .usual = {0.4, 0.8}, .low = 1e-9, .high = 1000},
       {.name = "momentum", .help = "β", .usual = 0.0, .low = 0, .high = 0.999},

@@ -18,6 +18,13 @@ namespace {
 
 constexpr std::int64_t kChecks = 20;  // of the loss on all samples, evenly over the observations
 
+enum class Method { gd, batch, sgd };
+constexpr std::array<Choice<Method>, 3> choices(Method) {
+  return {{{Method::gd, "gd", "gradient descent"},
+           {Method::batch, "batch", "mini-batch gradient descent"},
+           {Method::sgd, "sgd", "SGD"}}};
+}
+
 // Every column with mean 0 and variance 1; a constant column becomes 0.
 void standardise(std::vector<double>& columns, std::int64_t count, std::int64_t stride) {
   for (std::size_t at = 0; at < columns.size(); at += static_cast<std::size_t>(stride)) {
@@ -34,9 +41,12 @@ void standardise(std::vector<double>& columns, std::int64_t count, std::int64_t 
 class EfficiencyStudy final : public LandscapeStudy {
  public:
   EfficiencyStudy(const Json& settings, const std::string& data)
-      : settings_(settings), problem_(make_problem(settings, data)), sizes_(wholes(settings, "sizes")) {
+      : settings_(settings),
+        problem_(make_problem(settings, data)),
+        sizes_(wholes(settings, "sizes")),
+        order_(chosen<BatchOrder>(settings, "order")) {
     Samples& all = problem_.samples;
-    if (text(settings, "standardise") == "yes") {
+    if (yes(settings, "standardise")) {
       standardise(all.x, all.count, all.stride);
       standardise(all.y, all.count, all.stride);
     }
@@ -50,17 +60,18 @@ class EfficiencyStudy final : public LandscapeStudy {
     shape_.widths = {all.inputs};
     for (const std::int64_t width : wholes(settings, "hidden")) shape_.widths.push_back(width);
     shape_.widths.push_back(all.outputs);
-    shape_.activation = parse_hidden_activation(text(settings, "activation"));
+    shape_.activation = chosen<HiddenActivation>(settings, "activation");
     for (std::size_t i = 0; i < sizes_.size(); ++i) subsets_.push_back(subset(i));
   }
 
   std::vector<Json> members() const override {
     std::vector<Json> members;
     for (const std::int64_t size : sizes_) {
-      for (const Method& method : methods()) {
+      for (const Choice<Method>& method : choices(Method())) {
         for (const double step : numbers(settings_, "step_sizes")) {
           for (std::int64_t seed = 1; seed <= whole(settings_, "seeds"); ++seed)
-            members.push_back({{"samples", size}, {"method", method.name}, {"step", step}, {"seed", seed}});
+            members.push_back(
+                {{"samples", size}, {"method", std::string(method.name)}, {"step", step}, {"seed", seed}});
         }
       }
     }
@@ -71,15 +82,10 @@ class EfficiencyStudy final : public LandscapeStudy {
     const std::int64_t size = whole(member, "samples");
     const auto place = std::find(sizes_.begin(), sizes_.end(), size) - sizes_.begin();
     Mlp network(shape_, {}, subsets_[static_cast<std::size_t>(place)]);
-    std::int64_t batch = 0;
-    for (const Method& method : methods()) {
-      if (method.name == text(member, "method")) batch = method.batch;
-    }
+    const std::int64_t batch = batch_of(chosen<Method>(member, "method"));
     const auto seed = static_cast<std::uint64_t>(whole(member, "seed"));
-    Descent descent(
-        network, glorot_weights(shape_, seed),
-        {.momentum = 0, .batch = batch, .order = by_epochs() ? BatchOrder::epochs : BatchOrder::replacement},
-        seed);
+    Descent descent(network, glorot_weights(shape_, seed), {.momentum = 0, .batch = batch, .order = order_},
+                    seed);
     const std::int64_t steps = size * whole(settings_, "epochs") / (batch == 0 ? size : batch);
     Json losses = {network.loss(descent.weights())};
     std::int64_t done = 0;
@@ -95,15 +101,10 @@ class EfficiencyStudy final : public LandscapeStudy {
   Json data() const override { return problem_.description; }
 
  private:
-  struct Method {
-    std::string name;
-    std::int64_t batch = 0;  // 0: all
-  };
-  std::vector<Method> methods() const {
-    return {{"gd", 0}, {"batch", whole(settings_, "batch")}, {"sgd", 1}};
+  // Samples a step; 0: all.
+  std::int64_t batch_of(Method method) const {
+    return method == Method::gd ? 0 : method == Method::sgd ? 1 : whole(settings_, "batch");
   }
-
-  bool by_epochs() const { return text(settings_, "order") == "epochs"; }
 
   Samples subset(std::size_t place) const {
     const Samples& all = problem_.samples;
@@ -125,6 +126,7 @@ class EfficiencyStudy final : public LandscapeStudy {
   Json settings_;
   Problem problem_;
   std::vector<std::int64_t> sizes_;
+  BatchOrder order_;
   MlpShape shape_;
   std::vector<Samples> subsets_;
 };
@@ -133,24 +135,25 @@ Findings EfficiencyStudy::conclude(const std::vector<Json>& records) const {
   const std::vector<Json> all = members();
   const std::int64_t seeds = whole(settings_, "seeds");
   // By samples, method and step: the losses of each seed, a row of checks.
-  std::map<std::int64_t, std::map<std::string, std::map<double, std::vector<const Json*>>>> runs;
+  std::map<std::int64_t, std::map<Method, std::map<double, std::vector<const Json*>>>> runs;
   for (std::size_t i = 0; i < all.size(); ++i)
-    runs[whole(all[i], "samples")][text(all[i], "method")][number(all[i], "step")].push_back(
+    runs[whole(all[i], "samples")][chosen<Method>(all[i], "method")][number(all[i], "step")].push_back(
         &records[i]["losses"]);
   Findings findings;
   Figure figure{.title = "Equal numbers of observations", .panels = {}, .columns = 2};
   ReportTable table{{"samples", "method", "tuned step", "runs", "final loss"}, {}};
   // ln of the final losses by samples, method and seed; the tuning seed is no part of them.
-  std::map<std::int64_t, std::map<std::string, std::vector<double>>> finals;
+  std::map<std::int64_t, std::map<Method, std::vector<double>>> finals;
   for (const std::int64_t size : sizes_) {
     Panel panel{.title = std::to_string(size) + " samples",
                 .x_label = "observations",
                 .y_label = "loss on all samples",
                 .curves = {},
                 .log_y = true};
-    for (const Method& method : methods()) {
+    for (const Choice<Method>& method : choices(Method())) {
+      const std::string name(method.name);
       double tuned = 0, least = INFINITY;
-      for (const auto& [step, losses] : runs[size][method.name]) {
+      for (const auto& [step, losses] : runs[size][method.value]) {
         const Json& last = losses.front()->back();
         if (!last.is_null() && last.get<double>() < least) {
           least = last.get<double>();
@@ -158,8 +161,8 @@ Findings EfficiencyStudy::conclude(const std::vector<Json>& records) const {
         }
       }
       if (!std::isfinite(least)) continue;
-      Curve curve{.label = method.name, .x = {}, .mean = {}};
-      const auto& losses = runs[size][method.name][tuned];
+      Curve curve{.label = name, .x = {}, .mean = {}};
+      const auto& losses = runs[size][method.value][tuned];
       std::vector<double> ends;
       for (std::size_t check = 0; check <= static_cast<std::size_t>(kChecks); ++check) {
         std::vector<double> values;
@@ -174,12 +177,11 @@ Findings EfficiencyStudy::conclude(const std::vector<Json>& records) const {
         if (check == static_cast<std::size_t>(kChecks)) ends = values;
       }
       panel.curves.push_back(std::move(curve));
-      for (const double end : ends) finals[size][method.name].push_back(std::log(end));
-      table.rows.push_back({std::to_string(size), method.name, number_words(tuned),
-                            std::to_string(ends.size()),
+      for (const double end : ends) finals[size][method.value].push_back(std::log(end));
+      table.rows.push_back({std::to_string(size), name, number_words(tuned), std::to_string(ends.size()),
                             interval_words(mean(ends), student_t_interval(ends))});
       findings.summary.push_back({{"samples", size},
-                                  {"method", method.name},
+                                  {"method", name},
                                   {"step", tuned},
                                   {"final_loss", std::isfinite(mean(ends)) ? Json(mean(ends)) : Json()},
                                   {"runs", ends.size()}});
@@ -190,14 +192,14 @@ Findings EfficiencyStudy::conclude(const std::vector<Json>& records) const {
   findings.figures.push_back(std::move(figure));
 
   // ln (loss of gradient descent / loss of the method), by seed.
-  const auto advantage = [&](std::int64_t size, const std::string& method) {
+  const auto advantage = [&](std::int64_t size, Method method) {
     std::vector<double> values;
-    const auto &gd = finals[size]["gd"], &other = finals[size][method];
+    const auto &gd = finals[size][Method::gd], &other = finals[size][method];
     for (std::size_t i = 0; i < std::min(gd.size(), other.size()); ++i) values.push_back(gd[i] - other[i]);
     return values;
   };
-  for (const std::string method : {"batch", "sgd"}) {
-    const std::string name = method == "sgd" ? "SGD" : "mini-batch gradient descent";
+  for (const Method method : {Method::batch, Method::sgd}) {
+    const std::string name(label(method));
     const std::vector<double> values = advantage(sizes_.back(), method);
     LandscapeVerdict better{
         .claim = "after equally many observations " + name + " is further down than gradient descent",
@@ -247,8 +249,8 @@ Findings EfficiencyStudy::conclude(const std::vector<Json>& records) const {
   findings.notes.push_back(
       "Data: " + problem_.text + ", in samples of the sizes shown. A run sees each sample " +
       std::to_string(whole(settings_, "epochs")) +
-      (by_epochs() ? " times; batches go through the samples epoch by epoch. "
-                   : " times on average; batches are drawn with replacement. ") +
+      (order_ == BatchOrder::epochs ? " times; batches go through the samples epoch by epoch. "
+                                    : " times on average; batches are drawn with replacement. ") +
       "The step of each method and size is the best of the list with seed 1, which is left out of all "
       "comparisons; seeds 2 to " +
       std::to_string(seeds) + " share start and order between methods.");
@@ -265,29 +267,22 @@ LandscapeExperiment efficiency_experiment() {
        .usual = {100, 1000, 3000},
        .low = 2,
        .high = 100000},
-      {.name = "standardise",
-       .help = "inputs and targets with mean 0 and variance 1",
-       .usual = "yes",
-       .choices = {"yes", "no"}},
+      choice_option("standardise", "inputs and targets with mean 0 and variance 1", YesNo::yes),
       {.name = "hidden",
        .help = "widths of the hidden layers",
        .usual = {12, 12, 12, 12, 12},
        .low = 1,
        .high = 1000},
-      {.name = "activation",
-       .help = "of hidden units",
-       .usual = "relu",
-       .choices = {"tanh", "sigmoid", "relu", "leaky_relu", "identity"}},
+      choice_option("activation", "of hidden units", HiddenActivation::relu),
       {.name = "epochs",
        .help = "observations: so many times the samples",
        .usual = 20,
        .low = 1,
        .high = 1000000},
       {.name = "batch", .help = "of mini-batch gradient descent", .usual = 50, .low = 1, .high = 100000},
-      {.name = "order",
-       .help = "of the samples in batches: drawn with replacement, or epoch after epoch without",
-       .usual = "replacement",
-       .choices = {"replacement", "epochs"}},
+      choice_option("order",
+                    "of the samples in batches: drawn with replacement, or epoch after epoch without",
+                    BatchOrder::replacement),
       {.name = "step_sizes",
        .help = "tried with seed 1; the loss has a factor 1/2, so that a step is twice Keras'",
        .usual = {1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001},

@@ -38,19 +38,19 @@ Json describe_network(const MlpShape& shape, const MlpObjective& objective) {
           {"biases", shape.biases},
           {"loss", std::string(name(objective.loss))},
           {"weight_decay", objective.weight_decay},
-          {"slope_factors", objective.slope_factors.empty() ? "no" : "yes"}};
+          {"slope_factors", std::string(name(objective.slope_factors.empty() ? YesNo::no : YesNo::yes))}};
 }
 
 DescribedNetwork parse_network(const Json& described, const std::string& source) {
   try {
     return {.shape = {.widths = described.at("widths").get<std::vector<std::int64_t>>(),
-                      .activation = parse_hidden_activation(text(described, "activation")),
+                      .activation = chosen<HiddenActivation>(described, "activation"),
                       .leak = number(described, "leak"),
                       .biases = described.at("biases").get<bool>()},
-            .objective = {.loss = parse_mlp_loss(text(described, "loss")),
+            .objective = {.loss = chosen<MlpLoss>(described, "loss"),
                           .weight_decay = number(described, "weight_decay"),
                           .slope_factors = {}},
-            .slope_factors = text(described, "slope_factors") == "yes"};
+            .slope_factors = yes(described, "slope_factors")};
   } catch (const Json::exception& error) {
     throw DataError(source + ": is no network: " + error.what());
   } catch (const ConfigError& error) {

@@ -246,7 +246,7 @@ Findings LinearStudy::conclude(const std::vector<Json>& records) const {
 }  // namespace
 
 LandscapeExperiment linear_experiment() {
-  std::vector<LandscapeOption> options = problem_options("mnist-pca", 400, 6, "projection:4", "no");
+  std::vector<LandscapeOption> options = problem_options("mnist-pca", 400, 6, "projection:4", YesNo::no);
   const std::vector<LandscapeOption> own = {
       {.name = "hidden", .help = "units, at most min(inputs, outputs)", .usual = 3, .low = 1, .high = 64},
       {.name = "starts", .help = "of the search", .usual = 150, .low = 1, .high = 100000},

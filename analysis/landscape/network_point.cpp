@@ -35,24 +35,35 @@ void check_unused(const Json& settings, const std::vector<LandscapeOption>& opti
   }
 }
 
+// The losses a point can be looked at with: own, those of a small network, and names of losses().
+enum class PointLoss { own, mse, bce, cross_entropy, qmse_expected };
+constexpr std::array<Choice<PointLoss>, 5> choices(PointLoss) {
+  return {{{PointLoss::own, "own"},
+           {PointLoss::mse, name(MlpLoss::mse)},
+           {PointLoss::bce, name(MlpLoss::bce)},
+           {PointLoss::cross_entropy, "cross_entropy"},
+           {PointLoss::qmse_expected, "qmse_expected"}}};
+}
+
 std::vector<LandscapeOption> small_network_options(const SmallNetwork& usual) {
   std::vector<LandscapeOption> options = problem_options("mnist-pca", 1000, 20, "class");
-  for (LandscapeOption& option : trained_problem_options(usual.hidden, "tanh", "mse", usual.weight_decay)) {
-    if (option.name == "start") option.usual = usual.start;
-    if (option.name == "loss") {
-      option.help =
-          "own: that of the weights or the point, mse for a new network; mse, or bce of a logit; with "
-          "--weights also cross_entropy or qmse_expected";
-      option.usual = "own";
-      option.choices = {"own", "mse", "bce", "cross_entropy", "qmse_expected"};
-    }
-    options.push_back(std::move(option));
-  }
+  LandscapeOption loss = choice_option(
+      "loss",
+      "own: that of the weights or the point, mse for a new network; mse, or bce of a logit; with "
+      "--weights also cross_entropy or qmse_expected",
+      PointLoss::own);
+  for (LandscapeOption& option : trained_problem_options(usual))
+    options.push_back(option.name == loss.name ? loss : std::move(option));
   return options;
 }
 
+// A new network's own loss is mse. ConfigError for a loss that it does not have.
 Json with_own_loss(Json settings) {
-  if (settings["loss"] == "own") settings["loss"] = "mse";
+  const auto loss = chosen<PointLoss>(settings, "loss");
+  if (loss == PointLoss::own) settings["loss"] = name(PointLoss::mse);
+  if (loss == PointLoss::cross_entropy || loss == PointLoss::qmse_expected)
+    throw ConfigError("--loss " + std::string(name(loss)) +
+                      " needs --weights; a small network has mse or bce");
   return settings;
 }
 
@@ -70,14 +81,14 @@ class TrainedModel {
     check_of_images(card_, source.file);
     Json given = Json::object();
     if (!data.empty()) given["data"] = data;
-    if (text(settings, "loss") != "own") given["loss"] = text(settings, "loss");
+    if (const auto loss = chosen<PointLoss>(settings, "loss"); loss != PointLoss::own)
+      given["loss"] = name(loss);
     const Json known = settings_with_weights(path, card_, given);
     if (!known.contains("loss"))
       throw ConfigError(in_quotes(source.file) + " does not say with which loss it was trained: give --loss");
     apply_layer(config_, known);
     validate(config_);
-    images_ = load_images_for(card_, source.file, config_,
-                              text(settings, "split") == "test" ? Split::test : Split::train);
+    images_ = load_images_for(card_, source.file, config_, chosen<Split>(settings, "split"));
     const std::int64_t samples = whole(settings, "samples");
     if (samples > images_.count) {
       throw ConfigError("--samples " + std::to_string(samples) + " is more than the " +
@@ -117,8 +128,8 @@ class TrainedModel {
   }
   std::vector<UnitLayer> layers() const { return unit_layers(make_model(card_.model).parameters()); }
   bool odd_units() const {
-    return card_.model.model == "mlp" && (config_of(card_.model).activation == Activation::tanh ||
-                                          config_of(card_.model).activation == Activation::identity);
+    const Activation activation = hidden_activation(card_.model);
+    return activation == Activation::tanh || activation == Activation::identity;
   }
 
   std::string words() const {
@@ -201,7 +212,7 @@ std::vector<LandscapeOption> network_point_options(const SmallNetwork& usual) {
       {.name = "weights",
        .help = "run directory or weights file of qmse train; its data set's first --samples images",
        .usual = ""},
-      {.name = "split", .help = "of that data set", .usual = "train", .choices = {"train", "test"}},
+      choice_option("split", "of that data set", Split::train),
       {.name = "points",
        .help = "points.safetensors of an experiment, or its folder; without it and --weights a network is "
                "trained, as below",
@@ -216,7 +227,7 @@ NetworkPoint::NetworkPoint(const Json& settings, const std::string& data, const 
   if (weights && points) throw ConfigError("--weights and --points are two networks: give one of them");
   if (!points && !text(settings, "point").empty())
     throw ConfigError("--point needs --points: the file that it is in");
-  if (!weights && text(settings, "split") != "train")
+  if (!weights && chosen<Split>(settings, "split") != Split::train)
     throw ConfigError("--split needs --weights: it is about their data set");
   if (weights) {
     check_unused(settings, small_network_options(usual), {"samples", "loss"}, "--weights");
@@ -228,9 +239,6 @@ NetworkPoint::NetworkPoint(const Json& settings, const std::string& data, const 
     if (point_.objective.loss == MlpLoss::qmse)
       throw ConfigError("the loss qmse draws random numbers, so that it has no Hessian");
   } else {
-    const std::string loss = text(settings, "loss");
-    if (loss != "own" && loss != "mse" && loss != "bce")
-      throw ConfigError("--loss " + loss + " needs --weights; a small network has mse or bce");
     trained_ = std::make_unique<TrainedProblem>(with_own_loss(settings), data);
   }
 }

@@ -19,12 +19,6 @@
 
 namespace qmse {
 
-// What the small network is, unless a person says otherwise.
-struct SmallNetwork {
-  std::vector<std::int64_t> hidden = {8};
-  std::string start = "minimum";
-  double weight_decay = 1e-3;
-};
 std::vector<LandscapeOption> network_point_options(const SmallNetwork& usual = {});
 
 class TrainedModel;  // of --weights

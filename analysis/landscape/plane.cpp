@@ -15,6 +15,11 @@ namespace {
 
 constexpr int kLevels = 8;  // contour lines
 
+enum class Directions { path, random };
+constexpr std::array<Choice<Directions>, 2> choices(Directions) {
+  return {{{Directions::path, "path"}, {Directions::random, "random"}}};
+}
+
 double norm(const std::vector<double>& values) {
   double squares = 0;
   for (const double value : values) squares += value * value;
@@ -29,7 +34,7 @@ class PlaneStudy final : public LandscapeStudy {
     if (along_path()) drawn();  // what is wrong with the path is said now
   }
 
-  static SmallNetwork usual() { return {.hidden = {8}, .start = "descent"}; }
+  static SmallNetwork usual() { return {.hidden = {8}, .start = ProblemStart::descent}; }
 
   std::vector<Json> members() const override {
     std::vector<Json> members = {{{"about", along_path() ? "path" : "directions"}}};
@@ -75,7 +80,7 @@ class PlaneStudy final : public LandscapeStudy {
     }
   };
 
-  bool along_path() const { return text(settings_, "directions") == "path"; }
+  bool along_path() const { return chosen<Directions>(settings_, "directions") == Directions::path; }
 
   const Drawn& drawn() const {
     std::call_once(once_, [this] {
@@ -272,12 +277,11 @@ Findings PlaneStudy::conclude(const std::vector<Json>& records) const {
 
 LandscapeExperiment plane_experiment() {
   std::vector<LandscapeOption> options = {
-      {.name = "directions",
-       .help =
-           "path: the first two principal components of the way to the network (of its descent, or a run's "
-           "snapshots); random: filter-normalised",
-       .usual = "path",
-       .choices = {"path", "random"}},
+      choice_option(
+          "directions",
+          "path: the first two principal components of the way to the network (of its descent, or a run's "
+          "snapshots); random: filter-normalised",
+          Directions::path),
       {.name = "grid", .help = "places in each direction", .usual = 31, .quick = 21, .low = 3, .high = 1001},
       {.name = "reach",
        .help =

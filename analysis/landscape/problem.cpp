@@ -4,7 +4,6 @@
 #include <charconv>
 #include <cmath>
 #include <numeric>
-#include <optional>
 
 #include "algebra/dense.h"
 #include "analysis/circles_train.h"
@@ -28,34 +27,108 @@ struct Classified {
   std::vector<std::int32_t> labels;
 };
 
-// The number that is the whole of `text` after `prefix`; nothing where it has another beginning.
-std::optional<std::int64_t> number_after(const std::string& text, const std::string& prefix,
-                                         std::int64_t least = 1) {
-  if (!text.starts_with(prefix)) return std::nullopt;
-  std::int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data() + prefix.size(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || value < least) {
-    throw ConfigError("--labels " + in_quotes(text) + ": " + prefix + "K takes a whole number from " +
-                      std::to_string(least));
+// "a, B:FORM or c": what there is of a choice, with the parts to fill in.
+template <class Enum>
+std::string forms() {
+  constexpr auto all = choices(Enum());
+  std::string text;
+  for (const Choice<Enum>& each : all) {
+    text += text.empty() ? "" : &each == &all.back() ? " or " : ", ";
+    text += each.label.empty() ? each.name : each.label;
   }
-  return value;
+  return text;
 }
 
-// The classes that samples are taken from, in the order of their targets; empty: all.
-std::vector<std::int32_t> chosen_classes(const std::string& labels) {
-  std::vector<std::int32_t> chosen;
-  if (const auto classes = number_after(labels, "classes:")) {
-    for (std::int32_t c = 0; c < *classes; ++c) chosen.push_back(c);
-  } else if (labels.starts_with("pair:")) {
-    const std::size_t colon = labels.rfind(':');
-    if (colon == 4) throw ConfigError("--labels " + in_quotes(labels) + ": pair:A:B takes two classes");
-    const auto first = number_after(labels.substr(0, colon), "pair:", 0);
-    const auto second = number_after("pair:" + labels.substr(colon + 1), "pair:", 0);
-    if (*first == *second)
-      throw ConfigError("--labels " + in_quotes(labels) + ": takes two different classes");
-    chosen = {static_cast<std::int32_t>(*first), static_cast<std::int32_t>(*second)};
+// The setting data_set: a source, and the data set of images or the file that it names.
+struct DataSet {
+  ProblemSource source = ProblemSource::gaussian;
+  std::string of = {};
+};
+
+DataSet parse_data_set(const std::string& text) {
+  for (const Choice<ProblemSource>& each : choices(ProblemSource())) {
+    const std::size_t length = each.name.size();
+    switch (each.value) {
+      case ProblemSource::gaussian:
+      case ProblemSource::circles:
+      case ProblemSource::exclusive_or:
+        if (text == each.name) return {each.value};
+        break;
+      case ProblemSource::csv:
+        if (text.starts_with(each.name)) return {each.value, text.substr(length)};
+        break;
+      case ProblemSource::components:
+      case ProblemSource::half_size:
+        if (text.ends_with(each.name)) return {each.value, text.substr(0, text.size() - length)};
+        break;
+    }
   }
-  return chosen;
+  throw ConfigError("--data-set " + in_quotes(text) + " is not known: it is " + forms<ProblemSource>() +
+                    ", such as mnist-pca");
+}
+
+enum class LabelRule { random, parity, one_hot, classes, pair, projection };
+constexpr std::array<Choice<LabelRule>, 6> choices(LabelRule) {
+  return {{{LabelRule::random, "random"},
+           {LabelRule::parity, "parity"},
+           {LabelRule::one_hot, "class"},
+           {LabelRule::classes, "classes", "classes:K"},
+           {LabelRule::pair, "pair", "pair:A:B"},
+           {LabelRule::projection, "projection", "projection:K"}}};
+}
+
+// The setting labels, of images and gaussian.
+struct Labels {
+  LabelRule rule = LabelRule::random;
+  // The classes that samples are taken from, in the order of their targets; empty: all.
+  std::vector<std::int32_t> classes = {};
+  std::int64_t outputs = 1;  // of class: as many as there are classes
+};
+
+Labels parse_labels(const std::string& text) {
+  const std::size_t colon = text.find(':');
+  const auto rule = find_choice<LabelRule>(text.substr(0, colon));
+  // Numbers stand behind those that have a form.
+  if (!rule || label(*rule).empty() != (colon == std::string::npos))
+    throw ConfigError("--labels " + in_quotes(text) + " is not known here: it is " + forms<LabelRule>());
+  const auto number = [&](std::string_view digits, std::int64_t least) {
+    std::int64_t value = 0;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+    if (error != std::errc() || end != digits.data() + digits.size() || value < least) {
+      throw ConfigError("--labels " + in_quotes(text) + ": " + std::string(label(*rule)) +
+                        " takes whole numbers from " + std::to_string(least));
+    }
+    return value;
+  };
+  Labels labels{.rule = *rule};
+  const std::string_view rest = std::string_view(text).substr(std::min(colon, text.size() - 1) + 1);
+  switch (*rule) {
+    case LabelRule::random:
+    case LabelRule::parity:
+      break;
+    case LabelRule::one_hot:
+      labels.outputs = 0;
+      break;
+    case LabelRule::classes:
+      labels.outputs = number(rest, 1);
+      for (std::int32_t c = 0; c < labels.outputs; ++c) labels.classes.push_back(c);
+      break;
+    case LabelRule::projection:
+      labels.outputs = number(rest, 1);
+      break;
+    case LabelRule::pair: {
+      const std::size_t between = rest.find(':');
+      if (between == std::string_view::npos)
+        throw ConfigError("--labels " + in_quotes(text) + ": " + std::string(label(*rule)) +
+                          " takes two classes");
+      for (const std::string_view each : {rest.substr(0, between), rest.substr(between + 1)})
+        labels.classes.push_back(static_cast<std::int32_t>(number(each, 0)));
+      if (labels.classes.front() == labels.classes.back())
+        throw ConfigError("--labels " + in_quotes(text) + ": takes two different classes");
+      break;
+    }
+  }
+  return labels;
 }
 
 std::vector<std::int64_t> choose(std::vector<std::int64_t> from, std::int64_t count, std::uint64_t seed) {
@@ -162,9 +235,12 @@ Classified half_size(const ImageDataset& images, const std::vector<std::int64_t>
   return result;
 }
 
-Classified from_images(const std::string& name, bool components, const Json& settings,
-                       const std::string& data, const std::vector<std::int32_t>& classes) {
+Classified from_images(const DataSet& data_set, const Json& settings, const std::string& data,
+                       const std::vector<std::int32_t>& classes) {
+  const std::string& name = data_set.of;
   const std::int64_t count = whole(settings, "samples");
+  if (dataset_info(name).table)
+    throw ConfigError("--data-set: " + in_quotes(name) + " has no images: a table is csv:FILE");
   const ImageDataset images = load_dataset(name, find_data_directory(name, data), Split::train);
   if (!classes.empty() && *std::max_element(classes.begin(), classes.end()) >= images.classes()) {
     throw ConfigError("--labels " + text(settings, "labels") + ": " + name + " has " +
@@ -182,16 +258,18 @@ Classified from_images(const std::string& name, bool components, const Json& set
   }
   const auto chosen =
       choose(std::move(eligible), count, static_cast<std::uint64_t>(whole(settings, "data_seed")));
-  return components ? principal_components(images, chosen, whole(settings, "inputs"),
-                                           text(settings, "whiten") == "yes")
-                    : half_size(images, chosen);
+  return data_set.source == ProblemSource::components
+             ? principal_components(images, chosen, whole(settings, "inputs"), yes(settings, "whiten"))
+             : half_size(images, chosen);
 }
 
-Classified gaussian(const Json& settings, const std::vector<std::int32_t>& classes) {
+Classified gaussian(const Json& settings, const Labels& labels) {
+  if (labels.rule == LabelRule::pair)
+    throw ConfigError("--labels " + in_quotes(text(settings, "labels")) + " is for images");
   const auto seed = static_cast<std::uint64_t>(whole(settings, "data_seed"));
   Classified result{.count = whole(settings, "samples"),
                     .inputs = whole(settings, "inputs"),
-                    .classes = classes.empty() ? 10 : static_cast<std::int64_t>(classes.size()),
+                    .classes = labels.classes.empty() ? 10 : static_cast<std::int64_t>(labels.classes.size()),
                     .x = {},
                     .labels = {}};
   RandomStream random(seed, RandomPurpose::problem), teacher(seed, RandomPurpose::problem, 1);
@@ -218,45 +296,43 @@ Classified gaussian(const Json& settings, const std::vector<std::int32_t>& class
 }
 
 // Targets [count][outputs] for the classes.
-std::vector<double> targets(const Classified& data, const std::string& labels, std::uint64_t seed,
-                            std::int64_t& outputs) {
+std::vector<double> targets(const Classified& data, const Labels& labels, std::uint64_t seed) {
   std::vector<double> y;
   RandomStream random(seed, RandomPurpose::problem, 2);
-  outputs = 1;
-  if (labels == "random") {
-    for (std::int64_t n = 0; n < data.count; ++n) y.push_back(2 * n < data.count ? 1.0 : -1.0);
-    for (std::int64_t n = data.count - 1; n > 0; --n)
-      std::swap(y[static_cast<std::size_t>(n)], y[static_cast<std::size_t>(random.below(n + 1))]);
-  } else if (labels == "parity") {
-    for (const std::int32_t label : data.labels) y.push_back(label % 2 == 0 ? -1.0 : 1.0);
-  } else if (labels.starts_with("pair:")) {
-    const std::int32_t second = chosen_classes(labels).back();
-    for (const std::int32_t label : data.labels) y.push_back(label == second ? 1.0 : 0.0);
-  } else if (const auto projected = number_after(labels, "projection:")) {
-    outputs = *projected;
-    std::vector<double> share(static_cast<std::size_t>(data.classes)), matrix;
-    for (const std::int32_t label : data.labels)
-      share[static_cast<std::size_t>(label)] += 1 / static_cast<double>(data.count);
-    for (std::int64_t i = 0; i < outputs * data.classes; ++i) matrix.push_back(random.normal());
-    for (const std::int32_t label : data.labels) {
-      for (std::int64_t o = 0; o < outputs; ++o) {
-        double sum = 0;
-        for (std::int64_t c = 0; c < data.classes; ++c)
-          sum += matrix[static_cast<std::size_t>(o * data.classes + c)] *
-                 ((c == label ? 1.0 : 0.0) - share[static_cast<std::size_t>(c)]);
-        y.push_back(sum);
+  switch (labels.rule) {
+    case LabelRule::random:
+      for (std::int64_t n = 0; n < data.count; ++n) y.push_back(2 * n < data.count ? 1.0 : -1.0);
+      for (std::int64_t n = data.count - 1; n > 0; --n)
+        std::swap(y[static_cast<std::size_t>(n)], y[static_cast<std::size_t>(random.below(n + 1))]);
+      break;
+    case LabelRule::parity:
+      for (const std::int32_t label : data.labels) y.push_back(label % 2 == 0 ? -1.0 : 1.0);
+      break;
+    case LabelRule::pair:
+      for (const std::int32_t label : data.labels) y.push_back(label == labels.classes.back() ? 1.0 : 0.0);
+      break;
+    case LabelRule::projection: {
+      std::vector<double> share(static_cast<std::size_t>(data.classes)), matrix;
+      for (const std::int32_t label : data.labels)
+        share[static_cast<std::size_t>(label)] += 1 / static_cast<double>(data.count);
+      for (std::int64_t i = 0; i < labels.outputs * data.classes; ++i) matrix.push_back(random.normal());
+      for (const std::int32_t label : data.labels) {
+        for (std::int64_t o = 0; o < labels.outputs; ++o) {
+          double sum = 0;
+          for (std::int64_t c = 0; c < data.classes; ++c)
+            sum += matrix[static_cast<std::size_t>(o * data.classes + c)] *
+                   ((c == label ? 1.0 : 0.0) - share[static_cast<std::size_t>(c)]);
+          y.push_back(sum);
+        }
       }
+      break;
     }
-  } else {
-    outputs = number_after(labels, "classes:").value_or(labels == "class" ? data.classes : 0);
-    if (outputs == 0) {
-      throw ConfigError(
-          "--labels " + in_quotes(labels) +
-          " is not known here: it is random, parity, class, classes:K, pair:A:B or projection:K");
-    }
-    for (const std::int32_t label : data.labels) {
-      for (std::int64_t o = 0; o < outputs; ++o) y.push_back(o == label ? 1.0 : 0.0);
-    }
+    case LabelRule::one_hot:
+    case LabelRule::classes:
+      for (const std::int32_t label : data.labels) {
+        for (std::int64_t o = 0; o < labels.outputs; ++o) y.push_back(o == label ? 1.0 : 0.0);
+      }
+      break;
   }
   return y;
 }
@@ -325,73 +401,75 @@ std::string digest(const std::vector<double>& values) {
 }  // namespace
 
 std::vector<LandscapeOption> problem_options(const std::string& data_set, std::int64_t samples,
-                                             std::int64_t inputs, const std::string& labels,
-                                             const std::string& whiten) {
-  return {
-      {.name = "data_set",
-       .help = "mnist-pca, mnist-half (or another data set of images), gaussian, circles, xor or csv:FILE",
-       .usual = data_set},
-      {.name = "samples",
-       .help = "how many, of images or gaussian",
-       .usual = samples,
-       .low = 2,
-       .high = kMaxSamples},
-      {.name = "inputs",
-       .help = "how many: principal components of images, or gaussian",
-       .usual = inputs,
-       .low = 1,
-       .high = 3072},
-      {.name = "labels",
-       .help = "targets: random, parity, class, classes:K, pair:A:B, projection:K; circles, xor, csv: given",
-       .usual = labels},
-      {.name = "whiten",
-       .help = "scale principal components to variance 1",
-       .usual = whiten,
-       .choices = {"yes", "no"}},
-      {.name = "data_seed",
-       .help = "which samples and labels are drawn",
-       .usual = 0,
-       .low = 0,
-       .high = 4294967295.0}};
+                                             std::int64_t inputs, const std::string& labels, YesNo whiten) {
+  return {{.name = "data_set",
+           .help = forms<ProblemSource>() + ", such as mnist-pca: NAME is a data set of images",
+           .usual = data_set},
+          {.name = "samples",
+           .help = "how many, of images or gaussian",
+           .usual = samples,
+           .low = 2,
+           .high = kMaxSamples},
+          {.name = "inputs",
+           .help = "how many: principal components of images, or gaussian",
+           .usual = inputs,
+           .low = 1,
+           .high = 3072},
+          {.name = "labels",
+           .help = "targets: " + forms<LabelRule>() + "; circles, xor, csv: given",
+           .usual = labels},
+          choice_option("whiten", "scale principal components to variance 1", whiten),
+          {.name = "data_seed",
+           .help = "which samples and labels are drawn",
+           .usual = 0,
+           .low = 0,
+           .high = 4294967295.0}};
 }
 
 Problem make_problem(const Json& settings, const std::string& data) {
-  const std::string name = text(settings, "data_set"), labels = text(settings, "labels");
+  const std::string name = text(settings, "data_set");
+  const DataSet data_set = parse_data_set(name);
   Problem problem;
-  const bool table = name.starts_with("csv:");
-  if (name == "circles" || name == "xor" || table) {
-    problem.samples = name == "xor" ? exclusive_or()
-                      : name == "circles"
-                          ? from_table(kCirclesTrain, "circles")
-                          : from_table(read_text_file(name.substr(4)), in_quotes(name.substr(4)));
+  problem.source = data_set.source;
+  const auto given = [&](Samples samples) {
+    problem.samples = std::move(samples);
     problem.text = name + ", " + std::to_string(problem.samples.count) + " samples of " +
                    std::to_string(problem.samples.inputs) + " inputs";
-  } else {
-    const std::vector<std::int32_t> classes = chosen_classes(labels);
-    Classified classified;
-    if (name == "gaussian") {
-      if (labels.starts_with("pair:")) throw ConfigError("--labels " + in_quotes(labels) + " is for images");
-      classified = gaussian(settings, classes);
-    } else if ((name.ends_with("-pca") || name.ends_with("-half")) && !name.starts_with("table-")) {
-      const bool components = name.ends_with("-pca");
-      classified = from_images(name.substr(0, name.rfind('-')), components, settings, data, classes);
-    } else {
-      throw ConfigError(
-          "--data-set " + in_quotes(name) +
-          " is not known: it is gaussian, circles, xor, csv:FILE, NAME-pca or NAME-half, such as mnist-pca");
-    }
-    std::int64_t outputs = 1;
+  };
+  const auto labelled = [&](const auto& classified_by) {
+    const std::string text_of_labels = text(settings, "labels");
+    Labels labels = parse_labels(text_of_labels);
+    const Classified classified = classified_by(labels);
+    if (labels.outputs == 0) labels.outputs = classified.classes;
     const std::vector<double> y =
-        targets(classified, labels, static_cast<std::uint64_t>(whole(settings, "data_seed")), outputs);
-    problem.samples = make_samples(classified.count, classified.inputs, outputs);
+        targets(classified, labels, static_cast<std::uint64_t>(whole(settings, "data_seed")));
+    problem.samples = make_samples(classified.count, classified.inputs, labels.outputs);
     for (std::int64_t n = 0; n < classified.count; ++n) {
       for (std::int64_t k = 0; k < classified.inputs; ++k)
         problem.samples.input(n, k) = classified.x[static_cast<std::size_t>(n * classified.inputs + k)];
-      for (std::int64_t o = 0; o < outputs; ++o)
-        problem.samples.target(n, o) = y[static_cast<std::size_t>(n * outputs + o)];
+      for (std::int64_t o = 0; o < labels.outputs; ++o)
+        problem.samples.target(n, o) = y[static_cast<std::size_t>(n * labels.outputs + o)];
     }
     problem.text = name + ", " + std::to_string(classified.count) + " samples of " +
-                   std::to_string(classified.inputs) + " inputs, labels " + labels;
+                   std::to_string(classified.inputs) + " inputs, labels " + text_of_labels;
+  };
+  switch (data_set.source) {
+    case ProblemSource::exclusive_or:
+      given(exclusive_or());
+      break;
+    case ProblemSource::circles:
+      given(from_table(kCirclesTrain, name));
+      break;
+    case ProblemSource::csv:
+      given(from_table(read_text_file(data_set.of), in_quotes(data_set.of)));
+      break;
+    case ProblemSource::gaussian:
+      labelled([&](const Labels& labels) { return gaussian(settings, labels); });
+      break;
+    case ProblemSource::components:
+    case ProblemSource::half_size:
+      labelled([&](const Labels& labels) { return from_images(data_set, settings, data, labels.classes); });
+      break;
   }
   const Samples& samples = problem.samples;
   bool equal = true;

@@ -9,7 +9,19 @@
 
 namespace qmse {
 
+// Where samples come from. A name with a part to fill in has its form as its label.
+enum class ProblemSource { gaussian, circles, exclusive_or, csv, components, half_size };
+constexpr std::array<Choice<ProblemSource>, 6> choices(ProblemSource) {
+  return {{{ProblemSource::gaussian, "gaussian"},
+           {ProblemSource::circles, "circles"},
+           {ProblemSource::exclusive_or, "xor"},
+           {ProblemSource::csv, "csv:", "csv:FILE"},
+           {ProblemSource::components, "-pca", "NAME-pca"},
+           {ProblemSource::half_size, "-half", "NAME-half"}}};
+}
+
 struct Problem {
+  ProblemSource source = ProblemSource::gaussian;
   Samples samples;
   Json description;  // for records: source, sizes, SHA-256 of inputs and targets
   std::string text;  // the same as words: "mnist-pca, 100 samples of 10 inputs, labels random"
@@ -35,7 +47,7 @@ struct Problem {
 //   given         as the data say
 std::vector<LandscapeOption> problem_options(const std::string& data_set, std::int64_t samples,
                                              std::int64_t inputs, const std::string& labels,
-                                             const std::string& whiten = "yes");
+                                             YesNo whiten = YesNo::yes);
 
 // `data`: where data sets are looked for. ConfigError where sizes do not fit the data or all targets are
 // equal, IoError, DataError.

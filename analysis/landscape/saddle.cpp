@@ -19,6 +19,11 @@ constexpr std::int64_t kTask = 10000;  // starts in the plane of one member
 constexpr double kJump = 0.5;
 constexpr int kMaxExponent = 16;
 
+enum class Start { random, symmetric };
+constexpr std::array<Choice<Start>, 2> choices(Start) {
+  return {{{Start::random, "random"}, {Start::symmetric, "symmetric"}}};
+}
+
 class SaddleStudy final : public LandscapeStudy {
  public:
   SaddleStudy(const Json& settings, const std::string& data)
@@ -26,7 +31,7 @@ class SaddleStudy final : public LandscapeStudy {
         problem_(make_problem(settings, data)),
         hidden_(whole(settings, "hidden")),
         theory_(problem_.samples),
-        symmetric_(text(settings, "start") == "symmetric") {
+        symmetric_(chosen<Start>(settings, "start") == Start::symmetric) {
     if (hidden_ > theory_.rank()) {
       throw ConfigError("--hidden " + std::to_string(hidden_) +
                         " is more than min(inputs, outputs) = " + std::to_string(theory_.rank()));
@@ -262,10 +267,8 @@ LandscapeExperiment saddle_experiment() {
        .usual = 2,
        .low = 1,
        .high = 64},
-      {.name = "start",
-       .help = "random, or symmetric: on the saddles' stable manifold (y = 0; two equal units)",
-       .usual = "random",
-       .choices = {"random", "symmetric"}},
+      choice_option("start", "random, or symmetric: on the saddles' stable manifold (y = 0; two equal units)",
+                    Start::random),
       {.name = "step", .help = "of descent in the plane", .usual = 0.1, .low = 1e-4, .high = 0.4},
       {.name = "plane_starts",
        .help = "in the plane",

@@ -174,7 +174,8 @@ Findings ScheduleStudy::conclude(const std::vector<Json>& records) const {
   findings.tables.push_back(std::move(table));
   figure.panels.push_back(std::move(panel));
   findings.figures.push_back(std::move(figure));
-  findings.notes.push_back("Data: " + trained_.problem().text + ". Start: " + text(settings_, "start") +
+  findings.notes.push_back("Data: " + trained_.problem().text +
+                           ". Start: " + std::string(name(trained_.kind_of_start())) +
                            ". Robbins and Monro (1951) is about roots of monotone regression functions; that "
                            "liminf E‖∇F‖² = 0 for Σα = ∞, Σα² < ∞ is "
                            "Bottou, Curtis and Nocedal's theorem for losses that are not convex. From far "
@@ -187,8 +188,7 @@ Findings ScheduleStudy::conclude(const std::vector<Json>& records) const {
 
 LandscapeExperiment schedule_experiment() {
   std::vector<LandscapeOption> options = problem_options("mnist-pca", 1000, 20, "class");
-  for (LandscapeOption& option : trained_problem_options({8}, "tanh", "mse", 1e-3))
-    options.push_back(std::move(option));
+  for (LandscapeOption& option : trained_problem_options()) options.push_back(std::move(option));
   const std::vector<LandscapeOption> own = {
       {.name = "exponents",
        .help = "ρ: steps lr / (1 + k / scale)^ρ",

@@ -114,15 +114,20 @@ Json complete_settings(const std::vector<LandscapeOption>& options,
     settings.update(found->settings);
   }
   for (const auto& [name, value] : given.items()) {
-    const auto option = std::find_if(options.begin(), options.end(),
-                                     [&](const LandscapeOption& each) { return each.name == name; });
-    if (option == options.end()) throw ConfigError("this experiment has no setting " + in_quotes(name));
-    check(*option, value);
+    check(find_option(options, name), value);
     settings[name] = value;
   }
   return settings;
 }
 
+const LandscapeOption& find_option(const std::vector<LandscapeOption>& options, const std::string& name) {
+  const auto option = std::find_if(options.begin(), options.end(),
+                                   [&](const LandscapeOption& each) { return each.name == name; });
+  if (option == options.end()) throw ConfigError("this experiment has no setting " + in_quotes(name));
+  return *option;
+}
+
+bool yes(const Json& settings, const char* name) { return chosen<YesNo>(settings, name) == YesNo::yes; }
 std::int64_t whole(const Json& settings, const char* name) { return settings.at(name).get<std::int64_t>(); }
 double number(const Json& settings, const char* name) { return settings.at(name).get<double>(); }
 std::string text(const Json& settings, const char* name) { return settings.at(name).get<std::string>(); }

@@ -2,11 +2,15 @@
 // and what a person gave.
 #pragma once
 
+#include <array>
+#include <initializer_list>
 #include <limits>
 #include <string>
 #include <vector>
 
+#include "base/choice.h"
 #include "base/json.h"
+#include "base/parse_choice.h"
 
 namespace qmse {
 
@@ -17,8 +21,25 @@ struct LandscapeOption {
   Json usual;
   Json quick = nullptr;                                       // with --quick; null: as usual
   double low = 0, high = std::numeric_limits<double>::max();  // of numbers
-  std::vector<std::string> choices = {};                      // of texts; empty: any
+  std::vector<std::string> choices = {};                      // of texts; empty: any. See choice_option()
 };
+
+// A setting that is one of an enum's choices (base/choice.h), in files and on the command line its name: of
+// all, or of `some`.
+template <class Enum>
+LandscapeOption choice_option(std::string name, std::string help, Enum usual,
+                              std::initializer_list<Enum> some = {}) {
+  LandscapeOption option{
+      .name = std::move(name), .help = std::move(help), .usual = std::string(qmse::name(usual))};
+  for (const Enum value : some) option.choices.emplace_back(qmse::name(value));
+  if (some.size() == 0) {
+    for (const Choice<Enum>& each : choices(Enum())) option.choices.emplace_back(each.name);
+  }
+  return option;
+}
+
+enum class YesNo { yes, no };
+constexpr std::array<Choice<YesNo>, 2> choices(YesNo) { return {{{YesNo::yes, "yes"}, {YesNo::no, "no"}}}; }
 
 struct LandscapePreset {
   std::string name, help;
@@ -34,10 +55,18 @@ Json complete_settings(const std::vector<LandscapeOption>& options,
                        const std::vector<LandscapePreset>& presets, const std::string& preset, bool quick,
                        const Json& given);
 
+// ConfigError where there is none of this name.
+const LandscapeOption& find_option(const std::vector<LandscapeOption>& options, const std::string& name);
+
 // Typed access to a complete object.
 std::int64_t whole(const Json& settings, const char* name);
 double number(const Json& settings, const char* name);
 std::string text(const Json& settings, const char* name);
+template <class Enum>
+Enum chosen(const Json& settings, const char* name) {
+  return parse_choice<Enum>(text(settings, name), name);
+}
+bool yes(const Json& settings, const char* name);  // of a YesNo
 std::vector<std::int64_t> wholes(const Json& settings, const char* name);
 std::vector<double> numbers(const Json& settings, const char* name);
 // Of a record, in which numbers that are not finite have become null: NaN.

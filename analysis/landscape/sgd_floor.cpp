@@ -18,6 +18,12 @@
 namespace qmse {
 namespace {
 
+// The thesis' data: MNIST's 3 against 6 at half their resolution.
+constexpr const char *kThesisImages = "mnist-half", *kThesisLabels = "pair:3:6";
+bool is_thesis_data(const Json& settings) {
+  return settings.at("data_set") == kThesisImages && settings.at("labels") == kThesisLabels;
+}
+
 // A published result, and what it belongs to.
 using Published = std::map<double, std::vector<double>>;
 
@@ -128,7 +134,7 @@ class SgdFloorStudy final : public LandscapeStudy {
   // as long as the predicted error of the mean over seeds asks.
   AveragedRun plan(const Setting& setting) const {
     const std::int64_t steps = whole(settings_, "steps"), gradients = whole(settings_, "gradients");
-    if (text(settings_, "start") != "minimum")
+    if (trained_.kind_of_start() != ProblemStart::minimum)
       return {.first = 0, .spacing = std::max<std::int64_t>(1, steps / gradients), .count = gradients};
     const auto of_length = [&](double length, std::int64_t count) {
       const auto spacing = static_cast<std::int64_t>(length / 2 / static_cast<double>(count));
@@ -300,9 +306,10 @@ Findings SgdFloorStudy::conclude(const std::vector<Json>& records) const {
   }
   findings.verdicts.push_back(std::move(theory));
   add_convergence(records, findings);
-  findings.notes.push_back("Data: " + trained_.problem().text + ". Start: " + text(settings_, "start") +
-                           ", loss " + number_words(number(start, "loss"), 4) +
-                           "; batches are drawn with replacement; " + std::to_string(diverged) +
+  findings.notes.push_back("Data: " + trained_.problem().text +
+                           ". Start: " + std::string(name(trained_.kind_of_start())) + ", loss " +
+                           number_words(number(start, "loss"), 4) + "; batches are drawn with replacement; " +
+                           std::to_string(diverged) +
                            " runs diverged. Squared norms of one run are correlated over some 1 / (α h) "
                            "steps. The predicted error "
                            "is that of the mean over seeds, from the same recursion as the floor; runs of "
@@ -333,8 +340,7 @@ Findings SgdFloorStudy::conclude(const std::vector<Json>& records) const {
                                               .y_label = "E‖∇L‖²",
                                               .curves = {by_batch}});
   }
-  if (text(settings_, "data_set") == "mnist-half" && text(settings_, "labels") == "pair:3:6")
-    add_thesis(findings);
+  if (is_thesis_data(settings_)) add_thesis(findings);
   return findings;
 }
 
@@ -435,8 +441,7 @@ void SgdFloorStudy::add_thesis(Findings& findings) const {
 
 LandscapeExperiment sgd_floor_experiment() {
   std::vector<LandscapeOption> options = problem_options("mnist-pca", 1000, 20, "class");
-  for (LandscapeOption& option : trained_problem_options({8}, "tanh", "mse", 1e-3))
-    options.push_back(std::move(option));
+  for (LandscapeOption& option : trained_problem_options()) options.push_back(std::move(option));
   const std::vector<LandscapeOption> own = {
       {.name = "step_sizes",
        .help = "steps α",
@@ -482,8 +487,8 @@ LandscapeExperiment sgd_floor_experiment() {
       .presets = {{.name = "thesis",
                    .help = "the thesis' experiment 3: MNIST's 3 against 6 at 14 x 14, its published results "
                            "beside it",
-                   .settings = {{"data_set", "mnist-half"},
-                                {"labels", "pair:3:6"},
+                   .settings = {{"data_set", kThesisImages},
+                                {"labels", kThesisLabels},
                                 {"samples", 12049},
                                 {"hidden", {10, 10, 10}},
                                 {"activation", "relu"},

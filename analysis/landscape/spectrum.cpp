@@ -18,7 +18,9 @@ constexpr int kPlaces = 200;           // of a density
 
 // H = G + R: the Hessian, its Gauss-Newton part and the residual part, which has the outputs' curvature.
 enum class Part { hessian, gauss_newton, residual };
-constexpr const char* kPartNames[] = {"hessian", "gauss-newton", "residual"};
+constexpr std::array<Choice<Part>, 3> choices(Part) {
+  return {{{Part::hessian, "hessian"}, {Part::gauss_newton, "gauss-newton"}, {Part::residual, "residual"}}};
+}
 
 SymmetricProduct product_of(LossSurface& surface, const std::vector<double>& w, Part part) {
   if (part != Part::residual) {
@@ -65,8 +67,7 @@ class SpectrumStudy final : public LandscapeStudy {
   std::vector<Json> members() const override {
     std::vector<Json> members;
     for (const auto& [part, end] : kEnds)
-      members.push_back({{"part", kPartNames[static_cast<int>(part)]},
-                         {"end", end == SpectrumEnd::top ? "top" : "bottom"}});
+      members.push_back({{"part", std::string(name(part))}, {"end", std::string(name(end))}});
     for (std::int64_t probe = 1; probe <= whole(settings_, "probes"); ++probe)
       members.push_back({{"probe", probe}});
     if (dense()) members.push_back({{"dense", 0}});
@@ -84,11 +85,8 @@ class SpectrumStudy final : public LandscapeStudy {
                          static_cast<std::uint32_t>(whole(member, "probe")));
       return {.record = {{"nodes", nodes.nodes}, {"weights", nodes.weights}}};
     }
-    const auto at = static_cast<std::size_t>(
-        std::find(std::begin(kPartNames), std::end(kPartNames), text(member, "part")) -
-        std::begin(kPartNames));
-    const Part part = static_cast<Part>(at);
-    const SpectrumEnd end = text(member, "end") == "top" ? SpectrumEnd::top : SpectrumEnd::bottom;
+    const Part part = chosen<Part>(member, "part");
+    const SpectrumEnd end = chosen<SpectrumEnd>(member, "end");
     const ExtremeEigenpairs found =
         extreme_eigenpairs(product_of(*surface, w, part), size, whole(settings_, "count"), end, 1,
                            {.products = whole(settings_, "products"), .tolerance = tolerance()});

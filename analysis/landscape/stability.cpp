@@ -37,7 +37,7 @@ class StabilityStudy final : public LandscapeStudy {
   MemberResult run(const Json& member) const override {
     const std::vector<double>& start = trained_.start();
     if (member.contains("start")) return at_start(start);
-    Mlp network = with_loss(parse_mlp_loss(text(member, "loss")));
+    Mlp network = with_loss(chosen<MlpLoss>(member, "loss"));
     Descent descent(network, start,
                     {.momentum = member["momentum"].get<bool>() ? number(settings_, "momentum") : 0,
                      .batch = whole(settings_, "batch")},
@@ -170,8 +170,9 @@ Findings StabilityStudy::conclude(const std::vector<Json>& records) const {
   findings.tables.push_back(std::move(table));
   findings.figures.push_back(std::move(figure));
   const Json& start = records.front();
-  findings.notes.push_back("Data: " + trained_.problem().text + ". Start: " + text(settings_, "start") +
-                           ", mean ‖r‖² " + number_words(number(start, "residual_sq")) +
+  findings.notes.push_back("Data: " + trained_.problem().text +
+                           ". Start: " + std::string(name(trained_.kind_of_start())) + ", mean ‖r‖² " +
+                           number_words(number(start, "residual_sq")) +
                            ". Gradient descent on all samples would leave it from a step of " +
                            number_words(2 / number(start, "mse")) + " with MSE and of " +
                            number_words(2 / number(start, "expected_qmse")) +
@@ -188,8 +189,7 @@ Findings StabilityStudy::conclude(const std::vector<Json>& records) const {
 
 LandscapeExperiment stability_experiment() {
   std::vector<LandscapeOption> options = problem_options("mnist-pca", 1000, 20, "class");
-  for (LandscapeOption& option : trained_problem_options({8}, "tanh", "mse", 1e-3))
-    options.push_back(std::move(option));
+  for (LandscapeOption& option : trained_problem_options()) options.push_back(std::move(option));
   const std::vector<LandscapeOption> own = {
       {.name = "lrs", .help = "steps", .usual = {0.1, 0.2, 0.3, 0.5, 0.7}, .low = 1e-12, .high = 1000},
       {.name = "momentum_lrs",

@@ -63,21 +63,21 @@ class SymmetriesStudy final : public LandscapeStudy {
 
   std::vector<Json> members() const override {
     std::vector<Json> members;
-    for (const char* activation : {"tanh", "relu", "leaky_relu", "identity"}) {
-      for (std::int64_t seed = 1; seed <= whole(settings_, "seeds"); ++seed) {
-        members.push_back({{"point", activation}, {"seed", seed}});
-      }
+    using enum HiddenActivation;
+    for (const HiddenActivation activation : {tanh, relu, leaky_relu, identity}) {
+      for (std::int64_t seed = 1; seed <= whole(settings_, "seeds"); ++seed)
+        members.push_back({{"point", std::string(name(activation))}, {"seed", seed}});
     }
-    for (const char* activation : {"identity", "leaky_relu"}) {
+    for (const HiddenActivation activation : {identity, leaky_relu}) {
       for (std::int64_t seed = 1; seed <= whole(settings_, "minima"); ++seed)
-        members.push_back({{"minimum", activation}, {"seed", seed}});
+        members.push_back({{"minimum", std::string(name(activation))}, {"seed", seed}});
     }
     return members;
   }
 
   MemberResult run(const Json& member) const override {
     const bool minimum = member.contains("minimum");
-    const HiddenActivation activation = parse_hidden_activation(text(member, minimum ? "minimum" : "point"));
+    const auto activation = chosen<HiddenActivation>(member, minimum ? "minimum" : "point");
     const auto seed = static_cast<std::uint64_t>(whole(member, "seed"));
     return minimum ? zeros_at_minimum(activation, seed)
                    : MemberResult{.record = identities(activation, seed), .points = {}};
@@ -228,7 +228,7 @@ Findings SymmetriesStudy::conclude(const std::vector<Json>& records) const {
   for (std::size_t i = 0; i < all.size(); ++i) {
     const Json& record = records[i];
     if (all[i].contains("point")) {
-      const HiddenActivation activation = parse_hidden_activation(text(all[i], "point"));
+      const auto activation = chosen<HiddenActivation>(all[i], "point");
       ++worst.points;
       worst.permuted = std::max(worst.permuted, number(record, "permuted_ulps"));
       worst.same = worst.same && record["same_bits"].get<bool>();
@@ -345,7 +345,7 @@ Findings SymmetriesStudy::conclude(const std::vector<Json>& records) const {
 }  // namespace
 
 LandscapeExperiment symmetries_experiment() {
-  std::vector<LandscapeOption> options = problem_options("mnist-pca", 60, 6, "projection:3", "no");
+  std::vector<LandscapeOption> options = problem_options("mnist-pca", 60, 6, "projection:3", YesNo::no);
   const std::vector<LandscapeOption> own = {
       {.name = "hidden", .help = "units", .usual = 6, .low = 2, .high = 100},
       {.name = "seeds",

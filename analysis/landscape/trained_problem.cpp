@@ -14,43 +14,37 @@ constexpr std::int64_t kMaxNewtonParameters = 2000;
 
 }  // namespace
 
-std::vector<LandscapeOption> trained_problem_options(std::vector<std::int64_t> hidden,
-                                                     const std::string& activation, const std::string& loss,
-                                                     double weight_decay) {
+std::vector<LandscapeOption> trained_problem_options(const SmallNetwork& usual) {
   return {
       {.name = "hidden",
        .help = "widths of the hidden layers",
-       .usual = std::move(hidden),
+       .usual = usual.hidden,
        .low = 1,
        .high = 1000},
-      {.name = "activation",
-       .help = "of hidden units",
-       .usual = activation,
-       .choices = {"tanh", "sigmoid", "relu", "leaky_relu", "identity"}},
-      {.name = "loss", .help = "mse or bce (of a logit)", .usual = loss, .choices = {"mse", "bce"}},
+      choice_option("activation", "of hidden units", HiddenActivation::tanh),
+      choice_option("loss", "mse or bce (of a logit)", MlpLoss::mse, {MlpLoss::mse, MlpLoss::bce}),
       {.name = "weight_decay",
        .help = "lambda of the penalty lambda/2 ||w||^2",
-       .usual = weight_decay,
+       .usual = usual.weight_decay,
        .low = 0,
        .high = 10},
-      {.name = "start",
-       .help = "minimum: descent and Newton steps; descent alone; random",
-       .usual = "minimum",
-       .choices = {"minimum", "descent", "random"}},
+      choice_option("start", "minimum: descent and Newton steps; descent alone; random", usual.start),
       {.name = "pretraining", .help = "steps of that descent", .usual = 3000, .low = 0, .high = 100000000},
       {.name = "pretraining_lr", .help = "its step", .usual = 0.1, .low = 1e-9, .high = 1000},
       {.name = "pretraining_momentum", .help = "its momentum", .usual = 0.9, .low = 0, .high = 0.999}};
 }
 
 TrainedProblem::TrainedProblem(const Json& settings, const std::string& data)
-    : settings_(settings), problem_(make_problem(settings, data)) {
+    : settings_(settings),
+      problem_(make_problem(settings, data)),
+      kind_of_start_(chosen<ProblemStart>(settings, "start")) {
   shape_.widths = {problem_.samples.inputs};
   for (const std::int64_t width : wholes(settings, "hidden")) shape_.widths.push_back(width);
   shape_.widths.push_back(problem_.samples.outputs);
-  shape_.activation = parse_hidden_activation(text(settings, "activation"));
-  objective_.loss = parse_mlp_loss(text(settings, "loss"));
+  shape_.activation = chosen<HiddenActivation>(settings, "activation");
+  objective_.loss = chosen<MlpLoss>(settings, "loss");
   objective_.weight_decay = number(settings, "weight_decay");
-  if (text(settings, "start") == "minimum" &&
+  if (kind_of_start_ == ProblemStart::minimum &&
       (shape_.parameters() > kMaxNewtonParameters || shape_.activation == HiddenActivation::relu ||
        shape_.activation == HiddenActivation::leaky_relu)) {
     throw ConfigError(
@@ -64,11 +58,10 @@ Mlp TrainedProblem::network() const { return Mlp(shape_, objective_, problem_.sa
 std::vector<double> TrainedProblem::start_from(
     std::uint64_t seed, std::int64_t every,
     const std::function<void(const std::vector<double>&)>& seen) const {
-  const std::string start = text(settings_, "start");
   Mlp network = this->network();
   std::vector<double> w = glorot_weights(shape_, seed);
   if (seen) seen(w);
-  if (start == "random") return w;
+  if (kind_of_start_ == ProblemStart::random) return w;
   Descent descent(network, std::move(w), {.momentum = number(settings_, "pretraining_momentum")}, 1);
   const std::int64_t steps = whole(settings_, "pretraining");
   for (std::int64_t step = 1; step <= steps; ++step) {
@@ -76,7 +69,7 @@ std::vector<double> TrainedProblem::start_from(
     if (seen && every > 0 && step % every == 0 && step < steps) seen(descent.weights());
   }
   w = descent.weights();
-  if (start == "minimum")
+  if (kind_of_start_ == ProblemStart::minimum)
     w = find_minimum(network, std::move(w), {.iterations = 200, .target = 1e-9}).weights;
   if (seen) seen(w);
   return w;
@@ -98,7 +91,7 @@ const std::vector<double>& TrainedProblem::start() const {
 }
 
 bool TrainedProblem::at_minimum() const {
-  return start(), text(settings_, "start") == "minimum" && gradient_ < 1e-8;
+  return start(), kind_of_start_ == ProblemStart::minimum && gradient_ < 1e-8;
 }
 
 double TrainedProblem::start_loss() const { return start(), loss_; }

@@ -12,19 +12,35 @@
 
 namespace qmse {
 
+// Where a network begins:
+//   minimum   gradient descent, then Newton steps to a gradient of 1e-9
+//   descent   gradient descent alone
+//   random    random weights
+enum class ProblemStart { minimum, descent, random };
+constexpr std::array<Choice<ProblemStart>, 3> choices(ProblemStart) {
+  return {{{ProblemStart::minimum, "minimum"},
+           {ProblemStart::descent, "descent"},
+           {ProblemStart::random, "random"}}};
+}
+
+// What the network is, unless a person says otherwise: of tanh units, with MSE.
+struct SmallNetwork {
+  std::vector<std::int64_t> hidden = {8};
+  ProblemStart start = ProblemStart::minimum;
+  double weight_decay = 1e-3;
+};
+
 // hidden, activation, loss, weight_decay, start, pretraining.
-std::vector<LandscapeOption> trained_problem_options(std::vector<std::int64_t> hidden,
-                                                     const std::string& activation, const std::string& loss,
-                                                     double weight_decay);
+std::vector<LandscapeOption> trained_problem_options(const SmallNetwork& usual = {});
 
 class TrainedProblem {
  public:
   TrainedProblem(const Json& settings, const std::string& data);
 
   const Problem& problem() const { return problem_; }
+  ProblemStart kind_of_start() const { return kind_of_start_; }
   Mlp network() const;
-  // start: minimum: gradient descent, then Newton steps to a gradient of 1e-9; descent: gradient descent
-  // alone; random: nothing. Computed once; may be called from several threads.
+  // Computed once; may be called from several threads.
   const std::vector<double>& start() const;
   bool at_minimum() const;
   // The same from the initial weights of another seed, computed now; start() is seed 1. `seen`, where given, is
@@ -38,6 +54,7 @@ class TrainedProblem {
 
   Json settings_;
   Problem problem_;
+  ProblemStart kind_of_start_;
   MlpShape shape_;
   MlpObjective objective_;
   mutable std::once_flag once_;

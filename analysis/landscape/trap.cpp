@@ -51,8 +51,12 @@ bool is_random(const Method& method) { return method.noise != Noise::none; }
 
 const Method& method_of(const Json& member) {
   const std::string name = text(member, "method");
-  return *std::find_if(std::begin(kMethods), std::end(kMethods),
-                       [&](const Method& method) { return method.name == name; });
+  std::string known;
+  for (const Method& method : kMethods) {
+    if (method.name == name) return method;
+    known += (known.empty() ? "" : ", ") + std::string(method.name);
+  }
+  throw ConfigError("unknown method " + in_quotes(name) + "; known: " + known);
 }
 
 Samples xor_samples() {

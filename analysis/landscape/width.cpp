@@ -28,8 +28,9 @@ WidthStudy::WidthStudy(const Json& settings, const std::string& data)
       problem_(make_problem(settings, data)),
       widths_(wholes(settings, "widths")),
       depths_(wholes(settings, "hidden_layers")),
-      activation_(parse_hidden_activation(text(settings, "activation"))),
-      loss_(parse_mlp_loss(text(settings, "loss"))),
+      activation_(chosen<HiddenActivation>(settings, "activation")),
+      loss_(chosen<MlpLoss>(settings, "loss")),
+      schedule_(chosen<WidthSchedule>(settings, "schedule")),
       noise_(number(settings, "slope_noise")) {
   std::sort(widths_.begin(), widths_.end());
   for (auto* list : {&widths_, &depths_}) {
@@ -86,7 +87,7 @@ MemberResult WidthStudy::run(const Json& member) const {
   Mlp trained = network(depth, width, noise_ > 0);
   Descent descent(trained, start(member), {.momentum = number(settings_, "momentum")},
                   static_cast<std::uint64_t>(whole(member, "seed")));
-  if (text(settings_, "schedule") == "thesis") {
+  if (schedule_ == WidthSchedule::thesis) {
     const std::int64_t steps = whole(settings_, "steps");
     ThesisSchedule next(by_depth(numbers(settings_, "lr"), depth), steps, 2 * steps,
                         by_depth(numbers(settings_, "plateau_delta"), depth));
@@ -108,8 +109,9 @@ std::vector<double> WidthStudy::start(const Json& member) const {
   const std::int64_t depth = whole(member, "hidden_layers"), width = whole(member, "width");
   const auto seed = static_cast<std::uint64_t>(whole(member, "seed"));
   const Mlp plain = network(depth, width, false);
-  return text(settings_, "start") == "trap" ? affine_trap(plain, seed)
-                                            : initial_weights(plain.shape(), depth, seed);
+  return chosen<WidthStart>(settings_, "start") == WidthStart::trap
+             ? affine_trap(plain, seed)
+             : initial_weights(plain.shape(), depth, seed);
 }
 
 std::vector<double> WidthStudy::step_lengths(std::int64_t depth) const {
@@ -117,7 +119,7 @@ std::vector<double> WidthStudy::step_lengths(std::int64_t depth) const {
   const auto constant = static_cast<std::int64_t>(0.6 * static_cast<double>(steps));
   const double factor =
       std::pow(1e-6, 1.0 / static_cast<double>(std::max<std::int64_t>(steps - constant, 1)));
-  const bool decays = text(settings_, "schedule") == "decay";
+  const bool decays = schedule_ == WidthSchedule::decay;
   std::vector<double> lengths;
   double length = by_depth(numbers(settings_, "lr"), depth);
   for (std::int64_t step = 0; step < steps; ++step) {
@@ -129,7 +131,7 @@ std::vector<double> WidthStudy::step_lengths(std::int64_t depth) const {
 
 std::vector<MemberResult> WidthStudy::run_on_gpu(CudaContext& gpu, std::span<const Json> members,
                                                  const std::function<bool()>& go_on) const {
-  if (text(settings_, "schedule") == "thesis") {
+  if (schedule_ == WidthSchedule::thesis) {
     throw ConfigError(
         "--device cuda: with --schedule thesis each step's length depends on the loss before it; such "
         "descents "
@@ -204,7 +206,7 @@ std::vector<double> WidthStudy::initial_weights(const MlpShape& shape, std::int6
                                                 std::uint64_t seed) const {
   RandomStream random(seed, RandomPurpose::initial_weights);
   std::vector<double> w(static_cast<std::size_t>(shape.parameters()));
-  if (text(settings_, "init") == "uniform") {
+  if (chosen<WidthInit>(settings_, "init") == WidthInit::uniform) {
     const double reach = by_depth(numbers(settings_, "init_range"), depth);
     for (double& value : w) value = random.uniform(-reach, reach);
     return w;
@@ -261,12 +263,11 @@ std::vector<LandscapeOption> options() {
        .quick = Json::array({20}),
        .low = 1,
        .high = 10000},
-      {.name = "activation",
-       .help = "of hidden units",
-       .usual = "leaky_relu",
-       .choices = {"leaky_relu", "relu", "tanh", "sigmoid"}},
+      choice_option("activation", "of hidden units", HiddenActivation::leaky_relu,
+                    {HiddenActivation::leaky_relu, HiddenActivation::relu, HiddenActivation::tanh,
+                     HiddenActivation::sigmoid}),
       {.name = "leak", .help = "slope of leaky_relu below 0", .usual = 0.1, .low = 0, .high = 1},
-      {.name = "loss", .help = "mse or bce (of a logit)", .usual = "mse", .choices = {"mse", "bce"}},
+      choice_option("loss", "mse or bce (of a logit)", MlpLoss::mse, {MlpLoss::mse, MlpLoss::bce}),
       {.name = "weight_decay",
        .help = "lambda of the penalty lambda/2 ||w||^2",
        .usual = 0.0,
@@ -277,14 +278,8 @@ std::vector<LandscapeOption> options() {
        .usual = 0.0,
        .low = 0,
        .high = 10},
-      {.name = "start",
-       .help = "random, or trap: the affine trap",
-       .usual = "random",
-       .choices = {"random", "trap"}},
-      {.name = "init",
-       .help = "he, or uniform within --init-range",
-       .usual = "he",
-       .choices = {"he", "uniform"}},
+      choice_option("start", "random, or trap: the affine trap", WidthStart::random),
+      choice_option("init", "he, or uniform within --init-range", WidthInit::he),
       {.name = "init_range",
        .help = "of --init uniform (a list, as --seeds)",
        .usual = Json::array({1.0}),
@@ -306,10 +301,9 @@ std::vector<LandscapeOption> options() {
        .quick = 20000,
        .low = 1,
        .high = 100000000},
-      {.name = "schedule",
-       .help = "decay: constant for 60 %, then falling to lr 1e-6; constant; thesis: Keras' callbacks",
-       .usual = "decay",
-       .choices = {"decay", "constant", "thesis"}},
+      choice_option("schedule",
+                    "decay: constant for 60 %, then falling to lr 1e-6; constant; thesis: Keras' callbacks",
+                    WidthSchedule::decay),
       {.name = "plateau_delta",
        .help =
            "of --schedule thesis: the step is halved where the loss has not fallen by more than this for 40 "

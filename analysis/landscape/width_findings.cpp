@@ -120,7 +120,7 @@ Findings WidthStudy::conclude(const std::vector<Json>& records) const {
   const Json* trap = has_trap() ? &records.front() : nullptr;
   add_verdicts(all, trap, findings);
   add_figures(all, findings);
-  if (text(settings_, "schedule") == "thesis" && text(settings_, "data_set") == "circles")
+  if (schedule_ == WidthSchedule::thesis && problem_.source == ProblemSource::circles)
     add_thesis(all, findings);
   findings.notes.push_back("Data: " + problem_.text + ". A run is bad where its loss is above " +
                            number_words(kBadShare * constant_loss_) +

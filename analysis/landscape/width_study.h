@@ -14,6 +14,21 @@
 
 namespace qmse {
 
+enum class WidthStart { random, trap };
+constexpr std::array<Choice<WidthStart>, 2> choices(WidthStart) {
+  return {{{WidthStart::random, "random"}, {WidthStart::trap, "trap"}}};
+}
+enum class WidthInit { he, uniform };
+constexpr std::array<Choice<WidthInit>, 2> choices(WidthInit) {
+  return {{{WidthInit::he, "he"}, {WidthInit::uniform, "uniform"}}};
+}
+enum class WidthSchedule { decay, constant, thesis };
+constexpr std::array<Choice<WidthSchedule>, 3> choices(WidthSchedule) {
+  return {{{WidthSchedule::decay, "decay"},
+           {WidthSchedule::constant, "constant"},
+           {WidthSchedule::thesis, "thesis"}}};
+}
+
 class WidthStudy final : public LandscapeStudy {
  public:
   WidthStudy(const Json& settings, const std::string& data);
@@ -63,6 +78,7 @@ class WidthStudy final : public LandscapeStudy {
   std::vector<std::int64_t> widths_, depths_;
   HiddenActivation activation_;
   MlpLoss loss_;
+  WidthSchedule schedule_;
   double noise_, constant_loss_ = 0;
   std::vector<double> factors_;
 };

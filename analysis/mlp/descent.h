@@ -4,11 +4,13 @@
 // it has alone.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <vector>
 
 #include "analysis/mlp/mlp.h"
+#include "base/choice.h"
 #include "kernels/ensemble_mlp/ensemble_mlp.h"  // StepNoise
 #include "random/direction.h"
 #include "random/random_stream.h"
@@ -23,6 +25,9 @@ enum class QmseNoise { none, itself, isotropic };
 // Where a batch's samples come from: independent draws, or epoch after epoch of all samples in new orders, one
 // row of them, from which each batch takes the next (so that a batch may lie in two epochs).
 enum class BatchOrder { replacement, epochs };
+constexpr std::array<Choice<BatchOrder>, 2> choices(BatchOrder) {
+  return {{{BatchOrder::replacement, "replacement"}, {BatchOrder::epochs, "epochs"}}};
+}
 
 struct DescentRule {
   double momentum = 0;     // v <- momentum v + g, w <- w - lr v

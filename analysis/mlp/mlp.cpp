@@ -1,48 +1,16 @@
 #include "analysis/mlp/mlp.h"
 
 #include <algorithm>
-#include <array>
 #include <string>
 #include <utility>
 
 #include "analysis/mlp/double4.h"
 #include "base/error.h"
-#include "base/in_quotes.h"
 
 namespace qmse {
 namespace {
 
 constexpr std::int64_t kChunk = kMlpChunk;
-
-constexpr std::array<std::pair<const char*, HiddenActivation>, 5> kActivations = {{
-    {"identity", HiddenActivation::identity},
-    {"relu", HiddenActivation::relu},
-    {"leaky_relu", HiddenActivation::leaky_relu},
-    {"tanh", HiddenActivation::tanh},
-    {"sigmoid", HiddenActivation::sigmoid},
-}};
-constexpr std::array<std::pair<const char*, MlpLoss>, 4> kLosses = {{
-    {"mse", MlpLoss::mse},
-    {"bce", MlpLoss::bce},
-    {"expected_qmse", MlpLoss::expected_qmse},
-    {"qmse", MlpLoss::qmse},
-}};
-
-template <class Table>
-auto parse(const Table& table, std::string_view text, const char* what) {
-  std::string names;
-  for (const auto& [name, value] : table) {
-    if (text == name) return value;
-    names += (names.empty() ? "" : ", ") + std::string(name);
-  }
-  throw ConfigError(std::string(what) + " " + in_quotes(text) + " is not known: it is one of " + names);
-}
-
-template <class Table, class Value>
-std::string_view name_in(const Table& table, Value value) {
-  return std::find_if(table.begin(), table.end(), [&](const auto& entry) { return entry.second == value; })
-      ->first;
-}
 
 std::int64_t rounded_up(std::int64_t count) { return (count + 3) / 4 * 4; }
 
@@ -55,15 +23,9 @@ void for_each_lane(std::int64_t units, std::int64_t lanes, const Function& funct
 
 }  // namespace
 
-HiddenActivation parse_hidden_activation(std::string_view text) {
-  return parse(kActivations, text, "activation");
-}
-std::string_view name(HiddenActivation activation) { return name_in(kActivations, activation); }
 bool is_piecewise_linear(HiddenActivation activation) {
   return activation != HiddenActivation::tanh && activation != HiddenActivation::sigmoid;
 }
-MlpLoss parse_mlp_loss(std::string_view text) { return parse(kLosses, text, "loss"); }
-std::string_view name(MlpLoss loss) { return name_in(kLosses, loss); }
 
 std::int64_t MlpShape::hidden_units() const {
   std::int64_t units = 0;

@@ -9,7 +9,6 @@
 
 #include <cstdint>
 #include <span>
-#include <string_view>
 #include <vector>
 
 #include "analysis/mlp/products.h"
@@ -18,12 +17,7 @@
 
 namespace qmse {
 
-HiddenActivation parse_hidden_activation(std::string_view text);  // ConfigError
-std::string_view name(HiddenActivation activation);
 bool is_piecewise_linear(HiddenActivation activation);
-
-MlpLoss parse_mlp_loss(std::string_view text);  // ConfigError
-std::string_view name(MlpLoss loss);
 
 // The parameters are one array: for each layer its weights, row by row (outputs x inputs, as in PyTorch),
 // then its biases.

@@ -9,6 +9,7 @@
 #include "data/registry.h"
 #include "device/device.h"
 #include "experiment/run/config_fields.h"
+#include "experiment/run/model_description.h"
 #include "optim/optimizers.h"
 
 namespace qmse {
@@ -133,8 +134,14 @@ void validate(const TrainConfig& config) {
     if (!loss.squared_error)
       throw ConfigError("--loss " + config.loss +
                         " is for classes; a table has none: take a squared-error loss");
-    if (config.model != "mlp")
-      throw ConfigError("--model " + config.model + " is for images; --dataset table takes --model mlp");
+    if (!find_model(config.model)->fully_connected) {
+      std::string those;
+      for (const ModelKind& kind : models()) {
+        if (kind.fully_connected) those += (those.empty() ? "" : " or ") + std::string(kind.name);
+      }
+      throw ConfigError("--model " + config.model + " is for images; --dataset " + config.dataset +
+                        " takes --model " + those);
+    }
     if (config.normalize != NormalizationKind::standard)
       throw ConfigError("--normalize " + std::string(name(config.normalize)) +
                         " is for images; a table is standardised");

@@ -1,6 +1,7 @@
 #include "experiment/run/model_description.h"
 
 #include "base/error.h"
+#include "base/in_quotes.h"
 #include "experiment/run/config_fields.h"
 #include "models/mlp.h"
 #include "models/simple_cnn.h"
@@ -20,11 +21,25 @@ Sequential make_mlp_of(const TrainConfig& config, const Shape& input, std::int64
   return make_mlp(input, classes, {.widths = config.mlp_widths, .activation = config.activation});
 }
 
+const ModelKind& kind_of(const ModelDescription& description) {
+  if (const ModelKind* kind = find_model(description.model)) return *kind;
+  throw ConfigError("unknown model " + in_quotes(description.model));
+}
+
 }  // namespace
 
 const std::vector<ModelKind>& models() {
-  static const std::vector<ModelKind> all = {{"cnn", "CNN", make_cnn_of}, {"mlp", "MLP", make_mlp_of}};
+  static const std::vector<ModelKind> all = {
+      {"cnn", "CNN", false, [](const TrainConfig&) { return Activation::relu; }, make_cnn_of},
+      {"mlp", "MLP", true, [](const TrainConfig& config) { return config.activation; }, make_mlp_of}};
   return all;
+}
+
+const ModelKind* find_model(std::string_view name) {
+  for (const ModelKind& kind : models()) {
+    if (kind.name == name) return &kind;
+  }
+  return nullptr;
 }
 
 ModelDescription describe_model(const TrainConfig& config, const Shape& input, std::int64_t classes) {
@@ -43,12 +58,12 @@ TrainConfig config_of(const ModelDescription& description) {
   return config;
 }
 
+Activation hidden_activation(const ModelDescription& description) {
+  return kind_of(description).activation(config_of(description));
+}
+
 Sequential make_model(const ModelDescription& description) {
-  for (const ModelKind& kind : models()) {
-    if (kind.name == description.model)
-      return kind.make(config_of(description), description.input, description.classes);
-  }
-  throw ConfigError("unknown model '" + description.model + "'");
+  return kind_of(description).make(config_of(description), description.input, description.classes);
 }
 
 std::string to_text(const ModelDescription& description) {

@@ -15,9 +15,13 @@ namespace qmse {
 struct ModelKind {
   std::string_view name;   // as in settings and files
   std::string_view label;  // for people
+  bool fully_connected;    // linear layers and activations alone: it takes tables too, not only images
+  Activation (*activation)(const TrainConfig& config);  // of hidden units
   Sequential (*make)(const TrainConfig& config, const Shape& input, std::int64_t classes);
 };
 const std::vector<ModelKind>& models();
+// Null for another name.
+const ModelKind* find_model(std::string_view name);
 
 struct ModelDescription {
   std::string model;  // a name of models()
@@ -33,6 +37,8 @@ ModelDescription describe_model(const TrainConfig& config, const Shape& input, s
 
 // Settings that lead to this description; all others have their defaults.
 TrainConfig config_of(const ModelDescription& description);
+
+Activation hidden_activation(const ModelDescription& description);
 
 // Throws ShapeError where the input is too small for the architecture.
 Sequential make_model(const ModelDescription& description);

@@ -1,6 +1,7 @@
 #include "experiment/sweep/sweep_spec.h"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <cmath>
 #include <map>
@@ -10,6 +11,7 @@
 #include "base/in_quotes.h"
 #include "base/name_text.h"
 #include "base/number_text.h"
+#include "base/parse_choice.h"
 #include "experiment/run/config_fields.h"
 #include "experiment/run/digest.h"
 #include "experiment/run/run_settings.h"
@@ -87,25 +89,30 @@ double drawn(std::uint64_t seed, std::uint32_t choice, std::uint32_t setting) {
   return (static_cast<double>(bits.x[0]) + 0.5) * 0x1p-32;
 }
 
+enum class Sampling { uniform, log_uniform };
+constexpr std::array<Choice<Sampling>, 2> choices(Sampling) {
+  return {{{Sampling::uniform, "uniform"}, {Sampling::log_uniform, "log_uniform"}}};
+}
+
 // One value of a sampled setting: to four digits, so that its member's name can be read; whole numbers
 // are rounded.
 Json sampled_value(const ConfigField& field, const Json& range, double at, const std::string& label) {
   const auto wrong = [&] {
-    return ConfigError(label +
-                       " must be {\"uniform\": [LOW, HIGH]} or {\"log_uniform\": [LOW, HIGH]} with LOW below "
-                       "HIGH (above 0 for log_uniform), not " +
-                       range.dump());
+    const std::string log(name(Sampling::log_uniform));
+    return ConfigError(label + " must be {\"" + std::string(name(Sampling::uniform)) +
+                       "\": [LOW, HIGH]} or {\"" + log +
+                       "\": [LOW, HIGH]} with LOW below HIGH (above 0 for " + log + "), not " + range.dump());
   };
   if (!range.is_object() || range.size() != 1) throw wrong();
-  const std::string kind = range.begin().key();
+  const auto kind = find_choice<Sampling>(range.begin().key());
   const Json& ends = range.begin().value();
-  if ((kind != "uniform" && kind != "log_uniform") || !ends.is_array() || ends.size() != 2 ||
-      !ends[0].is_number() || !ends[1].is_number())
+  if (!kind || !ends.is_array() || ends.size() != 2 || !ends[0].is_number() || !ends[1].is_number())
     throw wrong();
   const double low = ends[0].get<double>(), high = ends[1].get<double>();
-  if (!(low < high) || (kind == "log_uniform" && !(low > 0))) throw wrong();
-  const double value = kind == "uniform" ? low + (high - low) * at
-                                         : std::exp(std::log(low) + (std::log(high) - std::log(low)) * at);
+  const bool by_logarithm = *kind == Sampling::log_uniform;
+  if (!(low < high) || (by_logarithm && !(low > 0))) throw wrong();
+  const double value = by_logarithm ? std::exp(std::log(low) + (std::log(high) - std::log(low)) * at)
+                                    : low + (high - low) * at;
   if (std::holds_alternative<std::int64_t TrainConfig::*>(field.member)) return std::llround(value);
   return std::clamp(std::stod(significant_text(value, 4)), low, high);
 }

@@ -2,13 +2,22 @@
 // at a time, and the GPU, one, share to the bit. C++17: included by device code.
 #pragma once
 
+#include <array>
 #include <cstdint>
 
+#include "base/choice.h"
 #include "kernels/ensemble_mlp/elementary_math.h"
 
 namespace qmse {
 
 enum class HiddenActivation : std::int32_t { identity, relu, leaky_relu, tanh, sigmoid };
+constexpr std::array<Choice<HiddenActivation>, 5> choices(HiddenActivation) {
+  return {{{HiddenActivation::tanh, "tanh"},
+           {HiddenActivation::sigmoid, "sigmoid"},
+           {HiddenActivation::relu, "relu"},
+           {HiddenActivation::leaky_relu, "leaky_relu"},
+           {HiddenActivation::identity, "identity"}}};
+}
 
 // loss(f, y) with r = y - f and c outputs:
 //   mse             ||r||^2 / 2
@@ -17,6 +26,12 @@ enum class HiddenActivation : std::int32_t { identity, relu, leaky_relu, tanh, s
 //   qmse            the value (||r||^2 + <v, r>)^2 / 2 and the step -(||r||^2 + <v, r>)(r + v), for
 //   directions v
 enum class MlpLoss : std::int32_t { mse, bce, expected_qmse, qmse };
+constexpr std::array<Choice<MlpLoss>, 4> choices(MlpLoss) {
+  return {{{MlpLoss::mse, "mse"},
+           {MlpLoss::bce, "bce"},
+           {MlpLoss::expected_qmse, "expected_qmse"},
+           {MlpLoss::qmse, "qmse"}}};
+}
 
 // Samples that are worked on together, at most: a layer of 100 units and its gradient fit into a CPU's cache.
 constexpr std::int64_t kMlpChunk = 128;

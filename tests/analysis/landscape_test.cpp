@@ -243,6 +243,81 @@ TEST_CASE("landscape: widths, tolerances and steps of 0 are errors that say from
   CHECK_THAT(message("spectrum", {{"count", 0}}), Contains("--count") && Contains("from 1"));
 }
 
+TEST_CASE("landscape: a choice that there is not is an error that names those there are") {
+  using Catch::Contains;
+  int options_with_choices = 0;
+  for (const LandscapeExperiment& experiment : landscape_experiments()) {
+    for (const LandscapeOption& option : experiment.options) {
+      if (option.choices.empty()) continue;
+      ++options_with_choices;
+      CAPTURE(experiment.name, option.name);
+      for (const std::string& choice : option.choices) CHECK(setting_from_text(option, choice) == choice);
+      const std::string message = message_of<ConfigError>([&] { setting_from_text(option, "No_such"); });
+      std::string names;
+      for (const std::string& choice : option.choices) names += (names.empty() ? "" : ", ") + choice;
+      CHECK_THAT(message, Contains("one of " + names + ", not 'No_such'"));
+    }
+  }
+  CHECK(options_with_choices > 40);
+}
+
+TEST_CASE("landscape: names in members and files that nothing has are errors, not the next best thing") {
+  const auto study = [](const std::string& experiment, const Json& given) {
+    const LandscapeExperiment& of = landscape_experiment(experiment);
+    return of.make(complete_settings(of.options, of.presets, "", true, given), "");
+  };
+  using Catch::Contains;
+  const Json small = {{"data_set", "gaussian"}, {"samples", 12}, {"inputs", 2}, {"labels", "parity"}};
+  Json trained = small, sizes = small;
+  trained.update({{"hidden", {2}}, {"pretraining", 2}, {"start", "random"}, {"count", 1}});
+  sizes.update({{"sizes", {6, 12}}, {"hidden", {2}}});
+  const auto spectrum = study("spectrum", trained), efficiency = study("efficiency", sizes),
+             trap = study("trap", Json::object());
+  const auto message = [](const LandscapeStudy& of, Json member, const char* name) {
+    member[name] = "Middle";
+    return message_of<ConfigError>([&] { of.run(member); });
+  };
+  CHECK_THAT(message(*spectrum, spectrum->members().front(), "end"),
+             Contains("unknown end 'Middle'; known: top, bottom"));
+  CHECK_THAT(message(*spectrum, spectrum->members().front(), "part"),
+             Contains("known: hessian, gauss-newton, residual"));
+  CHECK_THAT(message(*efficiency, efficiency->members().front(), "method"),
+             Contains("known: gd, batch, sgd"));
+  CHECK_THAT(message(*trap, trap->members().front(), "method"), Contains("known: mse, mse_momentum"));
+  Json network = describe_network({.widths = {2, 3, 1}}, {});
+  CHECK_FALSE(parse_network(network, "here").slope_factors);
+  network["slope_factors"] = "perhaps";
+  CHECK_THAT(message_of<DataError>([&] { parse_network(network, "here"); }),
+             Contains("here: ") && Contains("'perhaps'") && Contains("yes, no"));
+}
+
+TEST_CASE("problem: data sets and labels that are not known are errors that say what is") {
+  const auto message = [](const Json& given) {
+    const Json settings =
+        complete_settings(problem_options("gaussian", 30, 5, "class"), {}, "", false, given);
+    return message_of<ConfigError>([&] { make_problem(settings, ""); });
+  };
+  using Catch::Contains;
+  for (const char* name : {"mnist", "Gaussian", "gaussian ", "pca", ""}) {
+    CHECK_THAT(message({{"data_set", name}}),
+               Contains("--data-set '" + std::string(name) + "'") &&
+                   Contains("gaussian, circles, xor, csv:FILE, NAME-pca or NAME-half"));
+  }
+  CHECK_THAT(message({{"data_set", "table-pca"}}), Contains("'table' has no images") && Contains("csv:FILE"));
+  for (const char* labels : {"given", "Random", "random:2", "class:3", "classes", "pair", "", ":"}) {
+    CHECK_THAT(message({{"labels", labels}}),
+               Contains("--labels '" + std::string(labels) + "'") &&
+                   Contains("random, parity, class, classes:K, pair:A:B or projection:K"));
+  }
+  for (const char* labels : {"classes:", "classes:0", "classes:-1", "classes:3x", "classes:2:3"})
+    CHECK_THAT(message({{"labels", labels}}), Contains("classes:K takes whole numbers from 1"));
+  CHECK_THAT(message({{"labels", "projection:0"}}), Contains("projection:K takes whole numbers from 1"));
+  CHECK_THAT(message({{"labels", "pair:1"}}), Contains("pair:A:B takes two classes"));
+  CHECK_THAT(message({{"labels", "pair:1:-2"}}), Contains("pair:A:B takes whole numbers from 0"));
+  CHECK_THAT(message({{"labels", "pair:2:2"}}), Contains("two different classes"));
+  CHECK_THAT(message({{"labels", "pair:1:2"}}), Contains("is for images"));
+}
+
 TEST_CASE("problem: the thesis' points are shipped with the program") {
   Json settings = complete_settings(problem_options("circles", 2, 1, "given"), {}, "", false, Json::object());
   const Problem circles = make_problem(settings, "");

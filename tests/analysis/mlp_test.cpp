@@ -7,6 +7,7 @@
 
 #include "analysis/mlp/descent.h"
 #include "base/error.h"
+#include "base/parse_choice.h"
 #include "random/random_stream.h"
 #include "random/shuffle.h"
 #include "tests/support/catch.h"
@@ -277,8 +278,8 @@ TEST_CASE("mlp: what does not fit together is an error") {
   CHECK_THROWS_AS(Mlp(c.shape, {.loss = MlpLoss::mse, .slope_factors = {1.0}}, c.samples), ShapeError);
   Mlp network(c.shape, {}, c.samples);
   CHECK_THROWS_AS(network.loss(std::vector<double>(3)), ShapeError);
-  CHECK_THROWS_AS(parse_hidden_activation("softmax"), ConfigError);
-  CHECK_THROWS_AS(parse_mlp_loss("huber"), ConfigError);
+  CHECK_THROWS_AS(parse_choice<HiddenActivation>("softmax", "activation"), ConfigError);
+  CHECK_THROWS_AS(parse_choice<MlpLoss>("huber", "loss"), ConfigError);
 }
 
 TEST_CASE(
