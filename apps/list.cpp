@@ -29,7 +29,7 @@ Command list_command() {
     const RunsFound found = find_runs(where);
     if (found.runs.empty() && found.unreadable.empty())
       throw DataError(in_quotes(where) + ": neither a run directory nor a folder that holds any");
-    ReportTable table = run_list(found, where);
+    ReportTable table = run_list(found, where, shape);
     const TerminalLine terminal;
     if (shape == TableFormat::text && terminal.rewrites()) table = fitted(std::move(table), terminal.room());
     std::cout << table_text(table, shape);

@@ -9,6 +9,7 @@
 #include "apps/terminal_line.h"
 #include "base/error.h"
 #include "base/name_text.h"
+#include "experiment/run/metric_text.h"
 #include "experiment/run/plain_text.h"
 
 namespace qmse::app {
@@ -24,10 +25,7 @@ std::string left_text(const SweepProgress& progress) {
 }
 
 std::string percent(const Json& line, const char* key) {
-  if (!line.contains(key) || !line[key].is_number()) return "";
-  char text[32];
-  std::snprintf(text, sizeof(text), "%.2f %%", 100 * line[key].get<double>());
-  return text;
+  return line.contains(key) && line[key].is_number() ? accuracy_text(line[key].get<double>()) : "";
 }
 
 std::string number(const Json& line, const char* key) {

@@ -8,6 +8,7 @@
 #include "apps/json_events.h"
 #include "apps/terminal_line.h"
 #include "base/name_text.h"
+#include "experiment/run/metric_text.h"
 
 namespace qmse::app {
 namespace {
@@ -21,7 +22,7 @@ std::string formatted(const char* format, Values... values) {
 
 // An accuracy in per cent, or R², behind `label`.
 std::string share(const char* label, const std::optional<double>& accuracy, const std::optional<double>& r2) {
-  if (accuracy) return label + formatted("%.2f %%", 100 * *accuracy);
+  if (accuracy) return label + accuracy_text(*accuracy);
   return label + (r2 ? "R² " + number_text("%.4f", *r2) : std::string("no accuracy"));
 }
 
@@ -41,8 +42,7 @@ std::vector<std::string> progress_lines(const TrainingProgress& progress, std::s
   const std::string head = "epoch " + of(progress.epoch, progress.epochs);
   const std::string steps = " " + of(progress.step, progress.steps);
   const std::string loss = "  loss " + number_text("%.5g", progress.loss);
-  const std::string accuracy =
-      progress.accuracy ? formatted("  accuracy %.2f %%", 100 * *progress.accuracy) : "";
+  const std::string accuracy = progress.accuracy ? "  accuracy " + accuracy_text(*progress.accuracy) : "";
   const std::string speed = formatted("  %.0f images/s", progress.images_per_second);
   const std::string left = "  " + duration_text(progress.seconds_left) + " left";
 

@@ -4,23 +4,21 @@
 #include <stdexcept>
 
 #include "base/error.h"
-#include "base/number_text.h"
 #include "experiment/paper/reproduce_results.h"
+#include "experiment/run/metric_text.h"
 #include "experiment/run/plain_text.h"
 
 namespace qmse {
 namespace {
 
-// "Near 1.0": a mean final training accuracy of at least this.
+// "Near 100 %": a mean final training accuracy of at least this.
 constexpr double kNearOne = 0.98;
-// "About 0.15": within this of it.
+// "About 15 %": within this of it.
 constexpr double kAbout = 0.05;
 // "Similar": a mean difference within two percentage points.
 constexpr double kSimilar = 0.02;
 
-std::string percent(double value) { return fixed_text(100 * value, 2) + " %"; }
-
-std::string points(double value) { return signed_fixed_text(100 * value, 2); }
+std::string points(double difference) { return difference_text(unit_of(MetricKind::accuracy), difference); }
 
 // The paper's two losses in one convention.
 class Runs {
@@ -88,7 +86,7 @@ std::vector<double> values(const VariantRuns& row, Measure measure) {
 Judgement level(const VariantRuns& row, Measure measure, const std::function<bool(double)>& condition) {
   if (const auto early = unfinished(row)) return *early;
   const double value = mean(values(row, measure));
-  return {condition(value) ? Verdict::holds : Verdict::does_not_hold, who(row) + ": " + percent(value)};
+  return {condition(value) ? Verdict::holds : Verdict::does_not_hold, who(row) + ": " + accuracy_text(value)};
 }
 
 std::vector<double> paired(const VariantRuns& first, const VariantRuns& second, Measure measure) {
@@ -156,7 +154,7 @@ const std::vector<Rule>& rules() {
   };
   const auto& [fig1, fig2, fig3] = paper_figures();
   static const std::vector<Rule> all = {
-      {&fig1, "On MNIST both losses reach a training accuracy near 1.0.",
+      {&fig1, "On MNIST both losses reach a training accuracy near 100 %.",
        "mean final training accuracy of at least 98 % for both losses and both momenta",
        [=](const Runs& runs) {
          return levels(runs, {0.0, 0.9}, near_one);
@@ -179,7 +177,7 @@ const std::vector<Rule>& rules() {
            parts.push_back(above(best, *other, Measure::final_test, "test, minus " + who(*other) + ":"));
          return all_of(parts);
        }},
-      {&fig2, "On CIFAR-10 both losses reach a training accuracy near 1.0 with momentum.",
+      {&fig2, "On CIFAR-10 both losses reach a training accuracy near 100 % with momentum.",
        "mean final training accuracy of at least 98 % for both losses with momentum 0.9",
        [=](const Runs& runs) { return levels(runs, {0.9}, near_one); }},
       {&fig2, "On CIFAR-10 QMSE's training accuracy is significantly higher without momentum.",
@@ -190,10 +188,10 @@ const std::vector<Rule>& rules() {
        [](const Runs& runs) {
          return all_of({similar(runs, 0.0), similar(runs, 0.9)});
        }},
-      {&fig3, "On CIFAR-100 the training accuracy is about 0.15 without momentum.",
+      {&fig3, "On CIFAR-100 the training accuracy is about 15 % without momentum.",
        "mean final training accuracy within 5 points of 15 % for both losses with momentum 0",
        [=](const Runs& runs) { return levels(runs, {0.0}, about(0.15)); }},
-      {&fig3, "On CIFAR-100 the training accuracy is about 0.35 with momentum.",
+      {&fig3, "On CIFAR-100 the training accuracy is about 35 % with momentum.",
        "mean final training accuracy within 5 points of 35 % for both losses with momentum 0.9",
        [=](const Runs& runs) { return levels(runs, {0.9}, about(0.35)); }},
       {&fig3, "On CIFAR-100 QMSE improves the training accuracy, without and with momentum.",

@@ -5,14 +5,14 @@
 
 #include "base/number_text.h"
 #include "experiment/report/mean_curve.h"
-#include "experiment/run/epoch_record.h"
+#include "experiment/run/metric_text.h"
 
 namespace qmse {
 namespace {
 
 constexpr Inset kPaperInset = {80, 100};  // epochs
 
-// The mean of the seeds that finished, in per cent; each that did not is a strand, up to where it ended.
+// The mean of the seeds that finished; each that did not is a strand, up to where it ended.
 Curve curve(const VariantRuns& row, const char* key, const std::string& label) {
   std::vector<RunLine> lines;
   for (const SeedRun& run : row.runs) {
@@ -20,7 +20,7 @@ Curve curve(const VariantRuns& row, const char* key, const std::string& label) {
     line.whole = run.status == MemberStatus::finished;
     for (std::size_t i = 0; i < run.epochs.size(); ++i) {
       line.x.push_back(static_cast<double>(i + 1));
-      line.y.push_back(100 * number_of(run.epochs[i], key));
+      line.y.push_back(unit_of(key).factor * number_of(run.epochs[i], key));
     }
   }
   return mean_curve(label, lines);
@@ -74,7 +74,7 @@ Figure paper_figure(const FigureRuns& runs, const ReproducePlan& plan) {
       Panel panel;
       panel.title = momentum_title(momentum) + ", " + std::string(name(reduction));
       panel.x_label = "epoch";
-      panel.y_label = "accuracy (%)";
+      panel.y_label = measure_axis("test_accuracy");
       for (const VariantRuns& row : runs.variants) {
         const Variant& variant = row.variant;
         if (!is_of_paper(variant) || variant.momentum != momentum || variant.reduction != reduction) continue;
@@ -106,7 +106,7 @@ Figure figure_of_all(const FigureRuns& runs) {
       Panel panel;
       panel.title = momentum_title(momentum) + ending;
       panel.x_label = "epoch";
-      panel.y_label = "test accuracy (%)";
+      panel.y_label = "test " + measure_axis("test_accuracy");
       for (const VariantRuns& row : runs.variants) {
         const Variant& variant = row.variant;
         if (variant.momentum.value_or(momentum) != momentum) continue;

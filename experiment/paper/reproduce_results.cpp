@@ -18,21 +18,16 @@ struct MeasureName {
   Measure measure;
   const char* key;    // in JSON
   const char* label;  // for readers
+  MetricKind kind;
 };
-constexpr MeasureName kMeasures[] = {{Measure::final_train, "final_train_accuracy", "final train"},
-                                     {Measure::best_train, "best_train_accuracy", "best train"},
-                                     {Measure::final_test, "final_test_accuracy", "final test"},
-                                     {Measure::best_test, "best_test_accuracy", "best test"},
-                                     {Measure::residual_sq, "train_residual_sq", "‖r‖²"}};
+constexpr MeasureName kMeasures[] = {
+    {Measure::final_train, "final_train_accuracy", "final train", MetricKind::accuracy},
+    {Measure::best_train, "best_train_accuracy", "best train", MetricKind::accuracy},
+    {Measure::final_test, "final_test_accuracy", "final test", MetricKind::accuracy},
+    {Measure::best_test, "best_test_accuracy", "best test", MetricKind::accuracy},
+    {Measure::residual_sq, "train_residual_sq", "‖r‖²", MetricKind::number}};
 
-// Accuracies in per cent, ||r||^2 as it is.
-double scale_of(Measure measure) { return measure == Measure::residual_sq ? 1 : 100; }
-int decimals_of(Measure measure) { return measure == Measure::residual_sq ? 4 : 2; }
-
-std::string mean_text(Measure measure, std::vector<double> values) {
-  for (double& value : values) value *= scale_of(measure);
-  return spread_text(values, decimals_of(measure));
-}
+MetricUnit unit_of(Measure measure) { return unit_of(kMeasures[static_cast<std::size_t>(measure)].kind); }
 
 std::vector<double> values_of(const VariantRuns& variant, Measure measure) {
   std::vector<double> values;
@@ -63,7 +58,7 @@ ReportTable results_table(const FigureRuns& runs) {
     std::vector<std::string> row = {variant.variant.label, momentum_text(variant.variant),
                                     rate_text(variant.variant), state_text(variant)};
     for (const MeasureName& measure : kMeasures)
-      row.push_back(mean_text(measure.measure, values_of(variant, measure.measure)));
+      row.push_back(spread_text(values_of(variant, measure.measure), unit_of(measure.kind)));
     table.rows.push_back(std::move(row));
   }
   return table;
@@ -90,18 +85,6 @@ std::vector<Comparison> comparisons() {
 }
 constexpr Measure kCompared[] = {Measure::final_train, Measure::final_test, Measure::residual_sq};
 
-// "+1.50 (−0.20 to +3.20)"
-std::string difference_text(const Difference& difference) {
-  if (difference.pairs.empty()) return "–";
-  const auto shown = [&](double value) {
-    return signed_fixed_text(scale_of(difference.measure) * value, decimals_of(difference.measure));
-  };
-  return shown(mean(difference.pairs)) +
-         (difference.interval
-              ? " (" + shown(difference.interval->low) + " to " + shown(difference.interval->high) + ")"
-              : " (one pair: no interval)");
-}
-
 // A row for the measures of one comparison, which follow each other in `all`.
 ReportTable difference_table(const std::vector<Difference>& all) {
   ReportTable table{{"difference", "convention", "momentum", "pairs"}, {}};
@@ -111,7 +94,8 @@ ReportTable difference_table(const std::vector<Difference>& all) {
     std::vector<std::string> row = {all[i].comparison, std::string(name(all[i].reduction)),
                                     significant_text(all[i].momentum, 2),
                                     std::to_string(all[i].pairs.size())};
-    for (std::size_t j = 0; j < std::size(kCompared); ++j) row.push_back(difference_text(all[i + j]));
+    for (std::size_t j = 0; j < std::size(kCompared); ++j)
+      row.push_back(difference_text(all[i + j].pairs, all[i + j].interval, unit_of(all[i + j].measure)));
     table.rows.push_back(std::move(row));
   }
   return table;

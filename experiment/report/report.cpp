@@ -47,17 +47,6 @@ std::string first_of(std::size_t shown, std::size_t all, const std::string& what
   return "The first " + std::to_string(shown) + " of " + counted(all, what);
 }
 
-bool is_accuracy(const std::string& measure) {
-  const Metric* metric = find_metric(measure);
-  return metric != nullptr && metric->kind == MetricKind::accuracy;
-}
-
-std::string figure_text(const Json& epoch, const std::string& key) {
-  const double value = number_of(epoch, key);
-  if (std::isnan(value)) return "–";
-  return is_accuracy(key) ? fixed_text(100 * value, 2) : significant_text(value, 4);
-}
-
 // A JSON value as a reader expects it: texts without their quotes.
 std::string shown(const Json& value) {
   if (value.is_string()) return value.get<std::string>();
@@ -218,8 +207,7 @@ class Page {
   std::string runs() {
     ReportTable table{{"run", "group", "seed", "state"}, {}};
     const std::vector<std::string> usual = usual_measures(groups_);
-    for (const std::string& measure : usual)
-      table.header.push_back(measure_name(measure) + (is_accuracy(measure) ? ", %" : ""));
+    for (const std::string& measure : usual) table.header.push_back(measure_heading(measure));
     const std::vector<std::string> names = telling_names(groups_, differing_settings(groups_));
     std::size_t all = 0;
     for (const UnreadableRun& run : found_.unreadable) {
@@ -234,7 +222,8 @@ class Page {
         const Json last = run.epochs.empty() ? Json::object() : run.epochs.back();
         table.rows.push_back({relative(run.directory), label, shown(run.config.value("seed", Json())),
                               state_text(run) + remark});
-        for (const std::string& measure : usual) table.rows.back().push_back(figure_text(last, measure));
+        for (const std::string& measure : usual)
+          table.rows.back().push_back(figure_text(measure, number_of(last, measure)));
       };
       for (const RunRecord& run : group.runs) add(run, "");
       for (const RunRecord& run : group.repeats) add(run, ", repeats another run");

@@ -8,18 +8,13 @@
 #include "base/error.h"
 #include "base/in_quotes.h"
 #include "experiment/report/mean_curve.h"
-#include "experiment/run/epoch_record.h"
+#include "experiment/run/metric_text.h"
 
 namespace qmse {
 namespace {
 
 constexpr const char* kWholeTrainAccuracy = "train_accuracy_full";
 constexpr std::int64_t kInsetFrom = 80, kInsetTo = 100;  // the paper's, epochs
-
-bool is_accuracy(const std::string& measure) {
-  const Metric* metric = find_metric(measure);
-  return metric != nullptr && metric->kind == MetricKind::accuracy;
-}
 
 // All keys with numbers, in the order of the records.
 std::vector<std::string> measures_of(const std::vector<RunGroup>& groups) {
@@ -113,7 +108,7 @@ RunLine line(const RunRecord& run, const Beginning& begin, CurveAxis axis, const
     line.x.push_back(axis == CurveAxis::seconds ? seconds
                      : axis == CurveAxis::step  ? begin.steps + number_of(epoch, "step")
                                                 : begin.epochs + number_of(epoch, "epoch"));
-    line.y.push_back(number_of(epoch, measure) * (is_accuracy(measure) ? 100 : 1));
+    line.y.push_back(unit_of(measure).factor * number_of(epoch, measure));
   }
   return line;
 }
@@ -294,13 +289,6 @@ std::string caption(const std::vector<RunGroup>& groups, const std::vector<std::
 
 }  // namespace
 
-std::string measure_name(const std::string& measure) {
-  if (const Metric* metric = find_metric(measure)) return std::string(metric->label);
-  std::string words = measure;
-  std::replace(words.begin(), words.end(), '_', ' ');
-  return words;
-}
-
 std::string train_accuracy_measure(const std::vector<RunGroup>& groups) {
   for (const RunGroup& group : groups) {
     for (const RunRecord& run : group.runs) {
@@ -400,7 +388,7 @@ Figure run_figure(const std::vector<RunGroup>& groups, const CurveRequest& reque
       Panel panel;
       panel.title = capitalised(measure_name(measure)) + (where.empty() ? "" : ", " + where);
       panel.x_label = axis_name(request.x);
-      panel.y_label = is_accuracy(measure) ? "accuracy (%)" : measure_name(measure);
+      panel.y_label = measure_axis(measure);
       panel.log_x = request.log_x;
       panel.log_y = request.log_y;
       for (std::size_t i = 0; i < row.groups.size(); ++i) {

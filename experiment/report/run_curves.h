@@ -33,9 +33,6 @@ inline constexpr std::size_t kMaxCurves = 8;  // of a panel: of more nobody can 
 // measure that no run has, naming those they have; DataError where there is no epoch yet.
 Figure run_figure(const std::vector<RunGroup>& groups, const CurveRequest& request);
 
-// A key of metrics.jsonl for readers: "training accuracy".
-std::string measure_name(const std::string& measure);
-
 // What runs are measured by where nothing else is asked for: training and test accuracy; where no run has
 // these R², and where none has that either the losses.
 std::vector<std::string> usual_measures(const std::vector<RunGroup>& groups);

@@ -7,10 +7,9 @@
 #include <system_error>
 
 #include "base/number_text.h"
-#include "experiment/report/run_curves.h"
 #include "experiment/report/run_groups.h"
-#include "experiment/run/epoch_record.h"
 #include "experiment/run/file_lock.h"
+#include "experiment/run/metric_text.h"
 #include "experiment/run/plain_text.h"
 
 namespace qmse {
@@ -43,15 +42,6 @@ std::string place_of(const RunRecord& run, const std::filesystem::path& folder) 
   return plain_text(run.directory.lexically_relative(folder).string());
 }
 
-// "98.12", or "0.0312" of what is no accuracy.
-std::string figure_text(const Json& epoch, std::string_view key) {
-  const double value = number_of(epoch, key);
-  if (std::isnan(value)) return "–";
-  const Metric* metric = find_metric(key);
-  return metric != nullptr && metric->kind == MetricKind::accuracy ? fixed_text(100 * value, 2)
-                                                                   : significant_text(value, 4);
-}
-
 // Those of these that some run has.
 std::vector<std::string> figures_of(const std::vector<RunRecord>& runs) {
   std::vector<std::string> keys;
@@ -64,11 +54,6 @@ std::vector<std::string> figures_of(const std::vector<RunRecord>& runs) {
   }
   if (keys.empty()) keys = {"train_loss", "test_loss"};
   return keys;
-}
-
-std::string heading_of(const std::string& key) {
-  const Metric* metric = find_metric(key);
-  return measure_name(key) + (metric != nullptr && metric->kind == MetricKind::accuracy ? ", %" : "");
 }
 
 bool goes_on(const RunRecord& run) { return FileLock::is_held(run.directory / ".lock"); }
@@ -102,23 +87,25 @@ std::string figures_text(const RunRecord& run, const std::vector<std::string>& k
   std::string text;
   for (const std::string& key : keys) {
     if (!run.epochs.back().contains(key)) continue;
-    const Metric* metric = find_metric(key);
-    text += (text.empty() ? "" : ", ") + measure_name(key) + " " + figure_text(run.epochs.back(), key) +
-            (metric != nullptr && metric->kind == MetricKind::accuracy ? " %" : "");
+    const double value = number_of(run.epochs.back(), key);
+    text += (text.empty() ? "" : ", ") + measure_name(key) + " " +
+            (is_accuracy(key) && !std::isnan(value) ? accuracy_text(value) : figure_text(key, value));
   }
   return text;
 }
 
 }  // namespace
 
-ReportTable run_list(const RunsFound& found, const std::filesystem::path& folder) {
+ReportTable run_list(const RunsFound& found, const std::filesystem::path& folder, TableFormat format) {
   const std::vector<RunGroup> groups = group_runs(found.runs);
   const std::vector<std::string> names = telling_names(groups, differing_settings(groups));
   const std::vector<std::string> figures = figures_of(found.runs);
   const bool noted = std::any_of(found.runs.begin(), found.runs.end(),
                                  [](const RunRecord& run) { return !note_of(run).empty(); });
   ReportTable table{{"started (UTC)", "run", "settings", "seed", "state"}, {}};
-  for (const std::string& key : figures) table.header.push_back(heading_of(key));
+  // A program gets keys and fractions, as in metrics.jsonl.
+  const bool for_programs = format == TableFormat::csv;
+  for (const std::string& key : figures) table.header.push_back(for_programs ? key : measure_heading(key));
   if (noted) table.header.emplace_back("note");
   for (const RunGroup& group : groups) {
     const std::string settings = describe_settings(group.settings, names);
@@ -129,8 +116,12 @@ ReportTable run_list(const RunsFound& found, const std::filesystem::path& folder
             started(run), place_of(run, folder),
             settings.empty() ? describe_settings(group.settings, {"loss"}) : settings,
             seed.is_null() ? "–" : seed.dump(), state_text(run)};
-        for (const std::string& key : figures)
-          row.push_back(run.epochs.empty() ? "–" : figure_text(run.epochs.back(), key));
+        for (const std::string& key : figures) {
+          const double value = run.epochs.empty() ? NAN : number_of(run.epochs.back(), key);
+          row.push_back(!for_programs       ? figure_text(key, value)
+                        : std::isnan(value) ? ""
+                                            : shortest_text(value));
+        }
         if (noted) row.push_back(note_of(run));
         table.rows.push_back(std::move(row));
       }
@@ -170,7 +161,7 @@ RunsView look_at_runs(const std::filesystem::path& folder) {
     const RunRecord& run = found.runs.front();
     view.lines = {line(run)};
     if (!run.epochs.empty())
-      view.lines.push_back(figures.back() + "  " + sparkline(run, figures.back(), kCurve));
+      view.lines.push_back(measure_name(figures.back()) + "  " + sparkline(run, figures.back(), kCurve));
     return view;
   }
   view.lines.push_back(

@@ -12,8 +12,9 @@ namespace qmse {
 
 // A row a run, the latest start last: when it began (UTC; of a record without, when config.json was written),
 // where below `folder`, the settings in which the runs differ, how it ended, its last figures, its note. What
-// cannot be read comes first, with the reason.
-ReportTable run_list(const RunsFound& found, const std::filesystem::path& folder);
+// cannot be read comes first, with the reason. csv: figures have the keys and numbers of metrics.jsonl.
+ReportTable run_list(const RunsFound& found, const std::filesystem::path& folder,
+                     TableFormat format = TableFormat::text);
 
 // A look at runs that other processes train.
 struct RunsView {

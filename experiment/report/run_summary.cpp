@@ -3,19 +3,24 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/number_text.h"
 #include "experiment/report/run_curves.h"
-#include "experiment/report/statistics.h"
-#include "experiment/run/epoch_record.h"
 
 namespace qmse {
 
-std::string spread_text(std::span<const double> values, int decimals) {
+std::string spread_text(std::span<const double> values, const MetricUnit& unit) {
   if (values.empty()) return "–";
   const double center = mean(values);
   if (!std::isfinite(center)) return "not finite";
   const std::optional<double> deviation = standard_deviation(values);
-  return fixed_text(center, decimals) + (deviation ? " ± " + fixed_text(*deviation, decimals) : "");
+  return value_text(unit, center) + (deviation ? " ± " + value_text(unit, *deviation) : "");
+}
+
+std::string difference_text(std::span<const double> pairs, const std::optional<Interval>& interval,
+                            const MetricUnit& unit) {
+  if (pairs.empty()) return "–";
+  const auto shown = [&](double value) { return difference_text(unit, value); };
+  return shown(mean(pairs)) + (interval ? " (" + shown(interval->low) + " to " + shown(interval->high) + ")"
+                                        : " (one pair: no interval)");
 }
 
 double final_value(std::span<const Json> epochs, std::string_view key) {
@@ -45,9 +50,8 @@ ReportTable summary_table(const std::vector<RunGroup>& groups) {
     scores = {train_accuracy_measure(groups), "test_accuracy"};
   if (any_has("test_r2")) scores.insert(scores.end(), {"train_r2", "test_r2"});
   for (const std::string& score : scores) {
-    const std::string unit = score.ends_with("_r2") ? "" : ", %";
-    table.header.push_back("final " + measure_name(score) + unit);
-    table.header.push_back("best " + measure_name(score) + unit);
+    table.header.push_back("final " + measure_heading(score));
+    table.header.push_back("best " + measure_heading(score));
   }
   table.header.insert(table.header.end(), {"final training ‖r‖²", "final test ‖r‖²"});
   for (const RunGroup& group : groups) {
@@ -57,21 +61,20 @@ ReportTable summary_table(const std::vector<RunGroup>& groups) {
       if (run.finished) finished.push_back(&run);
     }
     const std::string missing = missing_text(group.runs);
-    const auto cell = [&](const auto& value, const std::string& key, double scale, int decimals) {
+    const auto cell = [&](const auto& value, const std::string& key) {
       std::vector<double> values;
-      for (const RunRecord* run : finished) values.push_back(scale * value(run->epochs, key));
-      return spread_text(values, decimals);
+      for (const RunRecord* run : finished) values.push_back(value(run->epochs, key));
+      return spread_text(values, unit_of(key));
     };
     std::vector<std::string> row = {
         label.empty() ? describe_settings(group.settings, {"loss"}) : label,
         missing.empty() ? std::to_string(finished.size()) + " finished" : missing};
     for (const std::string& score : scores) {
-      const bool r2 = score.ends_with("_r2");
-      row.push_back(cell(final_value, score, r2 ? 1 : 100, r2 ? 4 : 2));
-      row.push_back(cell(best_value, score, r2 ? 1 : 100, r2 ? 4 : 2));
+      row.push_back(cell(final_value, score));
+      row.push_back(cell(best_value, score));
     }
-    row.push_back(cell(final_value, "train_residual_sq", 1, 4));
-    row.push_back(cell(final_value, "test_residual_sq", 1, 4));
+    row.push_back(cell(final_value, "train_residual_sq"));
+    row.push_back(cell(final_value, "test_residual_sq"));
     table.rows.push_back(std::move(row));
   }
   return table;

@@ -11,7 +11,7 @@
 #include "experiment/report/run_curves.h"
 #include "experiment/report/run_summary.h"
 #include "experiment/run/config_fields.h"
-#include "experiment/run/epoch_record.h"
+#include "experiment/run/metric_text.h"
 #include "experiment/run/plain_text.h"
 
 namespace qmse {
@@ -22,16 +22,6 @@ using Names = std::vector<std::string>;
 bool has(const Names& names, std::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
-
-bool is_accuracy(const std::string& measure) {
-  const Metric* metric = find_metric(measure);
-  return metric != nullptr && metric->kind == MetricKind::accuracy;
-}
-
-// What a measure is multiplied with for readers, and how many of its digits they see.
-double scale_of(const std::string& measure) { return is_accuracy(measure) ? 100 : 1; }
-int decimals_of(const std::string& measure) { return is_accuracy(measure) ? 2 : 4; }
-std::string unit_of(const std::string& measure) { return is_accuracy(measure) ? ", %" : ""; }
 
 // Whether a value of the measure is better than another.
 bool is_better(const std::string& measure, double value, double other) {
@@ -257,20 +247,15 @@ std::string label_of(const TunedRow& row, const Tuning& tuning) {
 }
 
 std::string spread(const TunedSetting& setting, double TunedRun::*member, const std::string& measure) {
-  std::vector<double> values = values_of(setting, member);
-  for (double& value : values) value *= scale_of(measure);
-  return spread_text(values, decimals_of(measure));
+  return spread_text(values_of(setting, member), unit_of(measure));
 }
 
 // "97.91 to 98.32"; Student's, of the mean over the seeds.
 std::string interval_text(const TunedSetting& setting, const std::string& measure) {
   const std::optional<Interval> interval = student_t_interval(values_of(setting, &TunedRun::metric));
   if (!interval) return "–";
-  const auto shown = [&](double value) {
-    const std::string text = fixed_text(scale_of(measure) * value, decimals_of(measure));
-    return text.starts_with('-') ? "−" + text.substr(1) : text;
-  };
-  return shown(interval->low) + " to " + shown(interval->high);
+  const MetricUnit unit = unit_of(measure);
+  return value_text(unit, interval->low) + " to " + value_text(unit, interval->high);
 }
 
 bool has_intervals(const Tuning& tuning) {
@@ -278,18 +263,6 @@ bool has_intervals(const Tuning& tuning) {
     return std::any_of(part.rows.begin(), part.rows.end(),
                        [](const TunedRow& row) { return row.tried.front().runs.size() > 1; });
   });
-}
-
-// "+1.50 (−0.20 to +3.20)"
-std::string difference_text(const TunedDifference& difference, const std::string& measure) {
-  if (difference.pairs.empty()) return "–";
-  const auto shown = [&](double value) {
-    return signed_fixed_text(scale_of(measure) * value, decimals_of(measure));
-  };
-  return shown(mean(difference.pairs)) +
-         (difference.interval
-              ? " (" + shown(difference.interval->low) + " to " + shown(difference.interval->high) + ")"
-              : " (one pair: no interval)");
 }
 
 std::string p_text(const std::optional<double>& p) {
@@ -361,8 +334,8 @@ Curve curve_over(const TunedRow& row, const Tuning& tuning, const std::string& n
     });
     if (best == row.tried.end()) continue;
     const std::vector<double> values = values_of(*best, member);
-    const double center = scale_of(measure) * mean(values),
-                 reach = scale_of(measure) * standard_deviation(values).value_or(0);
+    const double factor = unit_of(measure).factor, center = factor * mean(values),
+                 reach = factor * standard_deviation(values).value_or(0);
     curve.x.push_back(x);
     curve.mean.push_back(center);
     curve.low.push_back(center - reach);
@@ -424,8 +397,8 @@ ReportTable tuning_table(const Tuning& tuning) {
   table.header.emplace_back("compared");
   if (tuned) table.header.insert(table.header.end(), {"best setting", "tried"});
   table.header.emplace_back("runs");
-  if (chosen) table.header.push_back(measure_name(tuning.choose) + unit_of(tuning.choose));
-  table.header.push_back(measure_name(tuning.metric) + unit_of(tuning.metric));
+  if (chosen) table.header.push_back(measure_heading(tuning.choose));
+  table.header.push_back(measure_heading(tuning.metric));
   const bool intervals = has_intervals(tuning);
   if (intervals) table.header.emplace_back("95 % interval of its mean");
   if (differences) table.header.insert(table.header.end(), {"difference", "p"});
@@ -447,7 +420,9 @@ ReportTable tuning_table(const Tuning& tuning) {
       if (intervals) cells.push_back(interval_text(best, tuning.metric));
       if (differences) {
         const auto& difference = row.difference;
-        cells.push_back(difference ? difference_text(*difference, tuning.metric) : "");
+        cells.push_back(difference
+                            ? difference_text(difference->pairs, difference->interval, unit_of(tuning.metric))
+                            : "");
         cells.push_back(difference ? p_text(difference->p_corrected) : "");
       }
       table.rows.push_back(std::move(cells));
@@ -468,7 +443,7 @@ std::vector<ReportTable> tuning_maps(const Tuning& tuning, std::size_t most) {
       const std::vector<Json> across = all_values(row, axes[0]), down = all_values(row, axes[1]);
       ReportTable map;
       map.caption = (tuning.parts.size() > 1 ? describe_settings(part.settings, tuning.telling) + ", " : "") +
-                    label_of(row, tuning) + ": " + measure_name(tuning.choose) + unit_of(tuning.choose);
+                    label_of(row, tuning) + ": " + measure_heading(tuning.choose);
       map.header = {setting_words(axes[1]) + " (down), " + setting_words(axes[0]) + " (across)"};
       for (const Json& value : across) map.header.push_back(plain_value(value));
       double worst = NAN, best = NAN;
@@ -642,7 +617,7 @@ Figure tuning_figure(const Tuning& tuning) {
       Panel panel;
       panel.title = capitalised(measure_name(measure)) + (where.empty() ? "" : ", " + where);
       panel.x_label = words;
-      panel.y_label = is_accuracy(measure) ? "accuracy (%)" : measure_name(measure);
+      panel.y_label = measure_axis(measure);
       panel.log_x = *all.begin() > 0 && *all.rbegin() >= 10 * *all.begin();
       bool any_line = false;  // else the table says all there is
       for (const TunedRow& row : part.rows) {

@@ -5,6 +5,9 @@
 #include <cmath>
 #include <cstdio>
 #include <limits>
+#include <string>
+
+#include "experiment/run/metric_text.h"
 
 namespace qmse {
 namespace {
@@ -69,10 +72,10 @@ std::vector<std::string> RunWarnings::after(const EpochRecord& epoch, bool last)
   const bool guesses =
       epoch.train_accuracy.value_or(1) <= train_limit_ && epoch.test_accuracy.value_or(1) <= test_limit_;
   if (guesses && (last || !guesses_)) {
-    all.push_back(
-        formatted("after epoch %lld the accuracy is that of guessing: %.2f %% of the test images, of "
-                  "which the most frequent class has %.2f %%; another --lr may help",
-                  static_cast<long long>(epoch.epoch), 100 * *epoch.test_accuracy, 100 * guess_));
+    all.push_back("after epoch " + std::to_string(epoch.epoch) +
+                  " the accuracy is that of guessing: " + accuracy_text(*epoch.test_accuracy) +
+                  " of the test images, of which the most frequent class has " + accuracy_text(guess_) +
+                  "; another --lr may help");
   }
   guesses_ = guesses;
   return all;

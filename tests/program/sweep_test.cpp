@@ -288,8 +288,8 @@ TEST_CASE("program: reproduce stopped and gone on with ends with figures, table,
   const Result result = run_program(words);
   CAPTURE(result.out, result.error);
   CHECK(result.code == 0);
-  for (const char* part : {"On MNIST both losses reach a training accuracy near 1.0.", "| QMSE, element_mean",
-                           "95 % interval", "8 of 8 members finished"}) {
+  for (const char* part : {"On MNIST both losses reach a training accuracy near 100 %.",
+                           "| QMSE, element_mean", "95 % interval", "8 of 8 members finished"}) {
     CAPTURE(part);
     CHECK(result.out.find(part) != std::string::npos);
   }

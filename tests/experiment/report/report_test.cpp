@@ -263,8 +263,9 @@ TEST_CASE("report: runs without an epoch yet have a page without curves") {
 
 TEST_CASE("summary: mean and sample standard deviation") {
   const auto text = [](const std::vector<double>& values, int decimals) {
-    return spread_text(values, decimals);
+    return spread_text(values, MetricUnit{.decimals = decimals});
   };
+  CHECK(spread_text(std::vector<double>{0.5, 0.75}, unit_of("test_accuracy")) == "62.50 ± 17.68");
   CHECK(text({1, 2, 6}, 2) == "3.00 ± 2.65");  // sqrt((4 + 1 + 9) / 2)
   CHECK(text({0.5}, 1) == "0.5");
   CHECK(text({}, 1) == "–");

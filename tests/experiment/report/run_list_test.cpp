@@ -41,6 +41,19 @@ TEST_CASE("run list: by start, the latest last, with what differs, how it ended,
                                                   "82.25", "81.25", "second try"});
 }
 
+TEST_CASE(
+    "run list: for a program figures have their keys and are fractions, and nothing where there is none") {
+  const TempDirectory folder;
+  write_run(folder / "a", {}, {0.5, 0.8125});
+  write_run(folder / "b", {{"seed", 2}, {"epochs", 3}}, {}, false);
+  const ReportTable table = run_list(find_runs(folder.path()), folder.path(), TableFormat::csv);
+  REQUIRE(table.header.size() == 7);
+  CHECK(table.header[5] == "train_accuracy");
+  CHECK(table.header[6] == "test_accuracy");
+  REQUIRE(table.rows.size() == 2);
+  for (const auto& row : table.rows) CHECK(row[6] == (row[1] == "a" ? "0.8125" : ""));
+}
+
 TEST_CASE("run list: a run that says no start has the time its configuration was written") {
   const TempDirectory folder;
   write_run(folder / "run", {}, {0.5});
@@ -57,7 +70,7 @@ TEST_CASE("run list: a view shows which runs go on and how far they are") {
   CHECK_FALSE(view.going_on);
   REQUIRE(view.lines.size() == 2);
   CHECK(view.lines[0] == "interrupted after 3 of 4 epochs: training accuracy 91.00 %, test accuracy 90.00 %");
-  CHECK(view.lines[1] == "test_accuracy  ▁▅█");
+  CHECK(view.lines[1] == "test accuracy  ▁▅█");
 
   write_run(folder / "b", {{"loss", "qmse"}}, {0.5});
   {
