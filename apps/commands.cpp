@@ -8,6 +8,7 @@
 #include "base/build_config.h"
 #include "base/error.h"
 #include "base/in_quotes.h"
+#include "base/words.h"
 #include "experiment/run/config_fields.h"
 
 namespace qmse::app {
@@ -19,25 +20,12 @@ using Words = std::vector<std::string>;
 
 bool asks_help(const std::string& word) { return word == "-h" || word == "--help"; }
 
-// "train, sweep or info"
-std::string listed(const std::vector<Command>& commands) {
-  std::string text;
-  for (const Command& command : commands)
-    text += (text.empty() ? "" : &command == &commands.back() ? " or " : ", ") + command.name;
-  return text;
-}
-
 // The command of `group` with this name; `path`: the words so far.
 const Command& find_command(const Command& group, const std::string& path, const std::string& word) {
-  Words names;
-  for (const Command& command : group.commands) {
-    if (command.name == word) return command;
-    names.push_back(command.name);
-  }
-  const std::string near = nearest(word, names);
+  if (const Command* command = find_named(group.commands, word)) return *command;
+  const Words names = names_of(group.commands);
   throw ConfigError((word.starts_with("-") ? "unknown option " : "unknown command ") + in_quotes(word) +
-                    (near.empty() ? "" : " (did you mean '" + near + "'?)") + ": use " +
-                    listed(group.commands) + "; see " + path + " --help");
+                    did_you_mean(word, names) + ": use " + alternatives(names) + "; see " + path + " --help");
 }
 
 void no_more(const std::string& path, const Words& words) {
@@ -80,8 +68,8 @@ int run_parsed(const Command& command, Words words) {
 int dispatch(const Command& command, const std::string& path, const Words& words) {
   if (command.commands.empty()) return run_parsed(command, words);
   if (words.empty()) {
-    throw ConfigError("which command? " + path + " " + listed(command.commands) + "; see " + path +
-                      " --help");
+    throw ConfigError("which command? " + path + " " + alternatives(names_of(command.commands)) + "; see " +
+                      path + " --help");
   }
   const Words rest(words.begin() + 1, words.end());
   if (asks_help(words.front())) return print_help(command, path, rest);

@@ -106,10 +106,10 @@ struct Show {
   CLI::Option *name, *data, *labels, *split, *count, *seed, *out;
 
   int operator()() const {
+    const std::string dataset = dataset_name(*name);
     if (out->count() == 0) throw ConfigError("--out FILE.html is missing: where the page goes");
     const std::string file = out->as<std::string>();
     if (!file.ends_with(".html")) throw ConfigError("--out must end in .html, not be " + in_quotes(file));
-    const std::string dataset = name->as<std::string>();
     const Split which = chosen(*split, Split::train);
     const std::int64_t wanted =
         count->count() > 0 ? static_cast<std::int64_t>(whole_number(*count, 1, kMaxShown)) : 64;
@@ -140,20 +140,6 @@ struct Show {
   }
 };
 
-CLI::Option* add_name(CLI::App& command) {
-  return command.add_option("NAME")
-      ->description("the data set; qmse data list shows them (required)")
-      ->type_name("")
-      ->expected(1);
-}
-
-std::function<int()> with_name(const CLI::Option* name, std::function<int()> action) {
-  return [name, action = std::move(action)] {
-    if (name->count() == 0) throw ConfigError("NAME is missing: which data set? qmse data list shows them");
-    return action();
-  };
-}
-
 }  // namespace
 
 Command data_command() {
@@ -162,17 +148,16 @@ Command data_command() {
 
   Command verifier = make_command("qmse data verify",
                                   "Say whether a data set is the official one, and if not, where it differs");
-  const CLI::Option* verified = add_name(*verifier.parser);
+  const CLI::Option* verified = add_dataset_name(*verifier.parser);
   const CLI::Option* verified_data = add_data_option(*verifier.parser);
   verifier.parser->footer(
       "Exit code 0: official (or one's own folder, whose SHA-256 is printed), 1: it differs.");
-  verifier.action =
-      with_name(verified, [=] { return verify(verified->as<std::string>(), text_of(verified_data, "")); });
+  verifier.action = [=] { return verify(dataset_name(*verified), text_of(verified_data, "")); };
 
   Command show = make_command("qmse data show", "Show images with their labels on an HTML page");
   CLI::App& options = *show.parser;
   Show shown{};
-  shown.name = add_name(options);
+  shown.name = add_dataset_name(options);
   shown.data = add_data_option(options);
   shown.labels =
       add_choice_option<LabelKind>(options, "--labels", "Options", "cifar100: which labels [fine]");
@@ -181,7 +166,7 @@ Command data_command() {
   shown.seed = add_text_option(options, "--seed", "N", "Options",
                                "choose them at random by this seed; without it the first ones");
   shown.out = add_text_option(options, "--out", "FILE.html", "Options", "where the page goes (required)");
-  show.action = with_name(shown.name, shown);
+  show.action = shown;
 
   return {.name = "data",
           .summary = "List, check, show and fetch data sets",

@@ -1,4 +1,3 @@
-#include <cstdio>
 #include <iostream>
 
 #include "apps/commands.h"
@@ -7,6 +6,7 @@
 #include "apps/terminal_line.h"
 #include "base/error.h"
 #include "base/in_quotes.h"
+#include "base/number_text.h"
 #include "data/fetch.h"
 #include "data/registry.h"
 
@@ -19,14 +19,10 @@ class FetchDisplay {
   void start(const std::string& url) { terminal_.print(url); }
   void progress(std::uint64_t done, std::uint64_t total) {
     constexpr double kMega = 1e6;
-    char text[64];
-    if (total > 0) {
-      std::snprintf(text, sizeof(text), "  %.1f of %.1f MB", static_cast<double>(done) / kMega,
-                    static_cast<double>(total) / kMega);
-    } else {
-      std::snprintf(text, sizeof(text), "  %.1f MB", static_cast<double>(done) / kMega);
-    }
-    terminal_.show(text);
+    const auto megabytes = [](std::uint64_t bytes) {
+      return fixed_text(static_cast<double>(bytes) / kMega, 1);
+    };
+    terminal_.show("  " + megabytes(done) + (total > 0 ? " of " + megabytes(total) : "") + " MB");
   }
   void clear() { terminal_.clear(); }
 
@@ -68,10 +64,7 @@ int fetch(const std::string& name, const std::string& mirror, const std::string&
 Command data_fetch_command() {
   Command command =
       make_command("qmse data fetch", "Download a data set, check it, and put it where qmse looks");
-  const CLI::Option* name = command.parser->add_option("NAME")
-                                ->description("the data set; qmse data list shows them (required)")
-                                ->type_name("")
-                                ->expected(1);
+  const CLI::Option* name = add_dataset_name(*command.parser);
   const CLI::Option* mirror =
       add_text_option(*command.parser, "--mirror", "URL", "Options",
                       "where the files lie instead of the usual place; their names are added to it");
@@ -83,8 +76,7 @@ Command data_fetch_command() {
       "download\n"
       "goes on where it was. Proxies are taken from http_proxy, https_proxy and no_proxy.");
   command.action = [=] {
-    if (name->count() == 0) throw ConfigError("NAME is missing: which data set? qmse data list shows them");
-    return fetch(name->as<std::string>(), mirror->count() > 0 ? mirror->as<std::string>() : "",
+    return fetch(dataset_name(*name), mirror->count() > 0 ? mirror->as<std::string>() : "",
                  out->count() > 0 ? out->as<std::string>() : "");
   };
   return command;

@@ -45,7 +45,7 @@ Command evaluate_command() {
     if (!report.difference.empty()) std::cerr << "note: " << report.difference << '\n';
     Json json = to_json(report);
     json["split"] = name(request.split);
-    std::cout << json.dump(-1, ' ', false, Json::error_handler_t::replace) << '\n';
+    std::cout << json_line(json) << '\n';
     return 0;
   };
   return command;

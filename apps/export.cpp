@@ -38,7 +38,7 @@ Command export_command() {
       "choices\n");
   command.action = [=] {
     if (format->count() == 0)
-      throw ConfigError("--format " + choice_names<ExportFormat>(", ", " or ") + " is missing");
+      throw ConfigError("--format " + alternatives(choice_names<ExportFormat>()) + " is missing");
     if (out->count() == 0) throw ConfigError("--out PATH is missing: where it goes");
     const ExportFormat kind = chosen(*format, ExportFormat::csv);
     const std::filesystem::path path = out->as<std::string>();

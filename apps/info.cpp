@@ -6,6 +6,7 @@
 #include "apps/commands.h"
 #include "apps/options.h"
 #include "base/build_config.h"
+#include "base/number_text.h"
 #include "device/devices.h"
 #include "experiment/run/config_fields.h"
 #include "experiment/run/environment.h"
@@ -28,14 +29,11 @@ int print_info() {
   const std::vector<CudaDevice> devices = cuda_devices();
   if (devices.empty()) line("GPUs", "none: " + why_no_cuda_device());
   for (const CudaDevice& device : devices) {
-    char memory[64];
-    const double total = static_cast<double>(device.total_bytes) / (1 << 30);
-    if (device.free_bytes) {
-      std::snprintf(memory, sizeof(memory), "%.1f of %.1f GiB free",
-                    static_cast<double>(*device.free_bytes) / (1 << 30), total);
-    } else {
-      std::snprintf(memory, sizeof(memory), "%.1f GiB", total);
-    }
+    const auto gib = [](std::uint64_t bytes) {
+      return fixed_text(static_cast<double>(bytes) / (1 << 30), 1);
+    };
+    const std::string total = gib(device.total_bytes) + " GiB",
+                      memory = device.free_bytes ? gib(*device.free_bytes) + " of " + total + " free" : total;
     line(("cuda:" + std::to_string(device.index)).c_str(),
          device.name + ", compute capability " + std::to_string(device.compute_major) + "." +
              std::to_string(device.compute_minor) + ", " + memory);

@@ -30,8 +30,7 @@ void write_all(const Json& inspection, const std::filesystem::path& out, const s
     throw IoError(in_quotes(out) + ": cannot make this folder" + (error ? ": " + error.message() : ""));
   write_figure(inspection_figure(inspection), out / "inspection");
   write_file_atomically(out / "report.html", page(inspection, weights));
-  write_file_atomically(out / kInspectionFile,
-                        inspection.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  write_file_atomically(out / kInspectionFile, json_text(inspection));
 }
 
 }  // namespace
@@ -90,7 +89,7 @@ Command inspect_command() {
       }
       if (!folder.empty()) write_all(found, folder, request.weights.string());
       if (json->count() > 0) {
-        std::cout << found.dump(-1, ' ', false, Json::error_handler_t::replace) << '\n';
+        std::cout << json_line(found) << '\n';
         return 0;
       }
       for (const Json& sentence : found["sentences"]) std::cout << sentence.get<std::string>() << '\n';

@@ -28,8 +28,7 @@ bool wants_json(const CLI::Option& log_format) {
 void write_json_event(const char* event, const Json& content) {
   Json object = {{"event", event}};
   object.update(content);
-  // Paths and messages need not be UTF-8; JSON has to be.
-  std::cout << object.dump(-1, ' ', false, Json::error_handler_t::replace) << std::endl;
+  std::cout << json_line(object) << std::endl;
 }
 
 }  // namespace qmse::app

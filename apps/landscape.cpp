@@ -11,6 +11,7 @@
 #include "apps/stop_signal.h"
 #include "apps/terminal_line.h"
 #include "base/error.h"
+#include "base/words.h"
 
 namespace qmse::app {
 namespace {
@@ -84,10 +85,7 @@ int run_and_show(Run run, const LandscapeRequest& request, bool json) {
 
 std::string shown(const Json& value) {
   if (value.is_string()) return value.get<std::string>();
-  if (!value.is_array()) return value.dump();
-  std::string all;
-  for (const Json& each : value) all += (all.empty() ? "" : ",") + each.dump();
-  return all;
+  return value.is_array() ? join(value, ",", json_line) : json_line(value);
 }
 
 Command experiment_command(const LandscapeExperiment& experiment) {
@@ -99,25 +97,24 @@ Command experiment_command(const LandscapeExperiment& experiment) {
                              "a GPU runs hundreds of networks at once, with the same results [cpu]");
   }
   CLI::Option* preset = nullptr;
-  std::string presets;
-  for (const LandscapePreset& each : experiment.presets)
-    presets += (presets.empty() ? "" : "; ") + each.name + ": " + each.help;
-  if (!presets.empty()) preset = add_text_option(*command.parser, "--preset", "NAME", "Experiment", presets);
+  if (!experiment.presets.empty()) {
+    preset = add_text_option(*command.parser, "--preset", "NAME", "Experiment",
+                             join(experiment.presets, "; ",
+                                  [](const LandscapePreset& each) { return each.name + ": " + each.help; }));
+  }
   std::vector<CLI::Option*> given;
   for (const LandscapeOption& option : experiment.options) {
-    std::string flag = "--" + option.name, help = option.help + " [" + shown(option.usual);
-    std::replace(flag.begin(), flag.end(), '_', '-');
+    std::string help = option.help + " [" + shown(option.usual);
     if (!option.quick.is_null()) help += "; with --quick " + shown(option.quick);
     std::string kind = "VALUE";
     if (!option.choices.empty()) {
-      kind.clear();
-      for (const std::string& choice : option.choices) kind += (kind.empty() ? "" : "|") + choice;
+      kind = join(option.choices, "|");
     } else if (option.usual.is_array()) {
       kind = "N,...";
     } else if (option.usual.is_number()) {
       kind = "N";
     }
-    given.push_back(add_text_option(*command.parser, flag, kind, "Settings", help + "]"));
+    given.push_back(add_text_option(*command.parser, option_name(option.name), kind, "Settings", help + "]"));
   }
   command.parser->footer(
       wrap_help(experiment.statement + " Source: " + experiment.source + ".", kFooterWidth));

@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "base/build_config.h"
+#include "base/words.h"
 
 namespace qmse::app {
 namespace {
@@ -78,9 +79,8 @@ std::string bash_completion(const Command& program) {
   std::string words, values, two_words;
   const std::function<void(const Command&, const std::string&)> add_groups = [&](const Command& group,
                                                                                  const std::string& path) {
-    std::string names;
+    const std::string names = join(names_of(group.commands), " ");
     for (const Command& command : group.commands) {
-      names += (names.empty() ? "" : " ") + command.name;
       if (!command.commands.empty())
         add_groups(command, path.empty() ? command.name : path + " " + command.name);
     }

@@ -1,11 +1,12 @@
 #include "apps/options.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 
 #include "base/error.h"
 #include "base/in_quotes.h"
+#include "base/number_text.h"
+#include "base/words.h"
 #include "experiment/run/plain_text.h"
 
 namespace qmse::app {
@@ -13,10 +14,7 @@ namespace {
 
 std::string placeholder(const ConfigField& field) {
   if (field.rule.choices.empty()) return std::string(field.placeholder());
-  std::string all;
-  for (const NamedChoice& choice : field.rule.choices)
-    all += (all.empty() ? "" : "|") + std::string(choice.name);
-  return all;
+  return join(names_of(field.rule.choices), "|");
 }
 
 std::string help_text(const ConfigField& field) {
@@ -32,9 +30,7 @@ CLI::Option* keep_all(CLI::Option* option) {
 }  // namespace
 
 std::string wrap_help(const std::string& text, std::size_t width) {
-  std::string wrapped;
-  for (const std::string& line : wrap_text(text, width)) wrapped += (wrapped.empty() ? "" : "\n") + line;
-  return wrapped;
+  return join(wrap_text(text, width), "\n");
 }
 
 CLI::Option* add_text_option(CLI::App& command, const std::string& name, const std::string& placeholder,
@@ -44,6 +40,18 @@ CLI::Option* add_text_option(CLI::App& command, const std::string& name, const s
       ->type_size(1)
       ->expected(1)
       ->group(group);
+}
+
+CLI::Option* add_dataset_name(CLI::App& command) {
+  return command.add_option("NAME")
+      ->description("the data set; qmse data list shows them (required)")
+      ->type_name("")
+      ->expected(1);
+}
+
+std::string dataset_name(const CLI::Option& option) {
+  if (option.count() == 0) throw ConfigError("NAME is missing: which data set? qmse data list shows them");
+  return option.as<std::string>();
 }
 
 ConfigOptions::ConfigOptions(CLI::App& command, unsigned uses, const std::vector<std::string>& without) {
@@ -75,22 +83,20 @@ Json ConfigOptions::given() const {
 
 std::uint64_t whole_number(const CLI::Option& option, std::uint64_t low, std::uint64_t high) {
   const std::string text = option.results().front();
-  std::uint64_t number = 0;
-  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || rest != text.data() + text.size() || number < low || number > high) {
+  const auto number = number_from<std::uint64_t>(text);
+  if (!number || *number < low || *number > high) {
     throw ConfigError(option.get_name() + " must be a whole number from " + std::to_string(low) + " to " +
                       std::to_string(high) + ", not " + in_quotes(text));
   }
-  return number;
+  return *number;
 }
 
 double positive_number(const CLI::Option& option) {
   const std::string text = option.results().front();
-  double number = 0;
-  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || rest != text.data() + text.size() || !std::isfinite(number) || number <= 0)
+  const auto number = number_from<double>(text);
+  if (!number || !std::isfinite(*number) || *number <= 0)
     throw ConfigError(option.get_name() + " must be a number above 0, not " + in_quotes(text));
-  return number;
+  return *number;
 }
 
 void check_command_line(const CLI::App& command) {
@@ -109,10 +115,9 @@ void check_command_line(const CLI::App& command) {
   const std::string wrong = extra.front().substr(0, extra.front().find('='));
   std::vector<std::string> known;
   for (const CLI::Option* option : options) known.push_back(option->get_name());
-  const std::string near = wrong.starts_with("-") ? nearest(wrong, known) : "";
-  throw ConfigError((wrong.starts_with("-") ? "unknown option " : "unexpected argument ") + in_quotes(wrong) +
-                    (near.empty() ? "" : " (did you mean '" + near + "'?)") + "; see " + command.get_name() +
-                    " --help");
+  const bool option = wrong.starts_with("-");
+  throw ConfigError((option ? "unknown option " : "unexpected argument ") + in_quotes(wrong) +
+                    (option ? did_you_mean(wrong, known) : "") + "; see " + command.get_name() + " --help");
 }
 
 }  // namespace qmse::app

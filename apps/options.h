@@ -42,7 +42,7 @@ CLI::Option* add_text_option(CLI::App& command, const std::string& name, const s
 template <class Enum>
 CLI::Option* add_choice_option(CLI::App& command, const std::string& name, const std::string& group,
                                const std::string& help) {
-  return add_text_option(command, name, choice_names<Enum>("|", "|"), group, help);
+  return add_text_option(command, name, join(choice_names<Enum>(), "|"), group, help);
 }
 // What was chosen, or `usual` where the option is not given. ConfigError for what is none of the names.
 template <class Enum>
@@ -50,9 +50,13 @@ Enum chosen(const CLI::Option& option, Enum usual) {
   if (option.count() == 0) return usual;
   const auto text = option.as<std::string>();
   if (const auto value = find_choice<Enum>(text)) return *value;
-  throw ConfigError(option.get_name() + " must be " + choice_names<Enum>(", ", " or ") + ", not " +
+  throw ConfigError(option.get_name() + " must be " + alternatives(choice_names<Enum>()) + ", not " +
                     in_quotes(text));
 }
+
+// The word NAME of a data set, and what was given; ConfigError where nothing was.
+CLI::Option* add_dataset_name(CLI::App& command);
+std::string dataset_name(const CLI::Option& option);
 
 // The value of a given option: a whole number from low to high, else ConfigError.
 std::uint64_t whole_number(const CLI::Option& option, std::uint64_t low, std::uint64_t high);

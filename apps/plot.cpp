@@ -7,6 +7,7 @@
 #include "apps/run_folders.h"
 #include "base/error.h"
 #include "base/in_quotes.h"
+#include "base/words.h"
 #include "experiment/report/figure.h"
 #include "experiment/report/run_curves.h"
 
@@ -67,7 +68,7 @@ Command plot_command() {
       request.measures = {"loss"};
     }
     request.x = chosen(*x, request.x);
-    if (y->count() > 0) request.measures = split_at_commas(y->as<std::string>());
+    if (y->count() > 0) request.measures = split(y->as<std::string>(), ',');
     if (log->count() > 0) {
       const LogAxes axes = chosen(*log, LogAxes::xy);
       request.log_x = axes != LogAxes::y;

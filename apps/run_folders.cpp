@@ -2,7 +2,6 @@
 
 #include <iostream>
 #include <iterator>
-#include <sstream>
 
 #include "apps/options.h"
 #include "base/error.h"
@@ -43,12 +42,5 @@ CLI::Option* add_table_format(CLI::App& command, const std::string& about) {
 }
 
 TableFormat table_format(const CLI::Option& option) { return chosen(option, TableFormat::text); }
-
-std::vector<std::string> split_at_commas(const std::string& text) {
-  std::vector<std::string> parts;
-  std::istringstream stream(text);
-  for (std::string part; std::getline(stream, part, ',');) parts.push_back(part);
-  return parts;
-}
 
 }  // namespace qmse::app

@@ -23,7 +23,4 @@ CLI::Option* add_folder(CLI::App& command, const std::string& help);
 CLI::Option* add_table_format(CLI::App& command, const std::string& about);
 TableFormat table_format(const CLI::Option& option);  // ConfigError for what is none
 
-// "a,b" -> a and b.
-std::vector<std::string> split_at_commas(const std::string& text);
-
 }  // namespace qmse::app

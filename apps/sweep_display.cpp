@@ -1,7 +1,6 @@
 #include "apps/sweep_display.h"
 
 #include <algorithm>
-#include <cstdio>
 
 #include "apps/duration.h"
 #include "apps/json_events.h"
@@ -9,6 +8,7 @@
 #include "apps/terminal_line.h"
 #include "base/error.h"
 #include "base/name_text.h"
+#include "base/number_text.h"
 #include "experiment/run/metric_text.h"
 #include "experiment/run/plain_text.h"
 
@@ -29,7 +29,7 @@ std::string percent(const Json& line, const char* key) {
 }
 
 std::string number(const Json& line, const char* key) {
-  return line[key].is_number() ? number_text("%.4f", line[key].get<double>()) : "nan";
+  return line[key].is_number() ? fixed_text(line[key].get<double>(), 4) : "nan";
 }
 
 class TextDisplay : public SweepDisplay {
@@ -78,9 +78,10 @@ class TextDisplay : public SweepDisplay {
   bool live() const override { return terminal_.rewrites(); }
 
   void progress(const SweepProgress& progress) override {
-    char epoch[48];
-    std::snprintf(epoch, sizeof(epoch), " at epoch %.1f",
-                  progress.epochs_done / static_cast<double>(std::max<std::int64_t>(progress.running, 1)));
+    const std::string epoch =
+        " at epoch " +
+        fixed_text(progress.epochs_done / static_cast<double>(std::max<std::int64_t>(progress.running, 1)),
+                   1);
     const std::string ended = std::to_string(done(progress)) + "/" + std::to_string(progress.members),
                       failed = progress.failed > 0 ? ", " + std::to_string(progress.failed) + " failed" : "",
                       running = ", " + std::to_string(progress.running) + " running",

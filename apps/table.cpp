@@ -5,6 +5,7 @@
 #include "apps/options.h"
 #include "apps/run_folders.h"
 #include "apps/tuning_text.h"
+#include "base/words.h"
 
 namespace qmse::app {
 namespace {
@@ -55,10 +56,10 @@ Command table_command() {
           kFooterWidth));
   command.action = [=] {
     TuningRequest request;
-    if (by->count() > 0) request.by = split_at_commas(by->as<std::string>());
+    if (by->count() > 0) request.by = split(by->as<std::string>(), ',');
     if (best_over->count() > 0) {
       const auto text = best_over->as<std::string>();
-      request.best_over = text == "none" ? std::vector<std::string>{} : split_at_commas(text);
+      request.best_over = text == "none" ? std::vector<std::string>{} : split(text, ',');
     }
     if (metric->count() > 0) request.metric = metric->as<std::string>();
     if (choose->count() > 0) request.choose = choose->as<std::string>();

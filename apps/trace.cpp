@@ -5,9 +5,9 @@
 #include <memory>
 
 #include "apps/commands.h"
-#include "apps/duration.h"
 #include "apps/options.h"
 #include "base/error.h"
+#include "base/number_text.h"
 
 namespace qmse::app {
 namespace {
@@ -56,7 +56,7 @@ Command trace_command() {
     const TraceSummary summary = write_trace(request);
     if (!summary.stale.empty()) std::cerr << "note: " << summary.stale << '\n';
     std::cout << request.out.string() << ": " << summary.tensors.size() << " tensors, loss "
-              << number_text("%g", summary.loss) << ", calculated in " << name(request.dtype) << " on "
+              << significant_text(summary.loss, 6) << ", calculated in " << name(request.dtype) << " on "
               << summary.device << '\n';
     return 0;
   };

@@ -1,29 +1,22 @@
 #include "apps/training_display.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <optional>
 
 #include "apps/duration.h"
 #include "apps/json_events.h"
 #include "apps/terminal_line.h"
 #include "base/name_text.h"
+#include "base/number_text.h"
 #include "experiment/run/metric_text.h"
 
 namespace qmse::app {
 namespace {
 
-template <class... Values>
-std::string formatted(const char* format, Values... values) {
-  char text[256];
-  std::snprintf(text, sizeof(text), format, values...);
-  return text;
-}
-
 // An accuracy in per cent, or R², behind `label`.
 std::string share(const char* label, const std::optional<double>& accuracy, const std::optional<double>& r2) {
   if (accuracy) return label + accuracy_text(*accuracy);
-  return label + (r2 ? "R² " + number_text("%.4f", *r2) : std::string("no accuracy"));
+  return label + (r2 ? "R² " + fixed_text(*r2, 4) : std::string("no accuracy"));
 }
 
 std::string of(std::int64_t part, std::int64_t whole) {
@@ -41,9 +34,9 @@ std::vector<std::string> progress_lines(const TrainingProgress& progress, std::s
   constexpr std::size_t kMinBar = 6, kMaxBar = 24;
   const std::string head = "epoch " + of(progress.epoch, progress.epochs);
   const std::string steps = " " + of(progress.step, progress.steps);
-  const std::string loss = "  loss " + number_text("%.5g", progress.loss);
+  const std::string loss = "  loss " + significant_text(progress.loss, 5);
   const std::string accuracy = progress.accuracy ? "  accuracy " + accuracy_text(*progress.accuracy) : "";
-  const std::string speed = formatted("  %.0f images/s", progress.images_per_second);
+  const std::string speed = "  " + fixed_text(progress.images_per_second, 0) + " images/s";
   const std::string left = "  " + duration_text(progress.seconds_left) + " left";
 
   const std::string all = loss + accuracy + speed + left;
@@ -51,9 +44,9 @@ std::vector<std::string> progress_lines(const TrainingProgress& progress, std::s
   if (taken + kMinBar <= room) {
     return {head + bar(progress, std::min(room - taken, kMaxBar)) + steps + all};
   }
-  const std::string percent =
-      formatted(" %.0f %%", 100 * static_cast<double>(progress.step) /
-                                static_cast<double>(std::max<std::int64_t>(progress.steps, 1)));
+  const double done =
+      static_cast<double>(progress.step) / static_cast<double>(std::max<std::int64_t>(progress.steps, 1));
+  const std::string percent = " " + fixed_text(100 * done, 0) + " %";
   return {head + percent + all,   head + all,  head + loss + accuracy + left,
           head + accuracy + left, head + left, head};
 }
@@ -65,16 +58,16 @@ class TextDisplay : public TrainingDisplay {
   void epoch(const EpochRecord& record, std::int64_t epochs) override {
     // 80 columns: with validation the losses of what is measured after the epoch have no room.
     std::string text = "epoch " + of(record.epoch, epochs) + "  train loss " +
-                       number_text("%.5g", record.train_loss) +
+                       significant_text(record.train_loss, 5) +
                        share(", ", record.train_accuracy, record.train_r2);
     if (record.validation_loss) {
       text += share("  validation ", record.validation_accuracy, record.validation_r2) +
               share("  test ", record.test_accuracy, record.test_r2);
     } else {
-      text += "  test loss " + number_text("%.5g", record.test_loss) +
+      text += "  test loss " + significant_text(record.test_loss, 5) +
               share(", ", record.test_accuracy, record.test_r2);
     }
-    terminal_.print(text + formatted("  %.1f s", record.seconds));
+    terminal_.print(text + "  " + fixed_text(record.seconds, 1) + " s");
   }
 
   void end(TrainingOutcome outcome, const std::string& out, const std::string& weights) override {

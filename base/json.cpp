@@ -7,6 +7,8 @@
 #include "base/error.h"
 #include "base/in_quotes.h"
 #include "base/name_text.h"
+#include "base/number_text.h"
+#include "base/text_file.h"
 
 namespace qmse {
 namespace {
@@ -107,6 +109,20 @@ Json parse_json(std::string_view text, const std::string& source) {
   Builder builder(source);
   Json::sax_parse(text, &builder);
   return builder.take();
+}
+
+Json read_json(const std::filesystem::path& file) {
+  return parse_json(read_text_file(file), in_quotes(file));
+}
+
+std::string json_text(const Json& json) {
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+std::string json_line(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+std::string json_words(const Json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  return value.is_number_float() ? shortest_text(value.get<double>()) : json_line(value);
 }
 
 void parse_json(std::string_view text, nlohmann::json_sax<nlohmann::json>& handler) {

@@ -9,7 +9,8 @@ namespace {
 
 template <class... Format>
 std::string text_of(double value, Format... format) {
-  std::array<char, 400> text;  // 1e308 has 309 digits before the point
+  if (std::isnan(value)) return "nan";  // whatever its sign
+  std::array<char, 400> text;           // 1e308 has 309 digits before the point
   const auto [end, error] = std::to_chars(text.data(), text.data() + text.size(), value, format...);
   return {text.data(), end};
 }

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/in_quotes.h"
+#include "base/words.h"
 
 namespace qmse {
 namespace {
@@ -25,9 +26,7 @@ constexpr unsigned char kUnsignedByte = 0x08;
 }
 
 std::string text_of(const std::vector<std::int64_t>& shape) {
-  std::string text;
-  for (const std::int64_t size : shape) text += (text.empty() ? "" : " x ") + std::to_string(size);
-  return text;
+  return join(shape, " x ", [](std::int64_t size) { return std::to_string(size); });
 }
 
 // Names in `directory` that begin as `stem` does up to "-idx": other spellings, other formats.

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -23,5 +24,10 @@ class Sha256 {
 };
 
 std::string sha256(std::string_view bytes);
+// Of the numbers' bytes as they lie in memory.
+template <class T>
+std::string sha256_of(std::span<const T> values) {
+  return sha256({reinterpret_cast<const char*>(values.data()), values.size_bytes()});
+}
 
 }  // namespace qmse

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstring>
+#include <span>
 #include <string_view>
 
 #include "base/error.h"
@@ -12,7 +13,9 @@
 #include "base/input_file.h"
 #include "base/json.h"
 #include "base/name_text.h"
+#include "base/number_text.h"
 #include "base/text_file.h"
+#include "base/words.h"
 
 namespace qmse {
 namespace {
@@ -55,9 +58,7 @@ std::vector<std::string_view> cells_of(std::string_view line) {
 
 double number_of(std::string_view cell) {
   if (cell.starts_with('+')) cell.remove_prefix(1);
-  double value = 0;
-  const auto [end, error] = std::from_chars(cell.data(), cell.data() + cell.size(), value);
-  return error == std::errc() && end == cell.data() + cell.size() ? value : std::nan("");
+  return number_from<double>(cell).value_or(std::nan(""));
 }
 
 Cells read_csv(const fs::path& file) {
@@ -181,11 +182,10 @@ std::vector<std::size_t> places_of(const Cells& cells, const std::vector<std::st
   for (const std::string& name : names) {
     const auto found = std::find(cells.names.begin(), cells.names.end(), name);
     if (found == cells.names.end()) {
-      std::string known;
-      for (std::size_t i = 0; i < std::min<std::size_t>(cells.names.size(), 30); ++i)
-        known += (known.empty() ? "" : ", ") + cells.names[i];
-      throw ConfigError(in_quotes(file) + ": has no column " + in_quotes(name) + "; it has " + known +
-                        (cells.names.size() > 30 ? ", ..." : ""));
+      const std::span<const std::string> all = cells.names;
+      throw ConfigError(in_quotes(file) + ": has no column " + in_quotes(name) + "; it has " +
+                        join(all.first(std::min<std::size_t>(all.size(), 30)), ", ") +
+                        (all.size() > 30 ? ", ..." : ""));
     }
     if (std::count(cells.names.begin(), cells.names.end(), name) > 1)
       throw DataError(in_quotes(file) + ": has two columns " + in_quotes(name));

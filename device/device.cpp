@@ -1,9 +1,8 @@
 #include "device/device.h"
 
-#include <charconv>
-
 #include "base/error.h"
 #include "base/in_quotes.h"
+#include "base/number_text.h"
 #include "base/parse_choice.h"
 
 namespace qmse {
@@ -12,13 +11,11 @@ Device parse_device(const std::string& text) {
   if (const auto kind = find_choice<Device::Kind>(text)) return {*kind, -1};
   const std::string numbered = std::string(name(Device::Kind::cuda)) + ":";
   if (text.starts_with(numbered)) {
-    Device device{Device::Kind::cuda, -1};
-    const char* end = text.data() + text.size();
-    const auto [rest, error] = std::from_chars(text.data() + numbered.size(), end, device.index);
-    if (error == std::errc() && rest == end && device.index >= 0) return device;
+    const auto index = number_from<int>(std::string_view(text).substr(numbered.size()));
+    if (index && *index >= 0) return {Device::Kind::cuda, *index};
   }
-  throw ConfigError("unknown device " + in_quotes(text) + ": use " + choice_names<Device::Kind>(", ", ", ") +
-                    " or " + numbered + "N");
+  throw ConfigError("unknown device " + in_quotes(text) + ": use " +
+                    join(choice_names<Device::Kind>(), ", ") + " or " + numbered + "N");
 }
 
 std::string to_string(const Device& device) {

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/in_quotes.h"
 #include "base/json.h"
+#include "base/words.h"
 
 namespace qmse {
 namespace {
@@ -49,9 +50,7 @@ std::optional<DType> parse_type(std::string_view text) {
 }
 
 std::string text_of(std::span<const std::int64_t> shape) {
-  std::string text = "[";
-  for (std::size_t i = 0; i < shape.size(); ++i) text += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
-  return text + "]";
+  return "[" + join(shape, ", ", [](std::int64_t size) { return std::to_string(size); }) + "]";
 }
 
 // Bytes of a tensor; nothing for a negative size or one whose bytes do not fit into 63 bits.

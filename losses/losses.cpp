@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/in_quotes.h"
+#include "base/words.h"
 #include "losses/cross_entropy.h"
 #include "losses/mse_noise.h"
 #include "losses/qmse.h"
@@ -53,18 +54,11 @@ const std::vector<LossKind>& losses() {
   return all;
 }
 
-const LossKind* find_loss(std::string_view name) {
-  for (const LossKind& kind : losses()) {
-    if (kind.name == name) return &kind;
-  }
-  return nullptr;
-}
+const LossKind* find_loss(std::string_view name) { return find_named(losses(), name); }
 
 std::unique_ptr<Loss> make_loss(std::string_view name, const LossOptions& options) {
   if (const LossKind* kind = find_loss(name)) return kind->make(options);
-  std::string known;
-  for (const LossKind& kind : losses()) known += (known.empty() ? "" : ", ") + std::string(kind.name);
-  throw ConfigError("unknown loss " + in_quotes(name) + "; known: " + known);
+  throw ConfigError("unknown loss " + in_quotes(name) + "; known: " + join(names_of(losses()), ", "));
 }
 
 }  // namespace qmse

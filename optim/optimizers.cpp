@@ -3,6 +3,7 @@
 #include <iterator>
 #include <string>
 
+#include "base/words.h"
 #include "engine/with_context.h"
 
 namespace qmse {
@@ -70,12 +71,7 @@ std::vector<std::string_view> optimizer_names() {
   return names;
 }
 
-const OptimizerKind* find_optimizer(std::string_view name) {
-  for (const OptimizerKind& kind : optimizers()) {
-    if (kind.name == name) return &kind;
-  }
-  return nullptr;
-}
+const OptimizerKind* find_optimizer(std::string_view name) { return find_named(optimizers(), name); }
 
 #define QMSE_INSTANTIATE(Rule) template class RuleOptimizer<Rule>;
 QMSE_OPTIMIZER_RULES(QMSE_INSTANTIATE)

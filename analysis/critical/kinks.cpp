@@ -6,18 +6,13 @@
 #include <vector>
 
 #include "algebra/dense.h"
+#include "algebra/norm.h"
 #include "base/error.h"
 
 namespace qmse {
 namespace {
 
 constexpr double kKink = 1e-6;
-
-double sum_of_squares(std::span<const double> values) {
-  double squares = 0;
-  for (const double value : values) squares += value * value;
-  return squares;
-}
 
 // A network at one point, with what its units see.
 class Point {
@@ -45,7 +40,7 @@ class Point {
     for (std::int64_t l = 1; l < layer; ++l) first += width(l);
     const std::int64_t in = width(layer - 1);
     for (std::int64_t i = 0; i < width(layer); ++i) {
-      double weight_squares = sum_of_squares(w_.subspan(at(shape_.weight_offset(layer) + i * in), at(in)));
+      double weight_squares = squared_norm(w_.subspan(at(shape_.weight_offset(layer) + i * in), at(in)));
       if (shape_.biases) weight_squares += std::pow(w_[at(shape_.bias_offset(layer) + i)], 2);
       for (std::int64_t n = 0; n < samples_.count; ++n) {
         double input_squares = shape_.biases ? 1 : 0;
@@ -104,7 +99,7 @@ class Point {
           bounded_least_squares(matrix, columns(), static_cast<std::int64_t>(m), block, low, high).norm;
       squares += least * least;
     }
-    return std::sqrt(squares + sum_of_squares(gradient));
+    return std::sqrt(squares + squared_norm(gradient));
   }
 
   std::int64_t columns() const { return shape_.inputs() + (shape_.biases ? 1 : 0); }
@@ -150,7 +145,7 @@ KinkReport examine_kinks(Mlp& network, std::span<const double> w) {
   network.gradient(w, gradient);
   const Point point(network, w);
   KinkReport report;
-  report.gradient = std::sqrt(sum_of_squares(gradient));
+  report.gradient = std::sqrt(squared_norm(gradient));
   report.min_pre_activation = point.least_pre_activation();
   Point::Pairs first;
   if (is_piecewise_linear(shape.activation) && shape.activation != HiddenActivation::identity) {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "algebra/norm.h"
 #include "base/error.h"
 #include "base/parse_choice.h"
 #include "losses/losses.h"
@@ -12,12 +13,6 @@ namespace qmse {
 namespace {
 
 constexpr std::int64_t kBatch = 256;
-
-double norm(std::span<const double> values) {
-  double squares = 0;
-  for (const double value : values) squares += value * value;
-  return std::sqrt(squares);
-}
 
 }  // namespace
 
@@ -220,9 +215,7 @@ std::optional<ExactForm> exact_form(const ModelDescription& model, const Residen
   const TrainConfig config = config_of(model);
   ExactForm form;
   const std::int64_t pixels = model.input.count(), channel = pixels / data.sample_shape[0];
-  form.shape.widths = {pixels};
-  form.shape.widths.insert(form.shape.widths.end(), config.mlp_widths.begin(), config.mlp_widths.end());
-  form.shape.widths.push_back(model.classes);
+  form.shape.widths = layer_widths(pixels, config.mlp_widths, model.classes);
   form.shape.activation = parse_choice<HiddenActivation>(name(config.activation), "activation");
   form.samples = make_samples(data.samples, pixels, model.classes);
   for (std::int64_t n = 0; n < data.samples; ++n) {

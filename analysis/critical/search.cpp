@@ -6,15 +6,10 @@
 #include <utility>
 
 #include "algebra/dense.h"
+#include "algebra/norm.h"
 
 namespace qmse {
 namespace {
-
-double norm(const std::vector<double>& values) {
-  double squares = 0;
-  for (const double value : values) squares += value * value;
-  return std::sqrt(squares);
-}
 
 // The eigenvectors of the Hessian at one point: sum_i factor(value_i) <v_i, gradient> v_i.
 class Spectrum {

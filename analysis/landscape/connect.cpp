@@ -71,9 +71,7 @@ class ConnectStudy final : public LandscapeStudy {
   }
 
  private:
-  static std::string digest_of(const std::vector<double>& w) {
-    return sha256({reinterpret_cast<const char*>(w.data()), w.size() * sizeof(double)});
-  }
+  static std::string digest_of(const std::vector<double>& w) { return sha256_of<double>(w); }
 
   // The loss at places + 1 points, ends included.
   Json line(LossSurface& surface, const std::vector<double>& from, const std::vector<double>& to) const {

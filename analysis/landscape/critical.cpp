@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "algebra/norm.h"
 #include "analysis/critical/certificate.h"
 #include "analysis/critical/search.h"
 #include "analysis/landscape/critical_points.h"
@@ -90,10 +91,8 @@ class CriticalStudy final : public LandscapeStudy {
     std::vector<double> w = descent.weights();
     RandomStream random(static_cast<std::uint64_t>(seed), RandomPurpose::start,
                         static_cast<std::uint32_t>(steps));
-    double squares = 0;
-    for (const double value : w) squares += value * value;
     const double size =
-        std::pow(10.0, random.uniform(-3, 0)) * std::sqrt(squares / static_cast<double>(w.size()));
+        std::pow(10.0, random.uniform(-3, 0)) * std::sqrt(squared_norm(w) / static_cast<double>(w.size()));
     for (double& value : w) value += size * random.normal();
     return described(network, find_critical_point(network, std::move(w)).weights);
   }
@@ -107,10 +106,8 @@ class CriticalStudy final : public LandscapeStudy {
     if (rung == 0) {  // the output's biases alone
       const Samples& samples = problem_.samples;
       for (std::int64_t o = 0; o < samples.outputs; ++o) {
-        double mean = 0;
-        for (std::int64_t n = 0; n < samples.count; ++n)
-          mean += samples.target(n, o) / static_cast<double>(samples.count);
-        w[static_cast<std::size_t>(small.shape().bias_offset(2) + o)] = mean / (1 + objective_.weight_decay);
+        w[static_cast<std::size_t>(small.shape().bias_offset(2) + o)] =
+            mean_target(samples, o) / (1 + objective_.weight_decay);
       }
     } else {
       RandomStream random(static_cast<std::uint64_t>(start), RandomPurpose::start,

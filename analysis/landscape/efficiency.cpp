@@ -51,15 +51,12 @@ class EfficiencyStudy final : public LandscapeStudy {
       standardise(all.y, all.count, all.stride);
     }
     std::sort(sizes_.begin(), sizes_.end());
-    if (std::adjacent_find(sizes_.begin(), sizes_.end()) != sizes_.end())
-      throw ConfigError("--sizes takes different numbers");
+    check_different(settings, {"sizes"});
     if (sizes_.back() > all.count) {
       throw ConfigError("--sizes " + std::to_string(sizes_.back()) + " is more than the " +
                         std::to_string(all.count) + " samples of " + problem_.text);
     }
-    shape_.widths = {all.inputs};
-    for (const std::int64_t width : wholes(settings, "hidden")) shape_.widths.push_back(width);
-    shape_.widths.push_back(all.outputs);
+    shape_.widths = layer_widths(all.inputs, wholes(settings, "hidden"), all.outputs);
     shape_.activation = chosen<HiddenActivation>(settings, "activation");
     for (std::size_t i = 0; i < sizes_.size(); ++i) subsets_.push_back(subset(i));
   }

@@ -35,12 +35,7 @@ class EscapeStudy final : public LandscapeStudy {
  public:
   EscapeStudy(const Json& settings, const std::string& data)
       : settings_(settings), problem_(make_problem(settings, data)) {
-    for (const char* list : {"lr", "sigma"}) {
-      auto values = numbers(settings, list);
-      std::sort(values.begin(), values.end());
-      if (std::adjacent_find(values.begin(), values.end()) != values.end())
-        throw ConfigError("--lr and --sigma take different numbers");
-    }
+    check_different(settings, {"lr", "sigma"});
   }
 
   std::vector<Json> members() const override {

@@ -1,10 +1,10 @@
 #include "analysis/landscape/experiment.h"
 
-#include <algorithm>
 #include <stdexcept>
 
 #include "base/error.h"
 #include "base/in_quotes.h"
+#include "base/words.h"
 
 namespace qmse {
 
@@ -69,12 +69,9 @@ const std::vector<LandscapeExperiment>& landscape_experiments() {
 
 const LandscapeExperiment& landscape_experiment(const std::string& name) {
   const std::vector<LandscapeExperiment>& all = landscape_experiments();
-  const auto found =
-      std::find_if(all.begin(), all.end(), [&](const auto& each) { return each.name == name; });
-  if (found != all.end()) return *found;
-  std::string names;
-  for (const LandscapeExperiment& each : all) names += (names.empty() ? "" : ", ") + each.name;
-  throw ConfigError("there is no landscape experiment " + in_quotes(name) + ": there is " + names);
+  if (const LandscapeExperiment* found = find_named(all, name)) return *found;
+  throw ConfigError("there is no landscape experiment " + in_quotes(name) + ": there is " +
+                    join(names_of(all), ", "));
 }
 
 }  // namespace qmse

@@ -13,15 +13,14 @@
 #include "analysis/landscape/words.h"
 #include "analysis/mlp/descent.h"
 #include "base/error.h"
+#include "base/words.h"
 #include "random/random_stream.h"
 
 namespace qmse {
 namespace {
 
 std::string set_words(const std::vector<std::int64_t>& set) {
-  std::string words;
-  for (const std::int64_t i : set) words += (words.empty() ? "" : ", ") + std::to_string(i + 1);
-  return "{" + words + "}";
+  return "{" + join(set, ", ", [](std::int64_t i) { return std::to_string(i + 1); }) + "}";
 }
 
 class LinearStudy final : public LandscapeStudy {

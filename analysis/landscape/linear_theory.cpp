@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "algebra/dense.h"
+#include "algebra/norm.h"
 #include "base/error.h"
 
 namespace qmse {
@@ -129,9 +130,7 @@ std::vector<double> LinearTheory::best_rank_one() const {
     for (std::int64_t o = 0; o < outputs_; ++o)
       factors[at(k)] += vectors_[at(o)] * regression_[at(o * inputs_ + k)];
   }
-  double squares = 0;
-  for (const double value : factors) squares += value * value;
-  const double scale = std::sqrt(std::sqrt(squares));  // both factors get the root of the map's length
+  const double scale = std::sqrt(norm(factors));  // both factors get the root of the map's length
   for (double& value : factors) value /= scale;
   for (std::int64_t o = 0; o < outputs_; ++o) factors.push_back(scale * vectors_[at(o)]);
   return factors;

@@ -5,6 +5,7 @@
 #include "analysis/critical/model_loss.h"
 #include "base/error.h"
 #include "base/in_quotes.h"
+#include "base/words.h"
 #include "data/resident_dataset.h"
 #include "data/sha256.h"
 #include "experiment/run/setup.h"
@@ -15,23 +16,13 @@ namespace {
 
 std::unique_ptr<Context> one_thread() { return std::make_unique<Context>(std::make_unique<CpuContext>(1)); }
 
-template <class T>
-std::string digest(const std::vector<T>& values) {
-  return sha256({reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)});
-}
-
-std::string flag(std::string name) {
-  std::replace(name.begin(), name.end(), '_', '-');
-  return "--" + name;
-}
-
 // ConfigError where one of `options`, but for those in `used`, is not as usual.
 void check_unused(const Json& settings, const std::vector<LandscapeOption>& options,
                   const std::vector<std::string>& used, const std::string& with) {
   for (const LandscapeOption& option : options) {
     if (std::find(used.begin(), used.end(), option.name) == used.end() &&
         settings.at(option.name) != option.usual)
-      throw ConfigError(flag(option.name) + " has no effect with " + with);
+      throw ConfigError(option_name(option.name) + " has no effect with " + with);
   }
 }
 
@@ -146,7 +137,7 @@ class TrainedModel {
             {"dataset", images_.name},
             {"split", std::string(name(images_.split))},
             {"samples", images_.count},
-            {"images_sha256", digest(images_.images)},
+            {"images_sha256", sha256_of(std::span(images_.images))},
             {"loss", config_.loss},
             {"reduction", std::string(name(config_.loss_options.reduction))},
             {"products", exact_ ? "exact" : "central differences"}};
@@ -273,9 +264,9 @@ Json NetworkPoint::description() const {
   if (model_) return model_->description();
   if (trained_) return trained_->problem().description;
   return {{"point", point_.name},
-          {"weights_sha256", digest(point_.weights)},
-          {"inputs_sha256", digest(point_.samples.x)},
-          {"targets_sha256", digest(point_.samples.y)}};
+          {"weights_sha256", sha256_of(std::span(point_.weights))},
+          {"inputs_sha256", sha256_of(std::span(point_.samples.x))},
+          {"targets_sha256", sha256_of(std::span(point_.samples.y))}};
 }
 
 std::vector<double> NetworkPoint::other(const std::string& name) const {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <mutex>
 
+#include "algebra/norm.h"
 #include "analysis/landscape/experiment.h"
 #include "analysis/landscape/network_point.h"
 #include "analysis/landscape/words.h"
@@ -18,12 +19,6 @@ constexpr int kLevels = 8;  // contour lines
 enum class Directions { path, random };
 constexpr std::array<Choice<Directions>, 2> choices(Directions) {
   return {{{Directions::path, "path"}, {Directions::random, "random"}}};
-}
-
-double norm(const std::vector<double>& values) {
-  double squares = 0;
-  for (const double value : values) squares += value * value;
-  return std::sqrt(squares);
 }
 
 class PlaneStudy final : public LandscapeStudy {

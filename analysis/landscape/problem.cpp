@@ -1,16 +1,18 @@
 #include "analysis/landscape/problem.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <numeric>
 
 #include "algebra/dense.h"
+#include "algebra/norm.h"
 #include "analysis/circles_train.h"
 #include "analysis/mlp/products.h"
 #include "base/error.h"
 #include "base/in_quotes.h"
+#include "base/number_text.h"
 #include "base/text_file.h"
+#include "base/words.h"
 #include "data/registry.h"
 #include "data/sha256.h"
 #include "random/random_stream.h"
@@ -30,13 +32,8 @@ struct Classified {
 // "a, B:FORM or c": what there is of a choice, with the parts to fill in.
 template <class Enum>
 std::string forms() {
-  constexpr auto all = choices(Enum());
-  std::string text;
-  for (const Choice<Enum>& each : all) {
-    text += text.empty() ? "" : &each == &all.back() ? " or " : ", ";
-    text += each.label.empty() ? each.name : each.label;
-  }
-  return text;
+  return alternatives(choices(Enum()),
+                      [](const Choice<Enum>& each) { return each.label.empty() ? each.name : each.label; });
 }
 
 // The setting data_set: a source, and the data set of images or the file that it names.
@@ -92,13 +89,12 @@ Labels parse_labels(const std::string& text) {
   if (!rule || label(*rule).empty() != (colon == std::string::npos))
     throw ConfigError("--labels " + in_quotes(text) + " is not known here: it is " + forms<LabelRule>());
   const auto number = [&](std::string_view digits, std::int64_t least) {
-    std::int64_t value = 0;
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-    if (error != std::errc() || end != digits.data() + digits.size() || value < least) {
+    const auto value = number_from<std::int64_t>(digits);
+    if (!value || *value < least) {
       throw ConfigError("--labels " + in_quotes(text) + ": " + std::string(label(*rule)) +
                         " takes whole numbers from " + std::to_string(least));
     }
-    return value;
+    return *value;
   };
   Labels labels{.rule = *rule};
   const std::string_view rest = std::string_view(text).substr(std::min(colon, text.size() - 1) + 1);
@@ -194,9 +190,8 @@ Classified principal_components(const ImageDataset& images, const std::vector<st
       for (std::int64_t n = 0; n < count; ++n) {
         for (std::int64_t p = 0; p < pixels; ++p) direction[at(p)] += vector[n] * x[at(n * pixels + p)];
       }
-      double squares = 0;
-      for (const double value : direction) squares += value * value;
-      for (double& value : direction) value /= std::sqrt(squares);
+      const double length = norm(direction);
+      for (double& value : direction) value /= length;
     }
     const double largest = *std::max_element(direction.begin(), direction.end(),
                                              [](double a, double b) { return std::abs(a) < std::abs(b); });
@@ -338,39 +333,10 @@ std::vector<double> targets(const Classified& data, const Labels& labels, std::u
 }
 
 // A table of numbers: inputs, then the target.
-Samples from_table(const std::string& content, const std::string& source) {
-  std::vector<std::vector<double>> rows;
-  std::int64_t line = 0;
-  for (std::size_t at = 0; at < content.size();) {
-    const std::size_t end = std::min(content.find('\n', at), content.size());
-    std::string_view rest(content.data() + at, end - at);
-    at = end + 1;
-    ++line;
-    if (!rest.empty() && rest.back() == '\r') rest.remove_suffix(1);
-    if (rest.empty()) continue;
-    std::vector<double> row;
-    bool numeric = true;
-    while (true) {
-      const std::size_t comma = std::min(rest.find(','), rest.size());
-      double value = 0;
-      const auto [stop, error] = std::from_chars(rest.data(), rest.data() + comma, value);
-      numeric = numeric && error == std::errc() && stop == rest.data() + comma && std::isfinite(value);
-      row.push_back(value);
-      if (comma == rest.size()) break;
-      rest.remove_prefix(comma + 1);
-    }
-    if (!numeric && line == 1) continue;  // names
-    const std::string where = source + ", line " + std::to_string(line) + ": ";
-    if (!numeric) throw DataError(where + "not all of it is numbers with commas between them");
-    if (row.size() < 2) throw DataError(where + "a row needs an input and a target");
-    if (!rows.empty() && row.size() != rows.front().size()) {
-      throw DataError(where + "has " + std::to_string(row.size()) + " columns, the first row " +
-                      std::to_string(rows.front().size()));
-    }
-    rows.push_back(std::move(row));
-    if (static_cast<std::int64_t>(rows.size()) > kMaxSamples)
-      throw DataError(source + ": more than " + std::to_string(kMaxSamples) + " samples");
-  }
+Samples from_table(std::string_view content, const std::string& source) {
+  const std::vector<std::vector<double>> rows = number_rows(content, source);
+  if (static_cast<std::int64_t>(rows.size()) > kMaxSamples)
+    throw DataError(source + ": more than " + std::to_string(kMaxSamples) + " samples");
   if (rows.empty()) throw DataError(source + ": no sample in it");
   const auto inputs = static_cast<std::int64_t>(rows.front().size()) - 1;
   Samples samples = make_samples(static_cast<std::int64_t>(rows.size()), inputs, 1);
@@ -382,6 +348,8 @@ Samples from_table(const std::string& content, const std::string& source) {
   return samples;
 }
 
+}  // namespace
+
 Samples exclusive_or() {
   Samples samples = make_samples(4, 2, 2);
   for (std::int64_t n = 0; n < 4; ++n) {
@@ -392,13 +360,29 @@ Samples exclusive_or() {
   return samples;
 }
 
-std::string digest(const std::vector<double>& values) {
-  Sha256 hash;
-  hash.update(values.data(), values.size() * sizeof(double));
-  return hash.finish();
+std::vector<std::vector<double>> number_rows(std::string_view content, const std::string& source) {
+  std::vector<std::vector<double>> rows;
+  std::int64_t number = 0;
+  for (std::string line : split(content, '\n')) {
+    ++number;
+    if (line.ends_with('\r')) line.pop_back();
+    if (line.empty()) continue;
+    std::vector<double> row;
+    for (const std::string& cell : split(line, ',')) row.push_back(number_from<double>(cell).value_or(NAN));
+    const bool numeric =
+        std::all_of(row.begin(), row.end(), [](double value) { return std::isfinite(value); });
+    if (!numeric && number == 1) continue;  // names
+    const std::string where = source + ", line " + std::to_string(number) + ": ";
+    if (!numeric) throw DataError(where + "not all of it is numbers with commas between them");
+    if (row.size() < 2) throw DataError(where + "a row needs two numbers at least");
+    if (!rows.empty() && row.size() != rows.front().size()) {
+      throw DataError(where + "has " + std::to_string(row.size()) + " columns, the first row " +
+                      std::to_string(rows.front().size()));
+    }
+    rows.push_back(std::move(row));
+  }
+  return rows;
 }
-
-}  // namespace
 
 std::vector<LandscapeOption> problem_options(const std::string& data_set, std::int64_t samples,
                                              std::int64_t inputs, const std::string& labels, YesNo whiten) {
@@ -482,8 +466,8 @@ Problem make_problem(const Json& settings, const std::string& data) {
                          {"samples", samples.count},
                          {"inputs", samples.inputs},
                          {"outputs", samples.outputs},
-                         {"inputs_sha256", digest(samples.x)},
-                         {"targets_sha256", digest(samples.y)}};
+                         {"inputs_sha256", sha256_of<double>(samples.x)},
+                         {"targets_sha256", sha256_of<double>(samples.y)}};
   return problem;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "analysis/landscape/settings.h"
@@ -26,6 +27,13 @@ struct Problem {
   Json description;  // for records: source, sizes, SHA-256 of inputs and targets
   std::string text;  // the same as words: "mnist-pca, 100 samples of 10 inputs, labels random"
 };
+
+// Four points, two outputs.
+Samples exclusive_or();
+
+// The rows of numbers with commas between them, all equally long and finite; a first line of names is passed
+// over. DataError, beginning with `source`, where one is not so.
+std::vector<std::vector<double>> number_rows(std::string_view content, const std::string& source);
 
 // data_set:
 //   NAME-pca   a data set of images known by name, for example mnist-pca: `samples` of its training images,

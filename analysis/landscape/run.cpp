@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/in_quotes.h"
 #include "base/text_file.h"
+#include "base/words.h"
 #include "engine/context.h"
 #include "engine/safetensors.h"
 #include "experiment/report/figure.h"
@@ -25,10 +26,6 @@
 
 namespace qmse {
 namespace {
-
-std::string pretty(const Json& json) {
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
-}
 
 // The folder of one experiment.
 class LandscapeFolder {
@@ -48,11 +45,11 @@ class LandscapeFolder {
         throw IoError(in_quotes(path_) + ": another process works here" + FileLock::holder(path_ / ".lock"));
     } catch (const NoLocks&) {
     }
-    if (begun && parse_json(read_text_file(file), in_quotes(file)) != identity) {
+    if (begun && read_json(file) != identity) {
       throw ConfigError(in_quotes(path_) +
                         " holds an experiment with other settings (settings.json); take another --out");
     }
-    if (!begun) write("settings.json", pretty(identity));
+    if (!begun) write("settings.json", json_text(identity));
   }
 
   std::filesystem::path file(const std::string& name) const { return path_ / name; }
@@ -159,18 +156,12 @@ bool run_members_on_gpu(const LandscapeStudy& study, const std::vector<Json>& me
   return done.size() >= members.size();
 }
 
-std::string joined(const std::vector<std::string>& names) {
-  std::string all;
-  for (const std::string& name : names) all += (all.empty() ? "" : "-") + name;
-  return all;
-}
-
 // "width=3,seed=7" of a member {"width": 3, "seed": 7}.
 std::string member_name(const Json& member) {
   std::vector<std::string> parts;
   for (const auto& [key, value] : member.items())
     parts.push_back(key + "=" + (value.is_string() ? value.get<std::string>() : value.dump()));
-  return joined(parts);
+  return join(parts, "-");
 }
 
 void write_points(const LandscapeFolder& folder, const LandscapeStudy& study,
@@ -287,7 +278,7 @@ LandscapeOutcome run_landscape(const LandscapeRequest& request, const LandscapeE
     throw ConfigError("qmse landscape " + experiment.name + " runs on the CPU alone, not on " +
                       context->device_name());
   }
-  folder.write("environment.json", pretty(environment(*context)));
+  folder.write("environment.json", json_text(environment(*context)));
 
   std::map<std::string, Json> done = folder.finished_members();
   LandscapeOutcome outcome;
@@ -315,7 +306,7 @@ LandscapeOutcome run_landscape(const LandscapeRequest& request, const LandscapeE
   sections.push_back({.title = "Settings", .tables = {settings_table(settings)}});
   folder.write("report.html", page("Landscape: " + experiment.name,
                                    "Verdicts: " + count_words(outcome.result) + ".", sections));
-  folder.write("result.json", pretty(outcome.result));  // last: where it is, all is
+  folder.write("result.json", json_text(outcome.result));  // last: where it is, all is
   outcome.finished = true;
   return outcome;
 }
@@ -352,7 +343,7 @@ LandscapeOutcome run_all_landscapes(const LandscapeRequest& request, const Lands
            "What is said about the loss landscapes of networks and about where training stops, each "
            "statement measured on small networks beside what theory predicts.",
            all.sections));
-  write_file_atomically(request.out / "result.json", pretty(all.result));
+  write_file_atomically(request.out / "result.json", json_text(all.result));
   all.finished = true;
   return all;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "algebra/norm.h"
 #include "analysis/landscape/experiment.h"
 #include "analysis/landscape/linear_theory.h"
 #include "analysis/landscape/problem.h"
@@ -118,8 +119,7 @@ class SaddleStudy final : public LandscapeStudy {
     double squares = 1;
     for (std::int64_t step = 0; step < whole(settings_, "network_steps") && squares > 1e-16; ++step) {
       descent.step(number(settings_, "lr"));
-      squares = 0;
-      for (const double value : descent.gradient()) squares += value * value;
+      squares = squared_norm(descent.gradient());
     }
     const double loss = network.loss(descent.weights()), best = theory_.loss(theory_.best(hidden_));
     // The losses of the saddles are known; the nearest one from above tells where it ended.

@@ -1,47 +1,33 @@
 #include "analysis/landscape/settings.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 
 #include "base/error.h"
 #include "base/in_quotes.h"
+#include "base/number_text.h"
+#include "base/words.h"
 
 namespace qmse {
 namespace {
-
-std::string flag(const LandscapeOption& option) {
-  std::string name = "--" + option.name;
-  std::replace(name.begin(), name.end(), '_', '-');
-  return name;
-}
 
 const Json& sample_of(const LandscapeOption& option) {
   return option.usual.is_array() ? option.usual.front() : option.usual;
 }
 
-std::string number_words(double value) {
-  std::array<char, 32> text;
-  return {text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr};
-}
-
 std::string wanted(const LandscapeOption& option) {
-  if (!option.choices.empty()) {
-    std::string all;
-    for (const std::string& choice : option.choices) all += (all.empty() ? "one of " : ", ") + choice;
-    return all;
-  }
+  if (!option.choices.empty()) return "one of " + join(option.choices, ", ");
   const Json& sample = sample_of(option);
   if (sample.is_string()) return "a text";
   std::string range;
-  if (option.low > -1e300) range = " from " + number_words(option.low);
-  if (option.high < 1e300) range += " to " + number_words(option.high);
+  if (option.low > -1e300) range = " from " + shortest_text(option.low);
+  if (option.high < 1e300) range += " to " + shortest_text(option.high);
   const std::string kind = sample.is_number_integer() ? "whole number" : "number";
   return option.usual.is_array() ? kind + "s" + range + ", with commas between them" : "a " + kind + range;
 }
 
 [[noreturn]] void refuse(const LandscapeOption& option, const std::string& given) {
-  throw ConfigError(flag(option) + " takes " + wanted(option) + ", not " + in_quotes(given));
+  throw ConfigError(option_name(option.name) + " takes " + wanted(option) + ", not " + in_quotes(given));
 }
 
 bool fits(const LandscapeOption& option, const Json& value) {
@@ -62,16 +48,16 @@ void check(const LandscapeOption& option, const Json& value) {
           ? value.is_array() && !value.empty() &&
                 std::all_of(value.begin(), value.end(), [&](const Json& each) { return fits(option, each); })
           : fits(option, value);
-  if (!good) refuse(option, value.dump());
+  if (!good) refuse(option, json_words(value));
 }
 
 Json scalar_from_text(const LandscapeOption& option, std::string_view text, const std::string& whole_text) {
   const Json& sample = sample_of(option);
   if (sample.is_string()) return std::string(text);
-  const auto parse = [&]<class T>(T value) -> Json {
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc() || end != text.data() + text.size()) refuse(option, whole_text);
-    return value;
+  const auto parse = [&]<class T>(T) -> Json {
+    const auto number = number_from<T>(text);
+    if (!number) refuse(option, whole_text);
+    return *number;
   };
   return sample.is_number_integer() ? parse(std::int64_t{0}) : parse(0.0);
 }
@@ -82,13 +68,7 @@ Json setting_from_text(const LandscapeOption& option, const std::string& text) {
   Json value;
   if (option.usual.is_array()) {
     value = Json::array();
-    std::string_view rest = text;
-    while (true) {
-      const std::size_t comma = rest.find(',');
-      value.push_back(scalar_from_text(option, rest.substr(0, comma), text));
-      if (comma == std::string_view::npos) break;
-      rest.remove_prefix(comma + 1);
-    }
+    for (const std::string& part : split(text, ',')) value.push_back(scalar_from_text(option, part, text));
   } else {
     value = scalar_from_text(option, text, text);
   }
@@ -103,13 +83,10 @@ Json complete_settings(const std::vector<LandscapeOption>& options,
   for (const LandscapeOption& option : options)
     settings[option.name] = quick && !option.quick.is_null() ? option.quick : option.usual;
   if (!preset.empty()) {
-    const auto found = std::find_if(presets.begin(), presets.end(),
-                                    [&](const LandscapePreset& each) { return each.name == preset; });
-    if (found == presets.end()) {
-      std::string names;
-      for (const LandscapePreset& each : presets) names += (names.empty() ? "" : ", ") + each.name;
+    const LandscapePreset* found = find_named(presets, preset);
+    if (found == nullptr) {
       throw ConfigError("--preset " + in_quotes(preset) + " is not known: there is " +
-                        (names.empty() ? "none" : names));
+                        (presets.empty() ? "none" : join(names_of(presets), ", ")));
     }
     settings.update(found->settings);
   }
@@ -120,11 +97,18 @@ Json complete_settings(const std::vector<LandscapeOption>& options,
   return settings;
 }
 
+void check_different(const Json& settings, std::initializer_list<const char*> lists) {
+  for (const char* list : lists) {
+    std::vector<double> values = numbers(settings, list);
+    std::sort(values.begin(), values.end());
+    if (std::adjacent_find(values.begin(), values.end()) != values.end())
+      throw ConfigError(option_name(list) + " takes different numbers");
+  }
+}
+
 const LandscapeOption& find_option(const std::vector<LandscapeOption>& options, const std::string& name) {
-  const auto option = std::find_if(options.begin(), options.end(),
-                                   [&](const LandscapeOption& each) { return each.name == name; });
-  if (option == options.end()) throw ConfigError("this experiment has no setting " + in_quotes(name));
-  return *option;
+  if (const LandscapeOption* option = find_named(options, name)) return *option;
+  throw ConfigError("this experiment has no setting " + in_quotes(name));
 }
 
 bool yes(const Json& settings, const char* name) { return chosen<YesNo>(settings, name) == YesNo::yes; }

@@ -55,6 +55,9 @@ Json complete_settings(const std::vector<LandscapeOption>& options,
                        const std::vector<LandscapePreset>& presets, const std::string& preset, bool quick,
                        const Json& given);
 
+// ConfigError where one of these settings, which are lists, has a number twice.
+void check_different(const Json& settings, std::initializer_list<const char*> lists);
+
 // ConfigError where there is none of this name.
 const LandscapeOption& find_option(const std::vector<LandscapeOption>& options, const std::string& name);
 

@@ -1,6 +1,5 @@
 // SGD with a fixed step; the thesis' experiment 3: where does it stop, and is that what theory predicts?
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <map>
 #include <mutex>
@@ -29,17 +28,7 @@ using Published = std::map<double, std::vector<double>>;
 
 Published published(std::string_view table) {
   Published values;
-  for (bool head = true; !table.empty(); head = false) {
-    const std::size_t end = std::min(table.find('\n'), table.size());
-    const std::string_view line = table.substr(0, end);
-    table.remove_prefix(std::min(end + 1, table.size()));
-    const std::size_t comma = line.find(',');
-    if (head || comma == std::string_view::npos) continue;
-    double key = 0, value = 0;
-    std::from_chars(line.data(), line.data() + comma, key);
-    std::from_chars(line.data() + comma + 1, line.data() + line.size(), value);
-    values[key].push_back(value);
-  }
+  for (const std::vector<double>& row : number_rows(table, "the thesis")) values[row[0]].push_back(row[1]);
   return values;
 }
 
@@ -49,12 +38,7 @@ class SgdFloorStudy final : public LandscapeStudy {
       : settings_(settings), trained_(settings, data) {
     if (whole(settings, "gradients") > whole(settings, "steps") / 2)
       throw ConfigError("--gradients must not be above half of --steps");
-    for (const char* list : {"step_sizes", "batches"}) {
-      auto values = numbers(settings, list);
-      std::sort(values.begin(), values.end());
-      if (std::adjacent_find(values.begin(), values.end()) != values.end())
-        throw ConfigError("--step-sizes and --batches take different numbers");
-    }
+    check_different(settings, {"step_sizes", "batches"});
   }
 
   std::vector<Json> members() const override {

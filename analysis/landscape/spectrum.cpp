@@ -5,6 +5,7 @@
 #include <numbers>
 
 #include "algebra/dense.h"
+#include "algebra/norm.h"
 #include "analysis/landscape/experiment.h"
 #include "analysis/landscape/network_point.h"
 #include "analysis/landscape/words.h"
@@ -101,10 +102,8 @@ class SpectrumStudy final : public LandscapeStudy {
                                    {"products", found.products}}};
     if (part == Part::hessian && end == SpectrumEnd::top) {
       std::vector<double> gradient(w.size());
-      double squares = 0;
       result.record["loss"] = surface->gradient(w, gradient);
-      for (const double value : gradient) squares += value * value;
-      result.record["gradient"] = std::sqrt(squares);
+      result.record["gradient"] = norm(gradient);
       result.points = point_.saved();
     }
     return result;

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "algebra/norm.h"
 #include "analysis/critical/search.h"
 #include "analysis/mlp/descent.h"
 #include "analysis/mlp/glorot.h"
@@ -38,9 +39,7 @@ TrainedProblem::TrainedProblem(const Json& settings, const std::string& data)
     : settings_(settings),
       problem_(make_problem(settings, data)),
       kind_of_start_(chosen<ProblemStart>(settings, "start")) {
-  shape_.widths = {problem_.samples.inputs};
-  for (const std::int64_t width : wholes(settings, "hidden")) shape_.widths.push_back(width);
-  shape_.widths.push_back(problem_.samples.outputs);
+  shape_.widths = layer_widths(problem_.samples.inputs, wholes(settings, "hidden"), problem_.samples.outputs);
   shape_.activation = chosen<HiddenActivation>(settings, "activation");
   objective_.loss = chosen<MlpLoss>(settings, "loss");
   objective_.weight_decay = number(settings, "weight_decay");
@@ -80,8 +79,7 @@ void TrainedProblem::compute() const {
   std::vector<double> w = start_from(1);
   std::vector<double> gradient(network.parameters());
   loss_ = network.gradient(w, gradient);
-  for (const double value : gradient) gradient_ += value * value;
-  gradient_ = std::sqrt(gradient_);
+  gradient_ = norm(gradient);
   start_ = std::move(w);
 }
 

@@ -5,12 +5,15 @@
 #include <optional>
 #include <sstream>
 
+#include "algebra/norm.h"
 #include "analysis/landscape/experiment.h"
+#include "analysis/landscape/problem.h"
 #include "analysis/landscape/words.h"
 #include "analysis/mlp/descent.h"
 #include "base/error.h"
 #include "base/in_quotes.h"
 #include "base/text_file.h"
+#include "base/words.h"
 #include "random/direction.h"
 #include "random/random_stream.h"
 
@@ -51,22 +54,8 @@ bool is_random(const Method& method) { return method.noise != Noise::none; }
 
 const Method& method_of(const Json& member) {
   const std::string name = text(member, "method");
-  std::string known;
-  for (const Method& method : kMethods) {
-    if (method.name == name) return method;
-    known += (known.empty() ? "" : ", ") + std::string(method.name);
-  }
-  throw ConfigError("unknown method " + in_quotes(name) + "; known: " + known);
-}
-
-Samples xor_samples() {
-  Samples samples = make_samples(kSamples, 2, kClasses);
-  for (std::int64_t n = 0; n < kSamples; ++n) {
-    samples.input(n, 0) = static_cast<double>(n / 2);
-    samples.input(n, 1) = static_cast<double>(n % 2);
-    samples.target(n, (n / 2) ^ (n % 2)) = 1;
-  }
-  return samples;
+  if (const Method* method = find_named(kMethods, name)) return *method;
+  throw ConfigError("unknown method " + in_quotes(name) + "; known: " + join(names_of(kMethods), ", "));
 }
 
 const MlpShape kShape{.widths = {2, kHidden, kClasses}, .activation = HiddenActivation::relu};
@@ -125,7 +114,7 @@ std::vector<double> read_start(const std::string& path, std::size_t parameters) 
 
 class TrapStudy final : public LandscapeStudy {
  public:
-  explicit TrapStudy(const Json& settings) : settings_(settings), samples_(xor_samples()) {
+  explicit TrapStudy(const Json& settings) : settings_(settings), samples_(exclusive_or()) {
     const std::string own = text(settings, "x0");
     start_ = own.empty() ? affine_trap(number(settings, "margin"), number(settings, "scale"))
                          : read_start(own, static_cast<std::size_t>(kShape.parameters()));
@@ -151,10 +140,8 @@ class TrapStudy final : public LandscapeStudy {
     Mlp mse(kShape, {.loss = MlpLoss::mse}, samples_), trained(kShape, {.loss = loss_of(method)}, samples_);
     std::vector<double> gradient(start.size());
     mse.gradient(start, gradient);
-    double squares = 0;
-    for (const double value : gradient) squares += value * value;
     Json record;
-    record["start_gradient"] = std::sqrt(squares);
+    record["start_gradient"] = norm(gradient);
     const double lr = number(settings_, method.adam       ? "adam_lr"
                                         : method.momentum ? (dead ? "dead_momentum_lr" : "momentum_lr")
                                         : dead            ? "dead_lr"

@@ -33,10 +33,7 @@ WidthStudy::WidthStudy(const Json& settings, const std::string& data)
       schedule_(chosen<WidthSchedule>(settings, "schedule")),
       noise_(number(settings, "slope_noise")) {
   std::sort(widths_.begin(), widths_.end());
-  for (auto* list : {&widths_, &depths_}) {
-    if (std::adjacent_find(list->begin(), list->end()) != list->end())
-      throw ConfigError("--widths and --hidden-layers take different numbers");
-  }
+  check_different(settings, {"widths", "hidden_layers"});
   if (loss_ == MlpLoss::bce) {
     for (const double y : problem_.samples.y) {
       if (y < 0 || y > 1)
@@ -56,9 +53,7 @@ WidthStudy::WidthStudy(const Json& settings, const std::string& data)
   double squares = 0, share = 0;
   const Samples& samples = problem_.samples;
   for (std::int64_t o = 0; o < samples.outputs; ++o) {
-    double mean = 0;
-    for (std::int64_t n = 0; n < samples.count; ++n)
-      mean += samples.target(n, o) / static_cast<double>(samples.count);
+    const double mean = mean_target(samples, o);
     for (std::int64_t n = 0; n < samples.count; ++n) squares += std::pow(samples.target(n, o) - mean, 2);
     if (mean > 0 && mean < 1) share -= mean * std::log(mean) + (1 - mean) * std::log(1 - mean);
   }
@@ -189,10 +184,10 @@ bool WidthStudy::has_trap() const {
 }
 
 Mlp WidthStudy::network(std::int64_t depth, std::int64_t width, bool with_noise) const {
-  MlpShape shape{
-      .widths = {problem_.samples.inputs}, .activation = activation_, .leak = number(settings_, "leak")};
-  for (std::int64_t layer = 0; layer < depth; ++layer) shape.widths.push_back(width);
-  shape.widths.push_back(problem_.samples.outputs);
+  const std::vector<std::int64_t> hidden(static_cast<std::size_t>(depth), width);
+  MlpShape shape{.widths = layer_widths(problem_.samples.inputs, hidden, problem_.samples.outputs),
+                 .activation = activation_,
+                 .leak = number(settings_, "leak")};
   MlpObjective objective{
       .loss = loss_, .weight_decay = number(settings_, "weight_decay"), .slope_factors = {}};
   if (with_noise) {

@@ -1,6 +1,5 @@
 // What is said of the end points of gradient descent, by width.
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <map>
 #include <utility>
@@ -17,20 +16,8 @@ constexpr double kBadShare = 1e-3;  // of the loss of the best constant: what co
 // What the thesis' author published: final costs by number of hidden layers and width.
 std::map<std::pair<std::int64_t, std::int64_t>, std::vector<double>> thesis_costs() {
   std::map<std::pair<std::int64_t, std::int64_t>, std::vector<double>> costs;
-  std::string_view rest = kThesisExperiment1;
-  for (bool head = true; !rest.empty(); head = false) {
-    const std::size_t end = std::min(rest.find('\n'), rest.size());
-    const std::string_view line = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-    const std::size_t first = line.find(','), second = line.rfind(',');
-    if (head || first == std::string_view::npos || first == second) continue;
-    std::int64_t layers = 0, width = 0;
-    double cost = 0;
-    std::from_chars(line.data(), line.data() + first, layers);
-    std::from_chars(line.data() + first + 1, line.data() + second, width);
-    std::from_chars(line.data() + second + 1, line.data() + line.size(), cost);
-    costs[{layers, width}].push_back(cost);
-  }
+  for (const std::vector<double>& row : number_rows(kThesisExperiment1, "the thesis"))
+    costs[{std::llround(row[0]), std::llround(row[1])}].push_back(row[2]);
   return costs;
 }
 

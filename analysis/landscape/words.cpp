@@ -1,17 +1,14 @@
 #include "analysis/landscape/words.h"
 
-#include <array>
-#include <charconv>
 #include <cmath>
+
+#include "base/number_text.h"
 
 namespace qmse {
 
 std::string number_words(double value, int digits) {
   if (!std::isfinite(value)) return "–";
-  std::array<char, 64> text;
-  const auto end =
-      std::to_chars(text.data(), text.data() + text.size(), value, std::chars_format::general, digits).ptr;
-  return {text.data(), end};
+  return significant_text(value, digits);
 }
 
 std::string interval_words(double value, const std::optional<Interval>& interval, int digits) {

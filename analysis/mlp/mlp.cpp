@@ -27,6 +27,13 @@ bool is_piecewise_linear(HiddenActivation activation) {
   return activation != HiddenActivation::tanh && activation != HiddenActivation::sigmoid;
 }
 
+std::vector<std::int64_t> layer_widths(std::int64_t inputs, std::vector<std::int64_t> hidden,
+                                       std::int64_t outputs) {
+  hidden.insert(hidden.begin(), inputs);
+  hidden.push_back(outputs);
+  return hidden;
+}
+
 std::int64_t MlpShape::hidden_units() const {
   std::int64_t units = 0;
   for (std::int64_t layer = 1; layer < layers(); ++layer) units += widths[static_cast<std::size_t>(layer)];

@@ -36,6 +36,10 @@ struct MlpShape {
   std::int64_t bias_offset(std::int64_t layer) const;  // one past the weights, also without biases
 };
 
+// inputs, the hidden layers', outputs.
+std::vector<std::int64_t> layer_widths(std::int64_t inputs, std::vector<std::int64_t> hidden,
+                                       std::int64_t outputs);
+
 struct MlpObjective {
   MlpLoss loss = MlpLoss::mse;
   double weight_decay = 0;

@@ -18,4 +18,11 @@ Samples make_samples(std::int64_t count, std::int64_t inputs, std::int64_t outpu
   return samples;
 }
 
+double mean_target(const Samples& samples, std::int64_t output) {
+  double mean = 0;
+  for (std::int64_t n = 0; n < samples.count; ++n)
+    mean += samples.target(n, output) / static_cast<double>(samples.count);
+  return mean;
+}
+
 }  // namespace qmse

@@ -21,4 +21,7 @@ struct Samples {
 // All zeros. ShapeError unless all three are at least 1.
 Samples make_samples(std::int64_t count, std::int64_t inputs, std::int64_t outputs);
 
+// Of one output.
+double mean_target(const Samples& samples, std::int64_t output);
+
 }  // namespace qmse

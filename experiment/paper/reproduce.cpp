@@ -147,7 +147,7 @@ class Reproduction {
     const std::filesystem::path file = request_.out / "initialization.json";
     Json known = Json::object();
     if (std::filesystem::exists(file)) {
-      known = parse_json(read_text_file(file), in_quotes(file));
+      known = read_json(file);
       if (!known.is_object()) throw DataError(in_quotes(file) + ": not a JSON object; remove it");
     }
     const std::string key =

@@ -1,7 +1,5 @@
 #include "experiment/paper/reproduce_plan.h"
 
-#include <charconv>
-
 #include "base/error.h"
 #include "base/in_quotes.h"
 #include "base/name_text.h"
@@ -19,11 +17,7 @@ constexpr const char* kAll = "all";
 // Of few digits: names of members have them, and the last bits of another processor change nothing.
 std::string rate_text(double rate) { return significant_text(rate, 4); }
 
-double rounded(double rate) {
-  const std::string text = rate_text(rate);
-  std::from_chars(text.data(), text.data() + text.size(), rate);
-  return rate;
-}
+double rounded(double rate) { return number_from<double>(rate_text(rate)).value(); }
 
 Variant plain(VariantKind kind, const LossKind& loss, Reduction reduction, double momentum, double lr) {
   return {.kind = kind,

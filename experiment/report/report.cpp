@@ -12,6 +12,7 @@
 #include "base/in_quotes.h"
 #include "base/number_text.h"
 #include "base/text_file.h"
+#include "base/words.h"
 #include "experiment/report/html.h"
 #include "experiment/report/html_page.h"
 #include "experiment/report/inspection_section.h"
@@ -47,10 +48,9 @@ std::string first_of(std::size_t shown, std::size_t all, const std::string& what
   return "The first " + std::to_string(shown) + " of " + counted(all, what);
 }
 
-// A JSON value as a reader expects it: texts without their quotes.
+// A JSON value as it stands in files, but for a text's quotes.
 std::string shown(const Json& value) {
-  if (value.is_string()) return value.get<std::string>();
-  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return value.is_string() ? value.get<std::string>() : json_line(value);
 }
 
 class Page {
@@ -193,8 +193,7 @@ class Page {
       if (!std::filesystem::exists(file, none) || ++all > kMaxInspections) continue;
       const std::string title = "Inspection of the weights of " + relative(run.directory);
       try {
-        html += page_.section(
-            inspection_section(parse_json(read_text_file(file), in_quotes(file)), title, in_quotes(file)));
+        html += page_.section(inspection_section(read_json(file), title, in_quotes(file)));
       } catch (const DataError& error) {  // one damaged file hides no other
         html += page_.section({.title = title, .warning = error.what()});
       }
@@ -326,9 +325,7 @@ class Page {
           }
           continue;
         }
-        std::string words = name;
-        std::replace(words.begin(), words.end(), '_', ' ');
-        table.rows.push_back({words, shown(value)});
+        table.rows.push_back({with_spaces(name), shown(value)});
       }
       html += HtmlPage::paragraph(counted(count, "run") + (distinct.size() == 1 ? ", all of them:" : ":")) +
               html_table(table);

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/in_quotes.h"
+#include "base/words.h"
 #include "experiment/report/mean_curve.h"
 #include "experiment/run/metric_text.h"
 
@@ -165,11 +166,6 @@ bool has(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-std::string capitalised(std::string text) {
-  if (!text.empty() && text[0] >= 'a' && text[0] <= 'z') text[0] = static_cast<char>(text[0] - 'a' + 'A');
-  return text;
-}
-
 std::size_t shortest(const std::vector<RunGroup>& groups) {
   std::size_t epochs = SIZE_MAX;
   for (const RunGroup& group : groups) {
@@ -315,9 +311,7 @@ Figure run_figure(const std::vector<RunGroup>& groups, const CurveRequest& reque
       request.measures.empty() ? usual_measures(groups) : request.measures;
   for (const std::string& measure : measures) {
     if (has(known, measure)) continue;
-    std::string names;
-    for (const std::string& name : known) names += (names.empty() ? "" : ", ") + name;
-    throw ConfigError("no run has " + in_quotes(measure) + "; they have " + names);
+    throw ConfigError("no run has " + in_quotes(measure) + "; they have " + join(known, ", "));
   }
   const std::vector<std::string> differing = differing_settings(groups);
   std::vector<Row> rows = rows_of(groups);

@@ -26,7 +26,7 @@ namespace {
 std::string cell_text(const Json& value) {
   if (value.is_null()) return "";
   if (value.is_string()) return plain_text(value.get<std::string>());
-  return value.is_number_float() ? shortest_text(value.get<double>()) : value.dump();
+  return json_words(value);
 }
 
 // CRC-32C (Castagnoli), which TensorFlow's records have, in the form that can itself be

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/number_text.h"
+#include "base/words.h"
 #include "experiment/run/config_fields.h"
 #include "experiment/run/digest.h"
 #include "experiment/run/epoch_record.h"
@@ -40,8 +41,6 @@ bool matters(const std::string& name, const Json& config) {
   return !any_of(kSeeds, name) && !any_of(kNoMatter, name) && has_effect(name, config);
 }
 
-std::string text_of(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
-
 // Whether a comes before b: by the order of the table's choices where the setting has some.
 bool before(const std::string& name, const Json& a, const Json& b) {
   const ConfigField* field = find_field(name);
@@ -60,12 +59,8 @@ bool before(const std::string& name, const Json& a, const Json& b) {
 }
 
 std::string value_text(const Json& value) {
-  if (value.is_string()) return value.get<std::string>();
-  if (value.is_number_float()) return shortest_text(value.get<double>());
-  if (!value.is_array()) return value.dump();
-  std::string text;
-  for (const Json& item : value) text += (text.empty() ? "" : "-") + value_text(item);
-  return text.empty() ? "none" : text;
+  if (!value.is_array()) return json_words(value);
+  return value.empty() ? "none" : join(value, "-", value_text);
 }
 
 // As much of a hash as is shown.
@@ -78,14 +73,12 @@ bool is_sha256(std::string_view text) {
 // The beginning of the hash that tells one set of images from another.
 std::string data_name(const Json& trained_on) {
   if (trained_on == kNotRecorded) return kNotRecorded;
-  return (trained_on.is_string() ? trained_on.get<std::string>() : short_digest(text_of(trained_on)))
+  return (trained_on.is_string() ? trained_on.get<std::string>() : short_digest(json_line(trained_on)))
       .substr(0, kDigestDigits);
 }
 
 std::string describe_setting(const std::string& name, const Json& value) {
-  std::string words = name == "lr" ? "learning rate" : name;
-  std::replace(words.begin(), words.end(), '_', ' ');
-  if (name == "mlp_widths") words = "widths";
+  const std::string words = setting_words(name);
   if (value.is_boolean()) return (value.get<bool>() ? "" : "no ") + words;
   const std::string text = value_text(value);
   if (name == "data") return "data " + data_name(value);
@@ -125,6 +118,10 @@ void name_first_weights(std::vector<RunGroup>& groups) {
 }
 
 }  // namespace
+
+std::string setting_words(std::string_view name) {
+  return name == "lr" ? "learning rate" : name == "mlp_widths" ? "widths" : with_spaces(name);
+}
 
 Json seeds_of(const RunRecord& run) {
   Json all = Json::object();
@@ -172,11 +169,11 @@ std::vector<RunGroup> group_runs(std::vector<RunRecord> runs) {
   std::map<std::string, std::size_t> seed_places;  // of a run in its group, by both settings and seeds
   for (RunRecord& run : runs) {
     const Json settings = result_settings(run);
-    const std::string key = text_of(settings);
+    const std::string key = json_line(settings);
     const auto [place, fresh] = places.emplace(key, groups.size());
     if (fresh) groups.push_back(RunGroup{settings, {}, {}});
     RunGroup& group = groups[place->second];
-    const auto [same, new_seeds] = seed_places.emplace(key + text_of(seeds_of(run)), group.runs.size());
+    const auto [same, new_seeds] = seed_places.emplace(key + json_line(seeds_of(run)), group.runs.size());
     if (new_seeds) {
       group.runs.push_back(std::move(run));
     } else {
@@ -307,7 +304,7 @@ std::vector<std::size_t> leading_groups(const std::vector<RunGroup>& groups, std
       sum += std::isnan(score) ? 0 : score;
     }
     scores.push_back(sum / static_cast<double>(groups[i].runs.size()));
-    panels[text_of(key(groups[i]))].push_back(i);
+    panels[json_line(key(groups[i]))].push_back(i);
   }
   for (auto& [name, places] : panels) {
     std::stable_sort(places.begin(), places.end(),

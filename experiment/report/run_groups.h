@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "experiment/run/run_record.h"
@@ -50,6 +51,8 @@ std::string missing_text(const std::vector<RunRecord>& runs);
 // The same of one: "finished", "diverged in epoch 2, step 1204, at fc1", "stopped after 1 of 2 epochs".
 std::string state_text(const RunRecord& run);
 
+// "learning rate", "batch size"
+std::string setting_words(std::string_view name);
 // "QMSE, learning rate 0.1": the settings of these names, of those that are there.
 std::string describe_settings(const Json& settings, const std::vector<std::string>& names);
 

@@ -88,8 +88,7 @@ std::string figures_text(const RunRecord& run, const std::vector<std::string>& k
   for (const std::string& key : keys) {
     if (!run.epochs.back().contains(key)) continue;
     const double value = number_of(run.epochs.back(), key);
-    text += (text.empty() ? "" : ", ") + measure_name(key) + " " +
-            (is_accuracy(key) && !std::isnan(value) ? accuracy_text(value) : figure_text(key, value));
+    text += (text.empty() ? "" : ", ") + measure_name(key) + " " + figure_in_words(key, value);
   }
   return text;
 }

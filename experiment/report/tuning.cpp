@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/in_quotes.h"
 #include "base/number_text.h"
+#include "base/words.h"
 #include "experiment/report/run_curves.h"
 #include "experiment/report/run_summary.h"
 #include "experiment/run/config_fields.h"
@@ -60,9 +61,8 @@ void check_measure(const std::vector<RunGroup>& groups, const std::string& measu
     }
   }
   if (known.empty()) throw DataError("these runs have no epoch yet: nothing to compare");
-  std::string names;
-  for (const std::string& name : known) names += (names.empty() ? "" : ", ") + name;
-  throw ConfigError(std::string(option) + ": no run has " + in_quotes(measure) + "; they have " + names);
+  throw ConfigError(std::string(option) + ": no run has " + in_quotes(measure) + "; they have " +
+                    join(known, ", "));
 }
 
 void check_setting(const std::string& name, const char* option) {
@@ -70,11 +70,8 @@ void check_setting(const std::string& name, const char* option) {
     throw ConfigError(std::string(option) + ": runs that differ in " + name +
                       " alone are what means are over, and not compared");
   if (find_field(name) != nullptr) return;
-  Names names;
-  for (const ConfigField& field : config_fields()) names.emplace_back(field.name);
-  const std::string near = nearest(name, names);
   throw ConfigError(std::string(option) + ": unknown setting " + in_quotes(name) +
-                    (near.empty() ? "" : " (did you mean '" + near + "'?)") +
+                    did_you_mean(name, names_of(config_fields())) +
                     "; settings are the options of qmse train, spelt with underscores");
 }
 
@@ -188,23 +185,16 @@ TunedDifference difference_of(const TunedSetting& of, const TunedSetting& to) {
   return difference;
 }
 
-std::string plain_value(const Json& value) {
-  if (value.is_string()) return value.get<std::string>();
-  return value.is_number_float() ? shortest_text(value.get<double>()) : value.dump();
-}
-
 std::size_t reference_of(const TunedPart& part, const Tuning& tuning, const std::string& against) {
   const std::string wanted = against.empty() ? "mse" : against;
   for (std::size_t i = 0; i < part.rows.size(); ++i) {
-    if (plain_value(part.rows[i].settings.value(tuning.by.front(), Json())) == wanted) return i;
+    if (json_words(part.rows[i].settings.value(tuning.by.front(), Json())) == wanted) return i;
   }
   if (against.empty()) return 0;
-  std::string known;
-  for (const TunedRow& row : part.rows) {
-    known += (known.empty() ? "" : ", ") + plain_value(row.settings.value(tuning.by.front(), Json()));
-  }
   throw ConfigError("--against: no run has " + tuning.by.front() + " " + in_quotes(against) + "; they have " +
-                    known);
+                    join(part.rows, ", ", [&](const TunedRow& row) {
+                      return json_words(row.settings.value(tuning.by.front(), Json()));
+                    }));
 }
 
 void compare_rows(Tuning& tuning, const std::string& against) {
@@ -289,8 +279,7 @@ std::vector<Json> all_values(const TunedRow& row, const std::string& name) {
       values.push_back(*value);
   }
   std::stable_sort(values.begin(), values.end(), [](const Json& a, const Json& b) {
-    return a.is_number() && b.is_number() ? a.get<double>() < b.get<double>()
-                                          : plain_value(a) < plain_value(b);
+    return a.is_number() && b.is_number() ? a.get<double>() < b.get<double>() : json_words(a) < json_words(b);
   });
   return values;
 }
@@ -304,13 +293,6 @@ const TunedSetting* best_with(const TunedRow& row, const std::map<std::string, J
     if (all) return &setting;
   }
   return nullptr;
-}
-
-// "learning rate", "batch size"
-std::string setting_words(std::string name) {
-  if (name == "lr") return "learning rate";
-  std::replace(name.begin(), name.end(), '_', ' ');
-  return name;
 }
 
 std::string swept_number(const Tuning& tuning) {
@@ -342,11 +324,6 @@ Curve curve_over(const TunedRow& row, const Tuning& tuning, const std::string& n
     curve.high.push_back(center + reach);
   }
   return curve;
-}
-
-std::string capitalised(std::string text) {
-  if (!text.empty() && text[0] >= 'a' && text[0] <= 'z') text[0] = static_cast<char>(text[0] - 'a' + 'A');
-  return text;
 }
 
 bool is_validated(const Tuning& tuning) { return tuning.choose.starts_with("validation_"); }
@@ -445,10 +422,10 @@ std::vector<ReportTable> tuning_maps(const Tuning& tuning, std::size_t most) {
       map.caption = (tuning.parts.size() > 1 ? describe_settings(part.settings, tuning.telling) + ", " : "") +
                     label_of(row, tuning) + ": " + measure_heading(tuning.choose);
       map.header = {setting_words(axes[1]) + " (down), " + setting_words(axes[0]) + " (across)"};
-      for (const Json& value : across) map.header.push_back(plain_value(value));
+      for (const Json& value : across) map.header.push_back(json_words(value));
       double worst = NAN, best = NAN;
       for (const Json& y : down) {
-        map.rows.push_back({plain_value(y)});
+        map.rows.push_back({json_words(y)});
         map.shades.push_back({NAN});
         for (const Json& x : across) {
           const TunedSetting* const setting = best_with(row, {{axes[0], x}, {axes[1], y}});
@@ -500,7 +477,7 @@ ReportTable tuning_numbers(const Tuning& tuning) {
         std::vector<std::string> cells;
         for (const Names* names : {&tuning.around, &tuning.by, &tuning.best_over}) {
           for (const std::string& name : *names)
-            cells.push_back(setting.settings.contains(name) ? plain_value(setting.settings[name]) : "");
+            cells.push_back(setting.settings.contains(name) ? json_words(setting.settings[name]) : "");
         }
         cells.push_back(std::to_string(rank + 1));
         cells.push_back(std::to_string(setting.runs.size()));

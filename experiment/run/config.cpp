@@ -6,6 +6,7 @@
 #include "base/in_quotes.h"
 #include "base/number_text.h"
 #include "base/text_file.h"
+#include "base/words.h"
 #include "data/registry.h"
 #include "device/device.h"
 #include "experiment/run/config_fields.h"
@@ -16,15 +17,9 @@ namespace qmse {
 namespace {
 
 [[noreturn]] void refuse_key(const std::string& key, const std::string& source) {
-  std::vector<std::string> names;
-  std::string known;
-  for (const ConfigField& field : config_fields()) {
-    names.emplace_back(field.name);
-    known += (known.empty() ? "" : ", ") + names.back();
-  }
-  const std::string near = nearest(key, names);
-  throw ConfigError(source + ": unknown key " + in_quotes(key) +
-                    (near.empty() ? "" : " (did you mean '" + near + "'?)") + "; known keys: " + known);
+  const std::vector<std::string> names = names_of(config_fields());
+  throw ConfigError(source + ": unknown key " + in_quotes(key) + did_you_mean(key, names) +
+                    "; known keys: " + join(names, ", "));
 }
 
 }  // namespace
@@ -135,12 +130,12 @@ void validate(const TrainConfig& config) {
       throw ConfigError("--loss " + config.loss +
                         " is for classes; a table has none: take a squared-error loss");
     if (!find_model(config.model)->fully_connected) {
-      std::string those;
+      std::vector<std::string_view> those;
       for (const ModelKind& kind : models()) {
-        if (kind.fully_connected) those += (those.empty() ? "" : " or ") + std::string(kind.name);
+        if (kind.fully_connected) those.push_back(kind.name);
       }
       throw ConfigError("--model " + config.model + " is for images; --dataset " + config.dataset +
-                        " takes --model " + those);
+                        " takes --model " + alternatives(those));
     }
     if (config.normalize != NormalizationKind::standard)
       throw ConfigError("--normalize " + std::string(name(config.normalize)) +
@@ -157,10 +152,6 @@ void validate(const TrainConfig& config) {
   if (config.nesterov && find_field("nesterov")->applies(config) && config.momentum == 0) {
     throw ConfigError("--nesterov needs a --momentum above 0");
   }
-}
-
-std::string json_text(const Json& json) {
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 void resolve_defaults(TrainConfig& config) {

@@ -124,10 +124,6 @@ void check_layer(const Json& layer, const std::string& source);
 // and the known ones), key given twice, wrong type, value out of range.
 Json parse_config(std::string_view text, const std::string& source);
 
-// A JSON value as a file's text. Bytes that are no UTF-8, which
-// paths may have, become the replacement character.
-std::string json_text(const Json& json);
-
 // parse_config() of a file's content. Throws IoError where it cannot be read.
 Json read_config_file(const std::filesystem::path& path);
 

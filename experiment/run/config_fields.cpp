@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cmath>
 #include <type_traits>
 #include <utility>
@@ -10,7 +9,9 @@
 #include "base/error.h"
 #include "base/in_quotes.h"
 #include "base/name_text.h"
+#include "base/number_text.h"
 #include "base/parse_choice.h"
+#include "base/words.h"
 #include "data/registry.h"
 #include "experiment/run/model_description.h"
 #include "optim/optimizers.h"
@@ -102,15 +103,6 @@ ConfigCondition with_coarse_labels() {
   return condition;
 }
 
-std::string join(const std::vector<std::string_view>& words, std::string_view between) {
-  std::string all;
-  for (const std::string_view word : words) {
-    if (!all.empty()) all += between;
-    all += word;
-  }
-  return all;
-}
-
 // Those of losses() or optimizers() that have this option.
 template <class Kinds>
 std::vector<std::string_view> names_with(const Kinds& kinds, std::string_view option) {
@@ -168,7 +160,7 @@ const std::vector<ConfigField>& table() {
       {data, kAll, "data", &Config::data,
        "folder that holds mnist/, fashion-mnist/, cifar-10-batches-bin/ or cifar-100-binary/ (without it the "
        "environment variable QMSE_DATA, then ~/.cache/qmse and /usr/share/datasets); for --dataset folder the one "
-       "that holds train/ and test/, for --dataset table the file, .csv or .npy", {.free_on_resume = true}},
+       "that holds train/ and test/, for --dataset table the file, .csv or .npy", {.free_on_resume = true, .placeholder = "DIR"}},
       {data, kAll, "labels", choice<&Config::labels>(),
        "cifar100: the 100 classes or their 20 superclasses", {.only_with = with_coarse_labels()}},
       {data, kAll, "targets", &Config::targets,
@@ -184,7 +176,7 @@ const std::vector<ConfigField>& table() {
        "use the first N training images only; 0: all", {.low = 0, .high = kMaxInt}},
       {data, kTrain | kTrace, "validation", &Config::validation,
        "take N of the training images, or this share of them (below 1), out of training and measure on them after "
-       "each epoch (validation_loss, ...); 0: none", {.low = 0, .high = kMaxInt}},
+       "each epoch (validation_loss, ...); 0: none", {.low = 0, .high = kMaxInt, .placeholder = "N|SHARE"}},
       {data, kTrain | kTrace, "validation_seed", &Config::validation_seed,
        "seed of which images these are. It is not --seed, so that runs of several seeds are validated on the same "
        "images", {.only_with = kValidation}},
@@ -208,7 +200,8 @@ const std::vector<ConfigField>& table() {
        "initial weights; pytorch: uniform in +-1/sqrt(fan_in), as PyTorch's layers",
        {.only_with = kRandomStart}},
       {model, kTrain, "init_from", &Config::init_from,
-       "start from the weights in this file, or of this run directory, instead of random ones"},
+       "start from the weights in this file, or of this run directory, instead of random ones",
+       {.placeholder = "FILE|RUN"}},
 
       {loss, kAll, "loss", &Config::loss,
        "what is minimised; qmse_expected: QMSE's expectation over v, that is QMSE without its noise; mse_noise: MSE and "
@@ -309,7 +302,8 @@ const std::vector<ConfigField>& table() {
        "seed of QMSE's v; otherwise --seed", {.only_with = of_loss("seed_v")}},
 
       {machine, kAll, "device", &Config::device,
-       "auto takes a GPU where there is one (of several the one of this process's rank, else that with most free memory), and says so", {.free_on_resume = true}},
+       "auto takes a GPU where there is one (of several the one of this process's rank, else that with most free memory), and says so",
+       {.free_on_resume = true, .placeholder = "auto|cpu|cuda[:N]"}},
       {machine, kAll, "threads", &Config::threads,
        "CPU threads; 0: as many as this process has processors, by its affinity and its container's quota. Results do "
        "not depend on it", {.low = 0, .high = 4096, .free_on_resume = true}},
@@ -326,7 +320,8 @@ const std::vector<ConfigField>& table() {
        "debugging)", {.only_with = kNoCpu, .free_on_resume = true}},
 
       {run, kTrain, "out", &Config::out,
-       "run directory; made where it does not exist (required)", {.free_on_resume = true, .recorded = false}},
+       "run directory; made where it does not exist (required)",
+       {.free_on_resume = true, .recorded = false, .placeholder = "DIR"}},
       {run, kTrain, "resume", &Config::resume,
        "go on with the run in --out, from its checkpoint if there is one; options not given are as "
        "recorded there, and the images have to be those it was trained on, wherever they lie now",
@@ -351,9 +346,7 @@ const std::vector<ConfigField>& table() {
 std::string number_text(double value) {
   if (value == std::trunc(value) && std::abs(value) < 1e15)
     return std::to_string(static_cast<std::int64_t>(value));
-  std::array<char, 32> text;
-  const auto [end, error] = std::to_chars(text.data(), text.data() + text.size(), value);
-  return {text.data(), end};
+  return shortest_text(value);
 }
 
 // "at least 1", "in [0, 1)"
@@ -370,9 +363,7 @@ std::string range_text(const ConfigField& field) {
 
 std::string expectation(const ConfigField& field) {
   if (!field.rule.choices.empty()) {
-    std::vector<std::string_view> names;
-    for (const NamedChoice& choice : field.rule.choices) names.push_back(choice.name);
-    return "one of " + join(names, ", ");
+    return "one of " + join(names_of(field.rule.choices), ", ");
   }
   return std::visit(
       [&](auto member) -> std::string {
@@ -429,11 +420,9 @@ bool fits(const ConfigField& field, const Json& value) {
 
 // The whole of `text` as a number, or null.
 template <class T>
-Json number_from(std::string_view text) {
-  T number{};
-  const char* end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data(), end, number);
-  return error == std::errc() && rest == end ? Json(number) : Json();
+Json json_number(std::string_view text) {
+  const auto number = number_from<T>(text);
+  return number ? Json(*number) : Json();
 }
 
 }  // namespace
@@ -469,28 +458,14 @@ bool is_tuned(const ConfigField& field) {
          field.name == "batch_size";
 }
 
-const ConfigField* find_field(std::string_view name) {
-  for (const ConfigField& field : table()) {
-    if (field.name == name) return &field;
-  }
-  return nullptr;
-}
+const ConfigField* find_field(std::string_view name) { return find_named(table(), name); }
 
-std::string ConfigField::option() const {
-  std::string option("--");
-  option += name;
-  std::replace(option.begin(), option.end(), '_', '-');
-  return option;
-}
+std::string ConfigField::option() const { return option_name(name); }
 
 std::string_view ConfigField::placeholder() const {
   static constexpr std::array<std::string_view, 8> kByType = {"",        "N", "X", "TEXT",
                                                               "N,N,...", "N", "X", "TEXT"};
-  if (name == "data" || name == "out") return "DIR";
-  if (name == "init_from") return "FILE|RUN";
-  if (name == "device") return "auto|cpu|cuda[:N]";
-  if (name == "validation") return "N|SHARE";
-  return kByType[member.index()];
+  return rule.placeholder.empty() ? kByType[member.index()] : rule.placeholder;
 }
 
 bool ConfigCondition::holds(const Json& value) const {
@@ -528,16 +503,12 @@ std::string ConfigField::default_text() const {
   if (value.is_string()) return value.get<std::string>();
   if (value.is_number_float()) return number_text(value.get<double>());
   if (!value.is_array()) return value.dump();
-  std::string text;
-  for (const Json& item : value) text += (text.empty() ? "" : ",") + item.dump();
-  return text;
+  return join(value, ",", json_line);
 }
 
 std::string_view ConfigField::label(std::string_view choice) const {
-  for (const NamedChoice& each : rule.choices) {
-    if (each.name == choice) return each.label;
-  }
-  return "";
+  const NamedChoice* found = find_named(rule.choices, choice);
+  return found != nullptr ? found->label : "";
 }
 
 void check_value(const ConfigField& field, const Json& value, const std::string& label) {
@@ -557,21 +528,19 @@ Json value_from_text(const ConfigField& field, std::string_view text) {
         } else if constexpr (std::is_same_v<T, std::string>) {
           return escape_name(text);
         } else if constexpr (std::is_same_v<T, std::optional<std::uint64_t>>) {
-          return number_from<std::uint64_t>(text);
+          return json_number<std::uint64_t>(text);
         } else if constexpr (std::is_same_v<T, std::optional<double>>) {
-          return number_from<double>(text);
+          return json_number<double>(text);
         } else if constexpr (std::is_same_v<T, std::vector<std::int64_t>>) {
           Json list = Json::array();
           if (text == "none") return list;
-          for (std::size_t begin = 0; begin <= text.size();) {
-            const std::size_t end = std::min(text.find(',', begin), text.size());
-            list.push_back(number_from<std::int64_t>(text.substr(begin, end - begin)));
+          for (const std::string& part : split(text, ',')) {
+            list.push_back(json_number<std::int64_t>(part));
             if (list.back().is_null()) return Json();
-            begin = end + 1;
           }
-          return list;
+          return list.empty() ? Json() : list;
         } else {
-          return number_from<T>(text);
+          return json_number<T>(text);
         }
       },
       field.member);
@@ -624,30 +593,6 @@ void set(TrainConfig& config, const ConfigField& field, const Json& value) {
         }
       },
       field.member);
-}
-
-std::string nearest(std::string_view wrong, std::span<const std::string> names) {
-  std::string best;
-  std::size_t best_distance = 2 + wrong.size() / 4;  // a name this far away is not near
-  for (const std::string& name : names) {
-    // Levenshtein's edit distance, one row at a time.
-    std::vector<std::size_t> row(name.size() + 1);
-    for (std::size_t j = 0; j <= name.size(); ++j) row[j] = j;
-    for (std::size_t i = 1; i <= wrong.size(); ++i) {
-      std::size_t diagonal = row[0];
-      row[0] = i;
-      for (std::size_t j = 1; j <= name.size(); ++j) {
-        const std::size_t substitute = diagonal + (wrong[i - 1] != name[j - 1]);
-        diagonal = row[j];
-        row[j] = std::min({row[j] + 1, row[j - 1] + 1, substitute});
-      }
-    }
-    if (row.back() < best_distance) {
-      best_distance = row.back();
-      best = name;
-    }
-  }
-  return best;
 }
 
 }  // namespace qmse

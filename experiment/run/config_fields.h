@@ -60,6 +60,7 @@ struct ConfigRule {
   std::optional<ConfigCondition> only_with = {};  // empty: it always has an effect
   bool free_on_resume = false;                    // a resumed run may differ here from its record
   bool recorded = true;                           // written to config.json
+  std::string_view placeholder = {};              // of the option in --help; empty: by its type
 };
 
 struct ConfigField {
@@ -104,8 +105,5 @@ void check_value(const ConfigField& field, const Json& value, const std::string&
 Json get(const TrainConfig& config, const ConfigField& field);  // null where it is not set
 void set(TrainConfig& config, const ConfigField& field,
          const Json& value);  // of a value that was checked
-
-// The name nearest to a misspelt one, or "" where none is near.
-std::string nearest(std::string_view wrong, std::span<const std::string> names);
 
 }  // namespace qmse

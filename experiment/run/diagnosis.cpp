@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "algebra/lanczos.h"
+#include "algebra/norm.h"
 #include "base/error.h"
 #include "experiment/run/setup.h"
 #include "random/shuffle.h"
@@ -180,9 +181,7 @@ double Diagnoser::sharpness(const std::vector<float>& weights) {
   std::vector<float> there(weights.size());
   const auto product = [&](std::span<const double> in, std::span<double> out) {
     std::fill(out.begin(), out.end(), 0.0);
-    double squares = 0;
-    for (const double value : in) squares += value * value;
-    const double reach = kReach / std::sqrt(squares);
+    const double reach = kReach / norm(in);
     for (const double side : {1.0, -1.0}) {
       for (std::size_t i = 0; i < there.size(); ++i)
         there[i] = static_cast<float>(static_cast<double>(weights[i]) + side * reach * in[i]);

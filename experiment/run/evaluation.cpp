@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/in_quotes.h"
+#include "base/words.h"
 #include "data/registry.h"
 #include "data/resident_dataset.h"
 #include "experiment/run/config_fields.h"
@@ -59,9 +60,7 @@ TrainConfig plain_settings(const EvaluationRequest& request, const std::filesyst
 }
 
 std::string shape_text(const std::vector<std::int64_t>& shape) {
-  std::string text;
-  for (const std::int64_t size : shape) text += (text.empty() ? "" : ", ") + std::to_string(size);
-  return "[" + text + "]";
+  return "[" + join(shape, ", ", [](std::int64_t size) { return std::to_string(size); }) + "]";
 }
 
 std::string architecture_text(const ModelDescription& model) {

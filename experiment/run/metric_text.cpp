@@ -1,9 +1,9 @@
 #include "experiment/run/metric_text.h"
 
-#include <algorithm>
 #include <cmath>
 
 #include "base/number_text.h"
+#include "base/words.h"
 
 namespace qmse {
 
@@ -24,9 +24,7 @@ bool is_accuracy(std::string_view key) {
 
 std::string measure_name(std::string_view key) {
   if (const Metric* metric = find_metric(key)) return std::string(metric->label);
-  std::string words(key);
-  std::replace(words.begin(), words.end(), '_', ' ');
-  return words;
+  return with_spaces(key);
 }
 
 std::string measure_heading(std::string_view key) {
@@ -41,6 +39,11 @@ std::string measure_axis(std::string_view key) {
 std::string figure_text(std::string_view key, double value) {
   if (std::isnan(value)) return "–";
   return is_accuracy(key) ? value_text(unit_of(key), value) : significant_text(value, 4);
+}
+
+std::string figure_in_words(std::string_view key, double value) {
+  const std::string_view symbol = unit_of(key).symbol;
+  return figure_text(key, value) + (symbol.empty() || std::isnan(value) ? "" : " " + std::string(symbol));
 }
 
 std::string value_text(const MetricUnit& unit, double value) {

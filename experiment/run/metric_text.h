@@ -25,6 +25,7 @@ std::string measure_axis(std::string_view key);     // of a picture: "accuracy (
 
 // "98.12", or of what is no accuracy four significant digits: "0.0312"; "–" for NaN.
 std::string figure_text(std::string_view key, double value);
+std::string figure_in_words(std::string_view key, double value);  // with its unit: "98.12 %", "0.0312"
 // Below others of its kind: "98.12", "0.0312". A difference, in percentage points, has its sign: "+1.50".
 std::string value_text(const MetricUnit& unit, double value);
 std::string difference_text(const MetricUnit& unit, double difference);

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/in_quotes.h"
+#include "base/words.h"
 #include "experiment/run/config_fields.h"
 #include "models/mlp.h"
 #include "models/simple_cnn.h"
@@ -35,12 +36,7 @@ const std::vector<ModelKind>& models() {
   return all;
 }
 
-const ModelKind* find_model(std::string_view name) {
-  for (const ModelKind& kind : models()) {
-    if (kind.name == name) return &kind;
-  }
-  return nullptr;
-}
+const ModelKind* find_model(std::string_view name) { return find_named(models(), name); }
 
 ModelDescription describe_model(const TrainConfig& config, const Shape& input, std::int64_t classes) {
   ModelDescription description{config.model, input, classes, Json::object()};

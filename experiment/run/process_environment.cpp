@@ -3,11 +3,12 @@
 #include <unistd.h>
 
 #include <array>
-#include <charconv>
 #include <cstdlib>
 
 #include "base/error.h"
 #include "base/in_quotes.h"
+#include "base/number_text.h"
+#include "base/words.h"
 
 namespace qmse {
 namespace {
@@ -35,9 +36,7 @@ std::string host_name() {
 }
 
 void set_command_line(const std::vector<std::string>& words) {
-  std::string& text = kept_command_line();
-  text.clear();
-  for (const std::string& word : words) text += (text.empty() ? "" : " ") + as_typed(word);
+  kept_command_line() = join(words, " ", as_typed);
 }
 
 const std::string& command_line() { return kept_command_line(); }
@@ -50,10 +49,8 @@ Environment process_environment() {
 }
 
 std::optional<int> whole_number(std::string_view text) {
-  int number = 0;
-  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || rest != text.data() + text.size() || number < 0) return std::nullopt;
-  return number;
+  const auto number = number_from<int>(text);
+  return number && *number >= 0 ? number : std::nullopt;
 }
 
 std::optional<int> environment_number(const Environment& environment, const char* name,

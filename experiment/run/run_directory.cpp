@@ -149,7 +149,7 @@ void RunDirectory::record_environment(Json environment, std::int64_t step) const
 
 Json RunDirectory::recorded_environment() const {
   if (!is_there(environment_file())) return Json::object();
-  Json json = parse_json(read_text_file(environment_file()), in_quotes(environment_file()));
+  Json json = read_json(environment_file());
   if (!json.is_object() || (json.contains("resumed") && !json["resumed"].is_array())) {
     throw DataError(in_quotes(environment_file()) +
                     ": not the record of a run's environment; remove it, and the run goes on without");

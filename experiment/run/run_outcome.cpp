@@ -68,7 +68,7 @@ RunOutcome read_outcome(const std::filesystem::path& run_directory) {
   RunOutcome outcome;
   if (std::filesystem::exists(file, ignored)) {
     try {
-      outcome = parse_outcome(parse_json(read_text_file(file), in_quotes(file)));
+      outcome = parse_outcome(read_json(file));
     } catch (const DataError&) {
       throw DataError(
           in_quotes(file) +

@@ -1,12 +1,11 @@
 #include "experiment/run/run_warnings.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <cstdio>
 #include <limits>
 #include <string>
 
+#include "base/number_text.h"
 #include "experiment/run/metric_text.h"
 
 namespace qmse {
@@ -33,13 +32,6 @@ double luckiest_guess(const ImageDataset& images) {
   return share + kDeviations * std::sqrt(share * (1 - share) / static_cast<double>(images.count));
 }
 
-template <class... Values>
-std::string formatted(const char* format, Values... values) {
-  std::array<char, 256> text;
-  std::snprintf(text.data(), text.size(), format, values...);
-  return text.data();
-}
-
 }  // namespace
 
 RunWarnings::RunWarnings(const TrainConfig& config, const ImageDataset& train, const ImageDataset& test)
@@ -54,16 +46,13 @@ std::vector<std::string> RunWarnings::after(const EpochRecord& epoch, bool last)
   if (!std::isfinite(epoch.train_loss)) return {};  // which has a notice of its own
   std::vector<std::string> all;
   if (epoch.train_loss > kGrowth * zero_loss_) {
-    all.push_back(
-        formatted("the loss of epoch %lld is %.3g, where outputs of zero would have %.3g; a lower --lr "
-                  "may help",
-                  static_cast<long long>(epoch.epoch), epoch.train_loss, zero_loss_));
+    all.push_back("the loss of epoch " + std::to_string(epoch.epoch) + " is " +
+                  significant_text(epoch.train_loss, 3) + ", where outputs of zero would have " +
+                  significant_text(zero_loss_, 3) + "; a lower --lr may help");
   } else if (epoch.train_loss > kGrowth * lowest_loss_ && epoch.train_loss > zero_loss_ / kGrowth) {
-    all.push_back(
-        formatted("the loss has grown from %.3g in epoch %lld to %.3g in epoch %lld; a lower --lr may "
-                  "help",
-                  lowest_loss_, static_cast<long long>(lowest_epoch_), epoch.train_loss,
-                  static_cast<long long>(epoch.epoch)));
+    all.push_back("the loss has grown from " + significant_text(lowest_loss_, 3) + " in epoch " +
+                  std::to_string(lowest_epoch_) + " to " + significant_text(epoch.train_loss, 3) +
+                  " in epoch " + std::to_string(epoch.epoch) + "; a lower --lr may help");
   }
   if (epoch.train_loss < lowest_loss_) {
     lowest_loss_ = epoch.train_loss;

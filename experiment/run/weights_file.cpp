@@ -1,10 +1,10 @@
 #include "experiment/run/weights_file.h"
 
-#include <charconv>
 #include <cstring>
 
 #include "base/error.h"
 #include "base/in_quotes.h"
+#include "base/number_text.h"
 #include "experiment/run/config_fields.h"
 
 namespace qmse {
@@ -26,11 +26,10 @@ constexpr const char* kFormat = "qmse.format";
 
 // DataError unless the whole of `text` is a number from 0 up.
 std::int64_t whole_number(const SafetensorsFile& file, const char* key, const std::string& text) {
-  std::int64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size() || number < 0)
+  const auto number = number_from<std::int64_t>(text);
+  if (!number || *number < 0)
     throw DataError(in_quotes(file.path()) + ": '" + key + "' is " + in_quotes(text) + ", no whole number");
-  return number;
+  return *number;
 }
 
 // What a checkpoint holds beside the weights.

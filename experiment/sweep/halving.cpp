@@ -8,10 +8,10 @@
 
 #include "base/error.h"
 #include "base/in_quotes.h"
-#include "base/number_text.h"
 #include "data/registry.h"
 #include "experiment/run/config_fields.h"
 #include "experiment/run/epoch_record.h"
+#include "experiment/run/metric_text.h"
 #include "experiment/run/plain_text.h"
 #include "experiment/sweep/sweep_spec.h"
 
@@ -91,7 +91,7 @@ HalvingRung::Setting measured(const std::vector<std::size_t>& members, const std
 
 std::string value_text(const Metric& metric, double value) {
   if (!std::isfinite(value)) return "not finite";
-  return metric.kind == MetricKind::accuracy ? fixed_text(100 * value, 2) + " %" : significant_text(value, 4);
+  return figure_in_words(metric.key, value);
 }
 
 }  // namespace

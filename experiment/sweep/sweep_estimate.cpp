@@ -112,7 +112,7 @@ std::string kind_of(Json settings) {
         name == "init_from" || name.ends_with("_every") || name == "log_steps")
       settings.erase(name);
   }
-  return settings.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return json_line(settings);
 }
 
 }  // namespace

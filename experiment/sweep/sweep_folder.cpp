@@ -76,7 +76,7 @@ bool has_finished(const std::filesystem::path& run_directory, std::int64_t epoch
   try {
     if (read_outcome(run_directory).end != RunEnd::finished) return false;
     const std::filesystem::path file = run_directory / "config.json";
-    return parse_json(read_text_file(file), in_quotes(file)).value("epochs", std::int64_t{0}) >= epochs;
+    return read_json(file).value("epochs", std::int64_t{0}) >= epochs;
   } catch (const std::exception&) {  // its run will say what is wrong
     return false;
   }

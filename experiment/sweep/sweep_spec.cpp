@@ -12,6 +12,7 @@
 #include "base/name_text.h"
 #include "base/number_text.h"
 #include "base/parse_choice.h"
+#include "base/words.h"
 #include "experiment/run/config_fields.h"
 #include "experiment/run/digest.h"
 #include "experiment/run/run_settings.h"
@@ -31,9 +32,7 @@ void check_keys(const Json& object, const std::string& source) {
   const std::vector<std::string> known = {"base", "grid", "sample", "members", "halving", "format"};
   for (const auto& [key, value] : object.items()) {
     if (std::find(known.begin(), known.end(), key) != known.end()) continue;
-    const std::string near = nearest(key, known);
-    throw ConfigError(source + ": unknown key " + in_quotes(key) +
-                      (near.empty() ? "" : " (did you mean '" + near + "'?)") +
+    throw ConfigError(source + ": unknown key " + in_quotes(key) + did_you_mean(key, known) +
                       "; known keys: base, grid, sample, members, halving");
   }
 }
@@ -160,8 +159,7 @@ std::vector<Json> with_samples(const std::vector<Json>& layers, const Json& samp
 std::string readable(const Json& value) {
   std::string text;
   if (value.is_array()) {
-    for (const Json& item : value) text += (text.empty() ? "" : "-") + item.dump();
-    if (text.empty()) text = "none";
+    text = value.empty() ? "none" : join(value, "-", json_line);
   } else {
     text = value.is_string() ? value.get<std::string>() : value.dump();
   }

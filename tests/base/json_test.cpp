@@ -22,6 +22,17 @@ std::string nested(const std::string& open, std::size_t depth, const std::string
   return text;
 }
 
+TEST_CASE("json: as text, bytes that are no UTF-8 do not stop it, and as words") {
+  CHECK(json_text({{"a", 1}}) == "{\n  \"a\": 1\n}\n");
+  CHECK(json_line({{"a", "\xff"}}) == "{\"a\":\"\xEF\xBF\xBD\"}");
+  CHECK(json_words("it's \"x\"") == "it's \"x\"");
+  CHECK(json_words(0.1) == "0.1");
+  CHECK(json_words(3.0) == "3");
+  CHECK(json_words(7) == "7");
+  CHECK(json_words(nullptr) == "null");
+  CHECK(json_words(Json::array({1, 2})) == "[1,2]");
+}
+
 TEST_CASE("json: values as the library reads them, keys in their order") {
   for (const char* text :
        {"1", "-7", "0.25", "1e-320", "18446744073709551615", "true", "null", R"("a\n\u00e9")", "[]", "{}",

@@ -376,11 +376,3 @@ TEST_CASE("config: a file is read as its text, a missing one is an IoError") {
   CHECK(layer.dump() == R"({"lr":0.25,"mlp_widths":[]})");
   CHECK(missing(message_of<IoError>([&] { read_config_file(folder / "none.json"); }), {"none.json"}) == "");
 }
-
-TEST_CASE("config: the nearest name is found, and nothing where none is near") {
-  const std::vector<std::string> names = {"lr", "batch_size", "epochs"};
-  CHECK(nearest("bach_size", names) == "batch_size");
-  CHECK(nearest("epoch", names) == "epochs");
-  CHECK(nearest("ls", names) == "lr");
-  CHECK(nearest("zebra", names).empty());
-}

@@ -14,6 +14,8 @@ TEST_CASE("metrics: people see accuracies in per cent and all else as files have
     CHECK(unit_of(metric.key).factor == (accuracy ? 100 : 1));
     CHECK(figure_text(metric.key, 0.98126) == (accuracy ? "98.13" : "0.9813"));
     CHECK(figure_text(metric.key, NAN) == "–");
+    CHECK(figure_in_words(metric.key, 0.98126) == (accuracy ? "98.13 %" : "0.9813"));
+    CHECK(figure_in_words(metric.key, NAN) == "–");
     CHECK(measure_name(metric.key) == metric.label);
     CHECK(measure_heading(metric.key) == std::string(metric.label) + (accuracy ? ", %" : ""));
     CHECK(measure_axis(metric.key) == (accuracy ? "accuracy (%)" : std::string(metric.label)));
