@@ -28,7 +28,7 @@ std::unique_ptr<SweepDisplay> make_text_sweep_display();
 
 // {"event": "notice", "text": ...}, {"event": "member", "name": ..., "status": ..., ...}, and last
 // {"event": "finished" or "stopped", "members": ..., "finished": ..., "failed": ...,
-// "failures": [{"name": ..., "error": ...}], "out": ...}, and "results_error" where
+// "failures": [{"name": ..., "error": ...}], "out": ...}, "eliminated" with halving, and "results_error" where
 // results.json could not be written.
 std::unique_ptr<SweepDisplay> make_json_sweep_display();
 
