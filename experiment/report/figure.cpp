@@ -4,6 +4,8 @@
 #include <array>
 #include <cmath>
 #include <map>
+#include <set>
+#include <utility>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
@@ -210,12 +212,13 @@ class Script {
                     static_cast<double>(note_rows_) * kNoteRow;
     const int rows = (static_cast<int>(figure.panels.size()) + columns_ - 1) / columns_;
     width_ = columns_ * kPanelWidth + 2 * kEdge;
+    legend_above_.resize(static_cast<std::size_t>(rows));
     if (legend) place_legend();
     caption_ = wrap_text(plain_text(figure.caption), letters(width_ - 3 * kEdge, kSmallFont));
     if (!figure.title.empty()) head_ += kTitleHeight;
-    head_ += kEdge + legend_rows_ * kLegendHeight;
+    head_ += kEdge;
     const double foot = caption_.empty() ? 0 : static_cast<double>(caption_.size()) * kCaptionHeight + 8;
-    height_ = head_ + rows * panel_height_ + foot + kEdge;
+    height_ = head_ + top_of(static_cast<std::size_t>(rows)) + foot + kEdge;
     if (std::max(2 * width_, 2 * height_) > kMaxPixels) {
       throw ConfigError("a picture of " + std::to_string(figure.panels.size()) + " panels and " +
                         counted(labels_.size(), "curve") +
@@ -293,8 +296,30 @@ class Script {
     const double room = width_ - 4 * kEdge;
     legend_width_ = std::min(room, kKeyLength + 28 + static_cast<double>(longest) * kLetter * kFont);
     const auto count = static_cast<double>(labels_.size());
-    legend_columns_ = static_cast<int>(std::min(count, std::floor(room / legend_width_)));
-    legend_rows_ = std::ceil(count / legend_columns_);
+    legend_columns_ = static_cast<std::size_t>(std::min(count, std::floor(room / legend_width_)));
+    legend_above_.front() = labels_;
+    // Where different curves look alike, each row of panels has those of its own above it.
+    std::set<std::pair<std::size_t, std::size_t>> looks;
+    for (const std::string& label : labels_) looks.emplace(styles_.at(label).colour, styles_.at(label).dash);
+    if (looks.size() == labels_.size()) return;
+    for (std::size_t row = 0; row < legend_above_.size(); ++row) {
+      const auto columns = static_cast<std::size_t>(columns_);
+      Figure part;
+      for (std::size_t p = row * columns; p < std::min((row + 1) * columns, figure_.panels.size()); ++p)
+        part.panels.push_back(figure_.panels[p]);
+      legend_above_[row] = labels_of(part);
+    }
+  }
+
+  double legend_height(std::size_t row) const {
+    const std::size_t count = legend_above_[row].size();
+    return count == 0 ? 0 : static_cast<double>((count - 1) / legend_columns_ + 1) * kLegendHeight;
+  }
+  // Where a row of panels begins, its legend with it, below the head.
+  double top_of(std::size_t row) const {
+    double top = static_cast<double>(row) * panel_height_;
+    for (std::size_t before = 0; before < row; ++before) top += legend_height(before);
+    return top;
   }
 
   // Where a panel's axes are: left, bottom, right, top.
@@ -304,7 +329,8 @@ class Script {
   Frame frame_of(std::size_t p) const {
     const auto columns = static_cast<std::size_t>(columns_);
     const double left = kEdge + static_cast<double>(p % columns) * kPanelWidth;
-    const double bottom = head_ + static_cast<double>(p / columns + 1) * panel_height_ - kBottom;
+    const std::size_t row = p / columns;
+    const double bottom = head_ + top_of(row) + legend_height(row) + panel_height_ - kBottom;
     return {left + kLeft, bottom, left + kPanelWidth - kRight, bottom - (kPanelHeight - kBottom - kTop)};
   }
 
@@ -411,16 +437,18 @@ class Script {
               font(kTitleFont) + ink;
       y += kTitleHeight;
     }
-    if (legend_columns_ > 0) {
-      const double left = (width_ - legend_columns_ * legend_width_) / 2 + 10;
+    const double left = (width_ - static_cast<double>(legend_columns_) * legend_width_) / 2 + 10;
+    for (std::size_t row = 0; row < legend_above_.size(); ++row) {
+      const std::vector<std::string>& labels = legend_above_[row];
+      if (labels.empty()) continue;
       const std::size_t longest = letters(legend_width_ - kKeyLength - 18, kFont);
-      for (std::size_t i = 0; i < labels_.size(); ++i) {
-        const auto columns = static_cast<std::size_t>(legend_columns_);
-        const double x = left + static_cast<double>(i % columns) * legend_width_;
-        const double middle = y + (static_cast<double>(i / columns) + 0.5) * kLegendHeight;
+      for (std::size_t i = 0; i < labels.size(); ++i) {
+        const double x = left + static_cast<double>(i % legend_columns_) * legend_width_;
+        const double middle =
+            y + top_of(row) + (static_cast<double>(i / legend_columns_) + 0.5) * kLegendHeight;
         text += "set arrow from screen " + at(x, middle) + " to screen " + at(x + kKeyLength, middle) +
-                " nohead lw 2.2" + style(labels_[i]) + dashes(labels_[i]) + "\nset label " +
-                gnuplot_string(shorten(plain_text(labels_[i]), longest)) + " at screen " +
+                " nohead lw 2.2" + style(labels[i]) + dashes(labels[i]) + "\nset label " +
+                gnuplot_string(shorten(plain_text(labels[i]), longest)) + " at screen " +
                 at(x + kKeyLength + 8, middle) + " left" + ink;
       }
     }
@@ -541,9 +569,10 @@ class Script {
   const Figure figure_;
   std::map<std::string, CurveStyle> styles_;
   std::vector<std::string> labels_, caption_;
-  int columns_ = 1, legend_columns_ = 0;
-  std::size_t title_rows_ = 1, note_rows_ = 0;  // of the panels
-  double legend_rows_ = 0;
+  int columns_ = 1;
+  std::size_t legend_columns_ = 0;
+  std::vector<std::vector<std::string>> legend_above_;  // of each row of panels, the labels above it
+  std::size_t title_rows_ = 1, note_rows_ = 0;          // of the panels
   double width_ = 0, height_ = 0, panel_height_ = 0, head_ = 0, legend_width_ = 0;
 };
 

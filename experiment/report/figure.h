@@ -25,7 +25,8 @@ const char* colour_text(std::size_t colour);
 const char* dash_text(std::size_t dash);
 
 // Values over x. A value that is not finite is a gap. Curves with the same label look the same in all panels
-// of a figure, and have one entry in its legend.
+// of a figure, and have one entry in its legend; where curves with different labels look the same, each row of
+// panels has a legend of its own.
 struct Curve {
   std::string label;
   std::vector<double> x, mean;

@@ -205,12 +205,12 @@ std::size_t place_of(std::vector<Json>& all, const Json& value) {
 using Styles = std::map<std::string, CurveStyle>;  // by the curve's label
 
 // Colours by the first, dashes by the others; where there are too many of these, dashes count the curves of a
-// colour. Nothing where no style would be left for one of its own. `firsts` have their colours already.
-Styles styles_of(const std::vector<Factors>& curves, std::vector<Json>& firsts) {
+// colour. Nothing where no style would be left for one of its own.
+Styles styles_of(const std::vector<Factors>& curves) {
   for (const bool counted : {false, true}) {
     Styles styles;
     std::set<std::pair<std::size_t, std::size_t>> used;
-    std::vector<Json> others;
+    std::vector<Json> firsts, others;
     std::map<std::size_t, std::size_t> of_colour;
     bool fit = true;
     for (const Factors& curve : curves) {
@@ -226,16 +226,33 @@ Styles styles_of(const std::vector<Factors>& curves, std::vector<Json>& firsts) 
   return {};
 }
 
-// Of each row of panels: the same in all of them; where there are too many curves for that, colours are, and
-// each row has dashes of its own.
-std::vector<Styles> styles_of_rows(const std::vector<std::vector<Factors>>& rows) {
+// Of all rows of panels. Where there are too many curves for styles of their own, colours are the same in all
+// rows, and a dash is one curve's within its row.
+Styles styles_of_rows(const std::vector<std::vector<Factors>>& rows) {
   std::vector<Factors> all;
   for (const std::vector<Factors>& row : rows) all.insert(all.end(), row.begin(), row.end());
+  Styles styles = styles_of(all);
+  if (!styles.empty()) return styles;
   std::vector<Json> firsts;
-  if (const Styles styles = styles_of(all, firsts); !styles.empty())
-    return std::vector<Styles>(rows.size(), styles);
-  std::vector<Styles> styles;
-  for (const std::vector<Factors>& row : rows) styles.push_back(styles_of(row, firsts));
+  for (const std::vector<Factors>& row : rows) {
+    std::set<std::pair<std::size_t, std::size_t>> used;
+    for (const Factors& curve : row) {
+      if (const auto known = styles.find(curve.label); known != styles.end())
+        used.emplace(known->second.colour, known->second.dash);
+    }
+    std::vector<Json> others;
+    for (const Factors& curve : row) {
+      const std::size_t first = place_of(others, curve.others);
+      if (styles.contains(curve.label)) continue;
+      CurveStyle style{place_of(firsts, curve.first), first};
+      for (std::size_t tried = 0; tried < kDashes && used.contains({style.colour, style.dash % kDashes});
+           ++tried)
+        ++style.dash;
+      style.dash %= kDashes;
+      if (style.colour >= kColours || !used.emplace(style.colour, style.dash).second) return {};
+      styles[curve.label] = style;
+    }
+  }
   return styles;
 }
 
@@ -360,9 +377,8 @@ Figure run_figure(const std::vector<RunGroup>& groups, const CurveRequest& reque
     for (const RunGroup& group : row.groups) factors.back().push_back(factors_of(group, row.names));
     firsts.push_back(row.groups.front());
   }
-  const std::vector<Styles> styles = styles_of_rows(factors);
-  for (std::size_t r = 0; r < rows.size(); ++r) {
-    const Row& row = rows[r];
+  const Styles styles = styles_of_rows(factors);
+  for (const Row& row : rows) {
     // The curves are named by what differs within the row, the row by what else differs between the groups, as
     // far as it tells the rows apart.
     const std::vector<std::string>& within = row.names;
@@ -388,7 +404,7 @@ Figure run_figure(const std::vector<RunGroup>& groups, const CurveRequest& reque
       for (std::size_t i = 0; i < row.groups.size(); ++i) {
         panel.curves.push_back(curve(row.groups[i], beginnings,
                                      describe_settings(row.groups[i].settings, within), request.x, measure));
-        if (const auto style = styles[r].find(panel.curves.back().label); style != styles[r].end())
+        if (const auto style = styles.find(panel.curves.back().label); style != styles.end())
           panel.curves.back().style = style->second;
       }
       panel.note = note_of(row.groups, within);

@@ -158,6 +158,40 @@ TEST_CASE("figure: panels drawn one by one keep the figure's colours") {
   CHECK_FALSE(contains(pictures[1], ">a<"));
 }
 
+TEST_CASE("figure: where curves of different names look alike, each row of panels has a legend of its own") {
+  if (!has_program("gnuplot")) return;
+  const auto curve = [](const char* label, std::size_t dash) {
+    return Curve{.label = label, .x = {1, 2}, .mean = {1, 2}, .style = CurveStyle{0, dash}};
+  };
+  const auto drawn = [&](std::size_t last) {
+    Figure figure;
+    figure.panels = {
+        {.title = "First row", .x_label = "x", .y_label = "y", .curves = {curve("one", 0), curve("two", 1)}},
+        {.title = "Second row",
+         .x_label = "x",
+         .y_label = "y",
+         .curves = {curve("three", 2), curve("four", last)}}};
+    return draw_figure(figure).svg;
+  };
+  // How far down a text is.
+  const auto height = [](const std::string& svg, const std::string& text) {
+    const std::size_t end = svg.find(">" + text + "<"), at = svg.rfind("translate(", end);
+    REQUIRE(end != std::string::npos);
+    return std::stod(svg.substr(svg.find(',', at) + 1));
+  };
+  std::string svg = drawn(3);
+  for (const char* label : {"one", "two", "three", "four"})
+    CHECK(height(svg, label) < height(svg, "First row"));
+  const double apart = height(svg, "Second row") - height(svg, "First row");
+  svg = drawn(0);  // as "one"
+  for (const char* label : {"one", "two"}) CHECK(height(svg, label) < height(svg, "First row"));
+  for (const char* label : {"three", "four"}) {
+    CHECK(height(svg, label) > height(svg, "First row"));
+    CHECK(height(svg, label) < height(svg, "Second row"));
+  }
+  CHECK(height(svg, "Second row") - height(svg, "First row") > apart);
+}
+
 TEST_CASE("figure: parts are named in words, and the names within pictures of a page differ") {
   if (!has_program("gnuplot")) return;
   Curve first = line("QMSE <1>", {1, 2, 3});
