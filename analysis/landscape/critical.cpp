@@ -154,7 +154,7 @@ Findings CriticalStudy::conclude(const std::vector<Json>& records) const {
   const auto parameters = [&](std::int64_t hidden) {
     return static_cast<double>(shape(hidden).parameters());
   };
-  Curve flats{.label = "gradient-flat: not critical", .x = {}, .mean = {}, .cloud = true};
+  Curve flats{.label = "gradient-flat: not critical", .x = {}, .mean = {}, .mark = CurveMark::dots};
   for (std::size_t i = 0; i < all.size(); ++i) {
     const Json& record = records[i];
     const bool rung = all[i].contains("rung"), is_critical = record["critical"].get<bool>();
@@ -224,7 +224,7 @@ Findings CriticalStudy::conclude(const std::vector<Json>& records) const {
                            "sample, points that are built a construction: neither is all critical points.");
   const auto cloud = [&](const std::string& label, const std::vector<CriticalPoint>& points,
                          std::int64_t hidden) {
-    Curve curve{.label = label, .x = {}, .mean = {}, .cloud = true};
+    Curve curve{.label = label, .x = {}, .mean = {}, .mark = CurveMark::dots};
     for (const CriticalPoint& point : points) {
       curve.x.push_back(point.loss);
       curve.mean.push_back(static_cast<double>(point.index) / parameters(hidden));
@@ -236,12 +236,13 @@ Findings CriticalStudy::conclude(const std::vector<Json>& records) const {
   std::vector<Curve> curves = {cloud("found, certified", found, whole(settings_, "hidden"))};
   if (!flats.x.empty()) curves.push_back(std::move(flats));
   figure.panels.push_back(
-      {.title = "Found by search", .x_label = x, .y_label = y, .curves = std::move(curves)});
+      {.title = "Found by search", .x_label = x, .y_label = y, .curves = std::move(curves), .log_x = true});
   if (!distinct_built.empty()) {
     figure.panels.push_back({.title = "Built with zero units",
                              .x_label = x,
                              .y_label = y,
-                             .curves = {cloud("built", distinct_built, whole(settings_, "ladder"))}});
+                             .curves = {cloud("built", distinct_built, whole(settings_, "ladder"))},
+                             .log_x = true});
   }
   findings.figures.push_back(std::move(figure));
   if (found.size() >= 3) {

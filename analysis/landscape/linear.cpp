@@ -144,7 +144,7 @@ Findings LinearStudy::conclude(const std::vector<Json>& records) const {
   std::int64_t searched = 0, critical = 0, agree = 0, false_minima = 0, descents = 0, global = 0;
   double worst_loss = 0;
   const double best = theory_.loss(theory_.best(hidden_));
-  Curve found{.label = "found", .x = {}, .mean = {}, .cloud = true};
+  Curve found{.label = "found", .x = {}, .mean = {}, .mark = CurveMark::dots};
   for (std::size_t i = 0; i < all.size(); ++i) {
     if (all[i].contains("three_layers")) continue;
     const Json& record = records[i];
@@ -168,7 +168,7 @@ Findings LinearStudy::conclude(const std::vector<Json>& records) const {
     found.mean.push_back(loss);
   }
   ReportTable table{{"subset I", "loss", "index", "nullity", "found"}, {}};
-  Curve closed{.label = "closed form", .x = {}, .mean = {}, .cloud = true};
+  Curve closed{.label = "closed form", .x = {}, .mean = {}, .mark = CurveMark::circles};
   for (const auto& subset : theory_.subsets(hidden_)) {
     std::int64_t times = 0;
     for (std::size_t i = 0; i < all.size(); ++i)

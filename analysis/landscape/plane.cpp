@@ -189,7 +189,10 @@ void PlaneStudy::add_figure(const std::vector<Json>& records, Findings& findings
   // Levels at equal shares of the grid's points.
   for (int l = 1; l <= kLevels && !finite.empty(); ++l) {
     const double level = quantile(finite, static_cast<double>(l) / (kLevels + 1));
-    Curve curve{.label = "loss " + number_words(level, 2), .x = {}, .mean = {}};
+    Curve curve{.label = "loss " + number_words(level, 2),
+                .x = {},
+                .mean = {},
+                .style = CurveStyle{.colour = 0, .dash = static_cast<std::size_t>(l - 1) % kDashes}};
     for (const ContourSegment& segment : contour(losses, grid, grid, level)) {
       const auto place = [grid](double low, double high, double index) {
         return low + (high - low) * index / static_cast<double>(grid - 1);
@@ -202,10 +205,23 @@ void PlaneStudy::add_figure(const std::vector<Json>& records, Findings& findings
     if (!curve.x.empty()) panel.curves.push_back(std::move(curve));
   }
   if (along_path()) {
+    const std::vector<double>&first = drawn.path.along_first, &second = drawn.path.along_second;
     panel.curves.push_back(
-        {.label = "the path, projected", .x = drawn.path.along_first, .mean = drawn.path.along_second});
+        {.label = "the path, projected", .x = first, .mean = second, .style = CurveStyle{.colour = 1}});
+    if (!first.empty()) {
+      panel.curves.push_back({.label = "its start",
+                              .x = {first.front()},
+                              .mean = {second.front()},
+                              .mark = CurveMark::circles,
+                              .style = CurveStyle{.colour = 1}});
+      panel.curves.push_back({.label = "its end",
+                              .x = {first.back()},
+                              .mean = {second.back()},
+                              .mark = CurveMark::dots,
+                              .style = CurveStyle{.colour = 1}});
+    }
   } else {
-    panel.curves.push_back({.label = "the network", .x = {0}, .mean = {0}, .cloud = true});
+    panel.curves.push_back({.label = "the network", .x = {0}, .mean = {0}, .mark = CurveMark::dots});
   }
   findings.figures.push_back({.title = "The loss on a plane", .panels = {std::move(panel)}});
 }

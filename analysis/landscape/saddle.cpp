@@ -214,7 +214,7 @@ Findings SaddleStudy::conclude(const std::vector<Json>& records) const {
   findings.verdicts.push_back(std::move(step));
   // Escape time.
   ReportTable table{{"y₀", "steps to |y| = 1/2", "ln(½/y₀) / ln(1 + α)"}, {}};
-  Curve measured{.label = "measured", .x = {}, .mean = {}, .cloud = true},
+  Curve measured{.label = "measured", .x = {}, .mean = {}, .mark = CurveMark::circles},
       predicted{.label = "ln(½/y₀) / ln(1 + α)", .x = {}, .mean = {}};
   double worst = 0;
   const double growth = std::log1p(number(settings_, "step"));

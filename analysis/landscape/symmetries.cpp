@@ -272,8 +272,8 @@ Findings SymmetriesStudy::conclude(const std::vector<Json>& records) const {
       auto spectrum = record["spectrum"].get<std::vector<double>>();
       std::sort(spectrum.begin(), spectrum.end(),
                 [](double a, double b) { return std::abs(a) < std::abs(b); });
-      Curve zeros{.label = "forced to be zero", .x = {}, .mean = {}, .cloud = true},
-          others{.label = "others", .x = {}, .mean = {}, .cloud = true};
+      Curve zeros{.label = "forced to be zero", .x = {}, .mean = {}, .mark = CurveMark::dots},
+          others{.label = "others", .x = {}, .mean = {}, .mark = CurveMark::dots};
       for (std::size_t k = 0; k < spectrum.size(); ++k) {
         Curve& curve = static_cast<std::int64_t>(k) < forced ? zeros : others;
         curve.x.push_back(static_cast<double>(k + 1));

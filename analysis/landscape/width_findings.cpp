@@ -222,7 +222,7 @@ void WidthStudy::add_verdicts(const std::vector<Group>& groups, const Json* trap
 
 void WidthStudy::add_figures(const std::vector<Group>& groups, Findings& findings) const {
   for (const std::int64_t depth : depths_) {
-    Curve cloud{.label = "runs", .x = {}, .mean = {}, .cloud = true},
+    Curve cloud{.label = "runs", .x = {}, .mean = {}, .mark = CurveMark::dots},
         middle{.label = "median, quartiles", .x = {}, .mean = {}};
     Curve deviation{.label = "standard deviation, 95 %", .x = {}, .mean = {}},
         range{.label = "max − min", .x = {}, .mean = {}};

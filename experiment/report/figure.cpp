@@ -65,8 +65,32 @@ double round_step(double most) {
   return power;
 }
 
-// The factor between the tics of a logarithmic axis.
-double log_step(const Range& places) { return std::pow(10.0, std::max(1.0, std::round(places.span() / 5))); }
+// Where an axis has numbers: gnuplot's "from, step" or list, for `set xtics`.
+std::string log_tics(const Range& places) {
+  if (places.span() >= 2) return number(std::pow(10.0, std::max(1.0, std::round(places.span() / 5))));
+  // Fewer than two powers of ten: what is between them too, as far as needed.
+  const double low = std::pow(10.0, places.low), high = std::pow(10.0, places.high);
+  std::vector<double> tics;
+  for (const std::vector<double>& mantissas :
+       {std::vector<double>{1, 2, 5}, std::vector<double>{1, 2, 3, 4, 5, 6, 7, 8, 9}}) {
+    tics.clear();
+    for (int power = static_cast<int>(std::floor(places.low)); power <= places.high; ++power) {
+      for (const double mantissa : mantissas) {
+        const double tic = mantissa * std::pow(10.0, power);
+        if (tic >= low && tic <= high) tics.push_back(tic);
+      }
+    }
+    if (tics.size() >= 3) break;
+  }
+  if (tics.size() < 3) {
+    tics.clear();
+    const double step = round_step((high - low) / 3);
+    for (double k = std::ceil(low / step); k * step <= high; ++k) tics.push_back(k * step);
+  }
+  std::string list;
+  for (const double tic : tics) list += (list.empty() ? "(" : ", ") + number(tic);
+  return list + ")";
+}
 
 // Room for the curves, also where they are flat or there are none.
 Range padded(Range range) {
@@ -133,14 +157,14 @@ Range unplaced(const Range& range, bool logarithmic) {
   return logarithmic ? Range{std::pow(10.0, range.low), std::pow(10.0, range.high)} : range;
 }
 
-// What tics are apart; whole numbers have whole ones.
-double x_step(const Panel& panel, const Range& range) {
-  if (panel.log_x) return log_step(range);
+// Whole numbers have whole tics.
+std::string x_tics(const Panel& panel, const Range& range) {
+  if (panel.log_x) return log_tics(range);
   const bool whole = std::all_of(panel.curves.begin(), panel.curves.end(), [](const Curve& curve) {
     return std::all_of(curve.x.begin(), curve.x.end(), [](double x) { return x == std::floor(x); });
   });
   const double step = round_step(range.span() / 4);
-  return whole ? std::max(step, 1.0) : step;
+  return number(whole ? std::max(step, 1.0) : step);
 }
 
 void check(const Figure& figure) {
@@ -201,6 +225,7 @@ class Script {
     for (const Panel& panel : whole.panels) {
       for (const Curve& curve : panel.curves) {
         if (curve.style) styles_[curve.label] = *curve.style;
+        styles_[curve.label].mark = curve.mark;
       }
     }
     columns_ = std::min(figure.columns, static_cast<int>(figure.panels.size()));
@@ -348,8 +373,8 @@ class Script {
       plots.crosses.insert(plots.crosses.end(), strands, curve.label);
       if (curve.x.empty()) continue;
       if (!curve.low.empty()) plots.bands.push_back(curve.label);
-      plots.lines.insert(plots.lines.end(), !curve.cloud && curve.x.size() <= kFewPoints ? 2 : 1,
-                         curve.label);
+      plots.lines.insert(plots.lines.end(),
+                         curve.mark == CurveMark::line && curve.x.size() <= kFewPoints ? 2 : 1, curve.label);
     }
     return plots;
   }
@@ -359,6 +384,9 @@ class Script {
 
   std::string style(const std::string& label) const {
     return std::string(" lc rgb '") + colour_text(styles_.at(label).colour) + "'";
+  }
+  static std::string symbol(CurveMark mark) {
+    return mark == CurveMark::circles ? " pt 6 ps 0.75 lw 1.2" : " pt 7 ps 0.35";
   }
   std::string dashes(const std::string& label) const {
     const std::string lengths = dash_text(styles_.at(label).dash);
@@ -446,9 +474,15 @@ class Script {
         const double x = left + static_cast<double>(i % legend_columns_) * legend_width_;
         const double middle =
             y + top_of(row) + (static_cast<double>(i / legend_columns_) + 0.5) * kLegendHeight;
-        text += "set arrow from screen " + at(x, middle) + " to screen " + at(x + kKeyLength, middle) +
-                " nohead lw 2.2" + style(labels[i]) + dashes(labels[i]) + "\nset label " +
-                gnuplot_string(shorten(plain_text(labels[i]), longest)) + " at screen " +
+        const CurveMark mark = styles_.at(labels[i]).mark;
+        if (mark == CurveMark::line) {
+          text += "set arrow from screen " + at(x, middle) + " to screen " + at(x + kKeyLength, middle) +
+                  " nohead lw 2.2" + style(labels[i]) + dashes(labels[i]) + "\n";
+        } else {
+          text += "set label '' at screen " + at(x + kKeyLength / 2, middle) + " point" + symbol(mark) +
+                  style(labels[i]) + "\n";
+        }
+        text += "set label " + gnuplot_string(shorten(plain_text(labels[i]), longest)) + " at screen " +
                 at(x + kKeyLength + 8, middle) + " left" + ink;
       }
     }
@@ -468,8 +502,8 @@ class Script {
     const Range x = x_range(panel), y = y_range(panel, x);
     std::string text = frame(x0, y0, x1, y1, kFont - 1);
     text += "set border 3 lc rgb '" + std::string(kInk) + "' lw 0.8\n";
-    text += axes(unplaced(x, panel.log_x), unplaced(y, panel.log_y), x_step(panel, x),
-                 panel.log_y ? log_step(y) : round_step(y.span() / 4));
+    text += axes(unplaced(x, panel.log_x), unplaced(y, panel.log_y), x_tics(panel, x),
+                 panel.log_y ? log_tics(y) : number(round_step(y.span() / 4)));
     if (panel.log_x) text += "set logscale x 10\n";
     if (panel.log_y) text += "set logscale y 10\n";
     const std::string ink = std::string(" tc rgb '") + kInk + "'\n";
@@ -517,7 +551,7 @@ class Script {
         "set object 1 rectangle from graph -0.24,-0.22 to graph 1.05,1.07 behind fillstyle solid noborder fc "
         "rgb '" +
         std::string(kPaper) + "'\n";
-    text += axes(zoom, zoom_y, round_step(zoom.span() / 2), round_step(zoom_y.span() / 2));
+    text += axes(zoom, zoom_y, number(round_step(zoom.span() / 2)), number(round_step(zoom_y.span() / 2)));
     return text + curves(p, 1.5);
   }
 
@@ -528,10 +562,10 @@ class Script {
            font(font_size) + " tc rgb '" + kInk + "'\nset grid lc rgb '" + kGrid + "' lw 0.7 dt solid\n";
   }
 
-  static std::string axes(const Range& x, const Range& y, double step_x, double step_y) {
+  static std::string axes(const Range& x, const Range& y, const std::string& x_tics,
+                          const std::string& y_tics) {
     return "set xrange [" + number(x.low) + ":" + number(x.high) + "]\nset yrange [" + number(y.low) + ":" +
-           number(y.high) + "]\nset xtics " + number(step_x) + " format '%g'\nset ytics " + number(step_y) +
-           " format '%g'\n";
+           number(y.high) + "]\nset xtics " + x_tics + " format '%g'\nset ytics " + y_tics + " format '%g'\n";
   }
 
   // Bands first, so that no band covers a line.
@@ -553,8 +587,8 @@ class Script {
         bands += block(p, c) + " using 1:3:4 with filledcurves" + colour +
                  " fillstyle transparent solid 0.18 noborder notitle, \\\n  ";
       }
-      if (curve.cloud) {
-        lines += block(p, c) + " using 1:2 with points pt 7 ps 0.25" + colour + " notitle, \\\n  ";
+      if (curve.mark != CurveMark::line) {
+        lines += block(p, c) + " using 1:2 with points" + symbol(curve.mark) + colour + " notitle, \\\n  ";
         continue;
       }
       lines += block(p, c) + " using 1:2 with lines lw " + number(line_width) + colour + dashes(curve.label) +

@@ -13,9 +13,13 @@ struct Strand {
   std::vector<double> x, y;
 };
 
+// Lines join values; dots and circles stand alone, and a circle hides no dot.
+enum class CurveMark { line, dots, circles };
+
 // One of so many colours and one of so many dashes.
 struct CurveStyle {
   std::size_t colour = 0, dash = 0;
+  CurveMark mark = CurveMark::line;
 };
 inline constexpr std::size_t kColours = 7, kDashes = 6;
 // Its colour as "#0072b2"; told apart by colour-blind readers, with a contrast of 3:1 and more on white and, as
@@ -32,7 +36,7 @@ struct Curve {
   std::vector<double> x, mean;
   std::vector<double> low = {}, high = {};  // a band around the mean; empty: none
   std::vector<Strand> strands = {};
-  bool cloud = false;                    // points that no line joins
+  CurveMark mark = CurveMark::line;      // measurements are dots, what theory says beside them circles
   std::optional<CurveStyle> style = {};  // not given: that of its label's place among those of the figure
 };
 

@@ -35,16 +35,27 @@ std::string bytes_of(const std::string& digits) {
   return bytes;
 }
 
+std::string key(const CurveStyle& style) {
+  const std::string colour = colour_text(style.colour);
+  switch (style.mark) {
+    case CurveMark::dots:
+      return "<circle cx=\"17\" cy=\"5\" r=\"3\" fill=\"" + colour + "\" />";
+    case CurveMark::circles:
+      return "<circle cx=\"17\" cy=\"5\" r=\"4\" fill=\"none\" stroke=\"" + colour + "\" />";
+    case CurveMark::line:
+      break;
+  }
+  return "<path d=\"M0 5H34\" stroke-width=\"2.5\" stroke=\"" + colour + "\" stroke-dasharray=\"" +
+         dash_text(style.dash) + "\" />";
+}
+
 // The curves of a panel with how each is drawn; the page's script makes switches of them.
 std::string legend(const DrawnPanel& panel) {
   if (panel.labels.empty() || (panel.labels.size() == 1 && panel.labels.front().empty())) return "";
   std::string html = "<ul class=\"legend\">\n";
   for (std::size_t i = 0; i < panel.labels.size(); ++i) {
-    html += "<li data-curve=\"" + std::to_string(i) +
-            "\"><svg viewBox=\"0 0 34 10\" aria-hidden=\"true\"><path d=\"M0 5H34\" stroke-width=\"2.5\" "
-            "stroke=\"" +
-            colour_text(panel.styles[i].colour) + "\" stroke-dasharray=\"" + dash_text(panel.styles[i].dash) +
-            "\" /></svg> " + escape_html(panel.labels[i]) + "</li>\n";
+    html += "<li data-curve=\"" + std::to_string(i) + "\"><svg viewBox=\"0 0 34 10\" aria-hidden=\"true\">" +
+            key(panel.styles[i]) + "</svg> " + escape_html(panel.labels[i]) + "</li>\n";
   }
   return html + "</ul>\n";
 }

@@ -39,7 +39,7 @@ Panel sample_panel(const Json& inspection) {
               .log_y = true};
   const std::vector<double> residual_sq = numbers(inspection, "residual_sq"),
                             kappa = numbers(inspection, "kappa");
-  panel.curves.push_back({.label = "images", .x = residual_sq, .mean = kappa, .cloud = true});
+  panel.curves.push_back({.label = "images", .x = residual_sq, .mean = kappa, .mark = CurveMark::dots});
   const Json& training = inspection.at("training");
   if (!training.contains("lr") || training["lr"].get<double>() <= 0) return panel;
   const double c = inspection.at("outputs").get<double>();
@@ -77,7 +77,7 @@ Panel hessian_panel(const Json& inspection) {
   Curve curve{.label = "Lanczos’ method",
               .x = numbers(hessian, "nodes"),
               .mean = numbers(hessian, "weights"),
-              .cloud = true};
+              .mark = CurveMark::dots};
   for (double& weight : curve.mean) weight *= inspection.at("parameters").get<double>();
   panel.curves.push_back(std::move(curve));
   return panel;

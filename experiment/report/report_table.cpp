@@ -173,6 +173,9 @@ ReportTable fitted(ReportTable table, std::size_t width) {
 }
 
 bool is_number_cell(const std::string& cell) {
+  // "0.5 (0.4 to 0.6)" and "3 of 5 runs" are numbers; a sentence that begins with one is not.
+  constexpr std::size_t kMaxLength = 48;
+  if (cell.size() > kMaxLength) return false;
   const std::size_t first = cell.find_first_not_of("+- ");
   return cell == "–" || (first != std::string::npos && cell[first] >= '0' && cell[first] <= '9') ||
          cell.starts_with("−");
