@@ -70,7 +70,7 @@ class EdgeStudy final : public LandscapeStudy {
 Findings EdgeStudy::conclude(const std::vector<Json>& records) const {
   Findings findings;
   ReportTable table{{"step η", "2(1 + β)/η", "sharpness at the start", "over the last fifth",
-                     "in units of it", "steps at which the loss rose", "final loss", "verdict"},
+                     "in units of it", "looks at which the loss had risen", "final loss", "verdict"},
                     {}};
   Panel rising{.title = "Sharpness along gradient descent, seed 1; dashed: 2(1 + β)/η",
                .x_label = "step",
@@ -185,7 +185,7 @@ LandscapeExperiment edge_experiment() {
   return {.name = "edge",
           .summary = "sharpness along gradient descent against 2/η (edge of stability)",
           .statement =
-              "Along gradient descent with a fixed step η the largest eigenvalue of the Hessian rises to 2/η "
+              "Along gradient descent with a fixed step η the largest eigenvalue of the Hessian goes to 2/η "
               "and stays there, while the loss goes on falling, not at every step.",
           .source = "Cohen, Kaur, Li, Kolter & Talwalkar (2021)",
           .options = std::move(options),

@@ -141,7 +141,7 @@ Findings LinearStudy::conclude(const std::vector<Json>& records) const {
   const std::vector<Json> all = members();
   Findings findings;
   std::set<std::vector<std::int64_t>> subsets;
-  std::int64_t searched = 0, critical = 0, agree = 0, false_minima = 0, descents = 0, global = 0;
+  std::int64_t searched = 0, critical = 0, agree = 0, minima = 0, false_minima = 0, descents = 0, global = 0;
   double worst_loss = 0;
   const double best = theory_.loss(theory_.best(hidden_));
   Curve found{.label = "found", .x = {}, .mean = {}, .mark = CurveMark::dots};
@@ -163,6 +163,7 @@ Findings LinearStudy::conclude(const std::vector<Json>& records) const {
     worst_loss = std::max(worst_loss, deviation);
     agree += deviation < 1e-12 && record["index"] == record["index_predicted"] &&
              record["nullity"] == record["nullity_predicted"];
+    minima += whole(record, "index") == 0;
     false_minima += whole(record, "index") == 0 && loss > best + 1e-9;
     found.x.push_back(static_cast<double>(whole(record, "index")));
     found.mean.push_back(loss);
@@ -201,20 +202,20 @@ Findings LinearStudy::conclude(const std::vector<Json>& records) const {
        .statistic =
            {.name = "points that agree", .value = static_cast<double>(agree), .interval = {}, .n = critical},
        .criterion = "all of them, the loss within 1e-12"});
-  findings.verdicts.push_back({.claim = "the only local minimum is the global one",
-                               .finding = critical == 0                             ? Finding::not_run
-                                          : false_minima == 0 && global == descents ? Finding::exact
-                                                                                    : Finding::does_not_hold,
-                               .sentence = std::to_string(false_minima) + " of " + std::to_string(critical) +
-                                           " critical points without a negative eigenvalue are not global; "
-                                           "gradient descent reached the global minimum from " +
-                                           std::to_string(global) + " of " + std::to_string(descents) +
-                                           " random starts.",
-                               .statistic = {.name = "other local minima",
-                                             .value = static_cast<double>(false_minima),
-                                             .interval = {},
-                                             .n = critical},
-                               .criterion = "none, and every descent ends there"});
+  findings.verdicts.push_back(
+      {.claim = "the only local minimum is the global one",
+       .finding = critical == 0                             ? Finding::not_run
+                  : false_minima == 0 && global == descents ? Finding::exact
+                                                            : Finding::does_not_hold,
+       .sentence = std::to_string(minima) + " of " + std::to_string(critical) +
+                   " critical points have no negative eigenvalue; " + std::to_string(false_minima) +
+                   " of these are not the global minimum; gradient descent reached the global minimum from " +
+                   std::to_string(global) + " of " + std::to_string(descents) + " random starts.",
+       .statistic = {.name = "other local minima",
+                     .value = static_cast<double>(false_minima),
+                     .interval = {},
+                     .n = minima},
+       .criterion = "none, and every descent ends there"});
   const Json& three = records.front();
   const bool degenerate = number(three, "gradient") == 0 && number(three, "hessian") == 0 &&
                           number(three, "loss_beside") < number(three, "loss");

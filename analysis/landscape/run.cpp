@@ -226,6 +226,15 @@ ReportTable verdict_table(const Findings& findings) {
   return table;
 }
 
+std::string settings_words(const Json& settings) {
+  std::string words;
+  for (const auto& [name, value] : settings.items()) {
+    const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+    if (!text.empty()) words += (words.empty() ? "Settings: " : "; ") + name + " " + text;
+  }
+  return words + ".";
+}
+
 ReportTable settings_table(const Json& settings) {
   ReportTable table{{"setting", "value"}, {}};
   for (const auto& [name, value] : settings.items())
@@ -243,10 +252,44 @@ ReportSection section_of(const LandscapeExperiment& experiment, const Findings& 
   return section;
 }
 
+// What every page needs of the field's words. Each experiment explains its own.
+ReportSection words_of_the_page() {
+  return {
+      .title = "Words",
+      .tables = {ReportTable{
+          {"word", "meaning"},
+          {{"exact", "a theorem that was checked to rounding"},
+           {"holds, does not hold", "by the criterion beside it, which was written down before"},
+           {"depends", "true under a condition that the sentence states"},
+           {"not shown", "the interval is too wide, or nothing could be measured"},
+           {"a [b, c]", "a measured number and its 95 % interval"},
+           {"L, w, N, c", "the loss, averaged over N samples; all weights; outputs of the network"},
+           {"r = y − f(x)", "a sample's residual: target less output"},
+           {"D, Dᵀu", "derivatives of all outputs by all weights; gradients are Dᵀ times something"},
+           {"critical point", "where ∇L = 0, here to 1e-10 after polishing, certified by its Hessian"},
+           {"index, nullity", "numbers of negative and of zero eigenvalues of the Hessian"},
+           {"saddle, strict", "a critical point that is no minimum; strict: with a negative eigenvalue"},
+           {"gradient-flat", "where a search stops with ∇L ≠ 0, since ∇L lies where the Hessian is 0"},
+           {"kink", "a sample exactly at the corner of a unit's ReLU, where L has no gradient"},
+           {"Clarke residual", "the shortest vector among the gradients on all sides of a kink"},
+           {"d₀, d₁", "inputs and hidden units, so that d₀d₁ counts the first layer's weights"},
+           {"QMSE",
+            "½ rᵀQr with Q = (r + v)(r + v)ᵀ held constant, v a random unit vector for each "
+            "sample and step; its expected step is the mean over v"},
+           {"MSE", "½ ‖r‖², averaged over samples"},
+           {"sharpness, ‖H‖", "the largest eigenvalue of the Hessian H, in absolute value"},
+           {"Gauss–Newton part", "DᵀD / N: the Hessian without what the residuals add, its residual part"},
+           {"labels",
+            "random: ±1 by chance; parity: ±1 by the digit; class, classes:K: one output a "
+            "class; projection:K: K random mixtures of the classes"},
+           {"mnist-pca", "MNIST's images by their first principal components, each of variance 1"}},
+          {}}}};
+}
+
 std::string page(const std::string& title, const std::string& summary,
                  const std::vector<ReportSection>& sections) {
   HtmlPage page;
-  std::string body;
+  std::string body = page.section(words_of_the_page());
   for (const ReportSection& section : sections) body += page.section(section);
   return page.html(title, HtmlPage::paragraph(summary), body);
 }
@@ -333,8 +376,11 @@ LandscapeOutcome run_all_landscapes(const LandscapeRequest& request, const Lands
                                              verdict["verdict"].get<std::string>(),
                                              verdict["sentence"].get<std::string>()});
     }
+    for (ReportSection& section : outcome.sections) {
+      section.paragraphs.push_back(settings_words(outcome.result["settings"]));
+      all.sections.push_back(std::move(section));
+    }
     all.result["experiments"].push_back(std::move(outcome.result));
-    for (ReportSection& section : outcome.sections) all.sections.push_back(std::move(section));
   }
   all.sections.insert(all.sections.begin(), std::move(summary));
   write_file_atomically(

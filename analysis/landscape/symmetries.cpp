@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <optional>
 
 #include "analysis/critical/certificate.h"
@@ -95,6 +96,12 @@ class SymmetriesStudy final : public LandscapeStudy {
                {}, problem_.samples);
   }
 
+  // So few that a descent ends at a minimum: of a linear network no more than the rank, of others two.
+  std::int64_t hidden_at_minimum(HiddenActivation activation) const {
+    if (activation != HiddenActivation::identity) return std::min<std::int64_t>(2, hidden_);
+    return std::min({hidden_, problem_.samples.inputs, problem_.samples.outputs});
+  }
+
   static std::vector<double> random_point(const Mlp& network, std::uint64_t seed) {
     RandomStream random(seed, RandomPurpose::start);
     std::vector<double> w;
@@ -181,8 +188,7 @@ Json SymmetriesStudy::identities(HiddenActivation activation, std::uint64_t seed
 // biases, by GL(h).
 MemberResult SymmetriesStudy::zeros_at_minimum(HiddenActivation activation, std::uint64_t seed) const {
   const bool linear = activation == HiddenActivation::identity;
-  const std::int64_t hidden = std::min<std::int64_t>(
-      linear ? std::min({hidden_, problem_.samples.inputs, problem_.samples.outputs}) : 2, hidden_);
+  const std::int64_t hidden = hidden_at_minimum(activation);
   Mlp network = this->network(activation, hidden, !linear);
   std::vector<double> w = random_point(network, seed);
   Descent descent(network, std::move(w), {.momentum = 0.9}, seed);
@@ -222,8 +228,10 @@ Findings SymmetriesStudy::conclude(const std::vector<Json>& records) const {
   ReportTable table{{"activation", "point", "permuted, ulp", "scaled, ulp", "same bits", "control", "|∇L·τ|",
                      "|Hτ + T∇L|", "balance"},
                     {}};
-  std::int64_t minima = 0, enough = 0, equal = 0, with_kinks = 0;
-  std::string counts;
+  struct Zeros {
+    std::int64_t minima = 0, enough = 0, equal = 0, with_kinks = 0, hidden = 0;
+  };
+  std::map<HiddenActivation, Zeros> zeros_of;
   Figure figure{.title = "Zero eigenvalues that symmetry forces", .panels = {}, .columns = 2};
   for (std::size_t i = 0; i < all.size(); ++i) {
     const Json& record = records[i];
@@ -254,12 +262,15 @@ Findings SymmetriesStudy::conclude(const std::vector<Json>& records) const {
       }
       continue;
     }
-    with_kinks += whole(record, "kinks") > 0;
+    const auto trained = chosen<HiddenActivation>(all[i], "minimum");
+    Zeros& of = zeros_of[trained];
+    of.hidden = hidden_at_minimum(trained);
+    of.with_kinks += whole(record, "kinks") > 0;
     if (!record["critical"].get<bool>()) continue;
-    ++minima;
+    ++of.minima;
     const std::int64_t forced = whole(record, "forced"), found = whole(record, "nullity");
-    enough += found >= forced;
-    equal += found == forced;
+    of.enough += found >= forced;
+    of.equal += found == forced;
     findings.summary.push_back({{"activation", all[i]["minimum"]},
                                 {"seed", all[i]["seed"]},
                                 {"forced", forced},
@@ -319,21 +330,28 @@ Findings SymmetriesStudy::conclude(const std::vector<Json>& records) const {
        .sentence = "the largest relative deviation is " + number_words(worst.balance, 2) + ".",
        .statistic = {.name = "largest deviation", .value = worst.balance, .interval = {}, .n = worst.points},
        .criterion = "below 1e-13"});
-  findings.verdicts.push_back(
-      {.claim = "a critical point has a zero eigenvalue for each hidden unit by scaling, h² of them in a "
-                "linear network",
-       .finding = minima == 0        ? Finding::not_run
-                  : enough == minima ? Finding::exact
-                                     : Finding::does_not_hold,
-       .sentence = "at " + std::to_string(enough) + " of " + std::to_string(minima) +
-                   " kink-free critical points there are at least the forced zeros, at " +
-                   std::to_string(equal) + " exactly those; " + std::to_string(with_kinks) +
-                   " descents ended on kinks and have no Hessian.",
-       .statistic = {.name = "points with the forced zeros",
-                     .value = static_cast<double>(enough),
-                     .interval = {},
-                     .n = minima},
-       .criterion = "all of them"});
+  for (const auto& [activation, of] : zeros_of) {
+    const bool linear = activation == HiddenActivation::identity;
+    findings.verdicts.push_back(
+        {.claim = linear ? "a critical point of a linear network of two layers has h² zero eigenvalues"
+                         : "a critical point of a (leaky) ReLU network has a zero eigenvalue for each hidden "
+                           "unit, by scaling",
+         .finding = of.minima == 0           ? Finding::not_shown
+                    : of.enough == of.minima ? Finding::exact
+                                             : Finding::does_not_hold,
+         .sentence = "with " + std::to_string(of.hidden) + " hidden units, at " + std::to_string(of.enough) +
+                     " of " + std::to_string(of.minima) +
+                     " certified critical points there are at least the forced zeros, at " +
+                     std::to_string(of.equal) + " exactly those" +
+                     (linear ? "."
+                             : "; " + std::to_string(of.with_kinks) +
+                                   " descents ended on kinks, where there is no Hessian."),
+         .statistic = {.name = "points with the forced zeros",
+                       .value = static_cast<double>(of.enough),
+                       .interval = {},
+                       .n = of.minima},
+         .criterion = "all of them"});
+  }
   findings.notes.push_back(
       "Data: " + problem_.text + "; " + std::to_string(hidden_) +
       " hidden units. A tanh network of h units has 2^h h! equivalent "
