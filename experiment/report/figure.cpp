@@ -5,6 +5,7 @@
 #include <cmath>
 #include <map>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "base/atomic_file.h"
@@ -12,6 +13,7 @@
 #include "base/in_quotes.h"
 #include "base/json.h"
 #include "base/number_text.h"
+#include "experiment/report/axes.h"
 #include "experiment/report/gnuplot.h"
 #include "experiment/report/html.h"
 #include "experiment/run/plain_text.h"
@@ -39,133 +41,11 @@ constexpr double kFont = 13, kTitleFont = 16, kSmallFont = 11;
 constexpr double kLetter = 0.6;         // mean width of a character, in font sizes
 constexpr std::size_t kFewPoints = 24;  // so few are marked one by one
 
-struct Range {
-  double low = INFINITY, high = -INFINITY;
-
-  void add(double value) {
-    if (!std::isfinite(value)) return;
-    low = std::min(low, value);
-    high = std::max(high, value);
-  }
-  double span() const { return high - low; }
-};
-
 std::string number(double value) { return shortest_text(value); }
 
 std::string pair(double x, double y) { return number(x) + "," + number(y); }
 
 std::string font(double size) { return " font '," + number(size) + "'"; }
-
-// 1, 2 or 5 times a power of ten, the largest that is not above `most`, or that one's next below.
-double round_step(double most) {
-  const double power = std::pow(10.0, std::floor(std::log10(most)));
-  for (const double factor : {5.0, 2.0}) {
-    if (factor * power <= most * 1.001) return factor * power;
-  }
-  return power;
-}
-
-// Where an axis has numbers: gnuplot's "from, step" or list, for `set xtics`.
-std::string log_tics(const Range& places) {
-  if (places.span() >= 2) return number(std::pow(10.0, std::max(1.0, std::round(places.span() / 5))));
-  // Fewer than two powers of ten: what is between them too, as far as needed.
-  const double low = std::pow(10.0, places.low), high = std::pow(10.0, places.high);
-  std::vector<double> tics;
-  for (const std::vector<double>& mantissas :
-       {std::vector<double>{1, 2, 5}, std::vector<double>{1, 2, 3, 4, 5, 6, 7, 8, 9}}) {
-    tics.clear();
-    for (int power = static_cast<int>(std::floor(places.low)); power <= places.high; ++power) {
-      for (const double mantissa : mantissas) {
-        const double tic = mantissa * std::pow(10.0, power);
-        if (tic >= low && tic <= high) tics.push_back(tic);
-      }
-    }
-    if (tics.size() >= 3) break;
-  }
-  if (tics.size() < 3) {
-    tics.clear();
-    const double step = round_step((high - low) / 3);
-    for (double k = std::ceil(low / step); k * step <= high; ++k) tics.push_back(k * step);
-  }
-  std::string list;
-  for (const double tic : tics) list += (list.empty() ? "(" : ", ") + number(tic);
-  return list + ")";
-}
-
-// Room for the curves, also where they are flat or there are none.
-Range padded(Range range) {
-  if (range.span() < 0) return {0, 1};
-  const double size = std::max(std::abs(range.low), std::abs(range.high));
-  const bool flat = range.span() <= std::max(1e-12 * size, 1e-300);
-  const double room = flat ? std::max(0.05 * size, 0.05) : 0.05 * range.span();
-  return {range.low - room, range.high + room};
-}
-
-// A place on an axis: what is drawn at equal distances.
-double placed(double value, bool logarithmic) {
-  if (!logarithmic) return value;
-  return value > 0 ? std::log10(value) : NAN;
-}
-
-// In places on the axis, as y_range().
-Range x_range(const Panel& panel) {
-  Range range;
-  for (const Curve& curve : panel.curves) {
-    for (const double x : curve.x) range.add(placed(x, panel.log_x));
-    for (const Strand& strand : curve.strands) {
-      for (const double x : strand.x) range.add(placed(x, panel.log_x));
-    }
-  }
-  if (range.span() < 0) return {0, 1};
-  return range.span() > 0 ? range : Range{range.low - 1, range.high + 1};
-}
-
-// Of what the curves and bands have at these x. Strands may double it on either side: the last values of a
-// run that diverged must not make all others a flat line.
-Range y_range(const Panel& panel, const Range& x) {
-  Range range;
-  const auto inside = [&](double value) {
-    const double at = placed(value, panel.log_x);
-    return at >= x.low && at <= x.high;
-  };
-  const auto place = [&](double value) { return placed(value, panel.log_y); };
-  for (const Curve& curve : panel.curves) {
-    for (std::size_t i = 0; i < curve.x.size(); ++i) {
-      if (!inside(curve.x[i])) continue;
-      range.add(place(curve.mean[i]));
-      if (curve.low.empty()) continue;
-      range.add(place(curve.low[i]));
-      range.add(place(curve.high[i]));
-    }
-  }
-  const bool any = range.span() >= 0;
-  const Range most = {range.low - padded(range).span(), range.high + padded(range).span()};
-  for (const Curve& curve : panel.curves) {
-    for (const Strand& strand : curve.strands) {
-      for (std::size_t i = 0; i < strand.x.size(); ++i) {
-        const double y = place(strand.y[i]);
-        if (!inside(strand.x[i]) || !std::isfinite(y)) continue;
-        range.add(any ? std::clamp(y, most.low, most.high) : y);
-      }
-    }
-  }
-  return padded(range);
-}
-
-// The range in the axis' own numbers.
-Range unplaced(const Range& range, bool logarithmic) {
-  return logarithmic ? Range{std::pow(10.0, range.low), std::pow(10.0, range.high)} : range;
-}
-
-// Whole numbers have whole tics.
-std::string x_tics(const Panel& panel, const Range& range) {
-  if (panel.log_x) return log_tics(range);
-  const bool whole = std::all_of(panel.curves.begin(), panel.curves.end(), [](const Curve& curve) {
-    return std::all_of(curve.x.begin(), curve.x.end(), [](double x) { return x == std::floor(x); });
-  });
-  const double step = round_step(range.span() / 4);
-  return number(whole ? std::max(step, 1.0) : step);
-}
 
 void check(const Figure& figure) {
   if (figure.panels.empty() || figure.columns < 1) throw ShapeError("a figure needs panels and columns");
@@ -324,8 +204,11 @@ class Script {
     legend_columns_ = static_cast<std::size_t>(std::min(count, std::floor(room / legend_width_)));
     legend_above_.front() = labels_;
     // Where different curves look alike, each row of panels has those of its own above it.
-    std::set<std::pair<std::size_t, std::size_t>> looks;
-    for (const std::string& label : labels_) looks.emplace(styles_.at(label).colour, styles_.at(label).dash);
+    std::set<std::tuple<std::size_t, std::size_t, CurveMark>> looks;
+    for (const std::string& label : labels_) {
+      const CurveStyle& style = styles_.at(label);
+      looks.emplace(style.colour, style.dash, style.mark);
+    }
     if (looks.size() == labels_.size()) return;
     for (std::size_t row = 0; row < legend_above_.size(); ++row) {
       const auto columns = static_cast<std::size_t>(columns_);
@@ -502,8 +385,7 @@ class Script {
     const Range x = x_range(panel), y = y_range(panel, x);
     std::string text = frame(x0, y0, x1, y1, kFont - 1);
     text += "set border 3 lc rgb '" + std::string(kInk) + "' lw 0.8\n";
-    text += axes(unplaced(x, panel.log_x), unplaced(y, panel.log_y), x_tics(panel, x),
-                 panel.log_y ? log_tics(y) : number(round_step(y.span() / 4)));
+    text += axes(unplaced(x, panel.log_x), unplaced(y, panel.log_y), x_tics(panel, x), y_tics(panel, y));
     if (panel.log_x) text += "set logscale x 10\n";
     if (panel.log_y) text += "set logscale y 10\n";
     const std::string ink = std::string(" tc rgb '") + kInk + "'\n";
@@ -551,7 +433,7 @@ class Script {
         "set object 1 rectangle from graph -0.24,-0.22 to graph 1.05,1.07 behind fillstyle solid noborder fc "
         "rgb '" +
         std::string(kPaper) + "'\n";
-    text += axes(zoom, zoom_y, number(round_step(zoom.span() / 2)), number(round_step(zoom_y.span() / 2)));
+    text += axes(zoom, zoom_y, linear_tics(zoom.span() / 2), linear_tics(zoom_y.span() / 2));
     return text + curves(p, 1.5);
   }
 
