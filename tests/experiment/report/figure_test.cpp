@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <set>
+#include <tuple>
 
 #include "base/error.h"
 #include "base/json.h"
@@ -263,6 +264,53 @@ TEST_CASE("figure: every colour has a contrast of 3:1 and more on white and on t
     CHECK(contrast(in_the_dark(colour), {0x15 / 255.0, 0x18 / 255.0, 0x1c / 255.0}) >= 3);
   }
   CHECK(texts.size() == kColours);
+}
+
+TEST_CASE("figure: a logarithmic axis has at least three numbers, however little it shows") {
+  // low, high, and numbers that must stand there
+  const std::tuple<double, double, std::vector<const char*>> cases[] = {{1e-9, 1, {"1e-08", "0.0001", "1"}},
+                                                                        {3, 150, {"5", "10", "20", "100"}},
+                                                                        {0.12, 0.4, {"0.2", "0.3", "0.4"}},
+                                                                        {3610, 4190, {"3800", "4000"}},
+                                                                        {7, 7, {"7"}}};
+  for (const auto& [low, high, expected] : cases) {
+    CAPTURE(low, high);
+    for (const bool along_x : {false, true}) {
+      const std::vector<double> values = {low, high}, others = {0.5, 1.5};
+      Figure figure{
+          .title = "",
+          .panels = {
+              {.title = "t",
+               .x_label = "x",
+               .y_label = "y",
+               .curves = {{.label = "", .x = along_x ? values : others, .mean = along_x ? others : values}},
+               .log_x = along_x,
+               .log_y = !along_x}}};
+      const std::string svg = draw_figure(figure).svg;
+      for (const char* number : expected) {
+        CAPTURE(number);
+        CHECK(svg.find(">" + std::string(number) + "<") != std::string::npos);
+      }
+    }
+  }
+}
+
+TEST_CASE("figure: measurements are dots and theory circles, in the panel and in the legend") {
+  const Curve fit{.label = "fit", .x = {1, 2}, .mean = {1, 2}};
+  const Curve dots{.label = "measured", .x = {1, 2}, .mean = {2, 1}, .mark = CurveMark::dots};
+  const Curve circles{.label = "predicted", .x = {1, 2}, .mean = {2, 1}, .mark = CurveMark::circles};
+  const Figure figure{
+      .title = "t",
+      .panels = {{.title = "p", .x_label = "x", .y_label = "y", .curves = {fit, dots, circles}}}};
+  const std::vector<DrawnPanel> panels = draw_panels(figure, "p");
+  REQUIRE(panels.front().styles.size() == 3);
+  CHECK(panels.front().styles[0].mark == CurveMark::line);
+  CHECK(panels.front().styles[1].mark == CurveMark::dots);
+  CHECK(panels.front().styles[2].mark == CurveMark::circles);
+  // Two points each in the panel, those on the line too, and one each in the legend of the whole figure.
+  const std::string svg = draw_figure(figure).svg;
+  CHECK(count(svg, "xlink:href='#gpPt6'") == 5);
+  CHECK(count(svg, "xlink:href='#gpPt5'") == 3);
 }
 
 TEST_CASE("figure: sizes that do not fit together are a ShapeError") {
