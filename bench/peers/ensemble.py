@@ -73,7 +73,7 @@ def jax_runner(x, y, h, start, steps, momentum):
     run = jax.jit(lambda w: jax.lax.fori_loop(0, steps, step, (w, jnp.zeros_like(w)))[0])
     w = jnp.asarray(start)
     run(w).block_until_ready()  # compiles
-    return lambda: np.asarray(jax.vmap(loss)(run(w).block_until_ready()))
+    return lambda: run(w).block_until_ready(), lambda w: np.asarray(jax.vmap(loss)(w))
 
 
 def torch_runner(x, y, h, start, steps, momentum):
@@ -89,9 +89,10 @@ def torch_runner(x, y, h, start, steps, momentum):
         for _ in range(steps):
             v = momentum * v + gradients(w)
             w = w - LR * v
-        return torch.func.vmap(loss)(w).numpy()
+        return w
 
-    return run
+    gradients(torch.tensor(start))  # what is made once
+    return run, lambda w: torch.func.vmap(loss)(w).numpy()
 
 
 def sgd_loss_of(xp, network):
@@ -144,6 +145,8 @@ def torch_sgd(x, y, network, start, steps, networks):
             w = w - SGD_LR * of_batch(w, x[:, batches].transpose(0, 1), y[:, batches].transpose(0, 1))
         return w
 
+    first = torch.randint(x.shape[1], (networks, SGD_BATCH))
+    of_batch(torch.tensor(start).repeat(networks, 1), x[:, first].transpose(0, 1), y[:, first].transpose(0, 1))  # what is made once
     return run, lambda w: (torch.func.vmap(gradient, in_dims=(0, None, None))(w, x, y) ** 2).sum(1).numpy()
 
 
@@ -154,9 +157,10 @@ def time_width(peer, tensors, networks, steps, rounds, momentum):
         runs[h] = {"jax": jax_runner, "torch": torch_runner}[peer](tensors["x"], tensors["y"], h, start, steps, momentum)
     for _ in range(rounds):
         began = time.perf_counter()
-        for h, (names, _) in groups.items():
-            losses.update(zip(names, map(float, runs[h]())))
+        weights = {h: run() for h, (run, _) in runs.items()}
         seconds.append(time.perf_counter() - began)
+    for h, (names, _) in groups.items():
+        losses.update(zip(names, map(float, runs[h][1](weights[h]))))
     return {"losses": losses, "seconds": seconds}
 
 
