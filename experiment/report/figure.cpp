@@ -359,8 +359,10 @@ class Script {
             y + top_of(row) + (static_cast<double>(i / legend_columns_) + 0.5) * kLegendHeight;
         const CurveMark mark = styles_.at(labels[i]).mark;
         if (mark == CurveMark::line) {
+          // In SVG gnuplot makes one path, with the dashes of the first, of keys of one colour and width.
           text += "set arrow from screen " + at(x, middle) + " to screen " + at(x + kKeyLength, middle) +
-                  " nohead lw 2.2" + style(labels[i]) + dashes(labels[i]) + "\n";
+                  " nohead lw " + (i % 2 == 0 ? "2.2" : "2.201") + style(labels[i]) + dashes(labels[i]) +
+                  "\n";
         } else {
           text += "set label '' at screen " + at(x + kKeyLength / 2, middle) + " point" + symbol(mark) +
                   style(labels[i]) + "\n";

@@ -315,6 +315,16 @@ TEST_CASE("figure: measurements are dots and theory circles, in the panel and in
   }
 }
 
+TEST_CASE("figure: keys of one colour keep their dashes") {
+  const auto dashed = [](const char* label, std::size_t dash) {
+    return Curve{.label = label, .x = {1, 2}, .mean = {1, 2}, .style = CurveStyle{.colour = 0, .dash = dash}};
+  };
+  const std::string svg =
+      draw_figure({.title = "t", .panels = {panel({dashed("a", 1), dashed("b", 2), dashed("c", 0)})}}).svg;
+  CHECK(count(svg, "stroke-dasharray='9.9,3.3'") == 1);
+  CHECK(count(svg, "stroke-dasharray='3.3,3.3'") == 1);
+}
+
 TEST_CASE("figure: sizes that do not fit together are a ShapeError") {
   Curve curve = line("short", {1, 2, 3});
   curve.x.pop_back();
