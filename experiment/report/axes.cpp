@@ -18,7 +18,7 @@ double round_step(double most) {
   return power;
 }
 
-std::string log_tics(const Range& places) {
+std::string log_tics(const AxisRange& places) {
   if (places.span() >= 2) return shortest_text(std::pow(10.0, std::max(1.0, std::round(places.span() / 5))));
   // Fewer than two powers of ten: what is between them too, as far as needed.
   const double low = std::pow(10.0, places.low), high = std::pow(10.0, places.high);
@@ -45,7 +45,7 @@ std::string log_tics(const Range& places) {
 }
 
 // Room for the curves, also where they are flat or there are none.
-Range padded(Range range) {
+AxisRange padded(AxisRange range) {
   if (range.span() < 0) return {0, 1};
   const double size = std::max(std::abs(range.low), std::abs(range.high));
   const bool flat = range.span() <= std::max(1e-12 * size, 1e-300);
@@ -60,8 +60,8 @@ double placed(double value, bool logarithmic) {
   return value > 0 ? std::log10(value) : NAN;
 }
 
-Range x_range(const Panel& panel) {
-  Range range;
+AxisRange x_range(const Panel& panel) {
+  AxisRange range;
   for (const Curve& curve : panel.curves) {
     for (const double x : curve.x) range.add(placed(x, panel.log_x));
     for (const Strand& strand : curve.strands) {
@@ -69,11 +69,11 @@ Range x_range(const Panel& panel) {
     }
   }
   if (range.span() < 0) return {0, 1};
-  return range.span() > 0 ? range : Range{range.low - 1, range.high + 1};
+  return range.span() > 0 ? range : AxisRange{range.low - 1, range.high + 1};
 }
 
-Range y_range(const Panel& panel, const Range& x) {
-  Range range;
+AxisRange y_range(const Panel& panel, const AxisRange& x) {
+  AxisRange range;
   const auto inside = [&](double value) {
     const double at = placed(value, panel.log_x);
     return at >= x.low && at <= x.high;
@@ -89,7 +89,7 @@ Range y_range(const Panel& panel, const Range& x) {
     }
   }
   const bool any = range.span() >= 0;
-  const Range most = {range.low - padded(range).span(), range.high + padded(range).span()};
+  const AxisRange most = {range.low - padded(range).span(), range.high + padded(range).span()};
   for (const Curve& curve : panel.curves) {
     for (const Strand& strand : curve.strands) {
       for (std::size_t i = 0; i < strand.x.size(); ++i) {
@@ -102,11 +102,11 @@ Range y_range(const Panel& panel, const Range& x) {
   return padded(range);
 }
 
-Range unplaced(const Range& range, bool logarithmic) {
-  return logarithmic ? Range{std::pow(10.0, range.low), std::pow(10.0, range.high)} : range;
+AxisRange unplaced(const AxisRange& range, bool logarithmic) {
+  return logarithmic ? AxisRange{std::pow(10.0, range.low), std::pow(10.0, range.high)} : range;
 }
 
-std::string x_tics(const Panel& panel, const Range& range) {
+std::string x_tics(const Panel& panel, const AxisRange& range) {
   if (panel.log_x) return log_tics(range);
   const bool whole = std::all_of(panel.curves.begin(), panel.curves.end(), [](const Curve& curve) {
     return std::all_of(curve.x.begin(), curve.x.end(), [](double x) { return x == std::floor(x); });
@@ -115,7 +115,7 @@ std::string x_tics(const Panel& panel, const Range& range) {
   return shortest_text(whole ? std::max(step, 1.0) : step);
 }
 
-std::string y_tics(const Panel& panel, const Range& range) {
+std::string y_tics(const Panel& panel, const AxisRange& range) {
   return panel.log_y ? log_tics(range) : linear_tics(range.span() / 4);
 }
 

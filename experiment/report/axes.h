@@ -11,7 +11,7 @@
 
 namespace qmse {
 
-struct Range {
+struct AxisRange {
   double low = std::numeric_limits<double>::infinity(), high = -std::numeric_limits<double>::infinity();
 
   void add(double value) {
@@ -25,18 +25,18 @@ struct Range {
 // NaN where a logarithmic axis has no place for the value.
 double placed(double value, bool logarithmic);
 // A range of places in the axis' own numbers.
-Range unplaced(const Range& range, bool logarithmic);
+AxisRange unplaced(const AxisRange& range, bool logarithmic);
 
 // In places.
-Range x_range(const Panel& panel);
+AxisRange x_range(const Panel& panel);
 // Of what the curves and bands have at these x. Strands may double it on either side: the last values of a
 // run that diverged must not make all others a flat line.
-Range y_range(const Panel& panel, const Range& x);
+AxisRange y_range(const Panel& panel, const AxisRange& x);
 
 // Where the axes have numbers, for a range of places: what gnuplot's `set xtics` takes, a step, a factor or a
 // list. Whole x have whole numbers.
-std::string x_tics(const Panel& panel, const Range& range);
-std::string y_tics(const Panel& panel, const Range& range);
+std::string x_tics(const Panel& panel, const AxisRange& range);
+std::string y_tics(const Panel& panel, const AxisRange& range);
 // At 1, 2 or 5 times a power of ten, at most so far apart.
 std::string linear_tics(double most);
 

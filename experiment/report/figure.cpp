@@ -151,7 +151,7 @@ class Script {
   Json numbers() const {
     const Panel& panel = figure_.panels.front();
     const Frame at = frame_of(0);
-    const Range x = x_range(panel), y = y_range(panel, x);
+    const AxisRange x = x_range(panel), y = y_range(panel, x);
     Json json = {{"x", {at.x0, at.x1, x.low, x.high, panel.log_x}},
                  {"y", {at.y0, at.y1, y.low, y.high, panel.log_y}}};
     json["curves"] = Json::array();
@@ -289,7 +289,7 @@ class Script {
     std::string text;
     for (std::size_t p = 0; p < figure_.panels.size(); ++p) {
       const Panel& panel = figure_.panels[p];
-      const Range y = unplaced(y_range(panel, x_range(panel)), panel.log_y);
+      const AxisRange y = unplaced(y_range(panel, x_range(panel)), panel.log_y);
       for (std::size_t c = 0; c < panel.curves.size(); ++c) {
         const Curve& curve = panel.curves[c];
         for (std::size_t k = 0; k < curve.strands.size(); ++k) {
@@ -384,7 +384,7 @@ class Script {
     const auto [x0, y0, x1, y1] = frame_of(p);
     const double left = x0 - kLeft;
 
-    const Range x = x_range(panel), y = y_range(panel, x);
+    const AxisRange x = x_range(panel), y = y_range(panel, x);
     std::string text = frame(x0, y0, x1, y1, kFont - 1);
     text += "set border 3 lc rgb '" + std::string(kInk) + "' lw 0.8\n";
     text += axes(unplaced(x, panel.log_x), unplaced(y, panel.log_y), x_tics(panel, x), y_tics(panel, y));
@@ -410,8 +410,8 @@ class Script {
             at(left + 8, (y0 + y1) / 2) + " center rotate by 90" + ink;
     if (!panel.inset) return text + curves(p, 2.0);
 
-    const Range zoom{panel.inset->x_low, panel.inset->x_high};
-    const Range zoom_y = y_range(panel, zoom);
+    const AxisRange zoom{panel.inset->x_low, panel.inset->x_high};
+    const AxisRange zoom_y = y_range(panel, zoom);
     text += "set object 1 rectangle from " + pair(zoom.low, zoom_y.low) + " to " +
             pair(zoom.high, zoom_y.high) + " front fillstyle empty border lc rgb '" + kInk + "' lw 0.6\n";
     text += curves(p, 2.0);
@@ -446,7 +446,7 @@ class Script {
            font(font_size) + " tc rgb '" + kInk + "'\nset grid lc rgb '" + kGrid + "' lw 0.7 dt solid\n";
   }
 
-  static std::string axes(const Range& x, const Range& y, const std::string& x_tics,
+  static std::string axes(const AxisRange& x, const AxisRange& y, const std::string& x_tics,
                           const std::string& y_tics) {
     return "set xrange [" + number(x.low) + ":" + number(x.high) + "]\nset yrange [" + number(y.low) + ":" +
            number(y.high) + "]\nset xtics " + x_tics + " format '%g'\nset ytics " + y_tics + " format '%g'\n";
