@@ -58,7 +58,7 @@ class Golden(unittest.TestCase):
 
     def test_cases_that_take_the_c_librarys_functions(self):
         taking = {name for name in golden.case_names() if golden.takes_libm(name)}
-        self.assertEqual(taking, {"cross_entropy", "cross_entropy-resumed", "tanh", "sigmoid", "adam", "step", "cosine", "robbins_monro",
+        self.assertEqual(taking, {"cross_entropy", "cross_entropy-resumed", "tanh", "sigmoid", "adam", "step", "cosine", "robbins_monro", "epochs",
                                   "trace-cross_entropy", "trace-tanh-f64", "trace-sigmoid"})
 
     def test_usage(self):
