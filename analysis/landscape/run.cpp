@@ -229,7 +229,7 @@ ReportTable verdict_table(const Findings& findings) {
 std::string settings_words(const Json& settings) {
   std::string words;
   for (const auto& [name, value] : settings.items()) {
-    const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+    const std::string text = json_words(value);
     if (!text.empty()) words += (words.empty() ? "Settings: " : "; ") + name + " " + text;
   }
   return words + ".";
@@ -238,7 +238,7 @@ std::string settings_words(const Json& settings) {
 ReportTable settings_table(const Json& settings) {
   ReportTable table{{"setting", "value"}, {}};
   for (const auto& [name, value] : settings.items())
-    table.rows.push_back({name, value.is_string() ? value.get<std::string>() : value.dump()});
+    table.rows.push_back({name, json_words(value)});
   return table;
 }
 
