@@ -237,8 +237,7 @@ std::string settings_words(const Json& settings) {
 
 ReportTable settings_table(const Json& settings) {
   ReportTable table{{"setting", "value"}, {}};
-  for (const auto& [name, value] : settings.items())
-    table.rows.push_back({name, json_words(value)});
+  for (const auto& [name, value] : settings.items()) table.rows.push_back({name, json_words(value)});
   return table;
 }
 
