@@ -268,8 +268,11 @@ class Script {
   std::string style(const std::string& label) const {
     return std::string(" lc rgb '") + colour_text(styles_.at(label).colour) + "'";
   }
-  static std::string symbol(CurveMark mark) {
-    return mark == CurveMark::circles ? " pt 6 ps 0.75 lw 1.2" : " pt 7 ps 0.35";
+  // Few dots are large enough to be found, many small enough to be told apart.
+  static std::string symbol(CurveMark mark, std::size_t count) {
+    if (mark == CurveMark::circles) return " pt 6 ps 0.75 lw 1.2";
+    const double size = count <= 100 ? 0.55 : count <= 300 ? 0.45 : 0.35;
+    return " pt 7 ps " + number(size);
   }
   std::string dashes(const std::string& label) const {
     const std::string lengths = dash_text(styles_.at(label).dash);
@@ -364,7 +367,7 @@ class Script {
                   " nohead lw " + (i % 2 == 0 ? "2.2" : "2.201") + style(labels[i]) + dashes(labels[i]) +
                   "\n";
         } else {
-          text += "set label '' at screen " + at(x + kKeyLength / 2, middle) + " point" + symbol(mark) +
+          text += "set label '' at screen " + at(x + kKeyLength / 2, middle) + " point" + symbol(mark, 1) +
                   style(labels[i]) + "\n";
         }
         text += "set label " + gnuplot_string(shorten(plain_text(labels[i]), longest)) + " at screen " +
@@ -472,7 +475,8 @@ class Script {
                  " fillstyle transparent solid 0.18 noborder notitle, \\\n  ";
       }
       if (curve.mark != CurveMark::line) {
-        lines += block(p, c) + " using 1:2 with points" + symbol(curve.mark) + colour + " notitle, \\\n  ";
+        lines += block(p, c) + " using 1:2 with points" + symbol(curve.mark, curve.x.size()) + colour +
+                 " notitle, \\\n  ";
         continue;
       }
       lines += block(p, c) + " using 1:2 with lines lw " + number(line_width) + colour + dashes(curve.label) +
