@@ -69,7 +69,13 @@ std::string cell_class(const std::string& cell) {
 
 std::string html_table(const ReportTable& table) {
   std::string html = table.caption.empty() ? "" : "<h3>" + escape_html(table.caption) + "</h3>\n";
-  html += "<div class=\"wide\" tabindex=\"0\"><table>\n<thead><tr>";
+  // Sentences in columns are hard to read on a narrow screen: there each is below the other, with its header.
+  const bool sentences =
+      table.header.size() > 2 && std::any_of(table.rows.begin(), table.rows.end(), [](const auto& row) {
+        return std::any_of(row.begin(), row.end(), [](const std::string& cell) { return cell.size() > 100; });
+      });
+  html += std::string("<div class=\"wide\" tabindex=\"0\"><table") +
+          (sentences ? " class=\"sentences\"" : "") + ">\n<thead><tr>";
   for (std::size_t column = 0; column < table.header.size(); ++column) {
     const bool numbers = std::any_of(table.rows.begin(), table.rows.end(), [&](const auto& row) {
       return column < row.size() && is_number_cell(row[column]);
@@ -91,7 +97,9 @@ std::string html_table(const ReportTable& table) {
     }
     html += "<tr>";
     for (std::size_t column = 0; column < row.size(); ++column) {
-      html += "<td" + cell_class(row[column]) + style(r, column) + ">" + cell_content(row[column]) + "</td>";
+      html += "<td" + cell_class(row[column]) + style(r, column) +
+              (sentences ? " data-header=\"" + escape_html(table.header[column]) + "\"" : "") + ">" +
+              cell_content(row[column]) + "</td>";
     }
     html += "</tr>\n";
   }

@@ -307,3 +307,16 @@ TEST_CASE("report: a table's intervals stand on lines of their own, and its cell
                            "<td>c</td>", "<td class=\"number words\">1 of 3 diverged</td>"})
     CHECK(contains(html, part));
 }
+
+TEST_CASE(
+    "report: a table of sentences names each cell's column, for screens that are too narrow for columns") {
+  const std::string sentence(101, 'a');
+  const std::string html = html_table({{"claim", "verdict", "a \"b\""}, {{sentence, "holds", "c"}}});
+  CAPTURE(html);
+  for (const std::string& part :
+       {std::string("<table class=\"sentences\">"), "<td data-header=\"claim\">" + sentence + "</td>",
+        std::string("<td data-header=\"verdict\">holds</td>"),
+        std::string("<td data-header=\"a &quot;b&quot;\">c</td>")})
+    CHECK(contains(html, part));
+  CHECK(contains(html_table({{"word", "meaning"}, {{"a", sentence}}}), "<table>"));  // two columns fit
+}
