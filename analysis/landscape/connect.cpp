@@ -105,7 +105,9 @@ class ConnectStudy final : public LandscapeStudy {
 
 Findings ConnectStudy::conclude(const std::vector<Json>& records) const {
   Findings findings;
-  ReportTable table{{"pair", "losses at the ends", "barrier", "after matching", "units moved", "signs"}, {}};
+  ReportTable table{
+      {"pair", "losses at the ends", "barrier", "barrier after matching", "units moved", "signs flipped"},
+      {}};
   std::vector<double> before, after, ratios;
   double changed = 0;
   std::int64_t joined = 0, gone = 0;
@@ -145,16 +147,19 @@ Findings ConnectStudy::conclude(const std::vector<Json>& records) const {
   const auto pairs = static_cast<std::int64_t>(before.size());
   LandscapeVerdict same{
       .claim = "matching units leaves the function as it is",
-      .criterion = "the losses of the network before and after differ by at most 1e-12 of it"};
+      .criterion = "the network's losses before and after matching differ by at most 1e-12 of the loss"};
   LandscapeVerdict lower{
       .claim = "matching units lowers the barrier",
-      .criterion = "the 95 % interval of the mean of ln (after / before) over pairs is below 0"};
+      .criterion =
+          "the 95 % interval of the mean of ln (barrier after / barrier before) over pairs is below 0"};
   LandscapeVerdict connected{
       .claim = "after matching, the straight line between two minima stays at their loss",
-      .criterion = "the barrier is at most --level times the larger of the two losses, for every pair"};
+      .criterion = "for every pair the barrier is at most " + number_words(number(settings_, "level")) +
+                   " (--level) times the larger of the two losses"};
   if (pairs > 0) {
     same.finding = changed <= 1e-12 ? Finding::exact : Finding::does_not_hold;
-    same.sentence = "the losses differ by at most " + number_words(changed, 2) + " of the loss.";
+    same.sentence = "the losses before and after matching differ by at most " + number_words(changed, 2) +
+                    " of the loss.";
     same.statistic = {.name = "largest relative difference", .value = changed, .interval = {}, .n = pairs};
     const std::optional<Interval> interval =
         ratios.size() < before.size() ? std::nullopt : student_t_interval(ratios);
@@ -199,7 +204,10 @@ Findings ConnectStudy::conclude(const std::vector<Json>& records) const {
   findings.notes.push_back(
       point_.words() + ". " + std::to_string(point_.parameters()) + " parameters" +
       (gone > 0 ? "; " + std::to_string(gone) + " pairs were not finite and are left out" : "") +
-      ". Units are matched by the inner products of their weights, layer by layer" +
+      ". Barrier: how far the loss between two networks, on the straight line from the weights of one to "
+      "those of the other, rises above the straight line between their losses. Matching: the units of one "
+      "are put in the order of the most similar ones of the other, by the inner products of their weights, "
+      "layer by layer" +
       (point_.odd_units() ? ", with signs" : "") +
       "; with more than one hidden layer that is not always the best order.");
   return findings;

@@ -187,9 +187,12 @@ Findings CriticalStudy::conclude(const std::vector<Json>& records) const {
   findings.verdicts.push_back(index_against_loss(found));
   findings.verdicts.push_back(minima_below_saddles(found));
   LandscapeVerdict ladder{.claim =
-                              "padding a critical point with zero units gives a critical point whose index "
-                              "is known",
-                          .criterion = "the index of every one is index' + (h − h')·#{σᵢ(M) > λ}"};
+                              "padding a critical point with zero units (all of whose weights are 0) gives "
+                              "a critical point whose index is known",
+                          .criterion =
+                              "the index of every one is index' + (h − h')·#{σᵢ(M) > λ}, where index' and h' "
+                              "are index and units of the point that was padded, h its units then, and #{} "
+                              "counts M's singular values above λ; M is the mean of r (x, 1)ᵀ, x the inputs"};
   if (rungs > 0) {
     ladder.finding = agree == rungs ? Finding::exact : Finding::does_not_hold;
     ladder.sentence = std::to_string(agree) + " of " + std::to_string(rungs) +
@@ -215,13 +218,13 @@ Findings CriticalStudy::conclude(const std::vector<Json>& records) const {
     findings.summary.push_back({{"kind", "built"}, {"loss", point.loss}, {"index", point.index}});
   findings.tables.push_back(std::move(table));
   findings.notes.push_back("Data: " + problem_.text + ", λ = " + number_words(objective_.weight_decay) +
-                           ". Of " + std::to_string(searches) + " searches " + std::to_string(critical) +
-                           " ended at certified critical points (" + std::to_string(found.size()) +
-                           " distinct, " + std::to_string(uncertain) +
+                           " (the loss has a penalty λ/2 ‖w‖²). Of " + std::to_string(searches) +
+                           " searches " + std::to_string(critical) + " ended at certified critical points (" +
+                           std::to_string(found.size()) + " distinct, " + std::to_string(uncertain) +
                            " with eigenvalues too near 0 to count), " + std::to_string(flat) +
-                           " at gradient-flat points, which are none, the others at neither. Points that a "
-                           "search finds are a biased "
-                           "sample, points that are built a construction: neither is all critical points.");
+                           " at gradient-flat points, which are not critical, the others at neither. Points "
+                           "that a search finds are a biased sample, points that are built a construction: "
+                           "neither is all critical points.");
   const auto cloud = [&](const std::string& label, const std::vector<CriticalPoint>& points,
                          std::int64_t hidden) {
     Curve curve{.label = label, .x = {}, .mean = {}, .mark = CurveMark::dots};

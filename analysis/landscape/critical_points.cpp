@@ -36,8 +36,8 @@ LandscapeVerdict index_against_loss(const std::vector<CriticalPoint>& points) {
   LandscapeVerdict verdict{
       .claim = "critical points with a higher loss have a higher index",
       .criterion =
-          "the 95 % interval (bootstrap over seeds) of Spearman's correlation of index and "
-          "loss is above 0; does not hold where it is below"};
+          "the 95 % interval (bootstrap over seeds) of Spearman's correlation of index and loss, that of "
+          "their ranks, is above 0 (1: the same order); does not hold where it is below"};
   std::map<std::int64_t, std::vector<const CriticalPoint*>> by_seed;
   for (const CriticalPoint& point : points) by_seed[point.seed].push_back(&point);
   std::vector<const std::vector<const CriticalPoint*>*> groups;
@@ -78,7 +78,8 @@ LandscapeVerdict index_against_loss(const std::vector<CriticalPoint>& points) {
 LandscapeVerdict minima_below_saddles(const std::vector<CriticalPoint>& points) {
   LandscapeVerdict verdict{
       .claim = "local minima have a low loss: no minimum lies above a saddle",
-      .criterion = "no pair of a minimum and a saddle whose loss is lower by more than 1e-9"};
+      .criterion =
+          "there is no pair of a minimum and a saddle in which the saddle's loss is lower by more than 1e-9"};
   std::vector<double> minima, saddles;
   for (const CriticalPoint& point : points) (point.index == 0 ? minima : saddles).push_back(point.loss);
   if (minima.empty() || saddles.empty()) return verdict;

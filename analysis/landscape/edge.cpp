@@ -70,7 +70,7 @@ class EdgeStudy final : public LandscapeStudy {
 Findings EdgeStudy::conclude(const std::vector<Json>& records) const {
   Findings findings;
   ReportTable table{{"step η", "2(1 + β)/η", "sharpness at the start", "over the last fifth",
-                     "in units of it", "looks at which the loss had risen", "final loss", "verdict"},
+                     "that over 2(1 + β)/η", "looks at which the loss had risen", "final loss", "verdict"},
                     {}};
   Panel rising{.title = "Sharpness along gradient descent, seed 1; dashed: 2(1 + β)/η",
                .x_label = "step",
@@ -112,10 +112,11 @@ Findings EdgeStudy::conclude(const std::vector<Json>& records) const {
       final_losses.push_back(losses.back());
     }
     LandscapeVerdict verdict{
-        .claim =
-            "with steps of " + number_words(lr) + " gradient descent ends with a sharpness of 2(1 + β)/η",
+        .claim = "with steps of η = " + number_words(lr) +
+                 " gradient descent ends with a sharpness of 2(1 + β)/η, β its momentum",
         .criterion =
-            "the mean sharpness over the last fifth of the steps, of all seeds, is within 10 % of it"};
+            "the mean sharpness over the last fifth of the steps, of all seeds, is within 10 % of "
+            "2(1 + β)/η"};
     if (!ends.empty()) {
       const double value = mean(ends) / edge;
       std::optional<Interval> interval = student_t_interval(ends);
@@ -123,9 +124,9 @@ Findings EdgeStudy::conclude(const std::vector<Json>& records) const {
       verdict.finding = !std::isfinite(value)        ? Finding::not_shown
                         : std::abs(value - 1) <= 0.1 ? Finding::holds
                                                      : Finding::does_not_hold;
-      verdict.sentence = "it goes from " + number_words(mean(starts)) + " to " + number_words(mean(ends)) +
-                         ", where 2(1 + β)/η is " + number_words(edge) +
-                         (value < 0.9   ? ": below it, and the quadratic model is stable there"
+      verdict.sentence = "the sharpness goes from " + number_words(mean(starts)) + " to " +
+                         number_words(mean(ends)) + ", where 2(1 + β)/η is " + number_words(edge) +
+                         (value < 0.9   ? ": below it, where steps on a quadratic are stable"
                           : value > 1.1 ? ": above it"
                                         : "") +
                          (gone > 0 ? "; " + std::to_string(gone) + " runs were not finite." : ".");

@@ -201,8 +201,8 @@ Findings EfficiencyStudy::conclude(const std::vector<Json>& records) const {
     LandscapeVerdict better{
         .claim = "after equally many observations " + name + " is further down than gradient descent",
         .criterion =
-            "at the largest number of samples the 95 % interval of ln (loss of gradient descent / its "
-            "loss), one a seed, is above 0; does not hold where it is below"};
+            "at the largest number of samples the 95 % interval of ln (loss of gradient descent / loss of " +
+            name + "), one value for each seed, is above 0; does not hold where it is below"};
     const std::optional<Interval> interval = student_t_interval(values);
     if (interval && std::isfinite(interval->low)) {
       better.finding = interval->low > 0    ? Finding::holds
@@ -221,8 +221,8 @@ Findings EfficiencyStudy::conclude(const std::vector<Json>& records) const {
     if (sizes_.size() < 2) continue;
     LandscapeVerdict grows{.claim = "the advantage of " + name + " grows with the number of samples",
                            .criterion =
-                               "the 95 % interval of that logarithm's difference between the largest "
-                               "and the smallest number of samples is above 0"};
+                               "the 95 % interval of that logarithm at the largest number of samples less "
+                               "that at the smallest is above 0; does not hold where it is below"};
     std::vector<double> difference = advantage(sizes_.back(), method);
     const std::vector<double> small = advantage(sizes_.front(), method);
     for (std::size_t i = 0; i < std::min(difference.size(), small.size()); ++i) difference[i] -= small[i];
@@ -232,7 +232,8 @@ Findings EfficiencyStudy::conclude(const std::vector<Json>& records) const {
       grows.finding = growth->low > 0    ? Finding::holds
                       : growth->high < 0 ? Finding::does_not_hold
                                          : Finding::not_shown;
-      grows.sentence = "the ratio of losses with " + std::to_string(sizes_.back()) + " samples is " +
+      grows.sentence = "the ratio of losses, gradient descent's over that of " + name + ", with " +
+                       std::to_string(sizes_.back()) + " samples is " +
                        interval_words(std::exp(mean(difference)),
                                       Interval{std::exp(growth->low), std::exp(growth->high)}) +
                        " times that with " + std::to_string(sizes_.front()) + ".";
@@ -251,6 +252,11 @@ Findings EfficiencyStudy::conclude(const std::vector<Json>& records) const {
       "The step of each method and size is the best of the list with seed 1, which is left out of all "
       "comparisons; seeds 2 to " +
       std::to_string(seeds) + " share start and order between methods.");
+  findings.notes.push_back(
+      "Observations: samples looked at, each time they are. Further down: with a lower loss on all samples "
+      "of that size. A step of gradient descent (gd) looks at all samples, one of mini-batch gradient "
+      "descent (batch) at " +
+      std::to_string(whole(settings_, "batch")) + ", one of SGD at a single sample.");
   return findings;
 }
 

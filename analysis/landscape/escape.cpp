@@ -220,15 +220,16 @@ Findings EscapeStudy::conclude(const std::vector<Json>& records) const {
   const double saddle_loss = number(records.front(), "loss");
   LandscapeVerdict leaves{.claim = "gradient descent with noise on the parameters leaves a strict saddle",
                           .criterion =
-                              "every run leaves, and the loss then is below the saddle's; does not hold "
-                              "where one has not left in --steps"};
+                              "every run leaves within --steps steps, and the loss then goes below the "
+                              "saddle's; does not hold otherwise"};
   if (runs > 0) {
     const double highest = after.empty() ? NAN : *std::max_element(after.begin(), after.end());
     leaves.finding = stuck == 0 && highest < saddle_loss ? Finding::holds : Finding::does_not_hold;
     leaves.sentence = std::to_string(runs - stuck) + " of " + std::to_string(runs) +
                       " runs left; the loss is " + number_words(saddle_loss, 4) +
                       " at the saddle and at most " + number_words(highest, 4) +
-                      " after three times as many steps again.";
+                      " after three times as many further steps (looked at for the first five seeds of each "
+                      "setting).";
     leaves.statistic = {.name = "share that left",
                         .value = static_cast<double>(runs - stuck) / static_cast<double>(runs),
                         .interval = clopper_pearson(runs - stuck, runs),
@@ -236,17 +237,18 @@ Findings EscapeStudy::conclude(const std::vector<Json>& records) const {
   }
   findings.verdicts.push_back(std::move(leaves));
   findings.verdicts.push_back(
-      {.claim = "the median time is where the linearised motion along the unstable direction has an even "
-                "chance to "
-                "be beyond δ",
+      {.claim = "the median time to leave is when the linearised motion along the unstable direction is "
+                "beyond δ with probability 1/2",
        .finding = worst <= 0.1 ? Finding::holds
                   : worst_interval.high < 0.9 || worst_interval.low > 1.1 || std::isinf(worst)
                       ? Finding::does_not_hold
                       : Finding::not_shown,
-       .sentence = "median and prediction differ by at most " +
-                   (std::isfinite(worst) ? number_words(100 * worst, 2) + " %"
-                                         : std::string("no bound: runs did not leave")) +
-                   " over " + std::to_string(settings) + " settings (γ = " + number_words(gamma) + ").",
+       .sentence =
+           "measured median and prediction differ by " +
+           (std::isfinite(worst) ? "at most " + number_words(100 * worst, 2) + " %"
+                                 : std::string("no finite number, since half the runs did not leave,")) +
+           " over " + std::to_string(settings) +
+           " settings of step and σ (the curvature is −γ, γ = " + number_words(gamma) + ").",
        .statistic = {.name = "median / predicted, where it is furthest from 1",
                      .value = std::isfinite(worst_ratio) ? worst_ratio : 0,
                      .interval = std::isfinite(worst_ratio) ? std::optional(worst_interval) : std::nullopt,
@@ -264,19 +266,20 @@ Findings EscapeStudy::conclude(const std::vector<Json>& records) const {
   }
   if (bound > 0) {
     findings.verdicts.push_back(
-        {.claim = "gradient descent, momentum, SGD with batch 1 and QMSE never part two equal units",
+        {.claim = "gradient descent, momentum, SGD with batches of one and QMSE never part two units with "
+                  "equal weights",
          .finding = apart == 0 ? Finding::exact : Finding::does_not_hold,
          .sentence = std::to_string(apart) + " of " + std::to_string(bound) + " runs of " +
                      std::to_string(whole(settings_, "bound_steps")) +
                      " steps parted them; the largest distance of the units is " + number_words(widest) +
-                     " (noise on the outputs is no noise on these parameters).",
+                     " (their noise acts through the outputs, which treats equal units alike).",
          .statistic = {.name = "largest distance of the units", .value = widest, .interval = {}, .n = bound},
          .criterion = "the distance is exactly 0 in every run"});
   }
   findings.notes.push_back(
       "Data: " + problem_.text +
       "; two tanh units, equal and at the minimum among such networks: "
-      "a strict saddle with curvature −γ along the direction that parts them, ‖∇L‖ = " +
+      "a strict saddle with curvature −γ along the direction that parts them, the unstable one; ‖∇L‖ = " +
       number_words(number(records.front(), "gradient"), 2) +
       ". Noise: uniform on the sphere of radius σ (Ge et al., algorithm 1). A run has left "
       "where it is further than δ = " +
@@ -320,7 +323,7 @@ LandscapeExperiment escape_experiment() {
           .summary = "how long noise takes to leave a strict saddle (Ge et al.)",
           .statement =
               "Gradient descent with noise on every parameter leaves strict saddles, in a time that grows "
-              "with the logarithm of 1/σ.",
+              "with the logarithm of 1/σ, σ the size of the noise.",
           .source = "Ge, Huang, Jin & Yuan (2015), algorithm 1; Jin et al. (2017)",
           .options = std::move(options),
           .presets = {},

@@ -188,17 +188,17 @@ Findings LinearStudy::conclude(const std::vector<Json>& records) const {
   }
   findings.tables.push_back(std::move(table));
   findings.verdicts.push_back(
-      {.claim = "every critical point of a linear network is the closed form of a subset of eigenvalues "
-                "(loss, index, nullity)",
+      {.claim = "every critical point of a linear network belongs to a subset of eigenvectors, and loss, "
+                "index and nullity are those of the closed form",
        .finding = critical == 0       ? Finding::not_run
                   : agree == critical ? Finding::exact
                                       : Finding::does_not_hold,
-       .sentence = std::to_string(agree) + " of " + std::to_string(critical) + " critical points found (" +
-                   std::to_string(searched) +
-                   " searches) are where the closed form says, with its index and nullity; the loss differs "
-                   "by at most " +
-                   number_words(worst_loss, 2) + "; " + std::to_string(subsets.size()) + " of " +
-                   std::to_string(theory_.subsets(hidden_).size()) + " subsets were found.",
+       .sentence =
+           std::to_string(agree) + " of " + std::to_string(critical) + " critical points found (" +
+           std::to_string(searched) +
+           " searches) have the closed form's loss, index and nullity; the losses differ by at most " +
+           number_words(worst_loss, 2) + "; " + std::to_string(subsets.size()) + " of " +
+           std::to_string(theory_.subsets(hidden_).size()) + " subsets were found.",
        .statistic =
            {.name = "points that agree", .value = static_cast<double>(agree), .interval = {}, .n = critical},
        .criterion = "all of them, the loss within 1e-12"});
@@ -222,19 +222,22 @@ Findings LinearStudy::conclude(const std::vector<Json>& records) const {
   findings.verdicts.push_back(
       {.claim = "with three layers, too, every saddle is strict (has a direction of negative curvature)",
        .finding = degenerate ? Finding::does_not_hold : Finding::not_shown,
-       .sentence = "at 0 gradient and Hessian of a three-layer linear network are " +
+       .sentence = "where all weights of a three-layer linear network are 0, the largest entries of gradient "
+                   "and Hessian are " +
                    number_words(number(three, "gradient")) + " and " +
-                   number_words(number(three, "hessian")) + " in every entry, and yet the loss falls from " +
+                   number_words(number(three, "hessian")) + ", and yet the loss falls from " +
                    number_words(number(three, "loss"), 6) + " to " +
                    number_words(number(three, "loss_beside"), 6) + " beside it.",
        .statistic = {.name = "largest entry of the Hessian at 0",
                      .value = number(three, "hessian"),
                      .interval = {},
                      .n = 1},
-       .criterion = "false where gradient and Hessian are exactly 0 and the loss falls nearby"});
+       .criterion = "does not hold where gradient and Hessian are exactly 0 and the loss falls nearby"});
   findings.notes.push_back("Data: " + problem_.text + "; " + std::to_string(hidden_) +
-                           " hidden units, no biases. Searches minimise ‖∇L‖², "
-                           "not L, so they end at saddles as readily as at minima.");
+                           " hidden units, no biases. Σ_xx, Σ_xy and Σ_yx are the means of xxᵀ, xyᵀ and yxᵀ "
+                           "over the samples, x the inputs and y the targets. A subset I names eigenvectors "
+                           "of Σ, 1 that of the largest eigenvalue. Searches minimise ‖∇L‖², not L, so they "
+                           "end at saddles as readily as at minima.");
   findings.figures.push_back({.title = "Critical points of a linear network",
                               .panels = {{.title = "Loss against index",
                                           .x_label = "index (negative eigenvalues)",
@@ -267,8 +270,8 @@ LandscapeExperiment linear_experiment() {
           .summary = "all critical points of a linear network (Baldi–Hornik)",
           .statement =
               "The critical points of a linear network with one hidden layer are the projections on subsets "
-              "of the eigenvectors of "
-              "Σ = Σ_yx Σ_xx⁻¹ Σ_xy; the only local minimum is the global one, all others are saddles.",
+              "of the eigenvectors of Σ = Σ_yx Σ_xx⁻¹ Σ_xy; the only local minimum is the global one, all "
+              "others are saddles.",
           .source = "Baldi & Hornik (1989); Kawaguchi (2016) for more layers",
           .options = std::move(options),
           .presets = {},

@@ -243,24 +243,27 @@ Findings PlaneStudy::conclude(const std::vector<Json>& records) const {
       apart = std::max(apart, std::abs(projected[p] - losses[p]) / std::max(std::abs(losses[p]), 1e-300));
     const auto points = static_cast<std::int64_t>(losses.size());
     findings.verdicts.push_back(
-        {.claim = "the plane holds the path",
+        {.claim = "the plane holds the path of training",
          .finding = share >= 0.9 ? Finding::holds : Finding::does_not_hold,
-         .sentence = "two directions have " + number_words(100 * share) +
-                     " % of the squared distances to the end (" + number_words(100 * explained[0]) + " and " +
-                     number_words(100 * explained[1]) +
-                     " %); what the plane leaves out of a point's distance is " +
+         .sentence = "the plane's two directions have " + number_words(100 * share) +
+                     " % of the squared distances of the path's points to its end (" +
+                     number_words(100 * explained[0]) + " and " + number_words(100 * explained[1]) +
+                     " %); the part of a point's distance that lies beside the plane is " +
                      number_words(100 * median(std::span(errors).first(errors.size() - 1))) +
                      " % in the median and at most " + number_words(100 * worst) + " %.",
          .statistic = {.name = "share of the squared distances", .value = share, .interval = {}, .n = points},
-         .criterion = "at least 90 %"});
+         .criterion = "the two directions have at least 90 % of the squared distances"});
     findings.verdicts.push_back(
         {.claim = "the loss drawn under the path is the path's",
          .finding = apart <= 0.1 ? Finding::holds : Finding::does_not_hold,
          .sentence = "where a point of the path is drawn, the plane's loss is up to " +
                      number_words(100 * apart) + " % off the loss at the point.",
          .statistic = {.name = "largest relative difference", .value = apart, .interval = {}, .n = points},
-         .criterion = "at most 10 % at each point"});
-    note += " A path's points lie beside the plane; the picture is not the loss along the path.";
+         .criterion = "the two losses differ by at most 10 % at each point of the path"});
+    note +=
+        " The plane goes through the path's end, along the two directions that hold most of its points' "
+        "squared distances (principal components). The points themselves lie beside the plane; the picture "
+        "is not the loss along the path.";
   } else {
     const std::vector<double> curvatures = numbers_or_nan(about, "curvatures");
     const double largest = number(about, "largest"),
@@ -275,10 +278,10 @@ Findings PlaneStudy::conclude(const std::vector<Json>& records) const {
                        .value = seen,
                        .interval = {},
                        .n = 2},
-         .criterion = "at least half of it"});
+         .criterion = "the larger of the two curvatures is at least half of the largest eigenvalue"});
     note +=
-        " Directions: normal random numbers, each unit's weights scaled to the norm they have in the "
-        "network, biases 0.";
+        " Directions, filter-normalised: normal random numbers, each unit's weights scaled to the norm they "
+        "have in the network, biases 0.";
   }
   findings.notes.push_back(note);
   return findings;
@@ -313,8 +316,7 @@ LandscapeExperiment plane_experiment() {
           .summary = "the loss on a plane: random and filter-normalised, or along the path of training",
           .statement =
               "The loss drawn on a plane through a network shows how it is shaped around it. What of the "
-              "path, and "
-              "of the curvature, is not in the plane?",
+              "path, and of the curvature, is not in the plane?",
           .source = "Li, Xu, Taylor, Studer & Goldstein (2018)",
           .options = std::move(options),
           .presets = {},

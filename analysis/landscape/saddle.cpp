@@ -143,8 +143,9 @@ class SaddleStudy final : public LandscapeStudy {
 
 // None of `count`: holds; its statistic is the share, whose upper end is near 3 / count.
 LandscapeVerdict none_of(std::string claim, std::string what, std::int64_t seen, std::int64_t count) {
-  LandscapeVerdict verdict{.claim = std::move(claim),
-                           .criterion = "no start of all ends at a saddle; the share has its exact interval"};
+  LandscapeVerdict verdict{
+      .claim = std::move(claim),
+      .criterion = "no start ends at a saddle; the share's interval is Clopper–Pearson's"};
   if (count == 0) return verdict;
   const Interval interval = clopper_pearson(seen, count);
   const double share = static_cast<double>(seen) / static_cast<double>(count);
@@ -186,26 +187,27 @@ Findings SaddleStudy::conclude(const std::vector<Json>& records) const {
   const Json& line = records.front();
   const bool stays = line["on_the_line"].get<bool>();
   findings.verdicts.push_back(
-      {.claim = "that holds for every start, not only for almost every one",
+      {.claim = "gradient descent keeps off strict saddles from every start, not only from almost every one",
        .finding = stays ? Finding::does_not_hold : Finding::not_shown,
-       .sentence = stays ? "from (1, 0) gradient descent goes to the saddle: y stays exactly 0."
+       .sentence = stays ? "from x = 1, y = 0 gradient descent goes to the saddle: y stays exactly 0."
                          : "gradient descent left the saddle's stable line.",
        .statistic = {.name = "starts that stay", .value = stays ? 1.0 : 0.0, .interval = {}, .n = 1},
-       .criterion = "false where y stays exactly 0"});
+       .criterion = "does not hold where y stays exactly 0"});
   const double lipschitz = number(line, "lipschitz");
   LandscapeVerdict step{
       .claim = "the condition α < 1/L on the step can be dropped",
       .criterion =
-          "false where some share of starts lands exactly on the saddle with a step above 1/L, "
+          "does not hold where some share of starts lands exactly on the saddle with a step above 1/L, "
           "and none with one below"};
   if (starts > 0) {
     const double share = static_cast<double>(landed) / static_cast<double>(starts);
     step.finding = landed > 0 && landed_short == 0 ? Finding::does_not_hold : Finding::not_shown;
     step.sentence =
-        "with α = 1/2 = " + number_words(kJump * lipschitz) + "/L " + number_words(100 * share, 4) +
-        " % of starts uniform in [−2, 2] land exactly on a strict saddle in one step (1/2 is expected); "
-        "with α = 0.9/L " +
-        std::to_string(landed_short) + " of " + std::to_string(starts) + ".";
+        "with a step of 1/2, which is " + number_words(kJump * lipschitz) + "/L, " +
+        number_words(100 * share, 4) +
+        " % of starts drawn evenly from [−2, 2] land exactly on a strict saddle in one step (50 % is "
+        "expected); with α = 0.9/L " +
+        std::to_string(landed_short) + " of " + std::to_string(starts) + " do.";
     step.statistic = {.name = "share that lands on the saddle",
                       .value = share,
                       .interval = clopper_pearson(landed, starts),
@@ -231,24 +233,26 @@ Findings SaddleStudy::conclude(const std::vector<Json>& records) const {
   }
   findings.tables.push_back(std::move(table));
   findings.verdicts.push_back(
-      {.claim =
-           "near a saddle descent takes a time that grows with the logarithm of the distance to its stable "
-           "manifold",
+      {.claim = "near a saddle descent takes a time that grows as minus the logarithm of the distance to its "
+                "stable manifold, the set of starts that go to the saddle",
        .finding = worst <= 0.5 ? Finding::holds : Finding::does_not_hold,
-       .sentence = "steps and ln(½/y₀)/ln(1 + α) differ by at most " + number_words(worst / growth) +
-                   " steps from y₀ = 10⁻² to 10⁻¹⁶.",
+       .sentence = "from a distance y₀ the steps to |y| = 1/2 differ from ln(½/y₀)/ln(1 + α) by at most " +
+                   number_words(worst / growth) + ", for y₀ from 10⁻² to 10⁻¹⁶.",
        .statistic = {.name = "largest difference, in factors e of y",
                      .value = worst,
                      .interval = {},
                      .n = static_cast<std::int64_t>(measured.x.size())},
-       .criterion = "the difference is at most what half a factor e of y takes, for every start"});
+       .criterion = "for every y₀ the difference is at most the number of steps in which y grows by a factor "
+                    "of √e"});
   findings.notes.push_back(
       "In the plane f = x²/2 − y²/2 + y⁴/4, α = " + number_words(number(settings_, "step")) +
-      ", starts N(0, 1); " + std::to_string(diverged) + " of " + std::to_string(starts) +
+      ", starts drawn from the normal distribution; " + std::to_string(diverged) + " of " +
+      std::to_string(starts) +
       " diverged: there is no L for all of the plane, so that the theorem does not apply to "
       "all starts. Networks: " +
       problem_.text + ", " + std::to_string(hidden_) +
-      " linear units. The theorem is about strict saddles: see `linear` for one that is not.");
+      " linear units. The theorem is about strict saddles: see `linear` for one that is not. The condition "
+      "α < 1/L is tested on a function of one variable made for it (docs/landscape.md).");
   findings.figures.push_back({.title = "How long descent stays near a saddle",
                               .panels = {{.title = "Steps until |y| = 1/2",
                                           .x_label = "−log₁₀ y₀",
@@ -288,8 +292,9 @@ LandscapeExperiment saddle_experiment() {
   return {.name = "saddle",
           .summary = "gradient descent and strict saddles (Lee et al.)",
           .statement =
-              "Gradient descent with a step below 1/L, from almost every start, does not converge to a "
-              "strict saddle.",
+              "Gradient descent with a step α below 1/L, from almost every start, does not converge to a "
+              "strict saddle. L is not the loss here: it is a Lipschitz constant of the gradient, a bound on "
+              "the curvature.",
           .source = "Lee, Simchowitz, Jordan & Recht (2016); Panageas & Piliouras (2017)",
           .options = std::move(options),
           .presets = {},

@@ -97,8 +97,7 @@ class ScheduleStudy final : public LandscapeStudy {
 
 Findings ScheduleStudy::conclude(const std::vector<Json>& records) const {
   Findings findings;
-  ReportTable table{
-      {"exponent ρ", "Σα", "slope over the last decade", "expected", "last E‖∇L‖² / floor of its step"}, {}};
+  ReportTable table{{"exponent ρ", "Σα", "slope", "expected, −ρ", "last E‖∇L‖² / floor of its step"}, {}};
   Figure figure{.title = "SGD with steps α₀ / (1 + k/k₀)^ρ", .panels = {}};
   Panel panel{.title = "Squared gradient norm",
               .x_label = "step k",
@@ -130,22 +129,26 @@ Findings ScheduleStudy::conclude(const std::vector<Json>& records) const {
       slopes.push_back(least_squares_slope(x, y));
       last.push_back(means.back().get<double>());
     }
-    LandscapeVerdict verdict{.claim = "with steps falling as k^−" + number_words(exponent) +
-                                      " the squared gradient norm falls as the step",
-                             .criterion =
-                                 "the slope of ln E‖∇L‖² on ln(1 + k/k₀) over the last decade is −ρ within "
-                                 "0.05, or its 95 % interval contains −ρ"};
+    LandscapeVerdict verdict{
+        .claim = exponent > 0 ? "with steps that fall as k^−" + number_words(exponent) +
+                                    ", k the step's number, the squared gradient norm falls as the step"
+                              : std::string("with steps that do not fall the squared gradient norm "
+                                            "does not fall either"),
+        .criterion =
+            "over the last nine tenths of the steps the slope of ln E‖∇L‖² on "
+            "ln(1 + k/k₀) is −ρ within 0.05, or its 95 % interval contains −ρ"};
     if (slopes.size() >= 2) {
       const double slope = mean(slopes);
       const Interval interval = *student_t_interval(slopes);
       const bool good =
           std::abs(slope + exponent) <= 0.05 || (interval.low <= -exponent && -exponent <= interval.high);
       verdict.finding = good ? Finding::holds : Finding::does_not_hold;
-      verdict.sentence =
-          "the slope is " + interval_words(slope, interval) + " for ρ = " + number_words(exponent) +
-          (exponent > 0 && exponent <= 0.5
-               ? "; Σα² is infinite, and yet the norm goes to 0: the condition is sufficient, not necessary."
-               : ".");
+      verdict.sentence = "the slope of ln E‖∇L‖² on ln(1 + k/k₀) is " + interval_words(slope, interval) +
+                         " for ρ = " + number_words(exponent) +
+                         (exponent > 0 && exponent <= 0.5
+                              ? "; the sum Σα² of squared steps is infinite, and yet the norm goes to 0: "
+                                "that it is finite is sufficient, not necessary."
+                              : ".");
       verdict.statistic = {.name = "slope",
                            .value = slope,
                            .interval = interval,
@@ -153,7 +156,7 @@ Findings ScheduleStudy::conclude(const std::vector<Json>& records) const {
       const Json& floors = records.front()["floors"];
       const double ratio = floors.empty() ? NAN : mean(last) / floors[e].back().get<double>();
       table.rows.push_back({number_words(exponent), number_words(walked), interval_words(slope, interval),
-                            number_words(-exponent), number_words(ratio)});
+                            number_words(exponent > 0 ? -exponent : 0), number_words(ratio)});
       findings.summary.push_back({{"exponent", exponent},
                                   {"slope", slope},
                                   {"low", interval.low},
@@ -174,13 +177,13 @@ Findings ScheduleStudy::conclude(const std::vector<Json>& records) const {
   findings.tables.push_back(std::move(table));
   figure.panels.push_back(std::move(panel));
   findings.figures.push_back(std::move(figure));
-  findings.notes.push_back("Data: " + trained_.problem().text +
-                           ". Start: " + std::string(name(trained_.kind_of_start())) +
-                           ". Robbins and Monro (1951) is about roots of monotone regression functions; that "
-                           "liminf E‖∇F‖² = 0 for Σα = ∞, Σα² < ∞ is "
-                           "Bottou, Curtis and Nocedal's theorem for losses that are not convex. From far "
-                           "away the fastest falling step arrives last: it has "
-                           "the smallest sum of steps.");
+  findings.notes.push_back(
+      "Data: " + trained_.problem().text + ". Start: " + std::string(name(trained_.kind_of_start())) +
+      ". Step number k has the length α = α₀ / (1 + k/k₀)^ρ; the floor of a step is what "
+      "`sgd-floor` predicts for it. Robbins and Monro (1951) is about roots of monotone "
+      "regression functions; that liminf E‖∇L‖² = 0 for Σα = ∞, Σα² < ∞ is Bottou, "
+      "Curtis and Nocedal's theorem for losses that are not convex. From far away the "
+      "fastest falling step arrives last: it has the smallest sum of steps.");
   return findings;
 }
 

@@ -273,19 +273,21 @@ Findings SgdFloorStudy::conclude(const std::vector<Json>& records) const {
   add_slopes(records, findings);
   LandscapeVerdict theory{
       .claim =
-          "the floor is Σ α hᵢ Cᵢᵢ / (2 − α hᵢ), from the Hessian and the gradients' covariance at the "
-          "minimum",
+          "the floor is Σᵢ α hᵢ Cᵢᵢ / (2 − α hᵢ), with hᵢ from the Hessian and Cᵢᵢ from the gradients' "
+          "covariance at the minimum",
       .criterion =
-          "measured / predicted is within 5 % of 1 for every step with α h_max < 0.5; does not hold "
-          "where a 95 % interval is wholly outside"};
+          "measured / predicted is within 5 % of 1 for every setting with α times the largest hᵢ below 0.5; "
+          "does not hold where a 95 % interval is wholly outside"};
   if (compared > 0) {
     theory.finding = worst <= 0.05 ? Finding::holds
                      : outside > 0 ? Finding::does_not_hold
                                    : Finding::not_shown;
     theory.sentence = "measured and predicted E‖∇L‖² differ by at most " + number_words(100 * worst, 2) +
-                      " % over " + std::to_string(compared) + " settings; the bound αLM is " +
+                      " % over the " + std::to_string(compared) +
+                      " settings of step and batch size with α times the largest hᵢ below 0.5; the theorem's "
+                      "upper bound αLM is " +
                       number_words(2 * number(start, "bound_lm") / number(start, "trace_hc"), 2) +
-                      " times the floor.";
+                      " times the floor of small steps.";
     theory.statistic = {.name = "largest relative difference", .value = worst, .interval = {}, .n = compared};
   }
   findings.verdicts.push_back(std::move(theory));
@@ -294,13 +296,16 @@ Findings SgdFloorStudy::conclude(const std::vector<Json>& records) const {
                            ". Start: " + std::string(name(trained_.kind_of_start())) + ", loss " +
                            number_words(number(start, "loss"), 4) + "; batches are drawn with replacement; " +
                            std::to_string(diverged) +
-                           " runs diverged. Squared norms of one run are correlated over some 1 / (α h) "
-                           "steps. The predicted error "
-                           "is that of the mean over seeds, from the same recursion as the floor; runs of "
-                           "small steps are as long as "
-                           "it asks. The prediction is about problems that the network cannot interpolate: "
-                           "where it can, the noise "
-                           "vanishes with the loss, and SGD converges.");
+                           " runs diverged, that is were not finite. The prediction is about problems that "
+                           "the network cannot fit exactly: where it can, the noise vanishes with the loss, "
+                           "and SGD converges.");
+  findings.notes.push_back(
+      "Floor: the level at which the squared gradient norm stays on average, in place of going to 0. hᵢ are "
+      "the eigenvalues of the Hessian at the minimum; Cᵢᵢ is the variance of a batch's gradient along the "
+      "i-th eigenvector. In the theorem's bound αLM L is the largest hᵢ and M the sum of all Cᵢᵢ. Squared "
+      "norms of neighbouring steps are alike, over some 1 / (α h) steps along an eigenvector with eigenvalue "
+      "h. The predicted error is the standard error of the mean over seeds by the same theory; runs of small "
+      "steps are made so long that it is small.");
   findings.figures.push_back(
       {.title = "The floor of SGD with a fixed step",
        .panels =
@@ -329,13 +334,17 @@ Findings SgdFloorStudy::conclude(const std::vector<Json>& records) const {
 }
 
 void SgdFloorStudy::add_slopes(const std::vector<Json>& records, Findings& findings) const {
+  const std::vector<double> steps = numbers(settings_, "step_sizes");
+  const std::string over_steps = ", over " + std::to_string(steps.size()) + " steps α from " +
+                                 number_words(*std::min_element(steps.begin(), steps.end())) + " to " +
+                                 number_words(*std::max_element(steps.begin(), steps.end())) + ",";
   const auto add = [&](const std::string& claim, const char* quantity, bool over_batches,
                        const std::string& what) {
     const std::vector<double> all = slopes(records, quantity, over_batches);
     LandscapeVerdict verdict{.claim = claim,
                              .criterion =
-                                 "the 95 % interval of the slope (one a seed) meets [0.9, 1.1]; not shown "
-                                 "where it is wider than 0.4"};
+                                 "proportional means a slope of 1: the 95 % interval of the slope, the mean "
+                                 "over seeds, meets [0.9, 1.1]; not shown where it is wider than 0.4"};
     if (all.size() >= 2) {
       const Interval interval = *student_t_interval(all);
       const double slope = mean(all);
@@ -348,14 +357,15 @@ void SgdFloorStudy::add_slopes(const std::vector<Json>& records, Findings& findi
     }
     findings.verdicts.push_back(std::move(verdict));
   };
-  if (numbers(settings_, "step_sizes").size() > 1) {
-    add("the average squared gradient norm of SGD with a fixed step is proportional to the step",
-        "squared_norm", false, "ln E‖∇L‖² on ln α");
-    add("the average gradient norm is proportional to the step", "norm", false, "ln E‖∇L‖ on ln α");
+  if (steps.size() > 1) {
+    add("the average squared gradient norm of SGD with a fixed step α is proportional to α", "squared_norm",
+        false, "ln E‖∇L‖² on ln α" + over_steps);
+    add("the average gradient norm is proportional to the step α", "norm", false,
+        "ln E‖∇L‖ on ln α" + over_steps);
   }
   if (wholes(settings_, "batches").size() > 1)
     add("the average squared gradient norm is proportional to 1 / batch size", "squared_norm", true,
-        "ln E‖∇L‖² on ln 1/|B|");
+        "ln E‖∇L‖² on ln 1/|B|, over the batch sizes |B| at the first step,");
 }
 
 // Is there a floor at all? At the longest step, where a run has the most time for it.
@@ -376,16 +386,17 @@ void SgdFloorStudy::add_convergence(const std::vector<Json>& records, Findings& 
   LandscapeVerdict verdict{
       .claim = "SGD with a fixed step does not converge: the squared gradient norm stays at a floor",
       .criterion =
-          "at the longest step the second half of the averaged gradients has between 1/2 and twice the "
-          "squared norm of the first, by the 95 % interval of the ratio's logarithm"};
+          "at the largest α the 95 % interval of that ratio, second half over first, is between 1/2 and 2; "
+          "does not hold where it is wholly outside"};
   if (const std::optional<Interval> interval = student_t_interval(logarithms)) {
     const double low = std::exp(interval->low), high = std::exp(interval->high),
                  ratio = std::exp(mean(logarithms));
     verdict.finding = low >= 0.5 && high <= 2 ? Finding::holds
                       : high < 0.5 || low > 2 ? Finding::does_not_hold
                                               : Finding::not_shown;
-    verdict.sentence = "at α = " + number_words(longest) + " the second half has " +
-                       interval_words(ratio, Interval{low, high}) + " times the squared norm of the first.";
+    verdict.sentence = "at α = " + number_words(longest) +
+                       " the mean squared gradient norm of the second half of what was measured is " +
+                       interval_words(ratio, Interval{low, high}) + " times that of the first half.";
     verdict.statistic = {.name = "second half / first half",
                          .value = ratio,
                          .interval = Interval{low, high},
@@ -416,9 +427,10 @@ void SgdFloorStudy::add_thesis(Findings& findings) const {
   if (table.rows.empty()) return;
   findings.tables.push_back(std::move(table));
   if (steps.size() < 2) return;
-  findings.notes.push_back(
-      "The slope of ln of the mean on ln α is " + number_words(least_squares_slope(steps, theirs)) +
-      " of the published values, and " + number_words(least_squares_slope(steps, ours)) + " here.");
+  findings.notes.push_back("With batches of one the slope of ln E‖∇L‖² on ln α is " +
+                           number_words(least_squares_slope(steps, theirs)) +
+                           " in the published values, and " + number_words(least_squares_slope(steps, ours)) +
+                           " here.");
 }
 
 }  // namespace
@@ -462,8 +474,8 @@ LandscapeExperiment sgd_floor_experiment() {
       .summary = "where SGD with a fixed step stops (the thesis' experiment 3)",
       .statement =
           "With a fixed step α SGD does not converge: the average of the squared gradient norm stays at "
-          "a floor of order α. Near a minimum "
-          "the floor is known from the Hessian and the covariance of the gradients.",
+          "a floor that is about proportional to α. Near a minimum the floor can be calculated from the "
+          "Hessian and the covariance of the gradients.",
       .source =
           "Bottou, Curtis & Nocedal (2018), theorem 4.8; Mandt et al. (2017); Liu, Ziyin & Ueda (2021); "
           "Fleischmann's thesis, experiment 3",

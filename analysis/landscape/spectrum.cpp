@@ -189,20 +189,22 @@ void SpectrumStudy::add_ends(const std::vector<Json>& records, Findings& finding
   // Rounding of a norm of 0 is no number.
   const double relative = norm > 0 ? worst / norm : 0;
   findings.verdicts.push_back(
-      {.claim = "what was found at both ends of the spectrum are eigenvalues",
+      {.claim = "the values found at both ends of the Hessian's spectrum are eigenvalues",
        .finding = !converged || relative > 10 * tolerance() ? Finding::not_shown
                   : exact_                                  ? Finding::exact
                                                             : Finding::holds,
-       .sentence = "the largest eigenvalue is " + number_words(top.front(), 6) + ", the smallest " +
-                   number_words(bottom.front(), 4) + "; every residual ‖Hv − λv‖ is at most " +
-                   number_words(relative, 2) + " ‖H‖, and within its residual of each value there is one" +
-                   (converged ? "." : ", but --products was too small for all of them to converge."),
+       .sentence =
+           "the largest eigenvalue is " + number_words(top.front(), 6) + ", the smallest " +
+           number_words(bottom.front(), 4) + "; every residual ‖Hv − λv‖ is at most " +
+           number_words(relative, 2) +
+           " ‖H‖, λ the value and v its unit vector, and no further away from each value lies an eigenvalue" +
+           (converged ? "." : ", but --products was too small for all of them to converge."),
        .statistic = {.name = "largest residual / norm",
                      .value = relative,
                      .interval = {},
                      .n = static_cast<std::int64_t>(top.size() + bottom.size())},
-       .criterion = "all have converged, with residuals of at most " + number_words(10 * tolerance()) +
-                    " of the norm"});
+       .criterion =
+           "all have converged, with residuals of at most " + number_words(10 * tolerance()) + " ‖H‖"});
   // Weyl: the i-th eigenvalues of G + R and G differ by something between R's smallest and largest.
   const double lowest = list(records[4], "values").front(), highest = list(records[3], "values").front();
   double outside = 0, apart = 0;
@@ -226,8 +228,8 @@ void SpectrumStudy::add_ends(const std::vector<Json>& records, Findings& finding
                      .value = share,
                      .interval = {},
                      .n = static_cast<std::int64_t>(std::min(top.size(), part.size()))},
-       .criterion = "they differ by no more than the residual part allows (Weyl), and that is at most half "
-                    "of ‖H‖"});
+       .criterion = "they differ by no more than the residual part's eigenvalues allow (Weyl's inequality), "
+                    "and these are at most half of ‖H‖"});
 }
 
 void SpectrumStudy::add_density(const std::vector<Json>& records, Findings& findings) const {
@@ -259,7 +261,8 @@ void SpectrumStudy::add_density(const std::vector<Json>& records, Findings& find
               .y_label = "density",
               .curves = {estimated},
               .log_y = true};
-  std::string trace_words = "tr H is " + interval_words(mean(traces), student_t_interval(traces)) + " by " +
+  std::string trace_words = "tr H, the sum of all eigenvalues, is " +
+                            interval_words(mean(traces), student_t_interval(traces)) + " by " +
                             std::to_string(probes) + " probes";
   if (dense()) {
     const std::vector<double> all = list(records.back(), "values");
@@ -283,9 +286,9 @@ void SpectrumStudy::add_density(const std::vector<Json>& records, Findings& find
                        .value = relative,
                        .interval = {},
                        .n = static_cast<std::int64_t>(2 * top.size())},
-         .criterion = "at most " + number_words(10 * tolerance()) + " of the norm"});
+         .criterion = "they differ by at most " + number_words(10 * tolerance()) + " ‖H‖"});
     findings.verdicts.push_back(
-        {.claim = "stochastic Lanczos quadrature gives the density",
+        {.claim = "stochastic Lanczos quadrature gives the density of eigenvalues",
          .finding = distance <= 0.2 ? Finding::holds : Finding::does_not_hold,
          .sentence = "∫|estimated − exact| of the densities, smoothed over 1 % of the range, is " +
                      number_words(distance, 2) + "; " + trace_words + ", " + number_words(trace) +
@@ -294,14 +297,16 @@ void SpectrumStudy::add_density(const std::vector<Json>& records, Findings& find
                        .value = distance,
                        .interval = {},
                        .n = static_cast<std::int64_t>(probes)},
-         .criterion = "at most 0.2, of at most 2"});
+         .criterion = "that integral is at most 0.2; of densities that do not overlap it is 2"});
     panel.curves.push_back({.label = "whole matrix", .x = estimated.x, .mean = drawn(exact)});
   }
   findings.notes.push_back(point_.words() + ". Loss " + number_words(number(records[0], "loss"), 5) +
                            ", ‖∇L‖ = " + number_words(number(records[0], "gradient"), 2) + ", " +
                            std::to_string(point_.parameters()) + " parameters; " + trace_words +
-                           ". Negative eigenvalues of the Hessian are all of the residual part: the "
-                           "Gauss–Newton part has none.");
+                           ". Negative eigenvalues of the Hessian come from the residual part alone: the "
+                           "Gauss–Newton part has none. Lanczos' method finds the ends of the spectrum from "
+                           "products Hv alone; with random vectors, the probes, such products also give the "
+                           "density of all eigenvalues and their sum.");
   findings.figures.push_back({.title = "The Hessian's spectrum", .panels = {std::move(panel)}});
 }
 

@@ -98,7 +98,8 @@ class StabilityStudy final : public LandscapeStudy {
 
 Findings StabilityStudy::conclude(const std::vector<Json>& records) const {
   Findings findings;
-  ReportTable table{{"loss", "momentum", "step", "lost", "95 %", "mean ‖r‖² of the others"}, {}};
+  ReportTable table{{"loss", "momentum", "step", "runs lost", "95 %, share lost", "mean ‖r‖² of the others"},
+                    {}};
   Figure figure{.title = "Runs that are lost", .panels = {}, .columns = 2};
   const std::int64_t seeds = whole(settings_, "seeds");
   std::size_t at = 1;
@@ -146,42 +147,49 @@ Findings StabilityStudy::conclude(const std::vector<Json>& records) const {
     }
     figure.panels.push_back(std::move(panel));
     const auto step_words = [](const std::optional<double>& step) {
-      return step ? number_words(*step) : std::string("none that was tried");
+      return step ? number_words(*step) : std::string("none");
     };
     const double mse = safe[0].value_or(0), qmse = safe[2].value_or(0);
     const bool sooner = deadly[2].has_value() && qmse < *deadly[2] && *deadly[2] <= mse;
     findings.verdicts.push_back(
-        {.claim = std::string("with the same step QMSE trains where MSE does, ") +
-                  (momentum ? "with" : "without") + " momentum",
+        {.claim = "with the same step QMSE trains where MSE does, " +
+                  (momentum ? "with momentum " + number_words(number(settings_, "momentum"))
+                            : std::string("without momentum")),
          .finding = sooner        ? Finding::does_not_hold
                     : qmse >= mse ? Finding::holds
                                   : Finding::depends,
-         .sentence = "No run of MSE is lost up to a step of " + step_words(safe[0]) +
-                     ", of QMSE's expected step up to " + step_words(safe[1]) + ", of QMSE up to " +
-                     step_words(safe[2]) + "; all of QMSE are from " + step_words(deadly[2]) + " on.",
+         .sentence =
+             "Of the steps that were tried the largest up to which no run is lost is " + step_words(safe[0]) +
+             " with MSE, " + step_words(safe[1]) + " with QMSE's expected step and " + step_words(safe[2]) +
+             " with QMSE; the smallest at which every run of QMSE is lost is " + step_words(deadly[2]) + ".",
          .statistic = {.name = "largest step without a lost run, QMSE over MSE",
                        .value = mse > 0 ? qmse / mse : NAN,
                        .interval = {},
                        .n = seeds},
          .criterion =
-             "does not hold where every run of QMSE is lost at a step at which none of MSE is; holds "
-             "where QMSE is safe up to the largest step at which MSE is"});
+             "does not hold where every run of QMSE is lost at a step up to which none of MSE is; holds "
+             "where no run of QMSE is lost up to the largest step up to which none of MSE is"});
   }
   findings.tables.push_back(std::move(table));
   findings.figures.push_back(std::move(figure));
   const Json& start = records.front();
-  findings.notes.push_back("Data: " + trained_.problem().text +
-                           ". Start: " + std::string(name(trained_.kind_of_start())) + ", mean ‖r‖² " +
-                           number_words(number(start, "residual_sq")) +
-                           ". Gradient descent on all samples would leave it from a step of " +
-                           number_words(2 / number(start, "mse")) + " with MSE and of " +
-                           number_words(2 / number(start, "expected_qmse")) +
-                           " with QMSE's expected step (2 / the largest eigenvalue of the Hessian). Those "
-                           "are bounds near the start: the "
-                           "expected step's curvature grows with ‖r‖², so that a run that noise has carried "
-                           "beyond 2/(ηκ) − 1/c does not "
-                           "come back. Lost: not finite, or a mean ‖r‖² above " +
-                           number_words(number(settings_, "lost")) + ".");
+  findings.notes.push_back("Data: " + trained_.problem().text + ". All runs start at the same point (" +
+                           std::string(name(trained_.kind_of_start())) + "), where the mean ‖r‖² is " +
+                           number_words(number(start, "residual_sq")) + "; " + std::to_string(seeds) +
+                           " runs of each loss and step. A run is lost where a weight is no finite number or "
+                           "the mean ‖r‖² is above " +
+                           number_words(number(settings_, "lost")) + ", looked at every 100 steps.");
+  findings.notes.push_back(
+      "Near the start gradient descent on all samples, without momentum, would go away "
+      "from it with steps above 2 / (the largest eigenvalue of the Hessian): " +
+      number_words(2 / number(start, "mse")) + " with MSE and " +
+      number_words(2 / number(start, "expected_qmse")) +
+      " with QMSE's expected step. Further away that says little of QMSE. For one sample "
+      "with c outputs and a residual of length ρ = ‖r‖ its expected step is MSE's times "
+      "ρ² + 1/c. Let D_n be the Jacobian of that sample's outputs with respect to the "
+      "weights, and κ the largest eigenvalue of D_nD_nᵀ: how strongly a step for this "
+      "sample moves its own outputs. With a step η the residual shrinks only where ρ² "
+      "is below 2/(ηκ) − 1/c. A run that noise has carried beyond does not come back.");
   return findings;
 }
 

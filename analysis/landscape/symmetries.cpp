@@ -304,28 +304,31 @@ Findings SymmetriesStudy::conclude(const std::vector<Json>& records) const {
       {.claim = "permuting hidden units, flipping the signs of tanh units and scaling (leaky) ReLU units "
                 "leave the function alone",
        .finding = sound ? Finding::exact : Finding::does_not_hold,
-       .sentence = "permutations change the loss by at most " + number_words(worst.permuted) +
-                   " units in the last place, scaling by 1.7 by " + number_words(worst.scaled) +
-                   "; sign flips of tanh and scaling by powers of 2 change " +
-                   (worst.same ? "not one bit" : "bits") + ". The wrong symmetry changes it by at least " +
-                   number_words(worst.least_control) + ".",
+       .sentence =
+           "permutations change the loss by at most " + number_words(worst.permuted) +
+           " units in the last place of the number, scaling by 1.7 by at most " + number_words(worst.scaled) +
+           "; sign flips of tanh and scaling by powers of 2 change " + (worst.same ? "not one bit" : "bits") +
+           ". What is no symmetry (scaling tanh, flipping signs of ReLUs) changes the loss by at least " +
+           number_words(worst.least_control) + ".",
        .statistic =
            {.name = "largest change, ulp", .value = worst.permuted, .interval = {}, .n = worst.points},
        .criterion =
-           "at most 4 √h units in the last place, and the same bits where only signs and exponents change"});
+           "at most 4 √h units in the last place with h hidden units, and the same bits where only signs and "
+           "powers of 2 change"});
   findings.verdicts.push_back(
-      {.claim = "at every differentiable point ∇L·τ = 0 and Hτ = −T∇L for τ = (w, b, −z) of a (leaky) ReLU "
-                "or linear unit",
+      {.claim = "at every differentiable point ∇L·τ = 0 and Hτ = −T∇L, where τ = (w, b, −z) and T = diag(1, "
+                "1, −1) for a (leaky) ReLU or linear unit with incoming weights w, bias b and outgoing "
+                "weights z",
        .finding = worst.tau < 1e-12 && worst.curved < 1e-12 ? Finding::exact : Finding::does_not_hold,
        .sentence = "|∇L·τ| is at most " + number_words(worst.tau, 2) + " and |Hτ + T∇L| at most " +
                    number_words(worst.curved, 2) +
-                   "; of tanh, which is not homogeneous, |∇L·τ| is at least " +
+                   "; of tanh units, which may not be scaled, |∇L·τ| is at least " +
                    number_words(worst.least_tau, 2) + ".",
        .statistic = {.name = "largest |Hτ + T∇L|", .value = worst.curved, .interval = {}, .n = worst.points},
        .criterion = "both below 1e-12"});
   findings.verdicts.push_back(
-      {.claim = "a step of gradient descent changes ‖w‖² + b² − ‖z‖² of each unit by α² times that of the "
-                "gradient",
+      {.claim = "a step α of gradient descent changes ‖w‖² + b² − ‖z‖² of each unit by α² times the same "
+                "expression of the gradient's entries",
        .finding = worst.balance < 1e-13 ? Finding::exact : Finding::does_not_hold,
        .sentence = "the largest relative deviation is " + number_words(worst.balance, 2) + ".",
        .statistic = {.name = "largest deviation", .value = worst.balance, .interval = {}, .n = worst.points},
@@ -333,16 +336,19 @@ Findings SymmetriesStudy::conclude(const std::vector<Json>& records) const {
   for (const auto& [activation, of] : zeros_of) {
     const bool linear = activation == HiddenActivation::identity;
     findings.verdicts.push_back(
-        {.claim = linear ? "a critical point of a linear network of two layers has h² zero eigenvalues"
-                         : "a critical point of a (leaky) ReLU network has a zero eigenvalue for each hidden "
-                           "unit, by scaling",
+        {.claim = linear
+                      ? "a critical point of a linear network of two layers with h hidden units has h² zero "
+                        "eigenvalues"
+                      : "a critical point of a (leaky) ReLU network has a zero eigenvalue for each hidden "
+                        "unit, by scaling",
          .finding = of.minima == 0           ? Finding::not_shown
                     : of.enough == of.minima ? Finding::exact
                                              : Finding::does_not_hold,
          .sentence = "with " + std::to_string(of.hidden) + " hidden units, at " + std::to_string(of.enough) +
                      " of " + std::to_string(of.minima) +
-                     " certified critical points there are at least the forced zeros, at " +
-                     std::to_string(of.equal) + " exactly those" +
+                     " certified critical points there are at least as many zero eigenvalues as symmetry "
+                     "forces, at " +
+                     std::to_string(of.equal) + " exactly as many" +
                      (linear ? "."
                              : "; " + std::to_string(of.with_kinks) +
                                    " descents ended on kinks, where there is no Hessian."),
@@ -354,8 +360,14 @@ Findings SymmetriesStudy::conclude(const std::vector<Json>& records) const {
   }
   findings.notes.push_back(
       "Data: " + problem_.text + "; " + std::to_string(hidden_) +
-      " hidden units. A tanh network of h units has 2^h h! equivalent "
-      "ones (Sussmann 1992); scaling makes an orbit of dimension h of every point of a ReLU network.");
+      " hidden units. A unit has incoming weights w, a bias b and outgoing weights z. Scaling by a factor "
+      "makes w and b as many times larger and z smaller: it moves them in the direction τ, in which all "
+      "other entries are 0. All networks that symmetries make of one are its orbit: of a tanh network with "
+      "h units 2^h h! points (Sussmann 1992), of a ReLU network a surface of dimension h.");
+  findings.notes.push_back(
+      "The table has the first point of each activation. ulp: units in the last place, the distance of "
+      "neighbouring numbers in the computer, by which the loss changes; control: the change by what is no "
+      "symmetry; balance: the deviation from the statement on a step of gradient descent.");
   if (!figure.panels.empty()) findings.figures.push_back(std::move(figure));
   return findings;
 }
@@ -380,8 +392,8 @@ LandscapeExperiment symmetries_experiment() {
       .summary = "equivalent networks, and the zero eigenvalues they force",
       .statement =
           "Networks that differ by a permutation of hidden units, by signs (tanh) or by scaling (ReLU) are "
-          "the same function; so critical "
-          "points come in orbits, and the Hessian has a zero eigenvalue for each direction of an orbit.",
+          "the same function; so critical points come in orbits, and the Hessian has a zero eigenvalue for "
+          "each direction of an orbit.",
       .source = "Sussmann (1992); Chen, Lu & Hecht-Nielsen (1993); Dinh et al. (2017); Du, Hu & Lee (2018)",
       .options = std::move(options),
       .presets = {},

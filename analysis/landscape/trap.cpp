@@ -248,63 +248,66 @@ enum Place : std::size_t {
 std::vector<LandscapeVerdict> TrapStudy::affine_verdicts(const std::vector<Outcome>& outcomes) const {
   const auto words = [&](std::size_t at) {
     const Outcome& outcome = outcomes[at];
-    return std::string(kMethods[at].words) + " " + std::to_string(outcome.left) + " of " +
-           std::to_string(outcome.runs) +
-           (outcome.times.empty() ? "" : " (median step " + time_words(outcome) + ")");
+    return std::string(kMethods[at].words) + ": " + std::to_string(outcome.left) + " of " +
+           std::to_string(outcome.runs) + " runs left" +
+           (outcome.times.empty() ? "" : ", in the median by step " + time_words(outcome));
   };
+  const std::string point = text(settings_, "x0").empty() ? "the affine trap" : "this start";
   std::vector<LandscapeVerdict> verdicts;
   const bool still = outcomes[kMse].unchanged == 1 && outcomes[kMseMomentum].unchanged == 1 &&
                      outcomes[kMseAdam].unchanged == 1 && outcomes[kExpected].unchanged == 1;
   const double gradient = outcomes[kMse].start_gradient;
   verdicts.push_back(
-      {.claim = "MSE stops at a point that is no global minimum, and so does QMSE in expectation",
+      {.claim = "MSE stays at " + point + ", which is no global minimum, and so does QMSE's expected step",
        .finding = still && gradient == 0 ? Finding::exact : Finding::does_not_hold,
        .sentence = "‖∇L‖ = " + number_words(gradient) + " at the start; after " +
                    std::to_string(whole(settings_, "steps")) +
-                   " steps of MSE, MSE with momentum, Adam and QMSE's expected step " +
+                   " steps of MSE, MSE with momentum, Adam and QMSE's expected step, one run of each, " +
                    (still ? "no bit of the weights has changed." : "some weights have changed."),
        .statistic = {.name = "‖∇L‖ at the start", .value = gradient, .interval = {}, .n = 1},
        .criterion = "the gradient is 0.0, and the weights have the same bits at the end"});
   const Outcome& qmse = outcomes[kQmse];
   verdicts.push_back(
-      {.claim = "QMSE leaves it",
+      {.claim = "QMSE leaves " + point,
        .finding = qmse.share().low > 0.5    ? Finding::holds
                   : qmse.share().high < 0.5 ? Finding::does_not_hold
                                             : Finding::not_shown,
-       .sentence = words(kQmse) + ", " + words(kQmseMomentum) + ", " + words(kRademacher) + ".",
+       .sentence = words(kQmse) + "; " + words(kQmseMomentum) + "; " + words(kRademacher) + ".",
        .statistic =
            {.name = "share that left", .value = qmse.part(), .interval = qmse.share(), .n = qmse.runs},
-       .criterion = "more than half of the runs, with the 95 % interval of the share"});
+       .criterion = "the 95 % interval of the share of QMSE's runs that left is above 1/2; does not hold "
+                    "where it is below"});
   const Outcome& noise = outcomes[kQmseNoise];
   const bool noise_alone = noise.share().low > 0.5 && outcomes[kExpected].left == 0;
   verdicts.push_back(
-      {.claim = "it leaves by the way it weights samples",
+      {.claim = "QMSE leaves " + point + " by the way it weights samples, not by its noise",
        .finding = noise_alone ? Finding::does_not_hold : Finding::not_shown,
-       .sentence = "Without its noise it stays (" + words(kExpected) +
-                   "), with its noise MSE leaves as well (" + words(kQmseNoise) +
+       .sentence = "Without its noise QMSE stays (" + words(kExpected) +
+                   "). With QMSE's noise MSE leaves as well (" + words(kQmseNoise) +
                    "): the noise does it, and the noise alone.",
        .statistic = {.name = "share of MSE with QMSE's noise that left",
                      .value = noise.part(),
                      .interval = noise.share(),
                      .n = noise.runs},
-       .criterion = "does not hold where the expected step stays and MSE with QMSE's noise leaves"});
+       .criterion = "does not hold where no run of the expected step leaves, and of MSE with QMSE's noise "
+                    "more than half do, with the 95 % interval of their share"});
   if (!noise_alone) verdicts.back().sentence = words(kExpected) + "; " + words(kQmseNoise) + ".";
   const Outcome &sgd = outcomes[kSgd], &isotropic = outcomes[kIsotropic];
   if (!qmse.times.empty() && !sgd.times.empty() && !isotropic.times.empty()) {
     const bool slower =
         median(qmse.times) > median(sgd.times) && median(qmse.times) > median(isotropic.times);
     verdicts.push_back(
-        {.claim = "QMSE leaves where other noise does not",
+        {.claim = "QMSE leaves " + point + " where other noise does not, or in fewer steps",
          .finding = slower ? Finding::does_not_hold : Finding::depends,
-         .sentence = words(kSgd) + ", for which the point is not stationary at all; " + words(kIsotropic) +
-                     "; " + words(kQmse) + ".",
+         .sentence = words(kSgd) + " (single samples' gradients are not 0 there, only their mean is); " +
+                     words(kIsotropic) + "; " + words(kQmse) + ".",
          .statistic = {.name = "median step of QMSE over that of SGD with batches of one",
                        .value = median(qmse.times) / median(sgd.times),
                        .interval = {},
                        .n = qmse.runs},
          .criterion =
-             "does not hold where SGD with batches of one and isotropic noise of the same trace are both "
-             "faster in the median"});
+             "does not hold where SGD with batches of one and isotropic noise of the same trace both leave "
+             "in fewer steps than QMSE, in the median of the runs that left"});
   }
   return verdicts;
 }
@@ -318,27 +321,34 @@ LandscapeVerdict TrapStudy::dead_verdict(const std::vector<Outcome>& outcomes, d
     hidden += outcomes[at].hidden_unchanged;
   }
   const Outcome& isotropic = outcomes[kIsotropic];
-  return {.claim = "QMSE leaves a minimum whose hidden units are dead",
-          .finding = hidden == runs ? Finding::does_not_hold : Finding::depends,
-          .sentence =
-              "With every unit inactive by " + number_words(margin) + ", " + std::to_string(left) + " of " +
-              std::to_string(runs) + " runs of all methods whose steps are of the form Dᵀu left, and in " +
-              std::to_string(hidden) + " no bit of the hidden layer changed; isotropic noise in the " +
-              "parameters: " + std::to_string(isotropic.left) + " of " + std::to_string(isotropic.runs) + ".",
-          .statistic = {.name = "share of unchanged hidden layers",
-                        .value = static_cast<double>(hidden) / static_cast<double>(runs),
-                        .interval = clopper_pearson(hidden, runs),
-                        .n = runs},
-          .criterion = "does not hold where every hidden layer keeps its bits"};
+  return {
+      .claim =
+          "QMSE leaves a minimum whose hidden units are all dead, by a margin of " + number_words(margin),
+      .finding = hidden == runs ? Finding::does_not_hold : Finding::depends,
+      .sentence =
+          std::to_string(left) + " of " + std::to_string(runs) + " runs left (" +
+          std::to_string(outcomes.size() - 1) + " methods, " + std::to_string(isotropic.runs) +
+          " runs of each: QMSE and all others whose steps are Dᵀ times something), and in " +
+          std::to_string(hidden) +
+          " no bit of the hidden layer changed. With isotropic noise on every weight, whose steps are not "
+          "of that form, " +
+          std::to_string(isotropic.left) + " of " + std::to_string(isotropic.runs) + " runs left.",
+      .statistic = {.name = "share of unchanged hidden layers",
+                    .value = static_cast<double>(hidden) / static_cast<double>(runs),
+                    .interval = clopper_pearson(hidden, runs),
+                    .n = runs},
+      .criterion = "does not hold where every hidden layer keeps its bits in all those runs"};
 }
 
 Findings TrapStudy::conclude(const std::vector<Json>& records) const {
   Findings findings;
   std::size_t at = 0;
   const auto gather = [&](const std::string& trap, bool all_seeds) {
-    ReportTable table{{trap, "left", "95 %", "median step", "not finite", "hidden layer unchanged"}, {}};
+    ReportTable table{{trap, "runs that left", "95 %, share that left", "median step", "runs that diverged",
+                       "runs with the hidden layer unchanged"},
+                      {}};
     std::vector<Outcome> outcomes;
-    Panel panel{.title = trap, .x_label = "step", .y_label = "share not yet left", .curves = {}};
+    Panel panel{.title = trap, .x_label = "step", .y_label = "share that has not left", .curves = {}};
     for (const Method& method : kMethods) {
       const auto runs =
           static_cast<std::size_t>(all_seeds || is_random(method) ? whole(settings_, "seeds") : 1);
@@ -362,12 +372,30 @@ Findings TrapStudy::conclude(const std::vector<Json>& records) const {
     findings.verdicts.push_back(
         dead_verdict(gather("Dead units, margin " + number_words(margin), true), margin));
   }
+  const std::string seeds = std::to_string(whole(settings_, "seeds"));
   findings.notes.push_back(
-      "XOR with two classes and four ReLUs, built by hand (docs/theory.md 7.4): all units active on all "
-      "samples and "
-      "the output the best affine fit; or no unit active on any. Left: the mean of ‖r‖²/2, 1/4 at the start, "
-      "is "
-      "below 0.05, looked at every 50 steps. Runs without noise are all the same run and are made once.");
+      "XOR, four samples of two classes, and a network of four ReLUs with weights set by hand "
+      "(docs/theory.md 7.4). Affine trap: every unit is active on every sample, that is its pre-activation "
+      "is above 0, and the output is the best affine function of the inputs. Dead units: on every sample "
+      "every unit's pre-activation is below 0, by at least the margin. A dead unit gives 0 and has the "
+      "gradient 0.");
+  findings.notes.push_back(
+      "A run has left the minimum where its mean of ‖r‖²/2, which is 1/4 in these minima, is below 0.05: it "
+      "has got away, to a low loss. That is looked at every 50 steps, and such a run ends there. A run has "
+      "diverged where a weight is no finite number any more; it counts as one that has not left. So a run "
+      "that has left is not lost: that is what `stability` says of runs that diverge.");
+  findings.notes.push_back(
+      "From dead units every method makes " + seeds +
+      " runs, one for each seed, which draws their output weights too. From the affine trap, which is one "
+      "point, methods with noise make " +
+      seeds +
+      " runs. MSE, MSE with momentum, Adam and QMSE's expected step draw nothing there: all seeds would give "
+      "the same run, so each of them is run once, and counted as 0 or 1 of 1.");
+  findings.notes.push_back(
+      "QMSE's noise is its step less its expected step. Isotropic noise of the same trace: independent "
+      "normal numbers on all weights, of one variance, such that the sum of all variances is that of QMSE's "
+      "noise. QMSE draws v evenly from all directions; Rademacher: v has entries of one size and random "
+      "signs.");
   return findings;
 }
 
@@ -377,7 +405,7 @@ LandscapeExperiment trap_experiment() {
   return {
       .name = "trap",
       .summary = "spurious minima built by hand: what leaves them, and by what",
-      .statement = "MSE stops at spurious minima; QMSE leaves them.",
+      .statement = "MSE stops at spurious minima, local ones that are not global; QMSE leaves them.",
       .source = "the paper; Yun, Sra & Jadbabaie (2019), theorem 1; Christof & Kowalczyk (2022)",
       .options =
           {{.name = "seeds",

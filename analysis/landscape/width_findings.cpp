@@ -65,9 +65,10 @@ std::vector<WidthStudy::Group> WidthStudy::groups(const std::vector<Json>& recor
 Findings WidthStudy::conclude(const std::vector<Json>& records) const {
   const std::vector<Group> all = groups(records);
   Findings findings;
-  ReportTable table{{"hidden layers × width", "d₀d₁/N", "runs", "mean loss", "deviation", "median", "range",
-                     "share bad", "‖∇L‖, median", "Clarke, median", "with kinks"},
-                    {}};
+  ReportTable table{
+      {"hidden layers × width", "d₀d₁/N", "runs", "mean loss", "standard deviation", "median loss",
+       "max − min", "share bad", "‖∇L‖, median", "Clarke residual, median", "runs on kinks"},
+      {}};
   for (const Group& group : all) {
     const auto count = static_cast<std::int64_t>(group.losses.size());
     Json row = {{"hidden_layers", group.depth},
@@ -111,12 +112,13 @@ Findings WidthStudy::conclude(const std::vector<Json>& records) const {
     add_thesis(all, findings);
   findings.notes.push_back("Data: " + problem_.text + ". A run is bad where its loss is above " +
                            number_words(kBadShare * constant_loss_) +
-                           ", a thousandth of the best constant's. Where the activation is piecewise linear, "
-                           "‖∇L‖ need not become small at a "
-                           "minimum: runs end with samples exactly on kinks. The Clarke residual, the least "
-                           "norm over all slopes at the kinks, "
-                           "says whether such a point is stationary; Soudry and Carmon's theorem speaks of "
-                           "points without kinks only.");
+                           ", a thousandth of the loss of the best constant output. Where the activation is "
+                           "piecewise linear, ‖∇L‖ need not become small at a minimum: runs end with samples "
+                           "exactly on kinks. The Clarke residual, the least gradient norm over all slopes "
+                           "that a kink allows, says whether such a point is stationary (0: it is). Soudry "
+                           "and Carmon's theorem speaks of points without kinks only. Its noise on the "
+                           "slopes: each unit's slope is multiplied by a fixed random factor near 1, another "
+                           "one for each sample.");
   return findings;
 }
 
@@ -130,8 +132,8 @@ void WidthStudy::add_verdicts(const std::vector<Group>& groups, const Json* trap
     LandscapeVerdict shrinks{
         .claim = "the losses of minima that gradient descent finds spread less, the wider the network",
         .criterion =
-            "from some width on the upper end of the deviation's 95 % interval is at most a "
-            "tenth of the largest deviation; it must not be the narrowest width"};
+            "from some width on, not from the narrowest on, the upper end of the 95 % interval of the "
+            "losses' standard deviation is at most a tenth of the largest standard deviation"};
     if (list.size() >= 2) {
       const Group* peak = *std::max_element(list.begin(), list.end(),
                                             [](auto a, auto b) { return a->deviation < b->deviation; });
@@ -140,16 +142,18 @@ void WidthStudy::add_verdicts(const std::vector<Group>& groups, const Json* trap
       const bool holds = from < list.size() && from > 0;
       shrinks.finding = holds ? Finding::holds : Finding::does_not_hold;
       const Group& last = holds ? *list[from] : *list.back();
-      shrinks.sentence = where + "the deviation is largest at width " + std::to_string(peak->width) + " (" +
-                         interval_words(peak->deviation, peak->deviation_interval) + "), and " +
-                         (holds ? "from width " + std::to_string(last.width) + " on (d₀d₁/N = " +
-                                      number_words(capacity(last)) + ") it is below a tenth of that"
-                                : "is never safely below a tenth of that: " +
-                                      interval_words(last.deviation, last.deviation_interval) + " at width " +
-                                      std::to_string(last.width)) +
-                         "; relative to the mean it goes from " +
-                         number_words(list.front()->deviation / list.front()->mean, 2) + " to " +
-                         number_words(last.deviation / last.mean, 2) + ".";
+      shrinks.sentence =
+          where + "the standard deviation of the losses is largest at width " + std::to_string(peak->width) +
+          " (" + interval_words(peak->deviation, peak->deviation_interval) + "), and " +
+          (holds ? "from width " + std::to_string(last.width) +
+                       " on (d₀d₁/N = " + number_words(capacity(last)) + ") it is below a tenth of that"
+                 : "is never safely below a tenth of that: " +
+                       interval_words(last.deviation, last.deviation_interval) + " at width " +
+                       std::to_string(last.width)) +
+          "; divided by the mean loss of the same width it goes from " +
+          number_words(list.front()->deviation / list.front()->mean, 2) + " at width " +
+          std::to_string(list.front()->width) + " to " + number_words(last.deviation / last.mean, 2) +
+          " at width " + std::to_string(last.width) + ".";
       shrinks.statistic = {.name = "deviation at width " + std::to_string(last.width),
                            .value = last.deviation,
                            .interval = last.deviation_interval,
@@ -160,8 +164,8 @@ void WidthStudy::add_verdicts(const std::vector<Group>& groups, const Json* trap
     LandscapeVerdict none{
         .claim = "where d₀d₁ ≥ N, gradient descent from random starts finds no bad minimum",
         .criterion =
-            "at every width with d₀d₁ ≥ N the upper 95 % limit (Clopper–Pearson) of the share of "
-            "bad runs is at most 0.1"};
+            "at every width with d₀d₁ ≥ N the upper end of the 95 % interval (Clopper–Pearson) of the share "
+            "of bad runs is at most 0.1"};
     std::string numbers;
     const Group *from = nullptr, *first = nullptr;  // all good from here on; the narrowest
     bool some_bad = false;
@@ -171,7 +175,7 @@ void WidthStudy::add_verdicts(const std::vector<Group>& groups, const Json* trap
       const bool good = group->bad_interval.high <= 0.1;
       from = !good ? nullptr : from == nullptr ? group : from;
       some_bad = some_bad || group->bad_interval.low > 0.1;
-      numbers += (numbers.empty() ? "" : "; ") + std::to_string(group->width) + ": " +
+      numbers += (numbers.empty() ? "width " : "; width ") + std::to_string(group->width) + ": " +
                  interval_words(group->share_bad(), group->bad_interval, 2);
     }
     if (first != nullptr) {
@@ -184,9 +188,10 @@ void WidthStudy::add_verdicts(const std::vector<Group>& groups, const Json* trap
                         .value = shown->share_bad(),
                         .interval = shown->bad_interval,
                         .n = static_cast<std::int64_t>(shown->losses.size())};
-      none.sentence =
-          where + "share of bad end points at widths with d₀d₁ ≥ N: " + numbers +
-          (from != nullptr ? "; at most 0.1 from width " + std::to_string(from->width) + " on." : ".");
+      none.sentence = where + "share of bad end points at widths with d₀d₁ ≥ N: " + numbers +
+                      (from != nullptr ? "; at most 0.1, the interval included, from width " +
+                                             std::to_string(from->width) + " on."
+                                       : ".");
       findings.verdicts.push_back(std::move(none));
     }
   }
@@ -197,7 +202,7 @@ void WidthStudy::add_verdicts(const std::vector<Group>& groups, const Json* trap
         .claim =
             "where d₀d₁ ≥ N, every differentiable local minimum has loss 0 (without noise on the slopes)",
         .criterion =
-            "false where one point with all pre-activations > 0, no kink and a gradient of "
+            "does not hold where one point with all pre-activations > 0, no kink and a gradient of "
             "rounding size has a loss well above the best run's"};
     double best = INFINITY;
     for (const Group& group : groups) {
@@ -209,11 +214,12 @@ void WidthStudy::add_verdicts(const std::vector<Group>& groups, const Json* trap
     const bool spurious = gradient < 1e-12 && whole(*trap, "kinks") == 0 && loss > 1.01 * best + 1e-6;
     verdict.finding = applies && spurious ? Finding::does_not_hold : Finding::not_shown;
     verdict.sentence =
-        "the best affine fit, by units that are active on all samples, has loss " + number_words(loss) +
-        ", gradient " + number_words(gradient, 2) + ", least pre-activation " +
-        number_words(number(*trap, "min_pre_activation")) + " and rank(A∘X) " +
-        std::to_string(whole(*trap, "rank_ax")) + " at width " + std::to_string(width) +
-        ", where the best run reaches " + number_words(best, 2) +
+        "the best affine fit, built of units that are active on all samples, has loss " + number_words(loss) +
+        " at width " + std::to_string(width) + ", where the best run reaches " + number_words(best, 2) +
+        ". At the affine fit ‖∇L‖ is " + number_words(gradient, 2) + ", the least pre-activation " +
+        number_words(number(*trap, "min_pre_activation")) +
+        ", and the matrix of slopes times inputs, of rank N in the theorem's proof, has rank " +
+        std::to_string(whole(*trap, "rank_ax")) +
         ". The theorem needs its noise on the slopes (--slope-noise 0.01 --start trap leaves this point).";
     verdict.statistic = {.name = "loss of the affine trap", .value = loss, .interval = {}, .n = 1};
     findings.verdicts.push_back(std::move(verdict));
@@ -290,8 +296,8 @@ void WidthStudy::add_figures(const std::vector<Group>& groups, Findings& finding
 
 void WidthStudy::add_thesis(const std::vector<Group>& groups, Findings& findings) const {
   const auto published = thesis_costs();
-  ReportTable table{{"hidden layers × width", "thesis: runs", "mean", "deviation", "here: runs", "mean",
-                     "deviation", "ratio of means"},
+  ReportTable table{{"hidden layers × width", "thesis: runs", "mean loss", "standard deviation", "here: runs",
+                     "mean loss", "standard deviation", "ratio of means"},
                     {}};
   double worst = 1;
   for (const Group& group : groups) {
