@@ -76,7 +76,9 @@ struct Arguments {
 nlohmann::json measure(const Arguments& arguments) {
   const bool cupti = arguments.by == "cupti";
   if (cupti) bench::start_cupti();
-  const std::unique_ptr<Context> context = make_context(arguments.config);
+  CudaOptions options = cuda_options(arguments.config);
+  options.branches = false;  // one kernel after the other: what each takes by itself
+  const auto context = std::make_unique<Context>(std::make_unique<CudaContext>(options));
   const std::int64_t graph_steps = StepGraph::kRepetitions;
   // One step queued piece by piece and one graph, so that everything is loaded, then those that are recorded
   // (by events after one that is not).

@@ -1,6 +1,7 @@
 #include <stdexcept>
 
 #include "base/error.h"
+#include "device/branches.h"
 #include "device/cuda_context.h"
 #include "device/cuda_graph.h"
 #include "device/devices.h"
@@ -23,6 +24,10 @@ MemoryResource& CudaContext::memory() { none_is_made(); }
 void CudaContext::release_unused() noexcept {}
 const CudaOptions& CudaContext::options() const { none_is_made(); }
 const std::string& CudaContext::device_name() const { none_is_made(); }
+
+Branches::Branches(CudaContext*) : context_(nullptr) {}
+Branches::~Branches() = default;
+void Branches::join() {}
 
 struct CudaGraph::Impl {};
 CudaGraph::CudaGraph(CudaContext&, const std::function<void()>&) { none_is_made(); }

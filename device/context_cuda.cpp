@@ -11,6 +11,7 @@
 #include <unordered_map>
 
 #include "device/arena.h"
+#include "device/branches.h"
 #include "device/cuda_context.h"
 #include "device/cuda_launcher.h"
 #include "device/devices.h"
@@ -51,6 +52,7 @@ class DeviceBlocks final : public BlockSource {
 };
 
 using Stream = Handle<cudaStream_t, cudaStreamCreateWithFlags, cudaStreamDestroy>;
+using Event = Handle<cudaEvent_t, cudaEventCreateWithFlags, cudaEventDestroy>;
 using CublasLt = Handle<cublasLtHandle_t, cublasLtCreate, cublasLtDestroy>;
 
 struct Cudnn {
@@ -121,15 +123,22 @@ struct CudaContext::Impl {
         name(describe(o.device, properties)),
         memory(std::make_unique<DeviceBlocks>(name), arena_block_bytes()),
         shared(shared_with(o)),
-        stream(cudaStreamNonBlocking) {}
+        stream(cudaStreamNonBlocking),
+        aside(cudaStreamNonBlocking),
+        forked(cudaEventDisableTiming),
+        joined(cudaEventDisableTiming) {}
 
   CudaOptions options;
   cudaDeviceProp properties;
   std::string name;
   Arena memory;
-  std::shared_ptr<Buffer> workspace;  // the largest so far
+  std::shared_ptr<Buffer> workspace, workspace_aside;  // the largest so far
   std::shared_ptr<Shared> shared;
-  Stream stream;
+  Stream stream, aside;
+  Event forked, joined;
+  bool may_branch = false;  // a Branches is there
+  bool is_aside = false;    // what is queued goes to `aside`
+  bool has_branch = false;  // `aside` has what `stream` has not waited for
   // Made when it is first asked for: it takes a moment, and not every use needs it.
   std::optional<Cudnn> cudnn;
 };
@@ -138,8 +147,8 @@ CudaContext::CudaContext(const CudaOptions& options) : impl_(std::make_unique<Im
 CudaContext::~CudaContext() = default;
 
 MemoryResource& CudaContext::memory() { return impl_->memory; }
-std::shared_ptr<Buffer> CudaContext::shared_workspace(std::size_t bytes) {
-  std::shared_ptr<Buffer>& largest = impl_->workspace;
+std::shared_ptr<Buffer> CudaContext::shared_workspace(std::size_t bytes, Queue queue) {
+  std::shared_ptr<Buffer>& largest = queue == Queue::aside ? impl_->workspace_aside : impl_->workspace;
   if (!largest || largest->bytes() < bytes) {
     largest = std::make_shared<Buffer>(impl_->memory, bytes, "workspace of cuDNN and cuBLASLt");
   }
@@ -156,10 +165,11 @@ void* CudaContext::shared_slot(std::type_index type, std::shared_ptr<void> (*mak
 
 void CudaContext::release_unused() noexcept {
   impl_->workspace.reset();  // plans that use it hold it
+  impl_->workspace_aside.reset();
   impl_->memory.give_back_unused();
 }
 
-CUstream_st* CudaContext::stream() { return impl_->stream.get(); }
+CUstream_st* CudaContext::stream() { return (impl_->is_aside ? impl_->aside : impl_->stream).get(); }
 cudnnContext* CudaContext::cudnn() {
   if (!impl_->cudnn) impl_->cudnn.emplace(impl_->stream.get());
   return impl_->cudnn->handle.get();
@@ -169,11 +179,45 @@ cublasLtContext* CudaContext::cublas_lt() { return impl_->shared->cublas_lt(); }
 
 void CudaContext::launch(const void* function, void** arguments, const LaunchShape& shape, const char* name,
                          const char* file, int line) {
-  launch_on_stream(impl_->stream.get(), function, arguments, shape, name, file, line);
+  launch_on_stream(stream(), function, arguments, shape, name, file, line);
 }
 
 const CudaOptions& CudaContext::options() const { return impl_->options; }
 const std::string& CudaContext::device_name() const { return impl_->name; }
+
+Branches::Branches(CudaContext* context)
+    : context_(context != nullptr && context->options().branches ? context : nullptr) {
+  if (context_ != nullptr) context_->impl_->may_branch = true;
+}
+
+void Branches::join() {
+  if (context_ == nullptr || !context_->impl_->has_branch) return;
+  CudaContext::Impl& impl = *context_->impl_;
+  impl.has_branch = false;
+  QMSE_CUDA_CHECK(cudaEventRecord(impl.joined.get(), impl.aside.get()));
+  QMSE_CUDA_CHECK(cudaStreamWaitEvent(impl.stream.get(), impl.joined.get(), 0));
+}
+
+Branches::~Branches() {
+  if (context_ == nullptr) return;
+  context_->impl_->may_branch = false;
+  try {
+    join();
+  } catch (const CudaError&) {  // only where an error is on its way already: join() is called before the end
+  }
+}
+
+Aside::Aside(CudaContext& context) : context_(context.impl_->may_branch ? &context : nullptr) {
+  if (context_ == nullptr) return;
+  CudaContext::Impl& impl = *context_->impl_;
+  QMSE_CUDA_CHECK(cudaEventRecord(impl.forked.get(), impl.stream.get()));
+  QMSE_CUDA_CHECK(cudaStreamWaitEvent(impl.aside.get(), impl.forked.get(), 0));
+  impl.is_aside = impl.has_branch = true;
+}
+
+Aside::~Aside() {
+  if (context_ != nullptr) context_->impl_->is_aside = false;
+}
 
 void host_to_device(CudaContext& context, void* device, const void* host, std::size_t bytes) {
   if (bytes == 0) return;

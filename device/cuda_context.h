@@ -1,5 +1,5 @@
-// The CUDA execution context: one GPU, one stream on which all of its work is ordered, and the library
-// handles bound to it. Includes no CUDA header, so that code above kernels/ needs none. C++17: included by
+// The CUDA execution context: one GPU, one stream on which its work is ordered, a second one for what may run
+// beside it (device/branches.h), and the library handles bound to the first. Includes no CUDA header, so that code above kernels/ needs none. C++17: included by
 // device code.
 #pragma once
 
@@ -26,6 +26,7 @@ struct CudaOptions {
   int device = 0;  // index, as choose_cuda_device() gives it
   MathMode math = MathMode::fp32;
   KernelChoice kernels = KernelChoice::automatic;
+  bool branches = true;  // false: one sequence, so that each kernel can be timed by itself
   std::size_t workspace_limit = std::size_t{1} << 30;  // bytes one planned operation may take for scratch
 };
 
@@ -45,9 +46,9 @@ class CudaContext {
   CudaContext(const CudaContext&) = delete;
   CudaContext& operator=(const CudaContext&) = delete;
 
-  MemoryResource& memory();  // blocks of cudaMalloc (device/arena.h)
-  CUstream_st* stream();
-  cudnnContext* cudnn();
+  MemoryResource& memory();      // blocks of cudaMalloc (device/arena.h)
+  CUstream_st* stream();         // the one to queue on now
+  cudnnContext* cudnn();         // bound to the first stream
   cublasLtContext* cublas_lt();  // one for all contexts with these options: it is bound to no stream
 
   // Queues the kernel on the stream. Throws CudaError with the kernel's name, shape and place in the source
@@ -61,9 +62,10 @@ class CudaContext {
            kernel.line);
   }
 
-  // Scratch of at least `bytes` bytes for one operation at a time: all work is on one stream, so operations
-  // share it. Never moves: a larger request makes a new one, and the old one lives as long as its users.
-  std::shared_ptr<Buffer> shared_workspace(std::size_t bytes);
+  // Scratch of at least `bytes` bytes for one operation at a time: operations on one stream share it. Never
+  // moves: a larger request makes a new one, and the old one lives as long as its users.
+  enum class Queue { main, aside };
+  std::shared_ptr<Buffer> shared_workspace(std::size_t bytes, Queue queue = Queue::main);
 
   // What one planned operation may take for scratch at this moment: the option's limit, or what is free.
   std::size_t workspace_limit() const;
@@ -84,6 +86,8 @@ class CudaContext {
   const std::string& device_name() const;  // "cuda:0 (NVIDIA H100 80GB HBM3, sm_90)"
 
  private:
+  friend class Branches;
+  friend class Aside;
   void launch(const void* function, void** arguments, const LaunchShape& shape, const char* name,
               const char* file, int line);
   void* shared_slot(std::type_index type, std::shared_ptr<void> (*make)());

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "device/branches.h"
 #include "device/range.h"
 #include "engine/with_context.h"
 #include "kernels/reduce/reduce.h"
@@ -132,6 +133,7 @@ void Tape::backward(Value root) {
   if (!slot(root).needs_gradient)
     throw std::logic_error("'" + name(root) + "' needs no gradient: nothing to differentiate");
   const Range phase("backward");
+  Branches branches(context_->cuda());
   std::fill(written_.begin(), written_.end(), char{0});
   written_[static_cast<std::size_t>(slot(root).storage)] = 1;
 
@@ -152,9 +154,12 @@ void Tape::backward(Value root) {
     node->operation->backward({node->input_data, output.data, output.gradient, node->input_gradients});
     for (std::size_t i = 0; i < node->inputs.size(); ++i) {
       const Slot& input = slot(node->inputs[i]);
-      if (node->adds[i]) add_gradient(input.gradient, addends_[i].data(), input.shape.count());
+      if (!node->adds[i]) continue;
+      branches.join();  // either gradient may be of weights
+      add_gradient(input.gradient, addends_[i].data(), input.shape.count());
     }
   }
+  branches.join();
 
   for (const ParameterLeaf& leaf : parameters_) {
     if (slot(leaf.value).needs_gradient && !written_[static_cast<std::size_t>(leaf.value.id)]) {

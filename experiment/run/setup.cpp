@@ -19,12 +19,7 @@ bool takes_cuda(const TrainConfig& config) {
          (device.kind == Device::Kind::automatic && !cuda_devices().empty());
 }
 
-std::unique_ptr<Context> make_context(const TrainConfig& config) {
-  if (!takes_cuda(config)) {
-    if (config.math == MathMode::tf32)
-      throw ConfigError("--math tf32 needs a GPU; the CPU calculates in fp32");
-    return std::make_unique<Context>(std::make_unique<CpuContext>(static_cast<int>(config.threads)));
-  }
+CudaOptions cuda_options(const TrainConfig& config) {
   const Device device = parse_device(config.device);
   const int index = choose_cuda_device(device.index < 0 ? std::nullopt : std::optional<int>(device.index),
                                        local_rank(process_environment()));
@@ -34,7 +29,16 @@ std::unique_ptr<Context> make_context(const TrainConfig& config) {
   options.math = config.math;
   options.kernels = config.kernels;
   options.workspace_limit = static_cast<std::size_t>(config.workspace_mib) << 20;
-  return std::make_unique<Context>(std::make_unique<CudaContext>(options));
+  return options;
+}
+
+std::unique_ptr<Context> make_context(const TrainConfig& config) {
+  if (!takes_cuda(config)) {
+    if (config.math == MathMode::tf32)
+      throw ConfigError("--math tf32 needs a GPU; the CPU calculates in fp32");
+    return std::make_unique<Context>(std::make_unique<CpuContext>(static_cast<int>(config.threads)));
+  }
+  return std::make_unique<Context>(std::make_unique<CudaContext>(cuda_options(config)));
 }
 
 std::string device_option(Context& context) {

@@ -19,6 +19,8 @@ bool takes_cuda(const TrainConfig& config);
 // this build; "auto" takes a GPU as choose_cuda_device() does for this process's local_rank(), and the CPU
 // where there is none.
 std::unique_ptr<Context> make_context(const TrainConfig& config);
+// What such a context on a GPU is made of; ConfigError likewise.
+CudaOptions cuda_options(const TrainConfig& config);
 
 // "cpu" or "cuda:N": what --device would have to be to get this context again.
 std::string device_option(Context& context);

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "device/branches.h"
 #include "device/cuda_context.h"
 #include "kernels/bias_relu_max_pool/bias_relu_max_pool.h"
 #include "kernels/conv_block/conv_block.h"
@@ -74,16 +75,21 @@ class CudaConvBlock final : public ConvBlock<float> {
       bias_relu_max_pool_backward(context_, pool_, dy, choice, gradient, own_weights_ ? nullptr : db,
                                   pool_partials_.as<double>());
     }
-    if (own_weights_) {
+    if (dx != nullptr) {
+      if (own_data_) {
+        pooled_conv_data(context_, pooled_, w, dy, choice, dx);
+      } else {
+        convolution_->backward_data(w, gradient, dx);
+      }
+    }
+    if (!own_weights_) {
+      convolution_->backward_weights(x, gradient, dw, nullptr);
+    } else if (dx != nullptr) {
+      // Behind the gradient of data, which fills a GPU, and beside the block below, which waits for that alone.
+      const Aside aside(context_);
       pooled_conv_weights(context_, pooled_, x, dy, choice, dw, db, partials_.as<float>());
     } else {
-      convolution_->backward_weights(x, gradient, dw, nullptr);
-    }
-    if (dx == nullptr) return;
-    if (own_data_) {
-      pooled_conv_data(context_, pooled_, w, dy, choice, dx);
-    } else {
-      convolution_->backward_data(w, gradient, dx);
+      pooled_conv_weights(context_, pooled_, x, dy, choice, dw, db, partials_.as<float>());
     }
   }
 

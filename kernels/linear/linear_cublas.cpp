@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "device/branches.h"
 #include "device/cuda_context.h"
 #include "device/handle.h"
 #include "device/shared_choices.h"
@@ -260,11 +261,16 @@ class CublasLinear final : public Linear<float> {
       if (!weights_->splits())
         weights_bias_.emplace(context, product, Epilogues{CUBLASLT_EPILOGUE_BGRADB}, true);
     }
-    std::size_t bytes = 0;
-    for (const std::optional<Matmul>* product : {&forward_, &data_, &weights_, &weights_bias_}) {
-      if (*product) bytes = std::max(bytes, (*product)->workspace_bytes());
-    }
+    const auto most = [](const Matmul& one, const std::optional<Matmul>& other) {
+      return std::max(one.workspace_bytes(), other ? other->workspace_bytes() : 0);
+    };
+    std::size_t bytes = most(*forward_, data_);
     workspace_ = context.shared_workspace(bytes);
+    if (needs.weights) {
+      const std::size_t aside = most(*weights_, weights_bias_);
+      workspace_aside_ = context.shared_workspace(aside, CudaContext::Queue::aside);
+      bytes = std::max(bytes, aside);
+    }
     if (relu() && (needs.data || needs.weights)) {
       const auto size = static_cast<std::size_t>(shape.batch * shape.out_features);
       masked_ = Buffer(context.memory(), size * sizeof(float), "linear gradient before relu");
@@ -312,18 +318,23 @@ class CublasLinear final : public Linear<float> {
                           masked_.as<float>());
       dy = masked_.as<float>();
     }
-    if (db != nullptr && bias_in_epilogue()) {
-      weights_bias_->run(x, dy, dw, CUBLASLT_EPILOGUE_BGRADB, db, *workspace_);
-    } else {
-      weights_->run(x, dy, dw, CUBLASLT_EPILOGUE_DEFAULT, nullptr, *workspace_);
-      if (db != nullptr) bias_gradient(context_, {shape_.batch, shape_.out_features, 1}, dy, db);
-    }
+    // Both products of a small batch leave room on a GPU: they may run at once.
+    gradients_of_weights(x, dy, dw, db);
     if (dx != nullptr) data_->run(w, dy, dx, CUBLASLT_EPILOGUE_DEFAULT, nullptr, *workspace_);
   }
 
   const char* algorithm() const override { return algorithm_.c_str(); }
 
  private:
+  void gradients_of_weights(const float* x, const float* dy, float* dw, float* db) {
+    const Aside aside(context_);
+    if (db != nullptr && bias_in_epilogue()) {
+      weights_bias_->run(x, dy, dw, CUBLASLT_EPILOGUE_BGRADB, db, *workspace_aside_);
+    } else {
+      weights_->run(x, dy, dw, CUBLASLT_EPILOGUE_DEFAULT, nullptr, *workspace_aside_);
+      if (db != nullptr) bias_gradient(context_, {shape_.batch, shape_.out_features, 1}, dy, db);
+    }
+  }
   bool relu() const { return shape_.activation == Activation::relu; }
   bool bias_in_epilogue() const { return weights_bias_ && weights_bias_->found(); }
 
@@ -343,7 +354,7 @@ class CublasLinear final : public Linear<float> {
   LinearShape shape_;
   cublasLtEpilogue_t forward_epilogue_;  // DEFAULT: the bias is added in a pass of its own
   std::optional<Matmul> forward_, data_, weights_, weights_bias_;
-  std::shared_ptr<Buffer> workspace_;
+  std::shared_ptr<Buffer> workspace_, workspace_aside_;
   Buffer masked_;
   std::string algorithm_;
 };

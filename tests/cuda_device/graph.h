@@ -1,6 +1,7 @@
 // Graphs of the stand-in.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -19,7 +20,21 @@ struct CUgraph_st {
 };
 
 namespace qmse::cuda_device {
+struct Capture;
+}
 
+struct CUevent_st {
+  std::int64_t at = -1;  // work done before it was recorded, by a graph's node
+  // Recorded on a stream: after so many of its operations; in a capture: behind these nodes.
+  cudaStream_t stream = nullptr;
+  std::int64_t operations = 0;
+  std::shared_ptr<qmse::cuda_device::Capture> capture;
+  std::vector<CUgraphNode_st*> behind;
+};
+
+namespace qmse::cuda_device {
+
+inline constexpr const char* kEvent = "event";
 inline constexpr const char* kGraph = "graph";
 
 // Its nodes, each after all that lead to it.

@@ -1,19 +1,12 @@
-// Nodes and edges of graphs, and events: what the bench's timeline of a step calls. The time between two
-// events is a millisecond for each piece of work.
+// Nodes and edges of graphs, and events between them: what the bench's timeline of a step calls. The time
+// between two events is a millisecond for each piece of work.
 #include "tests/cuda_device/graph.h"
 
 #include <algorithm>
 #include <map>
-#include <set>
-
-struct CUevent_st {
-  std::int64_t at = -1;  // work done before it was recorded
-};
 
 namespace qmse::cuda_device {
 namespace {
-
-constexpr const char* kEvent = "event";
 
 bool has(const CUgraph_st& graph, const CUgraphNode_st* node) {
   return std::any_of(graph.nodes.begin(), graph.nodes.end(),
@@ -36,25 +29,30 @@ bool valid_nodes(cudaGraph_t graph, const cudaGraphNode_t* nodes, std::size_t co
 
 }  // namespace
 
+// Of nodes that could run at once any may be first: the one queued last (seed 0), or a random one.
 std::vector<Operation> in_order(const CUgraph_st& graph) {
+  std::map<const CUgraphNode_st*, std::vector<const CUgraphNode_st*>> next;
+  std::map<const CUgraphNode_st*, int> waits_for;
+  for (const auto& [from, to] : graph.edges) {
+    next[from].push_back(to);
+    ++waits_for[to];
+  }
+  std::vector<const CUgraphNode_st*> ready;
+  for (const auto& node : graph.nodes) {
+    if (waits_for[node.get()] == 0) ready.push_back(node.get());
+  }
   std::vector<Operation> operations;
-  std::set<const CUgraphNode_st*> done;
-  while (done.size() < graph.nodes.size()) {
-    const std::size_t before = done.size();
-    for (const auto& node : graph.nodes) {
-      const bool ready =
-          done.count(node.get()) == 0 && std::all_of(graph.edges.begin(), graph.edges.end(), [&](auto edge) {
-            return edge.second != node.get() || done.count(edge.first) != 0;
-          });
-      if (!ready) continue;
-      operations.push_back(node->operation);
-      done.insert(node.get());
-    }
-    if (done.size() == before) {
-      report("a graph with a circle is instantiated");
-      break;
+  while (!ready.empty()) {
+    const std::size_t chosen =
+        settings().seed == 0 ? ready.size() - 1 : static_cast<std::size_t>(random_below(ready.size()));
+    const CUgraphNode_st* const node = ready[chosen];
+    ready.erase(ready.begin() + static_cast<std::ptrdiff_t>(chosen));
+    operations.push_back(node->operation);
+    for (const CUgraphNode_st* const after : next[node]) {
+      if (--waits_for[after] == 0) ready.push_back(after);
     }
   }
+  if (operations.size() < graph.nodes.size()) report("a graph with a circle is instantiated");
   return operations;
 }
 
@@ -150,6 +148,8 @@ cudaError_t cudaEventCreate(cudaEvent_t* event) {
   born(*event, kEvent);
   return cudaSuccess;
 }
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned int) { return cudaEventCreate(event); }
 
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
   const auto lock = locked();

@@ -91,7 +91,7 @@ TEST_CASE("step: what follows the loss in an evaluation is one kernel") {
 TEST_CASE("step: events between the nodes give each its time, and the steps are those without events") {
   const auto train = [](bool recorded) {
     return in_child([recorded] {
-      Context context(std::make_unique<CudaContext>(CudaOptions{}));
+      Context context(std::make_unique<CudaContext>(CudaOptions{.branches = false}));
       const Sequential model = make_simple_cnn({1, 12, 12}, 10, {.conv_channels = {16, 32}, .fc_width = 20});
       ParameterStore store(context, DType::f32, model.parameters());
       store.initialize(Initialization::pytorch, 4);

@@ -4,17 +4,17 @@
 #include <map>
 #include <set>
 
+#include "tests/cuda_device/graph.h"
 #include "tests/cuda_device/stand_in.h"
 
 // CUDA's own names of the types behind its handles.
 struct CUstream_st {
   int device = 0;
   std::deque<qmse::cuda_device::Operation> queue;
-  bool capturing = false;
-  bool capture_void = false;
-  cudaStreamCaptureMode mode{};
-  std::thread::id thread;
-  std::vector<qmse::cuda_device::Operation> captured;
+  std::int64_t queued = 0, done = 0;  // of the operations so far
+  // While it is captured: by which capture, and the nodes that its next one comes behind.
+  std::shared_ptr<qmse::cuda_device::Capture> capture;
+  std::vector<CUgraphNode_st*> behind;
 };
 struct CUgraphExec_st {
   int device = 0;
@@ -22,9 +22,16 @@ struct CUgraphExec_st {
   std::shared_ptr<std::vector<qmse::cuda_device::Operation>> nodes;
 };
 
-#include "tests/cuda_device/graph.h"
-
 namespace qmse::cuda_device {
+
+// From a cudaStreamBeginCapture to its end. Streams that wait for its events join it.
+struct Capture {
+  cudaStream_t origin = nullptr;
+  cudaStreamCaptureMode mode{};
+  std::thread::id thread;
+  bool is_void = false;
+  std::unique_ptr<CUgraph_st> graph;
+};
 
 thread_local const Operation* running = nullptr;
 std::int64_t work_done = 0;
@@ -76,14 +83,35 @@ void run_some(cudaStream_t stream, std::size_t count) {
   for (; count > 0 && !stream->queue.empty(); --count) {
     const Operation operation = std::move(stream->queue.front());
     stream->queue.pop_front();
-    if (sticky_error(stream->device) != cudaSuccess) continue;  // a device that failed does nothing more
-    execute(operation, stream->device, open);
+    // A device that failed does nothing more.
+    if (sticky_error(stream->device) == cudaSuccess) execute(operation, stream->device, open);
+    ++stream->done;
   }
 }
 
-void invalidate(cudaStream_t stream, const std::string& why) {
-  if (!stream->capture_void) note("the capture is void: " + why);
-  stream->capture_void = true;
+void invalidate(Capture& capture, const std::string& why) {
+  if (!capture.is_void) note("the capture is void: " + why);
+  capture.is_void = true;
+}
+
+void add_new(std::vector<CUgraphNode_st*>& to, const std::vector<CUgraphNode_st*>& from) {
+  for (CUgraphNode_st* const node : from) {
+    if (std::find(to.begin(), to.end(), node) == to.end()) to.push_back(node);
+  }
+}
+
+// Whether all of `nodes` are among `ends` or lead to one of them.
+bool lead_to(const CUgraph_st& graph, const std::vector<CUgraphNode_st*>& nodes,
+             const std::vector<CUgraphNode_st*>& ends) {
+  std::vector<CUgraphNode_st*> reached = ends;
+  for (std::size_t i = 0; i < reached.size(); ++i) {
+    for (const auto& [from, to] : graph.edges) {
+      if (to == reached[i]) add_new(reached, {from});
+    }
+  }
+  return std::all_of(nodes.begin(), nodes.end(), [&](CUgraphNode_st* node) {
+    return std::find(reached.begin(), reached.end(), node) != reached.end();
+  });
 }
 
 }  // namespace
@@ -127,7 +155,7 @@ bool valid(cudaStream_t stream, const char* call) {
     report(std::string(call) +
            " on the legacy or the thread's default stream, on which nothing of a context is");
     for (const cudaStream_t other : devices().streams) {
-      if (other->capturing) invalidate(other, "the legacy stream is used");
+      if (other->capture) invalidate(*other->capture, "the legacy stream is used");
     }
     return false;
   }
@@ -137,15 +165,20 @@ bool valid(cudaStream_t stream, const char* call) {
 }
 
 int device_of(cudaStream_t stream) { return stream->device; }
-bool capturing(cudaStream_t stream) { return stream->capturing; }
+bool capturing(cudaStream_t stream) { return stream->capture != nullptr; }
 
 cudaError_t enqueue(cudaStream_t stream, Operation operation) {
-  if (stream->capturing) {
-    if (stream->capture_void) return cudaErrorStreamCaptureInvalidated;
-    stream->captured.push_back(std::move(operation));
+  if (stream->capture) {
+    if (stream->capture->is_void) return cudaErrorStreamCaptureInvalidated;
+    CUgraph_st& graph = *stream->capture->graph;
+    graph.nodes.push_back(std::make_unique<CUgraphNode_st>(CUgraphNode_st{&graph, std::move(operation)}));
+    for (CUgraphNode_st* const before : stream->behind)
+      graph.edges.emplace_back(before, graph.nodes.back().get());
+    stream->behind = {graph.nodes.back().get()};
     return cudaSuccess;
   }
   stream->queue.push_back(std::move(operation));
+  ++stream->queued;
   if (settings().seed != 0 && random_below(8) == 0) run_some(stream, random_below(stream->queue.size() + 1));
   return cudaSuccess;
 }
@@ -166,10 +199,11 @@ void run_everything() {
 bool breaks_capture(const char* call) {
   bool broken = false;
   for (const cudaStream_t stream : devices().streams) {
-    if (!stream->capturing || stream->mode == cudaStreamCaptureModeRelaxed) continue;
-    if (stream->mode == cudaStreamCaptureModeThreadLocal && stream->thread != std::this_thread::get_id())
+    Capture* const capture = stream->capture.get();
+    if (capture == nullptr || capture->mode == cudaStreamCaptureModeRelaxed) continue;
+    if (capture->mode == cudaStreamCaptureModeThreadLocal && capture->thread != std::this_thread::get_id())
       continue;
-    invalidate(stream, std::string(call) + " is not allowed while a stream is captured");
+    invalidate(*capture, std::string(call) + " is not allowed while a stream is captured");
     broken = true;
   }
   return broken;
@@ -222,7 +256,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned int flags) 
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   const auto lock = locked();
   if (!died(stream, kStream)) return remember(cudaErrorInvalidResourceHandle);
-  if (stream->capturing) report("a stream is destroyed while it is captured");
+  if (stream->capture) report("a stream is destroyed while it is captured");
   for (const Operation& operation : stream->queue) {
     if (operation.what != kCopyToHost) continue;
     report("a copy to the host that nobody waits for: its stream is destroyed; queued", operation.place);
@@ -236,8 +270,8 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   const auto lock = locked();
   if (!valid(stream, "cudaStreamSynchronize")) return remember(cudaErrorInvalidResourceHandle);
-  if (stream->capturing) {
-    invalidate(stream, "cudaStreamSynchronize of the stream that is captured");
+  if (stream->capture) {
+    invalidate(*stream->capture, "cudaStreamSynchronize of the stream that is captured");
     return remember(cudaErrorStreamCaptureUnsupported);
   }
   drain(stream);
@@ -248,12 +282,13 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
   const auto lock = locked();
   if (!valid(stream, "cudaStreamBeginCapture")) return remember(cudaErrorInvalidResourceHandle);
-  if (stream->capturing) return remember(cudaErrorIllegalState);
-  stream->capturing = true;
-  stream->capture_void = false;
-  stream->mode = mode;
-  stream->thread = std::this_thread::get_id();
-  stream->captured.clear();
+  if (stream->capture) return remember(cudaErrorIllegalState);
+  stream->capture = std::make_shared<Capture>();
+  stream->capture->origin = stream;
+  stream->capture->mode = mode;
+  stream->capture->thread = std::this_thread::get_id();
+  stream->capture->graph = std::make_unique<CUgraph_st>(CUgraph_st{stream->device, {}, {}});
+  stream->behind.clear();
   return cudaSuccess;
 }
 
@@ -261,22 +296,81 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   const auto lock = locked();
   *graph = nullptr;
   if (!valid(stream, "cudaStreamEndCapture")) return remember(cudaErrorInvalidResourceHandle);
-  if (!stream->capturing) return remember(cudaErrorIllegalState);
-  if (stream->mode != cudaStreamCaptureModeRelaxed && stream->thread != std::this_thread::get_id()) {
+  if (!stream->capture) return remember(cudaErrorIllegalState);
+  const std::shared_ptr<Capture> capture = stream->capture;
+  if (capture->origin != stream) return remember(cudaErrorStreamCaptureUnmatched);
+  if (capture->mode != cudaStreamCaptureModeRelaxed && capture->thread != std::this_thread::get_id()) {
     return remember(cudaErrorStreamCaptureWrongThread);
   }
-  stream->capturing = false;
-  if (stream->capture_void) return remember(cudaErrorStreamCaptureInvalidated);
-  auto made = new CUgraph_st{stream->device, {}, {}};
-  for (Operation& operation : stream->captured) {
-    made->nodes.push_back(std::make_unique<CUgraphNode_st>(CUgraphNode_st{made, std::move(operation)}));
-    if (made->nodes.size() < 2) continue;
-    made->edges.push_back({made->nodes[made->nodes.size() - 2].get(), made->nodes.back().get()});
+  bool joined = true;
+  for (const cudaStream_t other : devices().streams) {
+    if (other->capture != capture) continue;
+    joined = joined && lead_to(*capture->graph, other->behind, stream->behind);
+    other->capture.reset();
   }
-  stream->captured.clear();
-  born(made, kGraph);
-  *graph = made;
+  if (capture->is_void) return remember(cudaErrorStreamCaptureInvalidated);
+  if (!joined) {
+    note("the capture is void: its first stream does not wait for all of another's work");
+    return remember(cudaErrorStreamCaptureUnjoined);
+  }
+  *graph = capture->graph.release();
+  born(*graph, kGraph);
   return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  const auto lock = locked();
+  if (!alive(event, kEvent) || !valid(stream, "cudaEventRecord")) {
+    return remember(cudaErrorInvalidResourceHandle);
+  }
+  if (stream->capture && stream->capture->is_void) return remember(cudaErrorStreamCaptureInvalidated);
+  event->stream = stream;
+  event->operations = stream->queued;
+  event->capture = stream->capture;
+  event->behind = stream->capture ? stream->behind : std::vector<CUgraphNode_st*>();
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned int flags) {
+  const auto lock = locked();
+  if (!alive(event, kEvent) || !valid(stream, "cudaStreamWaitEvent") || flags != 0) {
+    return remember(cudaErrorInvalidValue);
+  }
+  if (event->stream == nullptr) {
+    report("a stream waits for an event that was not recorded: it would not wait");
+    return remember(cudaErrorInvalidValue);
+  }
+  if (event->capture) {
+    const cudaStream_t origin = event->capture->origin;
+    if (!alive(origin, kStream) || origin->capture != event->capture) {
+      report("a stream waits for an event of a capture that has ended");
+      return remember(cudaErrorCapturedEvent);
+    }
+    if (event->capture->is_void) return remember(cudaErrorStreamCaptureInvalidated);
+    if (stream->capture && stream->capture != event->capture) {
+      invalidate(*stream->capture, "it waits for an event of another capture");
+      return remember(cudaErrorStreamCaptureMerge);
+    }
+    if (!stream->capture) stream->behind.clear();
+    stream->capture = event->capture;
+    add_new(stream->behind, event->behind);
+    return cudaSuccess;
+  }
+  if (stream->capture) {
+    invalidate(*stream->capture, "it waits for an event from outside");
+    return remember(cudaErrorStreamCaptureIsolation);
+  }
+  const auto wait = [source = event->stream, operations = event->operations] {
+    const Operation* const waiting = running;
+    --work_done;  // it is no work itself
+    const auto& streams = devices().streams;
+    while (std::find(streams.begin(), streams.end(), source) != streams.end() && source->done < operations &&
+           !source->queue.empty()) {
+      run_some(source, static_cast<std::size_t>(operations - source->done));
+    }
+    running = waiting;
+  };
+  return remember(enqueue(stream, {"wait", here(), {}, wait, {}}));
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
@@ -322,8 +416,8 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
     report("a graph is launched on another device's stream");
     return remember(cudaErrorInvalidValue);
   }
-  if (stream->capturing) {
-    invalidate(stream, "a graph is launched");
+  if (stream->capture) {
+    invalidate(*stream->capture, "a graph is launched");
     return remember(cudaErrorStreamCaptureUnsupported);
   }
   if (fails(Fault::launch)) return remember(cudaErrorLaunchOutOfResources);
