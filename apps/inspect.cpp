@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/in_quotes.h"
 #include "base/stopped.h"
+#include "experiment/report/gnuplot.h"
 #include "experiment/report/html_page.h"
 #include "experiment/report/inspection_section.h"
 
@@ -18,7 +19,9 @@ namespace {
 
 std::string page(const Json& inspection, const std::string& weights) {
   HtmlPage html;
-  const std::string body = html.section(inspection_section(inspection, "What was found", weights));
+  ReportSection section = inspection_section(inspection, "What was found", weights);
+  if (!has_gnuplot()) section.figures.clear();
+  const std::string body = html.section(section);
   return html.html("Inspection of " + weights,
                    HtmlPage::paragraph("What theory says of these weights: docs/inspect.md of qmse."), body);
 }
@@ -28,7 +31,11 @@ void write_all(const Json& inspection, const std::filesystem::path& out, const s
   std::filesystem::create_directories(out, error);
   if (!std::filesystem::is_directory(out))
     throw IoError(in_quotes(out) + ": cannot make this folder" + (error ? ": " + error.message() : ""));
-  write_figure(inspection_figure(inspection), out / "inspection");
+  if (has_gnuplot()) {
+    write_figure(inspection_figure(inspection), out / "inspection");
+  } else {
+    std::cerr << "note: " << kNoGnuplot << '\n';
+  }
   write_file_atomically(out / "report.html", page(inspection, weights));
   write_file_atomically(out / kInspectionFile, json_text(inspection));
 }

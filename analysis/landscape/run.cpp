@@ -16,6 +16,7 @@
 #include "engine/context.h"
 #include "engine/safetensors.h"
 #include "experiment/report/figure.h"
+#include "experiment/report/gnuplot.h"
 #include "experiment/report/html.h"
 #include "experiment/report/html_page.h"
 #include "experiment/run/environment.h"
@@ -350,7 +351,11 @@ LandscapeOutcome run_landscape(const LandscapeRequest& request, const LandscapeE
     lines.push_back(done.at(member.dump()));
     records.push_back(lines.back()["record"]);
   }
-  const Findings findings = study->conclude(records);
+  Findings findings = study->conclude(records);
+  if (!has_gnuplot()) {
+    findings.figures.clear();
+    if (events.notice) events.notice(kNoGnuplot);
+  }
   Json verdicts = Json::array();
   for (const LandscapeVerdict& verdict : findings.verdicts) verdicts.push_back(to_json(verdict));
   outcome.result = {{"experiment", experiment.name}, {"statement", experiment.statement},

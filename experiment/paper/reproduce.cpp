@@ -17,6 +17,7 @@
 #include "experiment/paper/reproduce_figures.h"
 #include "experiment/paper/reproduce_results.h"
 #include "experiment/paper/temporary_folder.h"
+#include "experiment/report/gnuplot.h"
 #include "experiment/report/report.h"
 #include "experiment/run/evaluation.h"
 #include "experiment/run/file_lock.h"
@@ -68,6 +69,8 @@ class Reproduction {
     notice("the paper gives no batch size: " + std::to_string(kBatchSize) + " is taken" +
            (plan_.paper_only ? "; nor its losses' scale: " + std::string(name(kPaperReduction)) + " is taken"
                              : ""));
+    const bool pictures = has_gnuplot();
+    if (!pictures) notice(kNoGnuplot);
     const SweepFolder folder(sweep.out, sweep.spec);
     if (!takes_cuda(config_of(sweep.spec, sweep.spec.members.front()))) estimate(folder);
 
@@ -85,7 +88,7 @@ class Reproduction {
     outcome.markdown = to_markdown(report);
     write_file_atomically(request_.out / "table.md", outcome.markdown);
     write_file_atomically(request_.out / "reproduction.json", json_text(to_json(runs, plan_)));
-    for (std::size_t i = 0; i < runs.size(); ++i) {
+    for (std::size_t i = 0; pictures && i < runs.size(); ++i) {
       ReportSection& section = report[report.size() - runs.size() + i];
       section.figures.push_back(paper_figure(runs[i], plan_));
       write_figure(section.figures.back(), request_.out / runs[i].figure->name);

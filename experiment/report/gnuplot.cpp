@@ -7,7 +7,10 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <sstream>
 #include <string_view>
 #include <vector>
 
@@ -111,6 +114,15 @@ std::string gnuplot_string(const std::string& text) {
   std::string quoted = "'";
   for (const char c : plain_text(text)) quoted += c == '\'' ? "'.\"'\".'" : std::string(1, c);
   return quoted + "'";
+}
+
+bool has_gnuplot() {
+  const char* path = std::getenv("PATH");
+  std::istringstream folders(path == nullptr ? "" : path);
+  for (std::string folder; std::getline(folders, folder, ':');) {
+    if (::access((std::filesystem::path(folder) / "gnuplot").c_str(), X_OK) == 0) return true;
+  }
+  return false;
 }
 
 std::string run_gnuplot(const std::string& script) {

@@ -26,6 +26,18 @@ struct TrainedRun {
 
 }  // namespace
 
+TEST_CASE("program: without gnuplot an inspection has its numbers and its page") {
+  const TrainedRun run;
+  const TempDirectory empty;
+  const ScopedPath no_gnuplot(empty.path().string());
+  const Result result = run_program({"inspect", run.path(), "--samples", "3", "--unit-samples", "5"});
+  CHECK(result.code == 0);
+  CHECK(result.error.find("gnuplot-nox") != std::string::npos);
+  for (const char* file : {"inspection.json", "report.html"})
+    CHECK(std::filesystem::exists(run.folder / "run/inspection" / file));
+  CHECK_FALSE(std::filesystem::exists(run.folder / "run/inspection/inspection.svg"));
+}
+
 TEST_CASE("program: inspect says what theory says of a run, and its report shows it") {
   if (!has_program("gnuplot")) return;
   const TrainedRun run;

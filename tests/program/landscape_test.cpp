@@ -3,6 +3,7 @@
 
 #include "tests/program/run_program.h"
 #include "tests/support/catch.h"
+#include "tests/support/run_folders.h"
 
 using namespace qmse::test;
 
@@ -30,6 +31,29 @@ TEST_CASE("program: landscape width writes its folder, prints its verdicts, and 
   CHECK(events.code == 0);
   const std::string last = events.out.substr(events.out.rfind('\n', events.out.size() - 2) + 1);
   CHECK(nlohmann::json::parse(last)["event"] == "finished");
+}
+
+TEST_CASE("program: without gnuplot a landscape has its numbers, and the same command adds the pictures") {
+  const TempDirectory folder;
+  const std::filesystem::path out = folder / "width";
+  const Words words = {"landscape", "width", "--data-set", "gaussian",  "--samples", "20",
+                       "--inputs",  "3",     "--widths",   "1,8",       "--seeds",   "3",
+                       "--steps",   "500",   "--out",      out.string()};
+  {
+    const TempDirectory empty;
+    const ScopedPath no_gnuplot(empty.path().string());
+    const Result result = run_program(words);
+    CAPTURE(result.error);
+    CHECK(result.code == 0);
+    CHECK(result.out.find("gnuplot-nox") != std::string::npos);
+  }
+  const std::string numbers = read_bytes(out / "result.json");
+  CHECK(std::filesystem::exists(out / "report.html"));
+  CHECK_FALSE(std::filesystem::exists(out / "figure-1.svg"));
+  if (!has_program("gnuplot")) return;
+  CHECK(run_program(words).code == 0);
+  CHECK(read_bytes(out / "result.json") == numbers);
+  CHECK(std::filesystem::exists(out / "figure-1.svg"));
 }
 
 TEST_CASE("program: landscape's mistakes are one line and exit code 2") {

@@ -5,6 +5,7 @@
 #include "tests/experiment/tiny_run.h"
 #include "tests/program/run_program.h"
 #include "tests/support/catch.h"
+#include "tests/support/run_folders.h"
 
 using namespace qmse;
 using namespace qmse::test;
@@ -284,6 +285,16 @@ TEST_CASE("program: reproduce stopped and gone on with ends with figures, table,
     CHECK(process.out.find("8 runs of 2 epochs: about ") != std::string::npos);
     CHECK(process.out.find("--epochs, --train-limit") != std::string::npos);
     CHECK_FALSE(std::filesystem::exists(folder / "out/table.md"));
+  }
+  {
+    const TempDirectory empty;
+    const ScopedPath no_gnuplot(empty.path().string());
+    const Result without = run_program(words);
+    CHECK(without.code == 0);
+    CHECK(without.out.find("gnuplot-nox") != std::string::npos);
+    for (const char* file : {"table.md", "reproduction.json", "report.html"})
+      CHECK(std::filesystem::exists(folder / "out" / file));
+    CHECK_FALSE(std::filesystem::exists(folder / "out/fig1.svg"));
   }
   const Result result = run_program(words);
   CAPTURE(result.out, result.error);
