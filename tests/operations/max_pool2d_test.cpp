@@ -118,8 +118,7 @@ TEST_CASE("max_pool2d: impossible shapes are named") {
     CAPTURE(shape.batch, shape.channels, shape.in_height, shape.in_width, shape.window);
     CHECK_THROWS_AS(check(shape), ShapeError);
   }
-  CHECK_THROWS_WITH(check(MaxPool2dShape{1, 6, 2, 4, 3}),
-                    Catch::Matchers::Contains("[1, 6, 2, 4], window 3"));
+  CHECK_THROWS_WITH(check(MaxPool2dShape{1, 6, 2, 4, 3}), Catch::Contains("[1, 6, 2, 4], window 3"));
   Devices devices;
   devices.each_f32(1, [&](auto& device) {
     float number = 0;
