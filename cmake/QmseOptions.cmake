@@ -44,3 +44,16 @@ if(QMSE_SANITIZE)
   add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${QMSE_SANITIZE};-fno-sanitize-recover=all;-fno-omit-frame-pointer>")
   add_link_options("-fsanitize=${QMSE_SANITIZE}")
 endif()
+
+# With QMSE_FEW_UNITS the target's sources are compiled a dozen at a time, but for those in SEPARATE, whose local names others
+# have too.
+function(qmse_few_units target)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SEPARATE")
+  if(NOT QMSE_FEW_UNITS)
+    return()
+  endif()
+  get_target_property(folder ${target} SOURCE_DIR)
+  list(TRANSFORM arg_SEPARATE PREPEND "${folder}/")
+  set_source_files_properties(${arg_SEPARATE} TARGET_DIRECTORY ${target} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 12)
+endfunction()

@@ -80,12 +80,17 @@ TEST_CASE("runs: a diagnosis on the device changes no bit, and is that of the CP
   if (!device_context()) return;
   const TinyData data;
   const TempDirectory folder;
-  train(settings(data, folder / "plain", device_option()));
-  Json given = settings(data, folder / "diagnosed", device_option());
+  const auto small = [&](const char* out, const std::string& device) {  // a diagnosis is some hundred passes
+    Json given = settings(data, folder / out, device);
+    given.update({{"conv_channels", {4, 6}}, {"fc_width", 10}});
+    return given;
+  };
+  train(small("plain", device_option()));
+  Json given = small("diagnosed", device_option());
   given["diagnose"] = 1;
   train(given);
   CHECK(read_bytes(folder / "plain/model.safetensors") == read_bytes(folder / "diagnosed/model.safetensors"));
-  Json on_cpu = settings(data, folder / "cpu", "cpu");
+  Json on_cpu = small("cpu", "cpu");
   on_cpu["diagnose"] = 1;
   train(on_cpu);
   const auto ours = json_lines(folder / "diagnosed/metrics.jsonl"),
