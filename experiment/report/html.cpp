@@ -61,8 +61,11 @@ std::string cell_content(const std::string& cell) {
 }
 
 std::string cell_class(const std::string& cell) {
+  constexpr std::size_t kShort = 12;  // "100 of 100" stays on one line
+  if (cell.starts_with("[") && is_number_cell(cell.substr(1))) return " class=\"short\"";
   if (!is_number_cell(cell)) return "";
-  return cell.find(" of ") == std::string::npos ? " class=\"number\"" : " class=\"number words\"";
+  const bool words = cell.size() > kShort && cell.find(" of ") != std::string::npos;
+  return words ? " class=\"number words\"" : " class=\"number\"";
 }
 
 }  // namespace
@@ -89,6 +92,11 @@ std::string html_table(const ReportTable& table) {
     const double shade = table.shades[row][column];
     return std::isnan(shade) ? "" : " style=\"--shade: " + fixed_text(shade, 2) + "\"";
   };
+  const auto content = [&](std::size_t row, std::size_t column) {
+    const std::string text = cell_content(table.rows[row][column]);
+    if (column > 0 || row >= table.links.size() || table.links[row].empty()) return text;
+    return "<a href=\"" + escape_html(table.links[row]) + "\">" + text + "</a>";
+  };
   for (std::size_t r = 0; r < table.rows.size(); ++r) {
     const std::vector<std::string>& row = table.rows[r];
     if (row.size() != table.header.size()) {
@@ -99,7 +107,7 @@ std::string html_table(const ReportTable& table) {
     for (std::size_t column = 0; column < row.size(); ++column) {
       html += "<td" + cell_class(row[column]) + style(r, column) +
               (sentences ? " data-header=\"" + escape_html(table.header[column]) + "\"" : "") + ">" +
-              cell_content(row[column]) + "</td>";
+              content(r, column) + "</td>";
     }
     html += "</tr>\n";
   }

@@ -12,9 +12,11 @@ namespace qmse {
 struct ReportTable {
   std::vector<std::string> header;
   std::vector<std::vector<std::string>> rows;  // as many cells as the header has
-  // On a page alone: what stands above it, and how much each cell is shaded, from 0 to 1; NaN: not at all.
+  // On a page alone: what stands above it, how much each cell is shaded, from 0 to 1 (NaN: not at all), and
+  // where each row's first cell leads ("#s3"; none or empty: nowhere).
   std::string caption = {};
   std::vector<std::vector<double>> shades = {};
+  std::vector<std::string> links = {};
 };
 
 enum class TableFormat { text, markdown, csv, latex };

@@ -296,15 +296,19 @@ TEST_CASE("html: a picture within a page is all of it, in base64") {
   }
 }
 
-TEST_CASE("report: a table's intervals stand on lines of their own, and its cells are shaded as asked for") {
+TEST_CASE(
+    "report: a table's intervals stand on lines of their own, and its cells are shaded and lead as asked "
+    "for") {
   ReportTable table{{"what", "difference"}, {{"a (b)", "+4.00 (−0.30 to +8.30)"}, {"c", "1 of 3 diverged"}}};
   table.caption = "Over <a>";
   table.shades = {{NAN, 0.5}};
+  table.links = {"", "#s2"};
   const std::string html = html_table(table);
   CAPTURE(html);
-  for (const char* part : {"<h3>Over &lt;a&gt;</h3>", "<td>a (b)</td>",
-                           "<td class=\"number\" style=\"--shade: 0.50\">+4.00<br />(−0.30 to +8.30)</td>",
-                           "<td>c</td>", "<td class=\"number words\">1 of 3 diverged</td>"})
+  for (const char* part :
+       {"<h3>Over &lt;a&gt;</h3>", "<td>a (b)</td>",
+        "<td class=\"number\" style=\"--shade: 0.50\">+4.00<br />(−0.30 to +8.30)</td>",
+        "<td><a href=\"#s2\">c</a></td>", "<td class=\"number words\">1 of 3 diverged</td>"})
     CHECK(contains(html, part));
 }
 
