@@ -153,7 +153,7 @@ Findings ConnectStudy::conclude(const std::vector<Json>& records) const {
       .criterion =
           "the 95 % interval of the mean of ln (barrier after / barrier before) over pairs is below 0"};
   LandscapeVerdict connected{
-      .claim = "after matching, the straight line between two minima stays at their loss",
+      .claim = "after matching, the straight line between two trained networks stays at their loss",
       .criterion = "for every pair the barrier is at most " + number_words(number(settings_, "level")) +
                    " (--level) times the larger of the two losses"};
   if (pairs > 0) {
@@ -188,7 +188,7 @@ Findings ConnectStudy::conclude(const std::vector<Json>& records) const {
                            .interval = share,
                            .n = pairs};
     Panel panel{.title = "Loss on the line between two networks, mean of the pairs",
-                .x_label = "t",
+                .x_label = "t, from one network (0) to the other (1)",
                 .y_label = "loss",
                 .curves = {}};
     for (auto* curve : {&mean_before, &mean_after}) {

@@ -187,12 +187,10 @@ Findings CriticalStudy::conclude(const std::vector<Json>& records) const {
   findings.verdicts.push_back(index_against_loss(found));
   findings.verdicts.push_back(minima_below_saddles(found));
   LandscapeVerdict ladder{.claim =
-                              "padding a critical point with zero units (all of whose weights are 0) gives "
-                              "a critical point whose index is known",
-                          .criterion =
-                              "the index of every one is index' + (h − h')·#{σᵢ(M) > λ}, where index' and h' "
-                              "are index and units of the point that was padded, h its units then, and #{} "
-                              "counts M's singular values above λ; M is the mean of r (x, 1)ᵀ, x the inputs"};
+                              "adding k zero units (all of whose weights are 0) to a critical point keeps it "
+                              "critical and adds to its index k times the number of singular values above λ "
+                              "of the matrix M, the mean of r (x, 1)ᵀ over the samples",
+                          .criterion = "every built point has the index that this formula gives"};
   if (rungs > 0) {
     ladder.finding = agree == rungs ? Finding::exact : Finding::does_not_hold;
     ladder.sentence = std::to_string(agree) + " of " + std::to_string(rungs) +

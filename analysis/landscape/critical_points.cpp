@@ -77,7 +77,7 @@ LandscapeVerdict index_against_loss(const std::vector<CriticalPoint>& points) {
 
 LandscapeVerdict minima_below_saddles(const std::vector<CriticalPoint>& points) {
   LandscapeVerdict verdict{
-      .claim = "local minima have a low loss: no minimum lies above a saddle",
+      .claim = "no minimum lies above a saddle",
       .criterion =
           "there is no pair of a minimum and a saddle in which the saddle's loss is lower by more than 1e-9"};
   std::vector<double> minima, saddles;
@@ -91,8 +91,9 @@ LandscapeVerdict minima_below_saddles(const std::vector<CriticalPoint>& points) 
   verdict.finding = pairs == 0 ? Finding::holds : Finding::does_not_hold;
   verdict.sentence =
       std::to_string(minima.size()) + " distinct minima have losses from " + number_words(*low) + " to " +
-      number_words(*high) + ", the lowest of " + std::to_string(saddles.size()) + " saddles is at " +
-      number_words(*std::min_element(saddles.begin(), saddles.end())) + "; in " + std::to_string(pairs) +
+      number_words(*high) + ", " + std::to_string(saddles.size()) + " saddles from " +
+      number_words(*std::min_element(saddles.begin(), saddles.end())) + " to " +
+      number_words(*std::max_element(saddles.begin(), saddles.end())) + "; in " + std::to_string(pairs) +
       " of " + std::to_string(minima.size() * saddles.size()) + " pairs the minimum is above the saddle.";
   verdict.statistic = {.name = "pairs of a minimum above a saddle",
                        .value = static_cast<double>(pairs),

@@ -256,7 +256,11 @@ Findings EfficiencyStudy::conclude(const std::vector<Json>& records) const {
       "Observations: samples looked at, each time they are. Further down: with a lower loss on all samples "
       "of that size. A step of gradient descent (gd) looks at all samples, one of mini-batch gradient "
       "descent (batch) at " +
-      std::to_string(whole(settings_, "batch")) + ", one of SGD at a single sample.");
+      std::to_string(whole(settings_, "batch")) +
+      ", one of SGD at a single sample (elsewhere SGD may have larger batches): with N samples gradient "
+      "descent makes " +
+      std::to_string(whole(settings_, "epochs")) + " steps and SGD " +
+      std::to_string(whole(settings_, "epochs")) + " N. Curves are means over the compared seeds.");
   return findings;
 }
 

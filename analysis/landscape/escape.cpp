@@ -228,8 +228,8 @@ Findings EscapeStudy::conclude(const std::vector<Json>& records) const {
     leaves.sentence = std::to_string(runs - stuck) + " of " + std::to_string(runs) +
                       " runs left; the loss is " + number_words(saddle_loss, 4) +
                       " at the saddle and at most " + number_words(highest, 4) +
-                      " after three times as many further steps (looked at for the first five seeds of each "
-                      "setting).";
+                      " after going on for three times the steps that it took to leave (looked at for the "
+                      "first five seeds of each setting).";
     leaves.statistic = {.name = "share that left",
                         .value = static_cast<double>(runs - stuck) / static_cast<double>(runs),
                         .interval = clopper_pearson(runs - stuck, runs),
@@ -267,11 +267,12 @@ Findings EscapeStudy::conclude(const std::vector<Json>& records) const {
   if (bound > 0) {
     findings.verdicts.push_back(
         {.claim = "gradient descent, momentum, SGD with batches of one and QMSE never part two units with "
-                  "equal weights",
+                  "equal weights: they stay equal",
          .finding = apart == 0 ? Finding::exact : Finding::does_not_hold,
          .sentence = std::to_string(apart) + " of " + std::to_string(bound) + " runs of " +
                      std::to_string(whole(settings_, "bound_steps")) +
-                     " steps parted them; the largest distance of the units is " + number_words(widest) +
+                     " steps made them different; the largest distance of the units is " +
+                     number_words(widest) +
                      " (their noise acts through the outputs, which treats equal units alike).",
          .statistic = {.name = "largest distance of the units", .value = widest, .interval = {}, .n = bound},
          .criterion = "the distance is exactly 0 in every run"});
@@ -279,11 +280,17 @@ Findings EscapeStudy::conclude(const std::vector<Json>& records) const {
   findings.notes.push_back(
       "Data: " + problem_.text +
       "; two tanh units, equal and at the minimum among such networks: "
-      "a strict saddle with curvature −γ along the direction that parts them, the unstable one; ‖∇L‖ = " +
+      "a strict saddle with curvature −γ along the direction that makes them different, the unstable one; "
+      "‖∇L‖ = " +
       number_words(number(records.front(), "gradient"), 2) +
       ". Noise: uniform on the sphere of radius σ (Ge et al., algorithm 1). A run has left "
       "where it is further than δ = " +
       number_words(number(settings_, "delta")) + " along that direction.");
+  findings.notes.push_back(
+      "Prediction: near the saddle a step η takes y, the place along the unstable direction, to (1 + ηγ) y "
+      "plus the noise's part along it, of mean 0 and variance η²σ²/P, P the number of weights. After t steps "
+      "y is taken as normal with variance (η²σ²/P) ((1 + ηγ)^(2t) − 1) / ((1 + ηγ)² − 1); the predicted "
+      "median is the t at which |y| > δ has probability 1/2.");
   findings.figures.push_back({.title = "Leaving a strict saddle", .panels = {std::move(panel)}});
   return findings;
 }

@@ -207,10 +207,13 @@ Findings LinearStudy::conclude(const std::vector<Json>& records) const {
        .finding = critical == 0                             ? Finding::not_run
                   : false_minima == 0 && global == descents ? Finding::exact
                                                             : Finding::does_not_hold,
-       .sentence = std::to_string(minima) + " of " + std::to_string(critical) +
-                   " critical points have no negative eigenvalue; " + std::to_string(false_minima) +
-                   " of these are not the global minimum; gradient descent reached the global minimum from " +
-                   std::to_string(global) + " of " + std::to_string(descents) + " random starts.",
+       .sentence =
+           std::to_string(minima) + " of " + std::to_string(critical) +
+           " critical points have no negative eigenvalue; " +
+           (false_minima == 0 ? std::string("each of these is the global minimum")
+                              : std::to_string(false_minima) + " of these are not the global minimum") +
+           "; gradient descent reached the global minimum from " + std::to_string(global) + " of " +
+           std::to_string(descents) + " random starts.",
        .statistic = {.name = "other local minima",
                      .value = static_cast<double>(false_minima),
                      .interval = {},
@@ -225,19 +228,33 @@ Findings LinearStudy::conclude(const std::vector<Json>& records) const {
        .sentence = "where all weights of a three-layer linear network are 0, the largest entries of gradient "
                    "and Hessian are " +
                    number_words(number(three, "gradient")) + " and " +
-                   number_words(number(three, "hessian")) + ", and yet the loss falls from " +
-                   number_words(number(three, "loss"), 6) + " to " +
-                   number_words(number(three, "loss_beside"), 6) + " beside it.",
+                   number_words(number(three, "hessian")) +
+                   ", and yet the loss falls beside it: along t (b, 1, a), the weights of the first, the "
+                   "middle and the last layer, where a bᵀ is the best linear map of rank 1, it falls with "
+                   "t³, for every t > 0 however small, from " +
+                   number_words(number(three, "loss"), 6) + " at t = 0 to " +
+                   number_words(number(three, "loss_beside"), 6) + " near t = 1.",
        .statistic = {.name = "largest entry of the Hessian at 0",
                      .value = number(three, "hessian"),
                      .interval = {},
                      .n = 1},
        .criterion = "does not hold where gradient and Hessian are exactly 0 and the loss falls nearby"});
+  std::vector<std::int64_t> of_size(static_cast<std::size_t>(hidden_) + 1);
+  for (const auto& subset : theory_.subsets(hidden_)) ++of_size[subset.size()];
+  const std::string sizes = join(of_size, " + ", [](std::int64_t n) { return std::to_string(n); });
   findings.notes.push_back("Data: " + problem_.text + "; " + std::to_string(hidden_) +
                            " hidden units, no biases. Σ_xx, Σ_xy and Σ_yx are the means of xxᵀ, xyᵀ and yxᵀ "
                            "over the samples, x the inputs and y the targets. A subset I names eigenvectors "
                            "of Σ, 1 that of the largest eigenvalue. Searches minimise ‖∇L‖², not L, so they "
                            "end at saddles as readily as at minima.");
+  findings.notes.push_back(
+      "Closed form: with h hidden units, q = min(inputs, outputs) and the eigenvalues λ₁ > λ₂ > … of Σ, a "
+      "subset I of m ≤ h of the first q eigenvectors has the loss ½ (tr Σ_yy − the sum of λ_i over i in I), "
+      "Σ_yy the mean of yyᵀ; the index is the number of pairs of i in I and j not in I with λ_j > λ_i, plus "
+      "(h − m)(q − m); the nullity is h² − (h − m)² + (h − m)(inputs + outputs − 2q). Here h = " +
+      std::to_string(hidden_) + " and q = " + std::to_string(theory_.rank()) + ": there are " + sizes +
+      " = " + std::to_string(theory_.subsets(hidden_).size()) + " subsets with 0 to " +
+      std::to_string(hidden_) + " members.");
   findings.figures.push_back({.title = "Critical points of a linear network",
                               .panels = {{.title = "Loss against index",
                                           .x_label = "index (negative eigenvalues)",

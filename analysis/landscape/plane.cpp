@@ -245,14 +245,16 @@ Findings PlaneStudy::conclude(const std::vector<Json>& records) const {
     findings.verdicts.push_back(
         {.claim = "the plane holds the path of training",
          .finding = share >= 0.9 ? Finding::holds : Finding::does_not_hold,
-         .sentence = "the plane's two directions have " + number_words(100 * share) +
-                     " % of the squared distances of the path's points to its end (" +
-                     number_words(100 * explained[0]) + " and " + number_words(100 * explained[1]) +
-                     " %); the part of a point's distance that lies beside the plane is " +
-                     number_words(100 * median(std::span(errors).first(errors.size() - 1))) +
-                     " % in the median and at most " + number_words(100 * worst) + " %.",
+         .sentence =
+             "the plane holds " + number_words(100 * share) +
+             " % of the sum of the squared distances of the path's points to its end (its two directions " +
+             number_words(100 * explained[0]) + " and " + number_words(100 * explained[1]) +
+             " %), a sum that far points dominate; for a single point the distance to the plane over the "
+             "distance to the end is " +
+             number_words(median(std::span(errors).first(errors.size() - 1))) +
+             " in the median and at most " + number_words(worst) + ".",
          .statistic = {.name = "share of the squared distances", .value = share, .interval = {}, .n = points},
-         .criterion = "the two directions have at least 90 % of the squared distances"});
+         .criterion = "the two directions have at least 90 % of the sum of the squared distances"});
     findings.verdicts.push_back(
         {.claim = "the loss drawn under the path is the path's",
          .finding = apart <= 0.1 ? Finding::holds : Finding::does_not_hold,
@@ -313,10 +315,14 @@ LandscapeExperiment plane_experiment() {
   for (LandscapeOption& option : network_point_options(PlaneStudy::usual()))
     options.push_back(std::move(option));
   return {.name = "plane",
-          .summary = "the loss on a plane: random and filter-normalised, or along the path of training",
+          .summary =
+              "the loss on a plane through a network: along the path of training, or along random directions",
           .statement =
-              "The loss drawn on a plane through a network shows how it is shaped around it. What of the "
-              "path, and of the curvature, is not in the plane?",
+              "The loss drawn on a plane through a network is to show how it is shaped around it. But a "
+              "plane along the path of training need not hold the path, and a plane along random directions "
+              "need not show the curvature. (The setting directions says which of the two was drawn. Random "
+              "directions are filter-normalised: each unit's random numbers are scaled to the norm of the "
+              "unit's weights in the network.)",
           .source = "Li, Xu, Taylor, Studer & Goldstein (2018)",
           .options = std::move(options),
           .presets = {},

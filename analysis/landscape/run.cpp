@@ -258,8 +258,17 @@ ReportSection words_of_the_page() {
       .title = "Words",
       .tables = {ReportTable{
           {"word", "meaning"},
-          {{"exact", "a theorem or an identity that was checked to rounding"},
-           {"holds, does not hold", "by the criterion beside it, which was written down before"},
+          {{"network f(x), layer",
+            "inputs x are multiplied by weights and added to biases, which are weights too; each hidden unit "
+            "applies a function s to such a sum; the outputs f(x) are weighted sums of the units plus "
+            "biases. Units side by side are a layer; a network may have several hidden layers, one after the "
+            "other"},
+           {"target y, loss, training",
+            "a sample is an input x with a target y; the loss says how far the outputs f(x) are from the "
+            "targets, on average over the samples; training changes the weights to lower it"},
+           {"exact", "a theorem or an identity that was checked to rounding"},
+           {"holds, does not hold",
+            "by a criterion that was fixed beforehand; it stands in the table of each experiment"},
            {"depends", "true under a condition that the sentence states"},
            {"not shown", "the interval is too wide, or nothing could be measured"},
            {"a [b, c]",
@@ -277,24 +286,32 @@ ReportSection words_of_the_page() {
            {"SGD, batch", "gradient descent with the mean gradient of a few random samples, the batch"},
            {"unit, pre-activation",
             "a hidden unit computes s(u) of its pre-activation u, a weighted sum of its inputs plus a bias"},
-           {"ReLU, leaky ReLU, linear",
-            "s(u) = max(u, 0); u above 0 and a small multiple of u below; u itself"},
+           {"tanh, ReLU, leaky ReLU, linear",
+            "s(u) = tanh u; max(u, 0); u above 0 and a small multiple of u below; u itself"},
            {"r = y − f(x)", "a sample's residual: target less output"},
            {"D, D_n, Dᵀu",
-            "derivatives of the outputs by the weights, of all samples and of sample n alone; gradients are "
-            "Dᵀ times something"},
+            "the matrix of the outputs' derivatives by the weights, for all samples and for sample n alone; "
+            "a gradient combines them: it is Dᵀu, with a number in u for each output of each sample"},
            {"critical point", "where ∇L = 0, here to 1e-10 after polishing, certified by its Hessian"},
            {"index, nullity", "numbers of negative and of zero eigenvalues of the Hessian"},
            {"saddle, strict", "a critical point that is no minimum; strict: with a negative eigenvalue"},
            {"gradient-flat", "where a search stops with ∇L ≠ 0, since ∇L lies where the Hessian is 0"},
-           {"kink", "a sample exactly at the corner of a unit's ReLU, where L has no gradient"},
+           {"kink",
+            "a point in the space of weights at which some sample's pre-activation at a (leaky) ReLU is "
+            "exactly 0, its corner: L has no gradient there"},
            {"Clarke residual", "the shortest vector among the gradients on all sides of a kink"},
            {"d₀, d₁", "inputs and hidden units, so that d₀d₁ counts the first layer's weights"},
            {"QMSE",
-            "½ rᵀQr with Q = (r + v)(r + v)ᵀ held constant, v a random unit vector for each "
-            "sample and step; its expected step is the mean over v"},
+            "½ rᵀQr, averaged over samples, with Q = (r + v)(r + v)ᵀ, v a random unit vector for each sample "
+            "and step. Q is held constant: it is not differentiated. Averaged over v a sample's gradient is "
+            "MSE's times ‖r‖² + 1/c, so samples with large residuals count more (QMSE's expected step); the "
+            "rest is QMSE's noise"},
+           {"the paper, the thesis",
+            "the paper proposes QMSE: A theoretical framework for escaping local optima in MSE toward global "
+            "convergence; the thesis is Fleischmann's, from which some of the statements are"},
            {"MSE", "½ ‖r‖², averaged over samples"},
-           {"sharpness, ‖H‖", "the largest eigenvalue of the Hessian H, in absolute value"},
+           {"sharpness, ‖H‖",
+            "the largest eigenvalue of the Hessian H; the largest absolute value of its eigenvalues"},
            {"Gauss–Newton part", "DᵀD / N: the Hessian without what the residuals add, its residual part"},
            {"labels",
             "random: ±1 by chance; parity: ±1 by the digit; class, classes:K: one output a "
@@ -379,6 +396,8 @@ LandscapeOutcome run_all_landscapes(const LandscapeRequest& request, const Lands
   LandscapeOutcome all;
   all.result = {{"experiments", Json::array()}};
   ReportSection summary{.title = "All statements"};
+  summary.paragraphs = {
+      "Each experiment has a section below, which explains its letters and words: its name leads there."};
   summary.tables = {ReportTable{{"experiment", "claim", "verdict", "what was found"}, {}}};
   for (const LandscapeExperiment& experiment : landscape_experiments()) {
     LandscapeRequest one = request;
@@ -396,6 +415,8 @@ LandscapeOutcome run_all_landscapes(const LandscapeRequest& request, const Lands
       summary.tables.front().rows.push_back({experiment.name, verdict["claim"].get<std::string>(),
                                              verdict["verdict"].get<std::string>(),
                                              verdict["sentence"].get<std::string>()});
+      // The page numbers its sections; Words and this summary are the first two.
+      summary.tables.front().links.push_back("#s" + std::to_string(all.sections.size() + 3));
     }
     for (ReportSection& section : outcome.sections) {
       section.paragraphs.push_back(settings_words(outcome.result["settings"]));
@@ -408,7 +429,9 @@ LandscapeOutcome run_all_landscapes(const LandscapeRequest& request, const Lands
       request.out / "report.html",
       page("Loss landscapes",
            "What is said about the loss landscapes of networks and about where training stops, each "
-           "statement measured on small networks beside what theory predicts.",
+           "statement measured on small networks beside what theory predicts. QMSE is the loss that this "
+           "program studies: MSE whose steps are weighted by the size of the residual, plus noise; some "
+           "experiments ask whether it does better than MSE.",
            all.sections));
   write_file_atomically(request.out / "result.json", json_text(all.result));
   all.finished = true;

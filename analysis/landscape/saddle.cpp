@@ -251,8 +251,14 @@ Findings SaddleStudy::conclude(const std::vector<Json>& records) const {
       " diverged: there is no L for all of the plane, so that the theorem does not apply to "
       "all starts. Networks: " +
       problem_.text + ", " + std::to_string(hidden_) +
-      " linear units. The theorem is about strict saddles: see `linear` for one that is not. The condition "
-      "α < 1/L is tested on a function of one variable made for it (docs/landscape.md).");
+      " linear units. A start in the plane has ended at a saddle where it is at no minimum after 5000 steps "
+      "and has not diverged. The theorem is about strict saddles: the experiment linear has one that is "
+      "not.");
+  findings.notes.push_back(
+      "The condition α < 1/L is tested on a function φ of one variable made for it: φ′(y) = −y for |y| ≤ 1/2 "
+      "and 2y for |y| ≥ 1, with cubics between, so that φ′ has no jump nor corner; L is the largest |φ″|. At "
+      "y = 0 the curvature is −1. A step of 1/2 takes every y with |y| ≥ 1, half of all starts, to y − ½ · "
+      "2y = 0.");
   findings.figures.push_back({.title = "How long descent stays near a saddle",
                               .panels = {{.title = "Steps until |y| = 1/2",
                                           .x_label = "−log₁₀ y₀",

@@ -143,12 +143,12 @@ Findings ScheduleStudy::conclude(const std::vector<Json>& records) const {
       const bool good =
           std::abs(slope + exponent) <= 0.05 || (interval.low <= -exponent && -exponent <= interval.high);
       verdict.finding = good ? Finding::holds : Finding::does_not_hold;
-      verdict.sentence = "the slope of ln E‖∇L‖² on ln(1 + k/k₀) is " + interval_words(slope, interval) +
-                         " for ρ = " + number_words(exponent) +
-                         (exponent > 0 && exponent <= 0.5
-                              ? "; the sum Σα² of squared steps is infinite, and yet the norm goes to 0: "
-                                "that it is finite is sufficient, not necessary."
-                              : ".");
+      verdict.sentence =
+          "the slope of ln E‖∇L‖² on ln(1 + k/k₀) is " + interval_words(slope, interval) +
+          " for ρ = " + number_words(exponent) +
+          (exponent > 0 && exponent <= 0.5 ? "; the sum Σα² of squared steps is infinite, and yet the norm "
+                                             "goes to 0: a finite Σα² is sufficient, not necessary."
+                                           : ".");
       verdict.statistic = {.name = "slope",
                            .value = slope,
                            .interval = interval,
@@ -179,8 +179,8 @@ Findings ScheduleStudy::conclude(const std::vector<Json>& records) const {
   findings.figures.push_back(std::move(figure));
   findings.notes.push_back(
       "Data: " + trained_.problem().text + ". Start: " + std::string(name(trained_.kind_of_start())) +
-      ". Step number k has the length α = α₀ / (1 + k/k₀)^ρ; the floor of a step is what "
-      "`sgd-floor` predicts for it. Robbins and Monro (1951) is about roots of monotone "
+      ". Step number k has the length α = α₀ / (1 + k/k₀)^ρ; the floor of a step is what the experiment "
+      "sgd-floor predicts for it. Robbins and Monro (1951) is about roots of monotone "
       "regression functions; that liminf E‖∇L‖² = 0 for Σα = ∞, Σα² < ∞ is Bottou, "
       "Curtis and Nocedal's theorem for losses that are not convex. From far away the "
       "fastest falling step arrives last: it has the smallest sum of steps.");

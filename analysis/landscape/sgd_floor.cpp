@@ -300,9 +300,11 @@ Findings SgdFloorStudy::conclude(const std::vector<Json>& records) const {
                            "the network cannot fit exactly: where it can, the noise vanishes with the loss, "
                            "and SGD converges.");
   findings.notes.push_back(
-      "Floor: the level at which the squared gradient norm stays on average, in place of going to 0. hᵢ are "
+      "∇L is the gradient over all samples. Floor: the level at which the squared gradient norm stays on "
+      "average, in place of going to 0. hᵢ are "
       "the eigenvalues of the Hessian at the minimum; Cᵢᵢ is the variance of a batch's gradient along the "
-      "i-th eigenvector. In the theorem's bound αLM L is the largest hᵢ and M the sum of all Cᵢᵢ. Squared "
+      "i-th eigenvector. In the theorem's bound αLM L is not the loss but the largest hᵢ, and M the sum of "
+      "all Cᵢᵢ. Squared "
       "norms of neighbouring steps are alike, over some 1 / (α h) steps along an eigenvector with eigenvalue "
       "h. The predicted error is the standard error of the mean over seeds by the same theory; runs of small "
       "steps are made so long that it is small.");

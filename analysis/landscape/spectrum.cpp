@@ -193,12 +193,12 @@ void SpectrumStudy::add_ends(const std::vector<Json>& records, Findings& finding
        .finding = !converged || relative > 10 * tolerance() ? Finding::not_shown
                   : exact_                                  ? Finding::exact
                                                             : Finding::holds,
-       .sentence =
-           "the largest eigenvalue is " + number_words(top.front(), 6) + ", the smallest " +
-           number_words(bottom.front(), 4) + "; every residual ‖Hv − λv‖ is at most " +
-           number_words(relative, 2) +
-           " ‖H‖, λ the value and v its unit vector, and no further away from each value lies an eigenvalue" +
-           (converged ? "." : ", but --products was too small for all of them to converge."),
+       .sentence = "the largest eigenvalue is " + number_words(top.front(), 6) + ", the smallest " +
+                   number_words(bottom.front(), 4) + "; every residual ‖Hv − λv‖ is at most " +
+                   number_words(relative, 2) +
+                   " ‖H‖; H has an eigenvalue at a distance of at most ‖Hv − λv‖ from each value λ found, v "
+                   "the unit vector found with it" +
+                   (converged ? "." : ", but --products was too small for all of them to converge."),
        .statistic = {.name = "largest residual / norm",
                      .value = relative,
                      .interval = {},
@@ -306,7 +306,8 @@ void SpectrumStudy::add_density(const std::vector<Json>& records, Findings& find
                            ". Negative eigenvalues of the Hessian come from the residual part alone: the "
                            "Gauss–Newton part has none. Lanczos' method finds the ends of the spectrum from "
                            "products Hv alone; with random vectors, the probes, such products also give the "
-                           "density of all eigenvalues and their sum.");
+                           "density of all eigenvalues and their sum. Densities are smoothed, so they reach "
+                           "beyond the outermost eigenvalues, below 0 too where these are near it.");
   findings.figures.push_back({.title = "The Hessian's spectrum", .panels = {std::move(panel)}});
 }
 

@@ -349,7 +349,8 @@ Findings SymmetriesStudy::conclude(const std::vector<Json>& records) const {
                      " certified critical points there are at least as many zero eigenvalues as symmetry "
                      "forces, at " +
                      std::to_string(of.equal) + " exactly as many" +
-                     (linear ? "."
+                     (linear ? ". The first layer may be multiplied by any invertible h × h matrix and the "
+                               "second by its inverse: h² directions."
                              : "; " + std::to_string(of.with_kinks) +
                                    " descents ended on kinks, where there is no Hessian."),
          .statistic = {.name = "points with the forced zeros",
@@ -357,10 +358,16 @@ Findings SymmetriesStudy::conclude(const std::vector<Json>& records) const {
                        .interval = {},
                        .n = of.minima},
          .criterion = "all of them"});
+    if (of.minima == 0) {
+      findings.verdicts.back().sentence =
+          "no critical point was found: " + std::to_string(of.with_kinks) +
+          " descents ended on kinks, where there is no Hessian, so nothing could be counted.";
+    }
   }
   findings.notes.push_back(
       "Data: " + problem_.text + "; " + std::to_string(hidden_) +
-      " hidden units. A unit has incoming weights w, a bias b and outgoing weights z. Scaling by a factor "
+      " hidden units; zero eigenvalues are counted in networks of as many as their verdicts say. A unit has "
+      "incoming weights w, a bias b and outgoing weights z. Scaling by a factor "
       "makes w and b as many times larger and z smaller: it moves them in the direction τ, in which all "
       "other entries are 0. All networks that symmetries make of one are its orbit: of a tanh network with "
       "h units 2^h h! points (Sussmann 1992), of a ReLU network a surface of dimension h.");

@@ -248,6 +248,8 @@ enum Place : std::size_t {
 std::vector<LandscapeVerdict> TrapStudy::affine_verdicts(const std::vector<Outcome>& outcomes) const {
   const auto words = [&](std::size_t at) {
     const Outcome& outcome = outcomes[at];
+    if (outcome.runs == 1 && outcome.left == 0)
+      return std::string(kMethods[at].words) + ": its one run stayed";
     return std::string(kMethods[at].words) + ": " + std::to_string(outcome.left) + " of " +
            std::to_string(outcome.runs) + " runs left" +
            (outcome.times.empty() ? "" : ", in the median by step " + time_words(outcome));
@@ -321,23 +323,22 @@ LandscapeVerdict TrapStudy::dead_verdict(const std::vector<Outcome>& outcomes, d
     hidden += outcomes[at].hidden_unchanged;
   }
   const Outcome& isotropic = outcomes[kIsotropic];
-  return {
-      .claim =
-          "QMSE leaves a minimum whose hidden units are all dead, by a margin of " + number_words(margin),
-      .finding = hidden == runs ? Finding::does_not_hold : Finding::depends,
-      .sentence =
-          std::to_string(left) + " of " + std::to_string(runs) + " runs left (" +
-          std::to_string(outcomes.size() - 1) + " methods, " + std::to_string(isotropic.runs) +
-          " runs of each: QMSE and all others whose steps are Dᵀ times something), and in " +
-          std::to_string(hidden) +
-          " no bit of the hidden layer changed. With isotropic noise on every weight, whose steps are not "
-          "of that form, " +
-          std::to_string(isotropic.left) + " of " + std::to_string(isotropic.runs) + " runs left.",
-      .statistic = {.name = "share of unchanged hidden layers",
-                    .value = static_cast<double>(hidden) / static_cast<double>(runs),
-                    .interval = clopper_pearson(hidden, runs),
-                    .n = runs},
-      .criterion = "does not hold where every hidden layer keeps its bits in all those runs"};
+  return {.claim =
+              "QMSE leaves a minimum whose hidden units are all dead, by a margin of " + number_words(margin),
+          .finding = hidden == runs ? Finding::does_not_hold : Finding::depends,
+          .sentence = std::to_string(left) + " of " + std::to_string(runs) + " runs left (" +
+                      std::to_string(outcomes.size() - 1) + " methods, " + std::to_string(isotropic.runs) +
+                      " runs of each: all but isotropic noise; their steps use gradients only), and in " +
+                      std::to_string(hidden) +
+                      " no bit of the hidden layer changed. With isotropic noise, which moves every weight "
+                      "whatever the gradients are, " +
+                      std::to_string(isotropic.left) + " of " + std::to_string(isotropic.runs) +
+                      " runs left.",
+          .statistic = {.name = "share of unchanged hidden layers",
+                        .value = static_cast<double>(hidden) / static_cast<double>(runs),
+                        .interval = clopper_pearson(hidden, runs),
+                        .n = runs},
+          .criterion = "does not hold where every hidden layer keeps its bits in all those runs"};
 }
 
 Findings TrapStudy::conclude(const std::vector<Json>& records) const {
@@ -374,16 +375,26 @@ Findings TrapStudy::conclude(const std::vector<Json>& records) const {
   }
   const std::string seeds = std::to_string(whole(settings_, "seeds"));
   findings.notes.push_back(
-      "XOR, four samples of two classes, and a network of four ReLUs with weights set by hand "
+      "XOR: the four points (0, 0), (0, 1), (1, 0) and (1, 1), of one class where the two numbers are equal "
+      "and of the other where they differ; and a network of four ReLUs with weights set by hand "
       "(docs/theory.md 7.4). Affine trap: every unit is active on every sample, that is its pre-activation "
       "is above 0, and the output is the best affine function of the inputs. Dead units: on every sample "
-      "every unit's pre-activation is below 0, by at least the margin. A dead unit gives 0 and has the "
-      "gradient 0.");
+      "every unit's pre-activation is below 0, by at least the margin. A dead unit gives 0. Every step but "
+      "that of isotropic noise combines the outputs' derivatives by the weights. For a dead unit's weights "
+      "these are 0, so its step is 0 whatever residuals or noise are.");
   findings.notes.push_back(
       "A run has left the minimum where its mean of ‖r‖²/2, which is 1/4 in these minima, is below 0.05: it "
       "has got away, to a low loss. That is looked at every 50 steps, and such a run ends there. A run has "
-      "diverged where a weight is no finite number any more; it counts as one that has not left. So a run "
-      "that has left is not lost: that is what `stability` says of runs that diverge.");
+      "diverged where a weight is no finite number any more; it counts as one that has not left. (Lost, in "
+      "the experiment stability, means diverged; a run that has left here has succeeded.)");
+  findings.notes.push_back(
+      "Steps are " + number_words(number(settings_, "lr")) + " from the affine trap and " +
+      number_words(number(settings_, "dead_lr")) + " from dead units, with momentum " +
+      number_words(number(settings_, "momentum_lr")) + " and " +
+      number_words(number(settings_, "dead_momentum_lr")) + ", with Adam " +
+      number_words(number(settings_, "adam_lr")) +
+      ": numbers of steps compare only between methods of the same step. Adam divides a running mean of each "
+      "weight's derivative by the root of a running mean of its square.");
   findings.notes.push_back(
       "From dead units every method makes " + seeds +
       " runs, one for each seed, which draws their output weights too. From the affine trap, which is one "

@@ -153,7 +153,10 @@ void WidthStudy::add_verdicts(const std::vector<Group>& groups, const Json* trap
           "; divided by the mean loss of the same width it goes from " +
           number_words(list.front()->deviation / list.front()->mean, 2) + " at width " +
           std::to_string(list.front()->width) + " to " + number_words(last.deviation / last.mean, 2) +
-          " at width " + std::to_string(last.width) + ".";
+          " at width " + std::to_string(last.width) +
+          (last.deviation * list.front()->mean > list.front()->deviation * last.mean
+               ? ", since the mean falls faster than the spread."
+               : ".");
       shrinks.statistic = {.name = "deviation at width " + std::to_string(last.width),
                            .value = last.deviation,
                            .interval = last.deviation_interval,
@@ -190,7 +193,8 @@ void WidthStudy::add_verdicts(const std::vector<Group>& groups, const Json* trap
                         .n = static_cast<std::int64_t>(shown->losses.size())};
       none.sentence = where + "share of bad end points at widths with d₀d₁ ≥ N: " + numbers +
                       (from != nullptr ? "; at most 0.1, the interval included, from width " +
-                                             std::to_string(from->width) + " on."
+                                             std::to_string(from->width) + " on" +
+                                             (from == first ? "." : ", so at some such widths only.")
                                        : ".");
       findings.verdicts.push_back(std::move(none));
     }
@@ -216,11 +220,14 @@ void WidthStudy::add_verdicts(const std::vector<Group>& groups, const Json* trap
     verdict.sentence =
         "the best affine fit, built of units that are active on all samples, has loss " + number_words(loss) +
         " at width " + std::to_string(width) + ", where the best run reaches " + number_words(best, 2) +
-        ". At the affine fit ‖∇L‖ is " + number_words(gradient, 2) + ", the least pre-activation " +
+        ". At the affine fit ‖∇L‖ is " + number_words(gradient, 2) + ". All pre-activations are at least " +
         number_words(number(*trap, "min_pre_activation")) +
-        ", and the matrix of slopes times inputs, of rank N in the theorem's proof, has rank " +
+        ", so near this point every unit is linear and the network an affine function; none is better than "
+        "the best affine fit, so this is a local minimum. The theorem's proof needs the matrix of slopes "
+        "times inputs to have rank N = " +
+        std::to_string(problem_.samples.count) + "; here it has rank " +
         std::to_string(whole(*trap, "rank_ax")) +
-        ". The theorem needs its noise on the slopes (--slope-noise 0.01 --start trap leaves this point).";
+        ". With noise on the slopes (setting slope_noise 0.01, start trap) descent leaves the point.";
     verdict.statistic = {.name = "loss of the affine trap", .value = loss, .interval = {}, .n = 1};
     findings.verdicts.push_back(std::move(verdict));
   }
