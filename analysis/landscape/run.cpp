@@ -325,6 +325,9 @@ std::string page(const std::string& title, const std::string& summary,
   HtmlPage page;
   std::string body = page.section(words_of_the_page());
   for (const ReportSection& section : sections) body += page.section(section);
+  // No line ends between a number and its "%".
+  for (std::size_t at = body.find(" %"); at != std::string::npos; at = body.find(" %", at))
+    body.replace(at, 1, "&#160;");
   return page.html(title, HtmlPage::paragraph(summary), body);
 }
 
