@@ -286,8 +286,10 @@ LandscapeExperiment linear_experiment() {
   return {.name = "linear",
           .summary = "all critical points of a linear network (Baldi–Hornik)",
           .statement =
-              "The critical points of a linear network with one hidden layer are the projections on subsets "
-              "of the eigenvectors of Σ = Σ_yx Σ_xx⁻¹ Σ_xy; the only local minimum is the global one, all "
+              "At a critical point of a linear network with one hidden layer the map that the network "
+              "computes is "
+              "the best linear map, Σ_yx Σ_xx⁻¹, followed by the projection on some eigenvectors of "
+              "Σ = Σ_yx Σ_xx⁻¹ Σ_xy, the point's subset; the only local minimum is the global one, all "
               "others are saddles.",
           .source = "Baldi & Hornik (1989); Kawaguchi (2016) for more layers",
           .options = std::move(options),

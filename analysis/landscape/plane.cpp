@@ -256,7 +256,7 @@ Findings PlaneStudy::conclude(const std::vector<Json>& records) const {
          .statistic = {.name = "share of the squared distances", .value = share, .interval = {}, .n = points},
          .criterion = "the two directions have at least 90 % of the sum of the squared distances"});
     findings.verdicts.push_back(
-        {.claim = "the loss drawn under the path is the path's",
+        {.claim = "the loss drawn under the path, at the projections of its points, is the points' own",
          .finding = apart <= 0.1 ? Finding::holds : Finding::does_not_hold,
          .sentence = "where a point of the path is drawn, the plane's loss is up to " +
                      number_words(100 * apart) + " % off the loss at the point.",

@@ -295,7 +295,9 @@ ReportSection words_of_the_page() {
            {"critical point", "where ∇L = 0, here to 1e-10 after polishing, certified by its Hessian"},
            {"index, nullity", "numbers of negative and of zero eigenvalues of the Hessian"},
            {"saddle, strict", "a critical point that is no minimum; strict: with a negative eigenvalue"},
-           {"gradient-flat", "where a search stops with ∇L ≠ 0, since ∇L lies where the Hessian is 0"},
+           {"gradient-flat",
+            "a point with ∇L ≠ 0 but H∇L = 0. A search that lowers ‖∇L‖² stops there, since H∇L is the "
+            "gradient of ½‖∇L‖²: it looks like a critical point and is none"},
            {"kink",
             "a point in the space of weights at which some sample's pre-activation at a (leaky) ReLU is "
             "exactly 0, its corner: L has no gradient there"},
@@ -316,7 +318,9 @@ ReportSection words_of_the_page() {
            {"labels",
             "random: ±1 by chance; parity: ±1 by the digit; class, classes:K: one output a "
             "class; projection:K: K random mixtures of the classes"},
-           {"mnist-pca", "MNIST's images by their first principal components, each of variance 1"}},
+           {"mnist-pca, N samples of d inputs",
+            "pictures of handwritten digits (MNIST), each reduced to an input x of d numbers, its first "
+            "principal components, each of variance 1; N of them"}},
           {}}}};
 }
 

@@ -182,9 +182,10 @@ Findings StabilityStudy::conclude(const std::vector<Json>& records) const {
   findings.notes.push_back(
       "Near the start gradient descent on all samples, without momentum, would go away "
       "from it with steps above 2 / (the largest eigenvalue of the Hessian): " +
-      number_words(2 / number(start, "mse")) + " with MSE and " +
+      number_words(2 / number(start, "mse")) + " with MSE, " +
       number_words(2 / number(start, "expected_qmse")) +
-      " with QMSE's expected step. Going away from the start is not being lost: the weights may stay bounded "
+      " with QMSE's expected step, whose Hessian is that of the function it descends, the mean of "
+      "‖r‖⁴/4 + ‖r‖²/(2c). Going away from the start is not being lost: the weights may stay bounded "
       "further out, and a run is lost only where they do not. Further away those two numbers say little of "
       "QMSE. For one sample "
       "with c outputs and a residual of length ρ = ‖r‖ its expected step is MSE's times "

@@ -337,8 +337,8 @@ Findings SymmetriesStudy::conclude(const std::vector<Json>& records) const {
     const bool linear = activation == HiddenActivation::identity;
     findings.verdicts.push_back(
         {.claim = linear
-                      ? "a critical point of a linear network of two layers with h hidden units has h² zero "
-                        "eigenvalues"
+                      ? "a critical point of a linear network of two layers with h hidden units has the zero "
+                        "eigenvalues that its symmetry forces: h² where one layer's matrix has rank h"
                       : "a critical point of a (leaky) ReLU network has a zero eigenvalue for each hidden "
                         "unit, by scaling",
          .finding = of.minima == 0           ? Finding::not_shown
@@ -350,7 +350,7 @@ Findings SymmetriesStudy::conclude(const std::vector<Json>& records) const {
                      "forces, at " +
                      std::to_string(of.equal) + " exactly as many" +
                      (linear ? ". The first layer may be multiplied by any invertible h × h matrix and the "
-                               "second by its inverse: h² directions."
+                               "second by its inverse: h² directions, fewer where neither matrix has rank h."
                              : "; " + std::to_string(of.with_kinks) +
                                    " descents ended on kinks, where there is no Hessian."),
          .statistic = {.name = "points with the forced zeros",

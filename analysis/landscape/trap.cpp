@@ -381,20 +381,23 @@ Findings TrapStudy::conclude(const std::vector<Json>& records) const {
       "is above 0, and the output is the best affine function of the inputs. Dead units: on every sample "
       "every unit's pre-activation is below 0, by at least the margin. A dead unit gives 0. Every step but "
       "that of isotropic noise combines the outputs' derivatives by the weights. For a dead unit's weights "
-      "these are 0, so its step is 0 whatever residuals or noise are.");
+      "these are 0, so its step is 0 whatever residuals or noise are. At the affine trap all four residuals "
+      "have the same length, so QMSE weights all samples alike and its expected step is MSE's times a "
+      "number: 0, as MSE's is.");
   findings.notes.push_back(
       "A run has left the minimum where its mean of ‖r‖²/2, which is 1/4 in these minima, is below 0.05: it "
       "has got away, to a low loss. That is looked at every 50 steps, and such a run ends there. A run has "
       "diverged where a weight is no finite number any more; it counts as one that has not left. (Lost, in "
       "the experiment stability, means diverged; a run that has left here has succeeded.)");
-  findings.notes.push_back(
-      "Steps are " + number_words(number(settings_, "lr")) + " from the affine trap and " +
-      number_words(number(settings_, "dead_lr")) + " from dead units, with momentum " +
-      number_words(number(settings_, "momentum_lr")) + " and " +
-      number_words(number(settings_, "dead_momentum_lr")) + ", with Adam " +
-      number_words(number(settings_, "adam_lr")) +
-      ": numbers of steps compare only between methods of the same step. Adam divides a running mean of each "
-      "weight's derivative by the root of a running mean of its square.");
+  findings.notes.push_back("From the affine trap the step is " + number_words(number(settings_, "lr")) +
+                           ", or " + number_words(number(settings_, "momentum_lr")) +
+                           " for methods with momentum 0.9; from dead units it is " +
+                           number_words(number(settings_, "dead_lr")) + ", or " +
+                           number_words(number(settings_, "dead_momentum_lr")) +
+                           " with momentum; with Adam it is " + number_words(number(settings_, "adam_lr")) +
+                           " from both: numbers of steps compare only between methods of the same step. Adam "
+                           "divides a running mean of each "
+                           "weight's derivative by the root of a running mean of its square.");
   findings.notes.push_back(
       "From dead units every method makes " + seeds +
       " runs, one for each seed, which draws their output weights too. From the affine trap, which is one "

@@ -223,9 +223,10 @@ void WidthStudy::add_verdicts(const std::vector<Group>& groups, const Json* trap
         ". At the affine fit ‖∇L‖ is " + number_words(gradient, 2) + ". All pre-activations are at least " +
         number_words(number(*trap, "min_pre_activation")) +
         ", so near this point every unit is linear and the network an affine function; none is better than "
-        "the best affine fit, so this is a local minimum. The theorem's proof needs the matrix of slopes "
-        "times inputs to have rank N = " +
-        std::to_string(problem_.samples.count) + "; here it has rank " +
+        "the best affine fit, so this is a local minimum. The theorem's proof takes a matrix with a column "
+        "for each sample, which stacks for every unit its slope there times (x, 1), and needs it to have "
+        "rank N = " +
+        std::to_string(problem_.samples.count) + "; here every unit repeats the same rows, and the rank is " +
         std::to_string(whole(*trap, "rank_ax")) +
         ". With noise on the slopes (setting slope_noise 0.01, start trap) descent leaves the point.";
     verdict.statistic = {.name = "loss of the affine trap", .value = loss, .interval = {}, .n = 1};
