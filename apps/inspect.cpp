@@ -17,10 +17,10 @@
 namespace qmse::app {
 namespace {
 
-std::string page(const Json& inspection, const std::string& weights) {
+std::string page(const Json& inspection, const std::string& weights, bool pictures) {
   HtmlPage html;
   ReportSection section = inspection_section(inspection, "What was found", weights);
-  if (!has_gnuplot()) section.figures.clear();
+  if (!pictures) section.figures.clear();
   const std::string body = html.section(section);
   return html.html("Inspection of " + weights,
                    HtmlPage::paragraph("What theory says of these weights: docs/inspect.md of qmse."), body);
@@ -31,12 +31,13 @@ void write_all(const Json& inspection, const std::filesystem::path& out, const s
   std::filesystem::create_directories(out, error);
   if (!std::filesystem::is_directory(out))
     throw IoError(in_quotes(out) + ": cannot make this folder" + (error ? ": " + error.message() : ""));
-  if (has_gnuplot()) {
+  const bool pictures = has_gnuplot();
+  if (pictures) {
     write_figure(inspection_figure(inspection), out / "inspection");
   } else {
     std::cerr << "note: " << kNoGnuplot << '\n';
   }
-  write_file_atomically(out / "report.html", page(inspection, weights));
+  write_file_atomically(out / "report.html", page(inspection, weights, pictures));
   write_file_atomically(out / kInspectionFile, json_text(inspection));
 }
 

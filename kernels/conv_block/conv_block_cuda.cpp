@@ -1,3 +1,4 @@
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -84,11 +85,10 @@ class CudaConvBlock final : public ConvBlock<float> {
     }
     if (!own_weights_) {
       convolution_->backward_weights(x, gradient, dw, nullptr);
-    } else if (dx != nullptr) {
-      // Behind the gradient of data, which fills a GPU, and beside the block below, which waits for that alone.
-      const Aside aside(context_);
-      pooled_conv_weights(context_, pooled_, x, dy, choice, dw, db, partials_.as<float>());
     } else {
+      // Behind the gradient of data, which fills a GPU, and beside the block below, which waits for that alone.
+      std::optional<Aside> aside;
+      if (dx != nullptr) aside.emplace(context_);
       pooled_conv_weights(context_, pooled_, x, dy, choice, dw, db, partials_.as<float>());
     }
   }

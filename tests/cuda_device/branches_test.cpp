@@ -3,24 +3,17 @@
 
 #include <cstdio>
 #include <functional>
-#include <memory>
-#include <numeric>
 #include <optional>
-#include <vector>
 
 #include "device/branches.h"
 #include "device/cuda_check.h"
 #include "device/cuda_context.h"
 #include "device/cuda_graph.h"
-#include "engine/training_loop.h"
 #include "kernels/reduce/reduce.h"
-#include "losses/residual_loss.h"
-#include "models/simple_cnn.h"
-#include "optim/optimizers.h"
 #include "tests/cuda_device/fill.h"
 #include "tests/cuda_device/in_child.h"
+#include "tests/cuda_device/tiny_training.h"
 #include "tests/support/catch.h"
-#include "tests/support/toy_data.h"
 
 using namespace qmse;
 using namespace qmse::test;
@@ -106,27 +99,10 @@ TEST_CASE("branches: a training has the bits of one without branches, whatever r
   const auto train = [](bool branches, bool capture, std::uint64_t seed) {
     return in_child(
         [branches, capture] {
-          constexpr std::int64_t kBatch = 4, kSteps = 10;
-          Context context(std::make_unique<CudaContext>(CudaOptions{.branches = branches}));
-          const Sequential model =
-              make_simple_cnn({1, 12, 12}, 10, {.conv_channels = {16, 32}, .fc_width = 20});
-          ParameterStore store(context, DType::f32, model.parameters());
-          store.initialize(Initialization::pytorch, 4);
-          const ToyData<float> data(context, kSteps * kBatch, {1, 12, 12}, 10, 3);
-          const MseLoss loss;
-          Sgd sgd(store, {.momentum = 0.9});
-          TrainingLoop<float> loop(context, network_of(model, store), data.resident, loss, sgd, kBatch,
-                                   {.capture = capture});
-          std::vector<std::uint32_t> order(kSteps * kBatch);
-          std::iota(order.begin(), order.end(), 0u);
-          loop.begin_epoch(order, std::vector<double>(kSteps, 0.05), 0);
-          loop.step(kSteps);
-          std::vector<float> weights(static_cast<std::size_t>(store.flat_size()));
-          device_to_host(context, weights.data(), store.weights(), weights.size() * sizeof(float));
-          double sum = 0;
-          for (std::size_t i = 0; i < weights.size(); ++i)
-            sum += static_cast<double>(i + 1) * static_cast<double>(weights[i]);
-          std::fprintf(stderr, "weights %.17g\n", sum);
+          constexpr std::int64_t kSteps = 10;
+          TinyTraining training({.branches = branches}, kSteps, capture);
+          training.loop.step(kSteps);
+          training.print_weights();
         },
         {.seed = seed});
   };

@@ -15,6 +15,7 @@
 #include "models/simple_cnn.h"
 #include "optim/optimizers.h"
 #include "tests/cuda_device/in_child.h"
+#include "tests/cuda_device/tiny_training.h"
 #include "tests/support/catch.h"
 #include "tests/support/toy_data.h"
 
@@ -91,23 +92,12 @@ TEST_CASE("step: what follows the loss in an evaluation is one kernel") {
 TEST_CASE("step: events between the nodes give each its time, and the steps are those without events") {
   const auto train = [](bool recorded) {
     return in_child([recorded] {
-      Context context(std::make_unique<CudaContext>(CudaOptions{.branches = false}));
-      const Sequential model = make_simple_cnn({1, 12, 12}, 10, {.conv_channels = {16, 32}, .fc_width = 20});
-      ParameterStore store(context, DType::f32, model.parameters());
-      store.initialize(Initialization::pytorch, 4);
-      constexpr std::int64_t kSteps = 6;
-      const ToyData<float> data(context, kSteps * kBatch, {1, 12, 12}, 10, 3);
-      const MseLoss loss;
-      Sgd sgd(store, {.momentum = 0.9});
-      TrainingLoop<float> loop(context, network_of(model, store), data.resident, loss, sgd, kBatch,
-                               {.capture = false});
-      std::vector<std::uint32_t> order(kSteps * kBatch);
-      std::iota(order.begin(), order.end(), 0u);
-      loop.begin_epoch(order, std::vector<double>(kSteps, 0.01), 0);
+      TinyTraining training({.branches = false}, 6, false);
+      TrainingLoop<float>& loop = training.loop;
       loop.step(2);
       if (recorded) {  // once more than it is asked for
         for (const bench::StepPiece& piece : bench::record_by_events(
-                 *context.cuda(), [&] { loop.step(); }, 3)) {
+                 *training.context.cuda(), [&] { loop.step(); }, 3)) {
           std::fprintf(stderr, "%s:", piece.name.c_str());
           for (const double seconds : piece.seconds) std::fprintf(stderr, " %g", seconds);
           std::fprintf(stderr, "\n");
@@ -115,12 +105,7 @@ TEST_CASE("step: events between the nodes give each its time, and the steps are 
       } else {
         loop.step(4);
       }
-      std::vector<float> weights(static_cast<std::size_t>(store.flat_size()));
-      device_to_host(context, weights.data(), store.weights(), weights.size() * sizeof(float));
-      double sum = 0;
-      for (std::size_t i = 0; i < weights.size(); ++i)
-        sum += static_cast<double>(i + 1) * static_cast<double>(weights[i]);
-      std::fprintf(stderr, "weights %.17g\n", sum);
+      training.print_weights();
     });
   };
   const Ending plain = train(false), recorded = train(true);
