@@ -4,6 +4,7 @@
 
 #include <cuda_runtime.h>
 
+#include <cstddef>
 #include <string>
 
 #include "base/error.h"
@@ -11,13 +12,23 @@
 
 namespace qmse {
 
+// Dynamic shared memory that a kernel may have without asking for it.
+inline constexpr std::size_t kSharedBytesUnasked = 48 * 1024;
+
 // Queues the kernel. Throws CudaError with its name, shape and place in the source when the launch is
 // refused; what goes wrong while it runs is reported by whichever call waits for the stream.
 inline void launch_on_stream(cudaStream_t stream, const void* function, void** arguments,
                              const LaunchShape& shape, const char* name, const char* file, int line) {
   const auto dimensions = [](const Extent& extent) { return dim3(extent.x, extent.y, extent.z); };
-  const cudaError_t status = cudaLaunchKernel(function, dimensions(shape.grid), dimensions(shape.block),
-                                              arguments, shape.shared_bytes, stream);
+  cudaError_t status = cudaSuccess;
+  if (shape.shared_bytes > kSharedBytesUnasked) {
+    status = cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                  static_cast<int>(shape.shared_bytes));
+  }
+  if (status == cudaSuccess) {
+    status = cudaLaunchKernel(function, dimensions(shape.grid), dimensions(shape.block), arguments,
+                              shape.shared_bytes, stream);
+  }
   if (status == cudaSuccess) return;
   cudaGetLastError();  // the error is reported here; later calls must not find it again
   const auto text = [](const Extent& extent) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "kernels/conv2d/winograd_math.h"
 #include "kernels/cpu/ranges.h"
 #include "kernels/cpu/simd.h"
 
@@ -72,39 +73,30 @@ WinogradForward::WinogradForward(CpuContext& context, const Conv2dShape& shape, 
   std::fill_n(weights_.as<float>(), kPlaces * shape.in_channels * outputs_, 0.0f);
 }
 
-// G g G', G = {{1, 0, 0}, {1/2, 1/2, 1/2}, {1/2, -1/2, 1/2}, {0, 0, 1}}, as [16, O / kPanel, I, kPanel or
-// what is left].
+// G g G' as [16, O / kPanel, I, kPanel or what is left].
 void WinogradForward::begin(const float* w) {
   for_ranges(context_.threads(), shape_.out_channels, range_items(shape_.in_channels * kPlaces * 4),
              [&](std::int64_t begin, std::int64_t end) {
                for (std::int64_t o = begin; o < end; ++o) {
                  for (std::int64_t i = 0; i < shape_.in_channels; ++i) {
                    const float* g = w + (o * shape_.in_channels + i) * 9;
-                   float rows[4][3];
-                   for (int k = 0; k < 3; ++k) {
-                     const float even = g[k] + g[6 + k];
-                     rows[0][k] = g[k];
-                     rows[1][k] = 0.5f * (even + g[3 + k]);
-                     rows[2][k] = 0.5f * (even - g[3 + k]);
-                     rows[3][k] = g[6 + k];
-                   }
+                   float columns[3][4];
+                   for (int k = 0; k < 3; ++k) winograd_kernel(g[k], g[3 + k], g[6 + k], columns[k]);
                    const std::int64_t panel = o / kPanel * kPanel;
                    float* to = weights_.as<float>() + panel * shape_.in_channels +
                                i * std::min(kPanel, outputs_ - panel) + o - panel;
                    const std::int64_t place = shape_.in_channels * outputs_;
                    for (int r = 0; r < 4; ++r) {
-                     const float even = rows[r][0] + rows[r][2];
-                     to[(4 * r) * place] = rows[r][0];
-                     to[(4 * r + 1) * place] = 0.5f * (even + rows[r][1]);
-                     to[(4 * r + 2) * place] = 0.5f * (even - rows[r][1]);
-                     to[(4 * r + 3) * place] = rows[r][2];
+                     float row[4];
+                     winograd_kernel(columns[0][r], columns[1][r], columns[2][r], row);
+                     for (int k = 0; k < 4; ++k) to[(4 * r + k) * place] = row[k];
                    }
                  }
                }
              });
 }
 
-// B' d B, B' = {{1, 0, -1, 0}, {0, 1, 1, 0}, {0, -1, 1, 0}, {0, 1, 0, -1}}, as [16, kTiles, I].
+// B' d B as [16, kTiles, I].
 void WinogradForward::transform_input(const float* x, std::int64_t tile, std::int64_t count,
                                       float* to) const {
   const std::int64_t height = shape_.in_height, width = shape_.in_width, pixels = height * width;
@@ -142,28 +134,23 @@ void WinogradForward::transform_input(const float* x, std::int64_t tile, std::in
             d[r][k] = simd_choose(there[r][k], simd_load(from + near[r][k]), Simd<float>{});
         }
       }
-      Simd<float> e[4][4];
+      Simd<float> e[4][4];  // [column, row]
 #pragma GCC unroll 4
-      for (int k = 0; k < 4; ++k) {
-        e[0][k] = d[0][k] - d[2][k];
-        e[1][k] = d[1][k] + d[2][k];
-        e[2][k] = d[2][k] - d[1][k];
-        e[3][k] = d[1][k] - d[3][k];
-      }
+      for (int k = 0; k < 4; ++k) winograd_input(d[0][k], d[1][k], d[2][k], d[3][k], e[k]);
       float* place = to + t * inputs_ + c;
       const std::int64_t step = kTiles * inputs_;
 #pragma GCC unroll 4
       for (int r = 0; r < 4; ++r) {
-        simd_store(place + (4 * r) * step, e[r][0] - e[r][2]);
-        simd_store(place + (4 * r + 1) * step, e[r][1] + e[r][2]);
-        simd_store(place + (4 * r + 2) * step, e[r][2] - e[r][1]);
-        simd_store(place + (4 * r + 3) * step, e[r][1] - e[r][3]);
+        Simd<float> v[4];
+        winograd_input(e[0][r], e[1][r], e[2][r], e[3][r], v);
+#pragma GCC unroll 4
+        for (int k = 0; k < 4; ++k) simd_store(place + (4 * r + k) * step, v[k]);
       }
     }
   }
 }
 
-// A' m A, A' = {{1, 1, 1, 0}, {0, 1, -1, -1}}, from [16, kTiles, O].
+// A' m A from [16, kTiles, O].
 template <bool pooled>
 void WinogradForward::transform_output(const float* from, std::int64_t tile, std::int64_t count,
                                        const ForwardOutput& to) const {
@@ -171,17 +158,16 @@ void WinogradForward::transform_output(const float* from, std::int64_t tile, std
   ForwardTiles::Place at = output_tiles_.place(tile);
   for (std::int64_t t = 0; t < count; ++t, output_tiles_.next(at)) {
     for (std::int64_t c = 0; c < outputs_; c += kLanes) {
-      Simd<float> s[2][4];
+      Simd<float> s[4][2], y[2][2];
 #pragma GCC unroll 4
       for (int k = 0; k < 4; ++k) {
         const float* m = from + k * kTiles * outputs_ + t * outputs_ + c;
-        const Simd<float> m1 = simd_load(m + row), m2 = simd_load(m + 2 * row);
-        s[0][k] = (simd_load(m) + m1) + m2;
-        s[1][k] = (m1 - m2) - simd_load(m + 3 * row);
+        winograd_output(simd_load(m), simd_load(m + row), simd_load(m + 2 * row), simd_load(m + 3 * row),
+                        s[k]);
       }
-      output_tiles_.store<pooled>(to, at, c,
-                                  {(s[0][0] + s[0][1]) + s[0][2], (s[0][1] - s[0][2]) - s[0][3],
-                                   (s[1][0] + s[1][1]) + s[1][2], (s[1][1] - s[1][2]) - s[1][3]});
+#pragma GCC unroll 2
+      for (int r = 0; r < 2; ++r) winograd_output(s[0][r], s[1][r], s[2][r], s[3][r], y[r]);
+      output_tiles_.store<pooled>(to, at, c, {y[0][0], y[0][1], y[1][0], y[1][1]});
     }
   }
 }

@@ -38,7 +38,10 @@ class CudaConvBlock final : public ConvBlock<float> {
     const std::int64_t planes = pool_.batch * pool_.channels;
     choice_ = Buffer(context.memory(), bytes(planes * pool_.out_height() * pool_.out_width(), 1),
                      "conv_block max-pool choice");
-    if (!own_forward_) {
+    if (own_forward_) {
+      kernels_ = Buffer(context.memory(), bytes(pooled_conv_kernels(pooled_), sizeof(float)),
+                        "conv_block transformed kernels");
+    } else {
       convolution_ = make_conv2d(context, Precision<float>(), conv, left);
       convolved_ = Buffer(context.memory(), bytes(planes * pool_.in_height * pool_.in_width, sizeof(float)),
                           "conv_block convolution output");
@@ -56,7 +59,7 @@ class CudaConvBlock final : public ConvBlock<float> {
 
   void forward(const float* x, const float* w, const float* bias, float* y) override {
     if (own_forward_) {
-      pooled_conv_forward(context_, pooled_, x, w, bias, y, choice_.as<std::uint8_t>());
+      pooled_conv_forward(context_, pooled_, x, w, bias, y, choice_.as<std::uint8_t>(), kernels_.as<float>());
     } else {
       convolution_->forward(x, w, nullptr, convolved_.as<float>());
       bias_relu_max_pool_forward(context_, pool_, convolved_.as<float>(), bias, y,
@@ -112,7 +115,7 @@ class CudaConvBlock final : public ConvBlock<float> {
   PooledConvShape pooled_;
   bool own_forward_ = false, own_weights_ = false, own_data_ = false;
   std::unique_ptr<Conv2d<float>> convolution_;  // null where nothing is left for it
-  Buffer convolved_, choice_, pool_partials_, partials_;
+  Buffer convolved_, kernels_, choice_, pool_partials_, partials_;
   std::string algorithm_;
 };
 

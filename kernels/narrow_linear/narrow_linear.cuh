@@ -1,4 +1,4 @@
-// Forward, a warp has a row: its lanes go through the inputs. Backward, one launch: blocks of dx with a
+// Forward, a warp has an output of a row: its lanes go through the inputs. Backward, one launch: blocks of dx with a
 // thread an element, then blocks of dw with 32 inputs each, whose warps share the batch.
 #pragma once
 
@@ -21,28 +21,18 @@ __global__ void __launch_bounds__(kNarrowForwardThreads)
     narrow_linear_forward_kernel(NarrowLinearShape s, const float* __restrict__ x,
                                  const float* __restrict__ w, const float* __restrict__ bias,
                                  float* __restrict__ y) {
-  const std::int64_t row = grid_thread() / kWarpSize;
-  const int lane = static_cast<int>(threadIdx.x % kWarpSize), outputs = static_cast<int>(s.out_features);
-  if (row >= s.batch) return;
-  float sums[kNarrow] = {};
-  for (std::int64_t i = lane; i < s.in_features; i += kWarpSize) {
-    const float value = x[row * s.in_features + i];
-#pragma unroll
-    for (int o = 0; o < kNarrow; ++o) {
-      if (o < outputs) sums[o] = __fmaf_rn(value, w[o * s.in_features + i], sums[o]);
-    }
-  }
-  float mine = 0;
-#pragma unroll
-  for (int o = 0; o < kNarrow; ++o) {
-    if (o >= outputs) continue;
-    const float total = warp_reduce(sums[o], Sum());
-    if (lane == o) mine = total;
-  }
-  if (lane < outputs) {
-    if (bias != nullptr) mine += bias[lane];
-    y[row * outputs + lane] = activate<activation>(mine);
-  }
+  const Quotient at = divide(grid_thread() / kWarpSize, s.out_features);  // row, output
+  if (at.quotient >= s.batch) return;
+  const float* row = x + at.quotient * s.in_features;
+  const float* weights = w + at.remainder * s.in_features;
+  const std::int64_t lane = threadIdx.x % kWarpSize;
+  float sum = 0;
+#pragma unroll 4
+  for (std::int64_t i = lane; i < s.in_features; i += kWarpSize) sum = __fmaf_rn(row[i], weights[i], sum);
+  sum = warp_reduce(sum, Sum());
+  if (lane != 0) return;
+  if (bias != nullptr) sum += bias[at.remainder];
+  y[at.quotient * s.out_features + at.remainder] = activate<activation>(sum);
 }
 
 template <Activation activation>
@@ -114,8 +104,9 @@ void narrow_linear_forward(Gpu& gpu, const NarrowLinearShape& s, const float* x,
   check_narrow_linear(s);
   with_activation(s.activation, [&](auto activation) {
     gpu.launch(QMSE_KERNEL(narrow_linear_forward_kernel<decltype(activation)::value>),
-               LaunchShape{grid_blocks(s.batch, kNarrowForwardThreads / kWarpSize), kNarrowForwardThreads}, s,
-               x, w, bias, y);
+               LaunchShape{grid_blocks(s.batch * s.out_features, kNarrowForwardThreads / kWarpSize),
+                           kNarrowForwardThreads},
+               s, x, w, bias, y);
   });
 }
 

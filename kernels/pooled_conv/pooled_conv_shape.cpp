@@ -25,7 +25,10 @@ bool few_fits(const PooledConvShape& s) {
 }  // namespace
 
 bool has_pooled_conv_forward(const Conv2dShape& conv, std::int64_t window) {
-  return right_kind(conv, window) && few_fits(shape_of(conv));
+  const PooledConvShape s = shape_of(conv);
+  const std::int64_t filled = pooled_ceil(s.out_channels, kWinogradOutputs) * kWinogradOutputs;
+  return right_kind(conv, window) &&
+         (few_channels(s) ? few_fits(s) : s.width % 2 == 0 && 2 * filled <= 3 * s.out_channels);
 }
 
 bool has_pooled_conv_weights(const Conv2dShape& conv, std::int64_t window) {

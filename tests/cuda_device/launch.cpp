@@ -3,7 +3,9 @@
 #include "tests/cuda_device/launch.h"
 
 #include <cstring>
+#include <map>
 #include <unordered_map>
+#include <utility>
 
 #include "tests/cuda_device/stand_in.h"
 
@@ -14,6 +16,12 @@ using Kernels = std::unordered_map<const void*, KnownKernel>;
 Kernels& kernels() {
   static Kernels* const only = new Kernels;
   return *only;
+}
+
+// The dynamic shared memory that a kernel asked for on a device.
+std::size_t& asked_shared_bytes(const void* function, int device) {
+  static auto* const all = new std::map<std::pair<const void*, int>, std::size_t>;
+  return (*all)[{function, device}];
 }
 
 struct Arguments {
@@ -58,8 +66,12 @@ cudaError_t cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void**
   if (properties.major * 10 + properties.minor < 75) return remember(cudaErrorNoKernelImageForDevice);
   if (std::uint64_t{grid.x} * grid.y * grid.z == 0 || grid.y > 65535 || grid.z > 65535 ||
       grid.x > 0x7FFFFFFF || std::uint64_t{block.x} * block.y * block.z == 0 ||
-      std::uint64_t{block.x} * block.y * block.z > 1024 || shared_bytes > qmse::simt::max_shared_bytes) {
+      std::uint64_t{block.x} * block.y * block.z > 1024) {
     return remember(cudaErrorInvalidConfiguration);
+  }
+  if (shared_bytes > qmse::simt::max_static_shared_bytes &&
+      shared_bytes > asked_shared_bytes(function, device)) {
+    return remember(cudaErrorInvalidValue);
   }
   if (fails(Fault::launch)) return remember(cudaErrorLaunchOutOfResources);
   if (first_use(device, "kernel " + std::to_string(reinterpret_cast<std::uintptr_t>(function))) &&
@@ -100,6 +112,17 @@ cudaError_t cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void**
     run(gpu, shape, pointers.data());
   };
   return remember(enqueue(stream, std::move(operation)));
+}
+
+cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute attribute, int value) {
+  const auto lock = locked();
+  if (kernels().count(function) == 0) return remember(cudaErrorInvalidDeviceFunction);
+  if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 ||
+      static_cast<std::size_t>(value) > qmse::simt::max_shared_bytes) {
+    return remember(cudaErrorInvalidValue);
+  }
+  asked_shared_bytes(function, current_device()) = static_cast<std::size_t>(value);
+  return cudaSuccess;
 }
 
 cudaError_t cudaFuncGetName(const char** name, const void* function) {

@@ -33,10 +33,11 @@ const ConvBlockShape kBlocks[] = {{{3, 1, 28, 28, 32, 3, 3, 1, 1}, 2}, {{2, 32, 
                                   {{35, 16, 11, 11, 8, 3, 3, 1, 1}, 2}};
 // More than a whole batch of the network's second block.
 const ConvBlockShape kBatchBlock{{70, 32, 14, 14, 64, 3, 3, 1, 1}, 2};
-// On a GPU all by our own kernels; weights by our own; weights by our own, few input channels; all by
-// the library.
+// On a GPU all by our own kernels; weights by our own; all, with many channels; weights by our own, few input
+// channels; all by the library.
 const ConvBlockShape kOwnBlocks[] = {{{3, 1, 12, 12, 9, 3, 3, 1, 1}, 2},
                                      {{2, 8, 8, 64, 8, 3, 3, 1, 1}, 2},
+                                     {{2, 8, 8, 10, 64, 3, 3, 1, 1}, 2},
                                      {{2, 3, 8, 56, 8, 3, 3, 1, 1}, 2},
                                      {{2, 6, 4, 100, 3, 3, 3, 1, 1}, 2}};
 
@@ -180,7 +181,7 @@ TEST_CASE("conv_block: our own kernels agree with the library's", "[plans]") {
 TEST_CASE("conv_block: a GPU's own kernels are taken where there are such and cuDNN's where it is asked for",
           "[plans]") {
   const ConvBlockShape first{{2, 1, 8, 8, 8, 3, 3, 1, 1}, 2}, second{{2, 8, 8, 8, 8, 3, 3, 1, 1}, 2},
-      other{{2, 8, 8, 8, 8, 5, 5, 2, 1}, 2};
+      full{{2, 8, 8, 8, 64, 3, 3, 1, 1}, 2}, other{{2, 8, 8, 8, 8, 5, 5, 2, 1}, 2};
   Devices devices;
   devices.each_gpu_library([&](auto& device) {
     const auto algorithm = [&](const ConvBlockShape& shape, BackwardNeeds needs) {
@@ -189,6 +190,7 @@ TEST_CASE("conv_block: a GPU's own kernels are taken where there are such and cu
     if (has_own_kernels(device)) {
       CHECK(algorithm(first, {.data = false}) == "own fp32 forward, weights");
       CHECK(algorithm(second, {}).find("own fp32 data, weights; cuDNN fp32 forward") == 0);
+      CHECK(algorithm(full, {}) == "own fp32 forward, data, weights");
     } else {
       CHECK(algorithm(first, {.data = false}).find("cuDNN") == 0);
     }
