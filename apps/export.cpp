@@ -7,7 +7,7 @@
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "experiment/report/run_export.h"
-#include "experiment/report/tuning.h"
+#include "experiment/report/tuning_report.h"
 
 namespace qmse::app {
 namespace {

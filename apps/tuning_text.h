@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <string>
 
-#include "experiment/report/tuning.h"
+#include "experiment/report/tuning_report.h"
 
 namespace qmse::app {
 

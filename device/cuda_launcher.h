@@ -12,8 +12,10 @@
 
 namespace qmse {
 
-// Dynamic shared memory that a kernel may have without asking for it.
-inline constexpr std::size_t kSharedBytesUnasked = 48 * 1024;
+// A block's shared memory without asking, and what every GPU that this project is written for gives where it
+// is asked for (compute capability 7.5 has no more). Kernels ask for all of it, so that no launch lowers what
+// another thread's has just asked for.
+inline constexpr std::size_t kSharedBytesUnasked = 48 * 1024, kSharedBytesAsked = 64 * 1024;
 
 // Queues the kernel. Throws CudaError with its name, shape and place in the source when the launch is
 // refused; what goes wrong while it runs is reported by whichever call waits for the stream.
@@ -23,7 +25,7 @@ inline void launch_on_stream(cudaStream_t stream, const void* function, void** a
   cudaError_t status = cudaSuccess;
   if (shape.shared_bytes > kSharedBytesUnasked) {
     status = cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                  static_cast<int>(shape.shared_bytes));
+                                  static_cast<int>(kSharedBytesAsked));
   }
   if (status == cudaSuccess) {
     status = cudaLaunchKernel(function, dimensions(shape.grid), dimensions(shape.block), arguments,

@@ -1,4 +1,7 @@
+#include <algorithm>
+#include <functional>
 #include <memory>
+#include <utility>
 
 #include "bench/kernels/cases.h"
 #include "kernels/bias_relu_max_pool/bias_relu_max_pool.h"
@@ -14,7 +17,7 @@ struct Block {
   Conv2dShape conv;
   MaxPool2dShape pool;
   PooledConvShape pooled;
-  float *x, *w, *bias, *dy, *y, *dx, *dw, *db, *convolved, *kernels, *partials;
+  float *x, *w, *bias, *dy, *y, *dx, *dw, *db, *convolved, *transformed, *partials;
   double* pool_partials;
   std::uint8_t* choice;
   std::shared_ptr<Conv2d<float>> library;
@@ -38,7 +41,7 @@ Block make_block(CudaContext& context, Arrays& arrays, const Conv2dShape& c) {
   b.dw = arrays.zeros<float>(weights);
   b.db = arrays.zeros<float>(c.out_channels);
   b.convolved = arrays.floats(out);  // in [-1, 1)
-  b.kernels = arrays.zeros<float>(std::max<std::int64_t>(pooled_conv_kernels(b.pooled), 1));
+  b.transformed = arrays.zeros<float>(std::max<std::int64_t>(pooled_conv_transformed(b.pooled), 1));
   b.partials = arrays.zeros<float>(pooled_conv_partials(b.pooled));
   b.pool_partials = arrays.zeros<double>(pool_backward_partials(b.pool));
   b.choice = arrays.zeros<std::uint8_t>(out / 4);
@@ -56,25 +59,37 @@ std::string text(const Conv2dShape& c) {
          std::to_string(c.out_channels);
 }
 
-void add_block_cases(std::vector<KernelCase>& cases, const Conv2dShape& c, bool first) {
+using BlockWork = std::function<Work(CudaContext&, Block)>;
+
+void add_case(std::vector<KernelCase>& cases, const Conv2dShape& c, const std::string& operation,
+              BlockWork work) {
   const std::int64_t in = c.batch * c.in_channels * c.in_height * c.in_width,
                      out = c.batch * c.out_channels * c.in_height * c.in_width / 4;
-  const auto add = [&](const std::string& operation, std::function<Work(CudaContext&, Block)> work) {
-    cases.push_back({operation, text(c), "4 x + 5 windows", 4 * in + 5 * out,
-                     [=](CudaContext& context, Arrays& arrays) -> Work {
-                       return work(context, make_block(context, arrays, c));
-                     }});
-  };
-  add("conv block forward, own", [](CudaContext& context, const Block& b) -> Work {
-    return
-        [=, &context] { pooled_conv_forward(context, b.pooled, b.x, b.w, b.bias, b.y, b.choice, b.kernels); };
+  cases.push_back({operation, text(c), "4 x + 5 windows", 4 * in + 5 * out,
+                   [c, work = std::move(work)](CudaContext& context, Arrays& arrays) -> Work {
+                     return work(context, make_block(context, arrays, c));
+                   }});
+}
+
+void add_forward_cases(std::vector<KernelCase>& cases, const Conv2dShape& c) {
+  add_case(cases, c, "conv block forward, own", [](CudaContext& context, const Block& b) -> Work {
+    return [=, &context] {
+      pooled_conv_forward(context, b.pooled, b.x, b.w, b.bias, b.y, b.choice, b.transformed);
+    };
   });
-  add("conv block forward, cuDNN", [](CudaContext& context, const Block& b) -> Work {
+  add_case(cases, c, "conv block forward, cuDNN", [](CudaContext& context, const Block& b) -> Work {
     return [=, &context] {
       b.library->forward(b.x, b.w, nullptr, b.convolved);
       bias_relu_max_pool_forward(context, b.pool, b.convolved, b.bias, b.y, b.choice);
     };
   });
+}
+
+void add_block_cases(std::vector<KernelCase>& cases, const Conv2dShape& c, bool first) {
+  add_forward_cases(cases, c);
+  const auto add = [&](const std::string& operation, BlockWork work) {
+    add_case(cases, c, operation, std::move(work));
+  };
   add("conv block weights, own", [](CudaContext& context, const Block& b) -> Work {
     return [=, &context] {
       pooled_conv_weights(context, b.pooled, b.x, b.dy, b.choice, b.dw, b.db, b.partials);
@@ -104,6 +119,14 @@ std::vector<KernelCase> conv_cases() {
     add_block_cases(cases, {batch, 32, 14, 14, 64, 3, 3, 1, 1}, false);
     add_block_cases(cases, {batch, 3, 32, 32, 32, 3, 3, 1, 1}, true);
     add_block_cases(cases, {batch, 32, 16, 16, 64, 3, 3, 1, 1}, false);
+  }
+  // Other networks' blocks: deeper, of few inputs, large images.
+  for (const Conv2dShape& c :
+       {Conv2dShape{64, 64, 16, 16, 128, 3, 3, 1, 1}, Conv2dShape{64, 64, 8, 8, 128, 3, 3, 1, 1},
+        Conv2dShape{64, 128, 8, 8, 256, 3, 3, 1, 1}, Conv2dShape{64, 8, 14, 14, 48, 3, 3, 1, 1},
+        Conv2dShape{64, 16, 32, 32, 64, 3, 3, 1, 1}, Conv2dShape{16, 64, 112, 112, 64, 3, 3, 1, 1},
+        Conv2dShape{4, 32, 14, 14, 64, 3, 3, 1, 1}}) {
+    add_forward_cases(cases, c);
   }
   return cases;
 }

@@ -72,7 +72,7 @@ class Reproduction {
     const bool pictures = has_gnuplot();
     if (!pictures) notice(kNoGnuplot);
     const SweepFolder folder(sweep.out, sweep.spec);
-    if (!takes_cuda(config_of(sweep.spec, sweep.spec.members.front()))) estimate(folder);
+    if (!takes_cuda(sweep.spec.config(sweep.spec.members.front()))) estimate(folder);
 
     ReproduceOutcome outcome;
     outcome.sweep = run_sweep(sweep, events_);
@@ -117,12 +117,6 @@ class Reproduction {
         }
       }
     }
-  }
-
-  static TrainConfig config_of(const SweepSpec& spec, const SweepMember& member) {
-    TrainConfig config;
-    apply_layer(config, spec.settings(member));
-    return config;
   }
 
   bool stop_requested() const { return events_.stop && events_.stop(); }
@@ -220,7 +214,7 @@ class Reproduction {
     for (const SweepMember& member : folder.spec().members) {
       if (folder.status(member) == MemberStatus::finished) continue;
       if (const auto failure = folder.failure(member); failure && failure->final) continue;
-      const TrainConfig config = config_of(folder.spec(), member);
+      const TrainConfig config = folder.spec().config(member);
       if (of_dataset.count(config.dataset) == 0) of_dataset[config.dataset] = seconds_an_epoch(config);
       std::size_t done = 0;
       try {

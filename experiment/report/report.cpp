@@ -20,7 +20,7 @@
 #include "experiment/report/run_curves.h"
 #include "experiment/report/run_groups.h"
 #include "experiment/report/run_summary.h"
-#include "experiment/report/tuning.h"
+#include "experiment/report/tuning_report.h"
 #include "experiment/run/config_fields.h"
 #include "experiment/run/environment.h"
 #include "experiment/run/epoch_record.h"

@@ -22,8 +22,7 @@ constexpr const char* kExample = R"({"after": [2, 6], "factor": 3, "metric": "va
 constexpr std::size_t kMaxRungs = 16;
 
 TrainConfig config_of(const SweepSpec& spec, const SweepMember& member) {
-  TrainConfig config;
-  apply_layer(config, spec.settings(member));
+  TrainConfig config = spec.config(member);
   resolve_defaults(config);
   return config;
 }

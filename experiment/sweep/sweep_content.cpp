@@ -14,12 +14,6 @@
 namespace qmse {
 namespace {
 
-TrainConfig config_of(const SweepSpec& spec, const SweepMember& member) {
-  TrainConfig config;
-  apply_layer(config, spec.settings(member));
-  return config;
-}
-
 // SHA-256 of something at a path, looked at once; empty where it cannot be read.
 class Digests {
  public:
@@ -81,7 +75,7 @@ std::string content_difference(const SweepSpec& spec, const SweepSpec& recorded,
   for (const SweepMember& member : spec.members) {
     const auto found = known.find(member.name);
     if (found == known.end()) continue;
-    const TrainConfig now = config_of(spec, member), then = config_of(recorded, *found->second);
+    const TrainConfig now = spec.config(member), then = recorded.config(*found->second);
     Group& group = groups
                        .try_emplace({now.dataset, now.data, then.data, now.init_from, then.init_from},
                                     Group{now, then, "", ""})

@@ -269,6 +269,12 @@ Json SweepSpec::settings(const SweepMember& member) const {
   return all;
 }
 
+TrainConfig SweepSpec::config(const SweepMember& member) const {
+  TrainConfig all;
+  apply_layer(all, settings(member));
+  return all;
+}
+
 SweepSpec parse_sweep(std::string_view text, const std::string& source) {
   const Json json = parse_given_json(text, source);
   if (!json.is_object()) {
@@ -330,7 +336,7 @@ void complete(SweepSpec& spec, const std::string& source) {
     make_paths_absolute(member.settings);
     TrainConfig config;
     try {
-      apply_layer(config, spec.settings(member));
+      config = spec.config(member);
       validate(config);
     } catch (const ConfigError& error) {
       throw ConfigError(source + ": member " + in_quotes(member.name) + ": " + error.what());

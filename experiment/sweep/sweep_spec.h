@@ -30,6 +30,7 @@ struct SweepSpec {
 
   // Base and own settings: what the member's run is given, but for `out`, `resume` and the machine.
   Json settings(const SweepMember& member) const;
+  TrainConfig config(const SweepMember& member) const;  // those, over the defaults
   std::int64_t epochs(const SweepMember& member) const;
 };
 

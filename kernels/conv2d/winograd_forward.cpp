@@ -81,14 +81,14 @@ void WinogradForward::begin(const float* w) {
                  for (std::int64_t i = 0; i < shape_.in_channels; ++i) {
                    const float* g = w + (o * shape_.in_channels + i) * 9;
                    float columns[3][4];
-                   for (int k = 0; k < 3; ++k) winograd_kernel(g[k], g[3 + k], g[6 + k], columns[k]);
+                   for (int k = 0; k < 3; ++k) winograd_weights(g[k], g[3 + k], g[6 + k], columns[k]);
                    const std::int64_t panel = o / kPanel * kPanel;
                    float* to = weights_.as<float>() + panel * shape_.in_channels +
                                i * std::min(kPanel, outputs_ - panel) + o - panel;
                    const std::int64_t place = shape_.in_channels * outputs_;
                    for (int r = 0; r < 4; ++r) {
                      float row[4];
-                     winograd_kernel(columns[0][r], columns[1][r], columns[2][r], row);
+                     winograd_weights(columns[0][r], columns[1][r], columns[2][r], row);
                      for (int k = 0; k < 4; ++k) to[(4 * r + k) * place] = row[k];
                    }
                  }

@@ -1,6 +1,6 @@
 // The forward pass of a 3x3 convolution with stride 1 as Winograd's F(2x2, 3x3) (winograd_math.h): an output
-// tile of 2x2 pixels from 4x4 of the input by 16 products for each pair of channels, where the direct sum takes
-// 36.
+// tile of 2x2 pixels from 4x4 of the input by 16 products for each pair of channels, where the direct sum
+// takes 36.
 //
 // Sums and differences of four inputs, and of the products, cost a few roundings more than the direct sum.
 // Each output depends on its own image alone, and its bits neither on the layout nor on the images beside it.

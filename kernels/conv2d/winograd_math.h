@@ -1,14 +1,14 @@
-// Winograd's F(2, 3) of one row or column, whose two-dimensional form F(2x2, 3x3) is the same over rows and then
-// over columns: y = A' ((G g G') * (B' d B)) A, a tile of 2x2 outputs from 4x4 inputs and a kernel of 3x3 by 16
-// products (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016). Sums are rounded one by
-// one in the order written. T: a number, or a vector of the CPU's. C++17: included by device code.
+// Winograd's F(2, 3) of one row or column. Its two-dimensional form F(2x2, 3x3) is the same over rows and
+// then over columns: y = A' ((G g G') * (B' d B)) A, a tile of 2x2 outputs from 4x4 inputs and a 3x3 kernel by 16
+// products (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016). Sums are added in the
+// order written. C++17: included by device code.
 #pragma once
 
 #include "base/host_device.h"
 
 namespace qmse {
 
-// B' = {{1, 0, -1, 0}, {0, 1, 1, 0}, {0, -1, 1, 0}, {0, 1, 0, -1}}
+// Inputs; T may be a vector of the CPU's. B' = {{1, 0, -1, 0}, {0, 1, 1, 0}, {0, -1, 1, 0}, {0, 1, 0, -1}}
 template <class T>
 QMSE_HOST_DEVICE inline void winograd_input(T d0, T d1, T d2, T d3, T (&v)[4]) {
   v[0] = d0 - d2;
@@ -17,9 +17,9 @@ QMSE_HOST_DEVICE inline void winograd_input(T d0, T d1, T d2, T d3, T (&v)[4]) {
   v[3] = d1 - d3;
 }
 
-// G = {{1, 0, 0}, {1/2, 1/2, 1/2}, {1/2, -1/2, 1/2}, {0, 0, 1}}
+// Weights. G = {{1, 0, 0}, {1/2, 1/2, 1/2}, {1/2, -1/2, 1/2}, {0, 0, 1}}
 template <class T>
-QMSE_HOST_DEVICE inline void winograd_kernel(T g0, T g1, T g2, T (&u)[4]) {
+QMSE_HOST_DEVICE inline void winograd_weights(T g0, T g1, T g2, T (&u)[4]) {
   const T even = g0 + g2;
   u[0] = g0;
   u[1] = T(0.5) * (even + g1);
@@ -27,7 +27,7 @@ QMSE_HOST_DEVICE inline void winograd_kernel(T g0, T g1, T g2, T (&u)[4]) {
   u[3] = g2;
 }
 
-// A' = {{1, 1, 1, 0}, {0, 1, -1, -1}}
+// Products to outputs; T as for inputs. A' = {{1, 1, 1, 0}, {0, 1, -1, -1}}
 template <class T>
 QMSE_HOST_DEVICE inline void winograd_output(T m0, T m1, T m2, T m3, T (&y)[2]) {
   y[0] = (m0 + m1) + m2;

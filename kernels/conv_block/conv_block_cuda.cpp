@@ -30,7 +30,7 @@ class CudaConvBlock final : public ConvBlock<float> {
     const BackwardNeeds left{needs.data && !own_data_, needs.weights && !own_weights_};
     const bool library_gradient = left.data || left.weights;
     // A gradient of the library's needs its convolution and its output's memory: then the forward pass is
-    // its too.
+    // its too, and has other last bits than that of a plan without gradients.
     own_forward_ = own_forward_ && !library_gradient;
     const auto bytes = [](std::int64_t count, std::size_t size) {
       return static_cast<std::size_t>(count) * size;
@@ -39,8 +39,8 @@ class CudaConvBlock final : public ConvBlock<float> {
     choice_ = Buffer(context.memory(), bytes(planes * pool_.out_height() * pool_.out_width(), 1),
                      "conv_block max-pool choice");
     if (own_forward_) {
-      kernels_ = Buffer(context.memory(), bytes(pooled_conv_kernels(pooled_), sizeof(float)),
-                        "conv_block transformed kernels");
+      transformed_ = Buffer(context.memory(), bytes(pooled_conv_transformed(pooled_), sizeof(float)),
+                            "conv_block transformed weights");
     } else {
       convolution_ = make_conv2d(context, Precision<float>(), conv, left);
       convolved_ = Buffer(context.memory(), bytes(planes * pool_.in_height * pool_.in_width, sizeof(float)),
@@ -59,7 +59,9 @@ class CudaConvBlock final : public ConvBlock<float> {
 
   void forward(const float* x, const float* w, const float* bias, float* y) override {
     if (own_forward_) {
-      pooled_conv_forward(context_, pooled_, x, w, bias, y, choice_.as<std::uint8_t>(), kernels_.as<float>());
+      check_alignment(x, "conv_block x");
+      pooled_conv_forward(context_, pooled_, x, w, bias, y, choice_.as<std::uint8_t>(),
+                          transformed_.as<float>());
     } else {
       convolution_->forward(x, w, nullptr, convolved_.as<float>());
       bias_relu_max_pool_forward(context_, pool_, convolved_.as<float>(), bias, y,
@@ -115,7 +117,7 @@ class CudaConvBlock final : public ConvBlock<float> {
   PooledConvShape pooled_;
   bool own_forward_ = false, own_weights_ = false, own_data_ = false;
   std::unique_ptr<Conv2d<float>> convolution_;  // null where nothing is left for it
-  Buffer convolved_, kernels_, choice_, pool_partials_, partials_;
+  Buffer convolved_, transformed_, choice_, pool_partials_, partials_;
   std::string algorithm_;
 };
 

@@ -1,5 +1,5 @@
-// Forward, a warp has an output of a row: its lanes go through the inputs. Backward, one launch: blocks of dx with a
-// thread an element, then blocks of dw with 32 inputs each, whose warps share the batch.
+// Forward, a warp has an output of a row: its lanes go through the inputs. Backward, one launch: blocks of dx
+// with a thread an element, then blocks of dw with 32 inputs each, whose warps share the batch.
 #pragma once
 
 #include <cstdint>

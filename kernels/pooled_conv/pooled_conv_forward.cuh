@@ -1,5 +1,5 @@
-// The forward pass. Where the input has few channels a thread keeps the 4x4 places of each that a window's four
-// outputs need, and goes through the block's output channels; where it has many: pooled_conv_winograd.cuh.
+// The forward pass. Where the input has few channels a thread keeps the 4x4 places of each that a window's
+// four outputs need, and goes through the block's output channels; where many: pooled_conv_winograd.cuh.
 #pragma once
 
 #include <cstdint>
@@ -110,7 +110,7 @@ namespace qmse {
 
 template <class Gpu>
 void pooled_conv_forward(Gpu& gpu, const PooledConvShape& s, const float* x, const float* w,
-                         const float* bias, float* y, std::uint8_t* choice, float* kernels) {
+                         const float* bias, float* y, std::uint8_t* choice, float* transformed) {
   using namespace device;
   switch (s.in_channels) {
     case 1:
@@ -122,7 +122,7 @@ void pooled_conv_forward(Gpu& gpu, const PooledConvShape& s, const float* x, con
     case 4:
       return launch_pooled_conv_forward_of<4>(gpu, s, x, w, bias, y, choice);
     default:
-      return launch_pooled_conv_winograd(gpu, s, x, w, bias, y, choice, kernels);
+      return launch_pooled_conv_winograd(gpu, s, x, w, bias, y, choice, transformed);
   }
 }
 

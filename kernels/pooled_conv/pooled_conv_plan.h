@@ -106,13 +106,15 @@ QMSE_HOST_DEVICE inline std::int64_t winograd_in_channels(const PooledConvShape&
 inline std::int64_t winograd_tiles(const PooledConvShape& s) {
   return s.batch * s.out_height() * s.out_width();
 }
-// Bits do not depend on it. Few where the blocks then still meet all at once on a large GPU, and where there is
-// more than one stage: with many tiles' sums a thread has no registers left for another.
+// Bits do not depend on it. Few where the blocks then still run all at once on a large GPU, and where there
+// is more than one stage: with many tiles' sums a thread has no registers left for another.
 inline constexpr std::int64_t kWinogradFewTiles = 24, kWinogradManyTiles = 32;
+inline constexpr std::int64_t kMultiprocessors = 132;  // an H100's
 inline std::int64_t winograd_tiles_of_block(const PooledConvShape& s) {
   const std::int64_t blocks =
       pooled_ceil(winograd_tiles(s), kWinogradFewTiles) * pooled_ceil(s.out_channels, kWinogradOutputs);
-  return s.in_channels > kWinogradStage || blocks <= 132 ? kWinogradFewTiles : kWinogradManyTiles;
+  return s.in_channels > kWinogradStage || blocks <= kMultiprocessors ? kWinogradFewTiles
+                                                                      : kWinogradManyTiles;
 }
 // Between outputs' sums in shared memory: eight lanes, two next to each other, meet all banks.
 QMSE_HOST_DEVICE constexpr std::int64_t winograd_sum_stride(std::int64_t tiles) {
@@ -121,14 +123,11 @@ QMSE_HOST_DEVICE constexpr std::int64_t winograd_sum_stride(std::int64_t tiles) 
 inline std::int64_t winograd_shared_bytes(std::int64_t tiles) {
   return 4 * kWinogradPlaces * std::max(kWinogradStage * tiles, 16 * winograd_sum_stride(tiles));
 }
-// Transformed kernels [O / 64, I, 16, 64], both channels filled up.
-inline std::int64_t winograd_kernels(const PooledConvShape& s) {
+// Transformed weights [O / 64, I, 16, 64], both channels filled up.
+inline std::int64_t pooled_conv_transformed(const PooledConvShape& s) {
+  if (few_channels(s)) return 0;
   return pooled_ceil(s.out_channels, kWinogradOutputs) * kWinogradOutputs * winograd_in_channels(s) *
          kWinogradPlaces;
-}
-
-inline std::int64_t pooled_conv_kernels(const PooledConvShape& s) {
-  return few_channels(s) ? 0 : winograd_kernels(s);
 }
 
 }  // namespace qmse

@@ -1,10 +1,14 @@
 #include "kernels/pooled_conv/pooled_conv_shape.h"
 
+#include <limits>
+
 #include "base/error.h"
 #include "kernels/pooled_conv/pooled_conv_plan.h"
 
 namespace qmse {
 namespace {
+
+constexpr std::int64_t kMaxGridRows = 65535;  // a grid's largest y
 
 bool right_kind(const Conv2dShape& c, std::int64_t window) {
   return window == 2 && c.kernel_height == 3 && c.kernel_width == 3 && c.padding == 1 && c.stride == 1 &&
@@ -26,9 +30,10 @@ bool few_fits(const PooledConvShape& s) {
 
 bool has_pooled_conv_forward(const Conv2dShape& conv, std::int64_t window) {
   const PooledConvShape s = shape_of(conv);
-  const std::int64_t filled = pooled_ceil(s.out_channels, kWinogradOutputs) * kWinogradOutputs;
-  return right_kind(conv, window) &&
-         (few_channels(s) ? few_fits(s) : s.width % 2 == 0 && 2 * filled <= 3 * s.out_channels);
+  if (!right_kind(conv, window) || few_channels(s)) return right_kind(conv, window) && few_fits(s);
+  const std::int64_t blocks = pooled_ceil(s.out_channels, kWinogradOutputs);
+  return s.width % 2 == 0 && 2 * blocks * kWinogradOutputs <= 3 * s.out_channels && blocks <= kMaxGridRows &&
+         s.batch <= std::numeric_limits<int>::max();
 }
 
 bool has_pooled_conv_weights(const Conv2dShape& conv, std::int64_t window) {

@@ -1,9 +1,9 @@
-// The forward pass where the input has many channels, as Winograd's F(2x2, 3x3), whose output tile is a pooling
-// window: per pair of channels 16 products where the direct sum takes 36. At each of the 16 places of a
-// transformed tile the products are a matrix product [tiles, I] x [I, O]. A block has a run of tiles, numbered
-// through the batch, and 64 output channels; a warp has one of the places, and its lanes a fourth of the tiles
-// times eight outputs, so that a value from shared memory meets eight, and a transformed kernel, which no other
-// warp needs, comes straight from the cache.
+// The forward pass where the input has many channels, as Winograd's F(2x2, 3x3), whose output tile is a
+// pooling window: per pair of channels 16 products where the direct sum takes 36. At each of the 16 places of
+// a transformed tile the products are a matrix product [tiles, I] x [I, O]. A block has a run of tiles,
+// numbered through the batch, and 64 output channels; a warp has one of the places, and a lane a fourth of
+// the tiles times eight outputs, so that a value from shared memory meets eight, and transformed weights,
+// which no other warp needs, come straight from the cache.
 #pragma once
 
 #include <cstdint>
@@ -18,11 +18,12 @@
 namespace qmse::device {
 
 inline constexpr unsigned kWinogradThreads = static_cast<unsigned>(kWinogradPlaces) * kWarpSize;
-inline constexpr unsigned kKernelThreads = 64;
+inline constexpr unsigned kTransformThreads = 64;
 
-// A thread: a pair of channels; zeros for those that fill up.
-__global__ void __launch_bounds__(kKernelThreads)
-    pooled_conv_kernels_kernel(PooledConvShape s, const float* __restrict__ w, float* __restrict__ kernels) {
+// The weights' transform. A thread: a pair of channels; zeros for those that fill up.
+__global__ void __launch_bounds__(kTransformThreads)
+    pooled_conv_transform_kernel(PooledConvShape s, const float* __restrict__ w,
+                                 float* __restrict__ transformed) {
   const Quotient at = divide(grid_thread(), kWinogradOutputs);        // row, output of the block
   const Quotient row = divide(at.quotient, winograd_in_channels(s));  // block of outputs, input
   const std::int64_t out = row.quotient * kWinogradOutputs + at.remainder, in = row.remainder;
@@ -32,13 +33,13 @@ __global__ void __launch_bounds__(kKernelThreads)
   float columns[3][4];
 #pragma unroll
   for (int k = 0; k < 3; ++k) {
-    winograd_kernel(there ? g[k] : 0.0f, there ? g[3 + k] : 0.0f, there ? g[6 + k] : 0.0f, columns[k]);
+    winograd_weights(there ? g[k] : 0.0f, there ? g[3 + k] : 0.0f, there ? g[6 + k] : 0.0f, columns[k]);
   }
-  float* to = kernels + at.quotient * kWinogradPlaces * kWinogradOutputs + at.remainder;
+  float* to = transformed + at.quotient * kWinogradPlaces * kWinogradOutputs + at.remainder;
 #pragma unroll
   for (int r = 0; r < 4; ++r) {
     float places[4];
-    winograd_kernel(columns[0][r], columns[1][r], columns[2][r], places);
+    winograd_weights(columns[0][r], columns[1][r], columns[2][r], places);
 #pragma unroll
     for (int k = 0; k < 4; ++k) to[(4 * r + k) * kWinogradOutputs] = places[k];
   }
@@ -59,7 +60,7 @@ __device__ __forceinline__ LaneTile lane_tile(const PooledConvShape& s, int tile
   return {static_cast<int>(at.quotient), static_cast<int>(at.remainder)};
 }
 
-// The 4x4 inputs of the lane's tile in input channel `channel`, zeros beyond the image and beyond the channels.
+// The 4x4 inputs of the lane's tile in input channel `channel`, zeros beyond the image and the channels.
 // The lanes beside it have the columns left and right, but for the ends of a block's run.
 template <int tiles>
 __device__ __forceinline__ void load_patch(const PooledConvShape& s, const LaneTile& tile,
@@ -102,18 +103,19 @@ __device__ __forceinline__ void store_transformed(const float (&patch)[4][4], in
   }
 }
 
-// tiles: of a block, 24 or 32. A lane's are four and the `kRest` of the 16th and beyond; its outputs four of the
-// first 32 and four of the others. Neighbouring lanes share either tiles or outputs, and so their loads.
+// tiles: of a block, 24 or 32. A lane's are four of the first 16 and kRest of the others; its outputs four of
+// the first 32 and four of the others. Neighbouring lanes share either tiles or outputs, and so their loads.
+// No static shared memory: the dynamic is all that a block may have.
 template <int tiles>
 __global__ void __launch_bounds__(kWinogradThreads)
-    pooled_conv_winograd_kernel(PooledConvShape s, const float* __restrict__ x,
-                                const float* __restrict__ kernels, const float* __restrict__ bias,
-                                float* __restrict__ y, std::uint8_t* __restrict__ choice) {
+    pooled_conv_winograd_weights(PooledConvShape s, const float* __restrict__ x,
+                                 const float* __restrict__ transformed, const float* __restrict__ bias,
+                                 float* __restrict__ y, std::uint8_t* __restrict__ choice) {
   constexpr int kPlaces = static_cast<int>(kWinogradPlaces), kOutputs = static_cast<int>(kWinogradOutputs);
   constexpr int kStage = static_cast<int>(kWinogradStage), kRest = tiles / 4 - 4;
-  constexpr int kChannel = kPlaces * kOutputs;  // floats of an input channel's kernels
+  constexpr int kChannel = kPlaces * kOutputs;  // floats of an input channel's weights
   constexpr int kStride = static_cast<int>(winograd_sum_stride(tiles));
-  constexpr int kAhead = 2;  // channels whose kernels are on their way
+  constexpr int kAhead = 2;  // channels whose weights are on their way
   constexpr bool kOneStage = tiles == kWinogradManyTiles;
   float* shared = dynamic_shared<float>();  // [kWinogradStage, 16, tiles], then [16, 16, kStride]
   const int warp = static_cast<int>(threadIdx.x / kWarpSize),
@@ -121,19 +123,19 @@ __global__ void __launch_bounds__(kWinogradThreads)
   const int tile_lane = lane % 2 + lane / 16 * 2, output_lane = lane / 2 % 8;
   const LaneTile tile = lane_tile(s, tiles);
   const int in_channels = static_cast<int>(winograd_in_channels(s));
-  const float* own_kernels =
-      kernels + (static_cast<std::int64_t>(blockIdx.y) * in_channels * kPlaces + warp) * kOutputs +
+  const float* own_weights =
+      transformed + (static_cast<std::int64_t>(blockIdx.y) * in_channels * kPlaces + warp) * kOutputs +
       4 * output_lane;
 
   constexpr int kOfWarp = kStage / kPlaces;  // input channels of a stage
-  float* transformed = shared + warp * kPlaces * tiles + lane;
+  float* own_inputs = shared + warp * kPlaces * tiles + lane;
   {  // Before there are sums, registers hold all of a warp's inputs at once.
     float patches[kOfWarp][4][4];
 #pragma unroll
     for (int j = 0; j < kOfWarp; ++j) load_patch<tiles>(s, tile, x, j * kPlaces + warp, patches[j]);
 #pragma unroll
     for (int j = 0; j < kOfWarp; ++j) {
-      if (lane < tiles) store_transformed(patches[j], tiles, transformed + j * kPlaces * kPlaces * tiles);
+      if (lane < tiles) store_transformed(patches[j], tiles, own_inputs + j * kPlaces * kPlaces * tiles);
     }
   }
   float sums[tiles / 4][8] = {};
@@ -144,16 +146,16 @@ __global__ void __launch_bounds__(kWinogradThreads)
       for (int j = 0; j < kOfWarp; ++j) {
         float patch[4][4];
         load_patch<tiles>(s, tile, x, first + j * kPlaces + warp, patch);
-        if (lane < tiles) store_transformed(patch, tiles, transformed + j * kPlaces * kPlaces * tiles);
+        if (lane < tiles) store_transformed(patch, tiles, own_inputs + j * kPlaces * kPlaces * tiles);
       }
     }
     const int channels = min(kStage, in_channels - first);
-    const float* stage_kernels = own_kernels + static_cast<std::int64_t>(first) * kChannel;
+    const float* stage_weights = own_weights + static_cast<std::int64_t>(first) * kChannel;
     Group<float, 4> ahead[kAhead][2];
 #pragma unroll
     for (int a = 0; a < kAhead; ++a) {
-      ahead[a][0] = load_aligned<4>(stage_kernels + a * kChannel);
-      ahead[a][1] = load_aligned<4>(stage_kernels + a * kChannel + kOutputs / 2);
+      ahead[a][0] = load_aligned<4>(stage_weights + a * kChannel);
+      ahead[a][1] = load_aligned<4>(stage_weights + a * kChannel + kOutputs / 2);
     }
     __syncthreads();
     const float* inputs = shared + warp * tiles;
@@ -162,7 +164,7 @@ __global__ void __launch_bounds__(kWinogradThreads)
 #pragma unroll
       for (int q = 0; q < 4; ++q) {
         const Group<float, 4> low = ahead[q % kAhead][0], high = ahead[q % kAhead][1];
-        const float* after = stage_kernels + min(channel + q + kAhead, channels - 1) * kChannel;
+        const float* after = stage_weights + min(channel + q + kAhead, channels - 1) * kChannel;
         ahead[q % kAhead][0] = load_aligned<4>(after);
         ahead[q % kAhead][1] = load_aligned<4>(after + kOutputs / 2);
         const float* values = inputs + (channel + q) * kPlaces * tiles;
@@ -227,24 +229,26 @@ __global__ void __launch_bounds__(kWinogradThreads)
 }
 
 template <int tiles, class Gpu>
-void launch_pooled_conv_winograd_of(Gpu& gpu, const PooledConvShape& s, const float* x, const float* kernels,
-                                    const float* bias, float* y, std::uint8_t* choice) {
+void launch_pooled_conv_winograd_of(Gpu& gpu, const PooledConvShape& s, const float* x,
+                                    const float* transformed, const float* bias, float* y,
+                                    std::uint8_t* choice) {
   const LaunchShape blocks{
       Extent{grid_blocks(winograd_tiles(s), tiles), grid_blocks(s.out_channels, kWinogradOutputs)},
       kWinogradThreads, static_cast<std::size_t>(winograd_shared_bytes(tiles))};
-  gpu.launch(QMSE_KERNEL(pooled_conv_winograd_kernel<tiles>), blocks, s, x, kernels, bias, y, choice);
+  gpu.launch(QMSE_KERNEL(pooled_conv_winograd_kernel<tiles>), blocks, s, x, transformed, bias, y, choice);
 }
 
 template <class Gpu>
 void launch_pooled_conv_winograd(Gpu& gpu, const PooledConvShape& s, const float* x, const float* w,
-                                 const float* bias, float* y, std::uint8_t* choice, float* kernels) {
-  gpu.launch(QMSE_KERNEL(pooled_conv_kernels_kernel),
-             LaunchShape{grid_blocks(winograd_kernels(s) / kWinogradPlaces, kKernelThreads), kKernelThreads},
-             s, w, kernels);
+                                 const float* bias, float* y, std::uint8_t* choice, float* transformed) {
+  gpu.launch(QMSE_KERNEL(pooled_conv_transform_kernel),
+             LaunchShape{grid_blocks(pooled_conv_transformed(s) / kWinogradPlaces, kTransformThreads),
+                         kTransformThreads},
+             s, w, transformed);
   if (winograd_tiles_of_block(s) == kWinogradFewTiles) {
-    launch_pooled_conv_winograd_of<kWinogradFewTiles>(gpu, s, x, kernels, bias, y, choice);
+    launch_pooled_conv_winograd_of<kWinogradFewTiles>(gpu, s, x, transformed, bias, y, choice);
   } else {
-    launch_pooled_conv_winograd_of<kWinogradManyTiles>(gpu, s, x, kernels, bias, y, choice);
+    launch_pooled_conv_winograd_of<kWinogradManyTiles>(gpu, s, x, transformed, bias, y, choice);
   }
 }
 

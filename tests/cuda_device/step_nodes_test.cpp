@@ -31,7 +31,7 @@ Ending nodes_of(
     const std::function<void(Context&, const Sequential&, ParameterStore&, const ToyData<float>&)>& capture) {
   return in_child([&] {
     Context context(std::make_unique<CudaContext>(CudaOptions{}));
-    const Sequential model = make_simple_cnn({1, 12, 12}, 10, {.conv_channels = {16, 32}, .fc_width = 20});
+    const Sequential model = make_simple_cnn({1, 12, 12}, 10, {.conv_channels = {16, 48}, .fc_width = 20});
     ParameterStore store(context, DType::f32, model.parameters());
     store.initialize(Initialization::pytorch, 4);
     const ToyData<float> data(context, kSamples, {1, 12, 12}, 10, 3);

@@ -40,7 +40,7 @@ struct TinyTraining {
   }
 
   Context context;
-  const Sequential model = make_simple_cnn({1, 12, 12}, 10, {.conv_channels = {16, 32}, .fc_width = 20});
+  const Sequential model = make_simple_cnn({1, 12, 12}, 10, {.conv_channels = {16, 48}, .fc_width = 20});
   ParameterStore store;
   ToyData<float> data;
   MseLoss loss;

@@ -25,7 +25,7 @@ using namespace qmse::test;
 namespace {
 
 Sequential small_cnn() {
-  return make_simple_cnn({3, 12, 12}, 10, {.conv_channels = {16, 32}, .fc_width = 20});
+  return make_simple_cnn({3, 12, 12}, 10, {.conv_channels = {16, 48}, .fc_width = 20});
 }
 
 // For bits, which do not depend on the sizes: those of small_cnn() take the stand-in a minute a test.

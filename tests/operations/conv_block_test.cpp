@@ -191,6 +191,10 @@ TEST_CASE("conv_block: a GPU's own kernels are taken where there are such and cu
       CHECK(algorithm(first, {.data = false}) == "own fp32 forward, weights");
       CHECK(algorithm(second, {}).find("own fp32 data, weights; cuDNN fp32 forward") == 0);
       CHECK(algorithm(full, {}) == "own fp32 forward, data, weights");
+      // Too wide for the gradients' bands.
+      const ConvBlockShape wide{{2, 8, 4, 100, 64, 3, 3, 1, 1}, 2};
+      CHECK(algorithm(wide, {}).find("cuDNN fp32 forward") == 0);
+      CHECK(algorithm(wide, {.data = false, .weights = false}) == "own fp32 forward");
     } else {
       CHECK(algorithm(first, {.data = false}).find("cuDNN") == 0);
     }

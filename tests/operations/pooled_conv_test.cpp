@@ -1,6 +1,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 #include <vector>
 
 #include "base/error.h"
@@ -27,16 +28,20 @@ std::vector<Conv2dShape> shapes() {
   return all;
 }
 
-// Blocks of outputs and of tiles that are not full, inputs that fill no group or several stages, rows left over,
-// few tiles a block and many.
-const Conv2dShape kWinogradConvs[] = {{2, 5, 6, 6, 50, 3, 3, 1, 1},    {1, 33, 7, 10, 100, 3, 3, 1, 1},
-                                      {3, 32, 14, 14, 64, 3, 3, 1, 1}, {2, 32, 16, 16, 64, 3, 3, 1, 1},
-                                      {1, 70, 3, 2, 64, 3, 3, 1, 1},   {397, 6, 4, 8, 43, 3, 3, 1, 1}};
+// Blocks of outputs and of tiles that are not full, inputs that fill no group or several stages, rows left
+// over, rows in two blocks; in the last, many tiles a block.
+const Conv2dShape kWinogradConvs[] = {{2, 5, 6, 6, 50, 3, 3, 1, 1},
+                                      {1, 33, 7, 10, 100, 3, 3, 1, 1},
+                                      {3, 32, 14, 14, 64, 3, 3, 1, 1},
+                                      {1, 70, 3, 2, 64, 3, 3, 1, 1},
+                                      {152, 18, 6, 14, 43, 3, 3, 1, 1}};
 
 // Ten seconds each under some orders of threads, and no block knows another.
 std::int64_t work(const PooledConvCase& test) {
   return test.conv.batch > 50 || test.w.size() >= 1000 ? kOneOrder : 1;
 }
+// Of a forward pass alone: all orders for one with several stages too.
+std::int64_t forward_work(const PooledConvCase& test) { return test.conv.in_height < 4 ? 1 : work(test); }
 
 struct ForwardResult {
   std::vector<float> y;
@@ -50,9 +55,10 @@ ForwardResult forward(D& device, const PooledConvCase& test) {
   const auto x = device.array(test.x), w = device.array(test.w), bias = device.array(test.bias);
   const auto y = device.template unwritten<float>(count);
   const auto choice = device.template unwritten<std::uint8_t>(count, 99);
-  const auto kernels = device.unwritten(pooled_conv_kernels(shape), std::numeric_limits<float>::quiet_NaN());
+  const auto transformed =
+      device.unwritten(pooled_conv_transformed(shape), std::numeric_limits<float>::quiet_NaN());
   pooled_conv_forward(device.context, shape, x.data(), w.data(), bias.data(), y.data(), choice.data(),
-                      kernels.data());
+                      transformed.data());
   return {y.values(), choice.values()};
 }
 
@@ -96,7 +102,7 @@ TEST_CASE("pooled_conv: the forward pass is convolution, bias, ReLU and max-pool
     if (!has_pooled_conv_forward(conv, 2)) continue;
     const PooledConvCase test(conv);
     CAPTURE(test.text());
-    devices.each_gpu(work(test), [&](auto& device) {
+    devices.each_gpu(forward_work(test), [&](auto& device) {
       const ForwardResult result = forward(device, test), again = forward(device, test);
       test.check_forward(result.y, result.choice);
       CHECK(same_bits(result.y, again.y));
@@ -132,7 +138,7 @@ TEST_CASE("pooled_conv: Winograd's tiles give the reference's values and places 
       expected.choice.push_back(choice);
     }
     CAPTURE(test.text());
-    devices.each_gpu(work(test), [&](auto& device) {
+    devices.each_gpu(forward_work(test), [&](auto& device) {
       const ForwardResult result = forward(device, test);
       CHECK(result.y == expected.y);
       CHECK(result.choice == expected.choice);
@@ -145,7 +151,7 @@ TEST_CASE("pooled_conv: Winograd's tiles give the reference's values and places 
 TEST_CASE("pooled_conv: Winograd's errors against f64 are no larger than those of the direct sum") {
   const Conv2dShape conv{2, 32, 14, 14, 64, 3, 3, 1, 1};
   PooledConvCase test(conv);
-  test.bias.assign(test.bias.size(), 100.0f);  // every window passes its largest sum
+  test.bias.assign(test.bias.size(), 0.0f);
   const std::vector<double> z = reference_conv(conv, to_f64(test.x), to_f64(test.w), to_f64(test.bias));
   CpuContext context(1);
   std::vector<float> direct(z.size());
@@ -155,15 +161,43 @@ TEST_CASE("pooled_conv: Winograd's errors against f64 are no larger than those o
   devices.each_gpu(kOneOrder, [&](auto& device) {
     const ForwardResult result = forward(device, test);
     double squares = 0, squares_direct = 0;
+    int passed = 0;
     for (std::size_t i = 0; i < result.y.size(); ++i) {
-      REQUIRE(result.choice[i] < 4);
+      if (result.choice[i] == kNothingPassed) continue;
       const std::size_t window = i % 49, row = 2 * (window / 7) + result.choice[i] / 2u,
                         at = i / 49 * 196 + 14 * row + 2 * (window % 7) + result.choice[i] % 2u;
       squares += std::pow(result.y[i] - z[at], 2);
       squares_direct += std::pow(direct[at] - z[at], 2);
+      ++passed;
     }
     CAPTURE(squares, squares_direct);
+    CHECK(passed > 5000);  // of 6,272 windows 15 in 16 have an output above zero
     CHECK(squares <= squares_direct);
+  });
+}
+
+TEST_CASE(
+    "pooled_conv: an image's forward bits do not depend on the images beside it, nor on a block's tiles") {
+  const Conv2dShape conv = std::end(kWinogradConvs)[-1];
+  const PooledConvCase all(conv);
+  Conv2dShape one_conv = conv;
+  one_conv.batch = 1;
+  PooledConvCase one(one_conv);
+  const auto images = static_cast<std::ptrdiff_t>(conv.batch);
+  const auto last = [&](const auto& values) {
+    const auto size = static_cast<std::ptrdiff_t>(values.size());
+    return std::decay_t<decltype(values)>(values.begin() + size - size / images, values.end());
+  };
+  one.x = last(all.x);
+  one.w = all.w;
+  one.bias = all.bias;
+  CHECK(winograd_tiles_of_block(pooled_conv_shape(conv, 2)) == kWinogradManyTiles);
+  CHECK(winograd_tiles_of_block(pooled_conv_shape(one_conv, 2)) == kWinogradFewTiles);
+  Devices devices;
+  devices.each_gpu(kOneOrder, [&](auto& device) {
+    const ForwardResult among = forward(device, all), alone = forward(device, one);
+    CHECK(same_bits(last(among.y), alone.y));
+    CHECK(last(among.choice) == alone.choice);
   });
 }
 

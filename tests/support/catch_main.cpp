@@ -1,4 +1,4 @@
-#if __has_include(<catch2/catch_session.hpp>)
+#if QMSE_CATCH2_MAJOR >= 3
 #include <catch2/catch_session.hpp>
 int main(int argc, char** argv) { return Catch::Session().run(argc, argv); }
 #else

@@ -1,5 +1,5 @@
 // Which setting is best, and does one loss beat another at its best: on made-up runs whose answers are known.
-#include "experiment/report/tuning.h"
+#include "experiment/report/tuning_report.h"
 
 #include <cmath>
 #include <set>

@@ -11,7 +11,7 @@
 
 #include "base/error.h"
 #include "experiment/report/run_groups.h"
-#include "experiment/report/tuning.h"
+#include "experiment/report/tuning_report.h"
 #include "experiment/sweep/sweep.h"
 #include "experiment/sweep/sweep_estimate.h"
 #include "tests/experiment/tiny_run.h"
