@@ -4,6 +4,7 @@
 
 #include <cuda_runtime.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <string>
 
@@ -25,7 +26,7 @@ inline void launch_on_stream(cudaStream_t stream, const void* function, void** a
   cudaError_t status = cudaSuccess;
   if (shape.shared_bytes > kSharedBytesUnasked) {
     status = cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                  static_cast<int>(kSharedBytesAsked));
+                                  static_cast<int>(std::max(shape.shared_bytes, kSharedBytesAsked)));
   }
   if (status == cudaSuccess) {
     status = cudaLaunchKernel(function, dimensions(shape.grid), dimensions(shape.block), arguments,

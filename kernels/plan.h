@@ -21,7 +21,7 @@ struct BackwardNeeds {
 template <class T>
 struct Precision {};
 
-// What plans of library calls (cuDNN, cuBLASLt) count on.
+// What plans of library calls (cuDNN, cuBLASLt), and of kernels in their place, count on.
 inline constexpr std::size_t kPlannedAlignment = 16;  // bytes: one vector access of the GPU
 
 // Throws ShapeError naming `what` unless `pointer` (null is fine) is aligned as planned.

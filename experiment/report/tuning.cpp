@@ -8,10 +8,8 @@
 #include "base/in_quotes.h"
 #include "base/words.h"
 #include "experiment/report/run_curves.h"
-#include "experiment/report/run_summary.h"
 #include "experiment/run/config_fields.h"
 #include "experiment/run/metric_text.h"
-#include "experiment/run/plain_text.h"
 
 namespace qmse {
 namespace {

@@ -3,14 +3,14 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <optional>
 #include <set>
+#include <utility>
 
 #include "base/number_text.h"
 #include "base/words.h"
-#include "experiment/report/run_curves.h"
 #include "experiment/report/run_summary.h"
 #include "experiment/run/metric_text.h"
-#include "experiment/run/plain_text.h"
 
 namespace qmse {
 namespace {

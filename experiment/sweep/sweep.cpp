@@ -326,8 +326,8 @@ class Sweep {
       if (report.error.empty()) {
         board_->finish(i);
       } else {
-        board_->fail(i, report.error, report.diverged);
         if (fail_fast_ && !report.diverged) failed_fast_ = true;
+        board_->fail(i, report.error, report.diverged);
       }
       now = progress();
     }
@@ -373,7 +373,7 @@ class Sweep {
   // With the mutex held.
   SweepProgress progress() const { return board_->progress(machine_.jobs); }
 
-  // Of a member that trains here; only the thread that trains it looks.
+  // Of a member that trains here, written by its thread alone; others read it once the board has it back.
   struct Here {
     double seconds = 0;   // that it took here
     bool silent = false;  // it goes on here, and begins with what was said before

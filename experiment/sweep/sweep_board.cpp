@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "experiment/run/config.h"
 #include "experiment/run/run_record.h"
 

@@ -108,9 +108,9 @@ __device__ __forceinline__ void store_transformed(const float (&patch)[4][4], in
 // No static shared memory: the dynamic is all that a block may have.
 template <int tiles>
 __global__ void __launch_bounds__(kWinogradThreads)
-    pooled_conv_winograd_weights(PooledConvShape s, const float* __restrict__ x,
-                                 const float* __restrict__ transformed, const float* __restrict__ bias,
-                                 float* __restrict__ y, std::uint8_t* __restrict__ choice) {
+    pooled_conv_winograd_kernel(PooledConvShape s, const float* __restrict__ x,
+                                const float* __restrict__ transformed, const float* __restrict__ bias,
+                                float* __restrict__ y, std::uint8_t* __restrict__ choice) {
   constexpr int kPlaces = static_cast<int>(kWinogradPlaces), kOutputs = static_cast<int>(kWinogradOutputs);
   constexpr int kStage = static_cast<int>(kWinogradStage), kRest = tiles / 4 - 4;
   constexpr int kChannel = kPlaces * kOutputs;  // floats of an input channel's weights

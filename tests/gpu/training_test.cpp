@@ -303,9 +303,9 @@ TEST_CASE("training: the layer whose output overflows is named although nobody l
   training.loop.begin_epoch(training.order, training.rates, 0);
   training.loop.step(5);
   training.store.write<float>(training.store.weights(), training.store.index_of("conv2.bias"),
-                              std::vector<float>(32, std::numeric_limits<float>::max()));
+                              std::vector<float>(48, std::numeric_limits<float>::max()));
   training.store.write<float>(training.store.weights(), training.store.index_of("fc1.weight"),
-                              std::vector<float>(32 * 3 * 3 * 20, 2.0f));
+                              std::vector<float>(48 * 3 * 3 * 20, 2.0f));
   const std::vector<float> damaged = training.weights();
   training.loop.step(1000);
   CHECK(training.loop.metrics().first_non_finite_step == 5);
