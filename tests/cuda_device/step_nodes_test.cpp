@@ -25,7 +25,7 @@ using namespace qmse::test;
 namespace {
 
 constexpr std::int64_t kBatch = 4, kSamples = 2 * kBatch;
-constexpr std::size_t kStepNodes = 19;  // of a step of the network below
+constexpr std::size_t kStepNodes = 18;  // of a step of the network below
 
 Ending nodes_of(
     const std::function<void(Context&, const Sequential&, ParameterStore&, const ToyData<float>&)>& capture) {
