@@ -10,8 +10,8 @@ __global__ void fill_kernel(std::int64_t n, float value, float* x) {
   if (i < n) x[i] = value;
 }
 
-void fill(CudaContext& context, std::int64_t n, float value, float* x) {
-  context.launch(QMSE_KERNEL(fill_kernel), LaunchShape{grid_blocks(n, 256), 256}, n, value, x);
+void fill(CudaContext& context, std::int64_t n, float value, float* x, std::size_t shared_bytes) {
+  context.launch(QMSE_KERNEL(fill_kernel), LaunchShape{grid_blocks(n, 256), 256, shared_bytes}, n, value, x);
 }
 
 }  // namespace qmse::test

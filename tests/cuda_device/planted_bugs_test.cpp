@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstdio>
 #include <memory>
 #include <vector>
 
@@ -534,6 +535,26 @@ TEST_CASE("stand-in: a launch on a device that is not the thread's current one",
       two);
   CAPTURE(ending.text);
   CHECK(ending.says("a device that is not the thread's current one"));
+}
+
+TEST_CASE("stand-in: a launch asks for more than 48 KiB of shared memory, and gets 64 at most", "[planted]") {
+  const Ending ending = in_child([] {
+    World world;
+    const Floats x(4);
+    fill(world.context, 4, 7, x.data, std::size_t{64} * 1024);
+    std::fprintf(stderr, "x is %g\n", static_cast<double>(world.read(x.data)));
+    try {
+      fill(world.context, 4, 8, x.data, std::size_t{64} * 1024 + 16);
+    } catch (const CudaError& error) {
+      std::fprintf(stderr, "%s\n", error.what());
+    }
+    std::fprintf(stderr, "still %g\n", static_cast<double>(world.read(x.data)));
+  });
+  CAPTURE(ending.text);
+  CHECK(ending.status == 0);
+  CHECK(ending.says("x is 7"));
+  CHECK(ending.says("65552 bytes of dynamic shared memory: cudaErrorInvalidValue"));
+  CHECK(ending.says("still 7"));
 }
 
 TEST_CASE("stand-in: the legacy stream", "[planted]") {

@@ -64,7 +64,7 @@ struct World {
     CHECK(content(folder / out) == expected);
     const RunRecord run = read_run(folder / out);
     CHECK(run.finished);
-    const EvaluationReport report = evaluate({.given = Json::object(), .weights = folder / out});
+    const EvaluationReport report = evaluate({.given = {{"device", "cpu"}}, .weights = folder / out});
     CHECK(report.scores.loss == run.epochs.back()["test_loss"].get<double>());
     CHECK(report.scores.accuracy == run.epochs.back()["test_accuracy"].get<double>());
   }

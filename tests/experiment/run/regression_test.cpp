@@ -163,7 +163,7 @@ TEST_CASE("regression: evaluate gives the run's last R², and refuses images and
   const World world;
   train(world.settings("run", {{"mlp_widths", {5}}}));
   const auto last = json_lines(world.folder / "run/metrics.jsonl").back();
-  const EvaluationReport report = evaluate({.given = Json::object(), .weights = world.folder / "run"});
+  const EvaluationReport report = evaluate({.given = {{"device", "cpu"}}, .weights = world.folder / "run"});
   REQUIRE(report.r2);
   CHECK(*report.r2 == last["test_r2"].get<double>());
   const Json json = to_json(report);
@@ -186,18 +186,18 @@ TEST_CASE("regression: predictions are in the table's own units") {
   std::vector<double> sums(2, 0.0), means(2, 0.0), squares(2, 0.0);
   std::vector<std::vector<double>> targets;
   std::int64_t next = 0;
-  const EvaluationReport report =
-      evaluate({.given = Json::object(), .weights = world.folder / "run", .each = [&](const Prediction& row) {
-                  REQUIRE(row.outputs.size() == 2);
-                  REQUIRE(row.targets.size() == 2);
-                  CHECK(row.index == next++);
-                  CHECK(row.label == -1);
-                  targets.emplace_back(row.targets.begin(), row.targets.end());
-                  for (std::size_t k = 0; k < 2; ++k) {
-                    sums[k] += (row.targets[k] - row.outputs[k]) * (row.targets[k] - row.outputs[k]);
-                    means[k] += row.targets[k];
-                  }
-                }});
+  const EvaluationReport report = evaluate(
+      {.given = {{"device", "cpu"}}, .weights = world.folder / "run", .each = [&](const Prediction& row) {
+         REQUIRE(row.outputs.size() == 2);
+         REQUIRE(row.targets.size() == 2);
+         CHECK(row.index == next++);
+         CHECK(row.label == -1);
+         targets.emplace_back(row.targets.begin(), row.targets.end());
+         for (std::size_t k = 0; k < 2; ++k) {
+           sums[k] += (row.targets[k] - row.outputs[k]) * (row.targets[k] - row.outputs[k]);
+           means[k] += row.targets[k];
+         }
+       }});
   REQUIRE(next == report.samples);
   CHECK(means[0] / static_cast<double>(next) > 4e5);  // prices
   // R² again, from what was said: each target's share of it by its deviation in the training rows.
