@@ -1,7 +1,7 @@
 // Memory in large blocks, given out in pieces: what the CUDA context allocates from. Taking and giving back a
 // piece asks nothing of the device and does not wait for it; that is safe because all of a context's work
-// runs on one stream, in order, but for branches (device/branches.h), which are joined before anything is given
-// back.
+// runs on one stream, in order, but for branches (device/branches.h), which are joined before anything is
+// given back.
 #pragma once
 
 #include <cstddef>

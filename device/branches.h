@@ -1,6 +1,6 @@
-// Work off a step's critical path. Nothing waits for the gradient of a layer's weights before the optimizer, so it
-// runs beside the gradients of the layers below, on the context's second stream, and in a branch of its own where
-// the step is captured into a graph. What is calculated, and its bits, are the same.
+// Work off a step's critical path. Nothing waits for the gradient of a layer's weights before the optimizer,
+// so it runs beside the gradients of the layers below, on the context's second stream, and in a branch of its
+// own where the step is captured into a graph. What is calculated, and its bits, are the same.
 #pragma once
 
 namespace qmse {

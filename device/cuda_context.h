@@ -1,6 +1,6 @@
 // The CUDA execution context: one GPU, one stream on which its work is ordered, a second one for what may run
-// beside it (device/branches.h), and the library handles bound to the first. Includes no CUDA header, so that code above kernels/ needs none. C++17: included by
-// device code.
+// beside it (device/branches.h), and the library handles bound to the first. Includes no CUDA header, so that
+// code above kernels/ needs none. C++17: included by device code.
 #pragma once
 
 #include <cstddef>

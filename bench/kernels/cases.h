@@ -49,7 +49,8 @@ struct KernelCase {
 // What the paper's network does in a step, at MNIST's and CIFAR-10's shapes.
 std::vector<KernelCase> network_cases();
 // The same network's convolutions with bias, ReLU and max-pool, and the forward passes of some others: our
-// kernels beside cuDNN's and those around it. (The library's gradient of data is the convolution's alone: the pooling's is in that of weights.)
+// kernels beside cuDNN's and those around it. (The library's gradient of data is the convolution's alone: the
+// pooling's is in that of weights.)
 std::vector<KernelCase> conv_cases();
 // Operations that its fused step does not call.
 std::vector<KernelCase> other_cases();

@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <functional>
 #include <memory>
 #include <utility>
@@ -41,7 +40,7 @@ Block make_block(CudaContext& context, Arrays& arrays, const Conv2dShape& c) {
   b.dw = arrays.zeros<float>(weights);
   b.db = arrays.zeros<float>(c.out_channels);
   b.convolved = arrays.floats(out);  // in [-1, 1)
-  b.transformed = arrays.zeros<float>(std::max<std::int64_t>(pooled_conv_transformed(b.pooled), 1));
+  b.transformed = arrays.zeros<float>(pooled_conv_transformed(b.pooled));
   b.partials = arrays.zeros<float>(pooled_conv_partials(b.pooled));
   b.pool_partials = arrays.zeros<double>(pool_backward_partials(b.pool));
   b.choice = arrays.zeros<std::uint8_t>(out / 4);

@@ -54,7 +54,7 @@ void check_end(const std::string& picture, std::string_view end) {
 }
 
 std::string draw_svg(const FigureScript& script) {
-  std::string svg = run_gnuplot(script.svg);
+  std::string svg = run_gnuplot(script.svg());
   svg.erase(svg.find_last_not_of(" \r\n") + 1);
   check_end(svg, "</svg>");
   // gnuplot leaves a > in text as it is, which XML allows but here.
@@ -93,7 +93,7 @@ std::string title_of(const Panel& panel) {
 }
 
 std::string draw_png(const FigureScript& script) {
-  std::string png = run_gnuplot(script.png);
+  std::string png = run_gnuplot(script.png());
   check_end(png, std::string_view("\0\0\0\0IEND\xae\x42\x60\x82", 12));  // an empty chunk, with its CRC
   return png;
 }
@@ -105,7 +105,7 @@ const char* dash_text(std::size_t dash) { return kDashTexts[dash % kDashes]; }
 
 DrawnFigure draw_figure(const Figure& figure) {
   check(figure);
-  const FigureScript script = script_of(figure, figure);
+  const FigureScript script = script_of(figure);
   std::string svg = draw_svg(script);
   name_parts(svg, figure.title.empty() ? title_of(figure.panels.front()) : figure.title, script.owners,
              labels_of(figure));
@@ -116,11 +116,11 @@ std::vector<DrawnPanel> draw_panels(const Figure& figure, const std::string& id)
   check(figure);
   std::vector<DrawnPanel> panels;
   for (const Panel& panel : figure.panels) {
-    const FigureScript script = script_of({"", {panel}}, figure, false);
+    const auto [script, styles, numbers] = script_of(panel, figure);
     DrawnPanel drawn;
     drawn.labels = labels_of({"", {panel}});
-    for (const std::string& label : drawn.labels) drawn.styles.push_back(script.styles.at(label));
-    drawn.numbers = script.numbers.dump();
+    for (const std::string& label : drawn.labels) drawn.styles.push_back(styles.at(label));
+    drawn.numbers = numbers.dump();
     drawn.svg = draw_svg(script);
     name_parts(drawn.svg, title_of(panel), script.owners, drawn.labels);
     // A page has one space of names, and other sizes than the picture's own.

@@ -52,7 +52,7 @@ std::size_t finite_length(const Strand& strand) {
 class Script {
  public:
   // Curves look as they do in `whole`, which `figure` is a part of, and titles take as much room.
-  Script(const Figure& figure, const Figure& whole, bool legend = true)
+  Script(const Figure& figure, const Figure& whole, bool legend)
       : figure_(figure), labels_(labels_of(figure)) {
     const std::vector<std::string> all = labels_of(whole);
     for (std::size_t i = 0; i < all.size(); ++i) styles_[all[i]] = {i % kColours, i % kDashes};
@@ -87,20 +87,6 @@ class Script {
 
   const std::map<std::string, CurveStyle>& styles() const { return styles_; }
 
-  // Which label each of gnuplot's plots is of, in its order; empty: of none.
-  std::vector<std::string> owners() const {
-    std::vector<std::string> all = {""};  // the page's
-    for (const Panel& panel : figure_.panels) {
-      for (int times = panel.inset ? 2 : 1; times > 0; --times) {
-        Plots plots = plots_of(panel);
-        for (auto* each : {&plots.bands, &plots.lines, &plots.crosses})
-          all.insert(all.end(), each->begin(), each->end());
-        all.emplace_back();
-      }
-    }
-    return all;
-  }
-
   // {"x": [left, right, low, high, logarithmic], ...} of the only panel; see DrawnPanel.
   Json numbers() const {
     const Panel& panel = figure_.panels.front();
@@ -121,16 +107,28 @@ class Script {
     return json;
   }
 
-  std::string svg() const {
-    return "set encoding utf8\n" + data() + "set terminal svg size " + pair(width_, height_) + look() + "\n" +
-           drawing();
-  }
-  std::string png() const {
-    return "set encoding utf8\n" + data() + "set terminal pngcairo size " + pair(2 * width_, 2 * height_) +
-           look() + " fontscale 1.5 linewidth 2 pointscale 2\n" + drawing();
+  FigureScript parts() const {
+    return {data(), "set terminal svg size " + pair(width_, height_) + look() + "\n",
+            "set terminal pngcairo size " + pair(2 * width_, 2 * height_) + look() +
+                " fontscale 1.5 linewidth 2 pointscale 2\n",
+            drawing(), owners()};
   }
 
  private:
+  // Which label each of gnuplot's plots is of, in its order; empty: of none.
+  std::vector<std::string> owners() const {
+    std::vector<std::string> all = {""};  // the page's
+    for (const Panel& panel : figure_.panels) {
+      for (int times = panel.inset ? 2 : 1; times > 0; --times) {
+        Plots plots = plots_of(panel);
+        for (auto* each : {&plots.bands, &plots.lines, &plots.crosses})
+          all.insert(all.end(), each->begin(), each->end());
+        all.emplace_back();
+      }
+    }
+    return all;
+  }
+
   static std::size_t letters(double width, double font_size) {
     return static_cast<std::size_t>(width / (kLetter * font_size));
   }
@@ -464,10 +462,14 @@ std::vector<std::string> labels_of(const Figure& figure) {
   return labels;
 }
 
-FigureScript script_of(const Figure& figure, const Figure& whole, bool legend) {
-  const Script script(figure, whole, legend);
-  return {script.svg(), script.png(), script.owners(), script.styles(),
-          figure.panels.size() == 1 ? script.numbers() : Json()};
+std::string FigureScript::svg() const { return "set encoding utf8\n" + data + svg_terminal + drawing; }
+std::string FigureScript::png() const { return "set encoding utf8\n" + data + png_terminal + drawing; }
+
+FigureScript script_of(const Figure& figure) { return Script(figure, figure, true).parts(); }
+
+PanelScript script_of(const Panel& panel, const Figure& whole) {
+  const Script script({"", {panel}}, whole, false);
+  return {script.parts(), script.styles(), script.numbers()};
 }
 
 }  // namespace qmse

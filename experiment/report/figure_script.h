@@ -13,16 +13,26 @@ namespace qmse {
 // Each label once, in the order in which they come.
 std::vector<std::string> labels_of(const Figure& figure);
 
+// The parts of two scripts, of pictures that look the same.
 struct FigureScript {
-  std::string svg, png;  // the two scripts, of pictures that look the same
+  std::string data, svg_terminal, png_terminal, drawing;
   std::vector<std::string>
-      owners;  // which label each plot of the SVG is of, in gnuplot's order; empty: of none
-  std::map<std::string, CurveStyle> styles;  // of each label
-  Json numbers;                              // DrawnPanel's, of a figure with one panel
+      owners;  // the label that each of gnuplot's plots is of, in its order; empty: of none
+  std::string svg() const;
+  std::string png() const;
 };
 
-// Curves look as they do in `whole`, which `figure` is a part of, and titles take as much room. ConfigError where
-// the picture would be larger than gnuplot draws.
-FigureScript script_of(const Figure& figure, const Figure& whole, bool legend = true);
+// ConfigError where the picture would be larger than gnuplot draws.
+FigureScript script_of(const Figure& figure);
+
+// What DrawnPanel needs.
+struct PanelScript {
+  FigureScript script;
+  std::map<std::string, CurveStyle> styles;  // of each label of the whole
+  Json numbers;                              // DrawnPanel's
+};
+
+// A panel by itself, without a legend. Its curves look as they do in `whole`, and its title takes as much room.
+PanelScript script_of(const Panel& panel, const Figure& whole);
 
 }  // namespace qmse

@@ -33,9 +33,7 @@ void SweepBoard::find(std::size_t i) {
   member.kind =
       Json{config.dataset, config.train_limit, config.model, config.batch_size, config.evaluate_train}.dump();
   const MemberStatus now = folder_.status(member_of(i));
-  if (now == MemberStatus::finished) member.stage = Stage::finished;
-  if (now == MemberStatus::running) member.stage = Stage::elsewhere;
-  if (now == MemberStatus::eliminated) member.stage = Stage::eliminated;
+  member.stage = stage_of(now);
   if (const auto failure = folder_.failure(member_of(i)); failure && now != MemberStatus::finished) {
     member.old_attempt = failure->attempt;
     if (failure->final) settle_failed(member, failure->error, true);
@@ -51,6 +49,22 @@ double SweepBoard::epochs_so_far(std::size_t i) const {
   } catch (const Error&) {  // its run will say what is wrong
     return 0;
   }
+}
+
+// A failure may be tried again.
+SweepBoard::Stage SweepBoard::stage_of(MemberStatus status) {
+  switch (status) {
+    case MemberStatus::finished:
+      return Stage::finished;
+    case MemberStatus::running:
+      return Stage::elsewhere;
+    case MemberStatus::eliminated:
+      return Stage::eliminated;
+    case MemberStatus::pending:
+    case MemberStatus::failed:
+      break;
+  }
+  return Stage::waiting;
 }
 
 bool SweepBoard::is_done(const Member& member) {
@@ -102,23 +116,9 @@ void SweepBoard::look_at(std::size_t i) {
 
 void SweepBoard::see_stage(std::size_t i) {
   Member& member = members_[i];
-  switch (folder_.status(member_of(i))) {
-    case MemberStatus::finished:
-      member.stage = Stage::finished;
-      return;
-    case MemberStatus::running:
-      member.stage = Stage::elsewhere;
-      return;
-    case MemberStatus::eliminated:
-      member.stage = Stage::eliminated;
-      return;
-    case MemberStatus::pending:
-      member.stage = Stage::waiting;
-      return;
-    case MemberStatus::failed:
-      break;
-  }
-  member.stage = Stage::waiting;
+  const MemberStatus now = folder_.status(member_of(i));
+  member.stage = stage_of(now);
+  if (now != MemberStatus::failed) return;
   const std::optional<MemberFailure> failure = folder_.failure(member_of(i));
   if (failure && (failure->final || failure->attempt != member.old_attempt))
     settle_failed(member, failure->error, failure->final);

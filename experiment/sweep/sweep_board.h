@@ -35,8 +35,8 @@ class SweepBoard {
   // What other processes have done since with members that are not done.
   void look_at_rest();
 
-  // What happens to a member that is here: so many epochs of it are done; it has trained one more, and whether
-  // it is now as far as it may go; it has stopped before its end; it has come to it, or failed.
+  // What happens to a member that is here: so many epochs of it are done; it has trained one more, and
+  // whether it is now as far as it may go; it has stopped before its end; it has come to it, or failed.
   void progressed(std::size_t i, double epochs_done) { members_[i].epochs_done = epochs_done; }
   bool trained_epoch(std::size_t i, std::int64_t epoch, double seconds);
   void put_back(std::size_t i, Stage stage);
@@ -64,6 +64,7 @@ class SweepBoard {
     double expected = 1;      // that it comes to in the end
     std::string kind;         // members of one kind take as long an epoch
   };
+  static Stage stage_of(MemberStatus status);
   static bool is_done(const Member& member);
   static bool is_to_do(const Member& member);
   static void settle_failed(Member& member, const std::string& error, bool diverged);

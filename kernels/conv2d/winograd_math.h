@@ -1,6 +1,6 @@
 // Winograd's F(2, 3) of one row or column. Its two-dimensional form F(2x2, 3x3) is the same over rows and
-// then over columns: y = A' ((G g G') * (B' d B)) A, a tile of 2x2 outputs from 4x4 inputs and a 3x3 kernel by 16
-// products (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016). Sums are added in the
+// then over columns: y = A' ((G g G') * (B' d B)) A, a tile of 2x2 outputs from 4x4 inputs and a 3x3 kernel
+// by 16 products (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016). Sums are added in the
 // order written. C++17: included by device code.
 #pragma once
 

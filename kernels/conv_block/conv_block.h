@@ -2,9 +2,9 @@
 //
 // On the CPU the batch is worked through in chunks small enough for the cache, so the convolution's output
 // never reaches memory: same values, bit for bit, as conv2d, bias_activation and max_pool2d one after the
-// other. On CUDA kernels of our own whose tiles are the pooling's windows (kernels/pooled_conv), where they take
-// the shape; else cuDNN's convolution is followed by the bias_relu_max_pool kernel, with the same values too and
-// the bias gradient alone summed in another order.
+// other. On CUDA it is kernels of our own whose tiles are the pooling's windows (kernels/pooled_conv), where
+// they take the shape; else cuDNN's convolution is followed by the bias_relu_max_pool kernel, with the values
+// of cuDNN's and the other two run apart, and the bias gradient alone summed in another order.
 #pragma once
 
 #include <cstdint>

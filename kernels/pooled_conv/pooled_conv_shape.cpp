@@ -29,8 +29,9 @@ bool few_fits(const PooledConvShape& s) {
 }  // namespace
 
 bool has_pooled_conv_forward(const Conv2dShape& conv, std::int64_t window) {
+  if (!right_kind(conv, window)) return false;
   const PooledConvShape s = shape_of(conv);
-  if (!right_kind(conv, window) || few_channels(s)) return right_kind(conv, window) && few_fits(s);
+  if (few_channels(s)) return few_fits(s);
   const std::int64_t blocks = pooled_ceil(s.out_channels, kWinogradOutputs);
   return s.width % 2 == 0 && 2 * blocks * kWinogradOutputs <= 3 * s.out_channels && blocks <= kMaxGridRows &&
          s.batch <= std::numeric_limits<int>::max();
