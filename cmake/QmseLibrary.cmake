@@ -4,6 +4,7 @@
 #   *_tools.cpp      only with the libraries of QMSE_DATA_TOOLS; *_no_tools.cpp only without
 #   *.cu, *_cuda.cpp, *_cudnn.cpp, *_cublas.cpp   only with CUDA
 #   *_cpu_only.cpp   only without CUDA
+#   *_simd.cpp       on x86-64 once more, for AVX-512 (kernels/cpu/dispatch.h)
 # and those of folders within that are libraries of their own, with a CMakeLists.txt, left out,
 # so that adding an operation is adding files, and a build without CUDA leaves device code out and still links.
 function(qmse_add_library name)
@@ -38,6 +39,20 @@ function(qmse_add_library name)
   foreach(dependency IN LISTS ARGN)
     target_link_libraries(qmse_${name} PUBLIC qmse_${dependency})
   endforeach()
+  set(simd ${sources})
+  list(FILTER simd INCLUDE REGEX "_simd\\.cpp$")
+  if(QMSE_AVX512 AND simd)
+    add_library(qmse_${name}_avx512 OBJECT ${simd})
+    target_include_directories(qmse_${name}_avx512 PRIVATE $<TARGET_PROPERTY:qmse_${name},INCLUDE_DIRECTORIES>)
+    target_link_libraries(qmse_${name}_avx512 PRIVATE qmse_flags)
+    target_compile_options(qmse_${name}_avx512 PRIVATE -mavx512f -mavx512bw -mavx512dq -mavx512vl)
+    target_compile_definitions(qmse_${name}_avx512 PRIVATE QMSE_ISA=avx512)
+    if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+      # False alarms over its own intrinsics (GCC bug 105593).
+      target_compile_options(qmse_${name}_avx512 PRIVATE -Wno-maybe-uninitialized)
+    endif()
+    target_sources(qmse_${name} PRIVATE $<TARGET_OBJECTS:qmse_${name}_avx512>)
+  endif()
   set_property(GLOBAL APPEND PROPERTY QMSE_LIBRARIES qmse_${name})
 endfunction()
 

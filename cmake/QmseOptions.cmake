@@ -29,8 +29,8 @@ if(QMSE_WERROR)
   target_compile_options(qmse_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:-Werror>")
 endif()
 
-# One instruction-set level for everything (AVX2, FMA): the same bits on every machine that runs the binary, and
-# oneDNN still dispatches at run time. Contraction is off because `v` must be bit-equal on every backend: where a
+# One instruction-set level for everything (AVX2, FMA) but the loops that are there for wider vectors too
+# (kernels/cpu/dispatch.h); the bits are the same on every machine that runs the binary. Contraction is off because `v` must be bit-equal on every backend: where a
 # fused multiply-add is wanted the source says std::fma.
 target_compile_options(qmse_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off>")
 # No value depends on these two: nobody reads errno or the exception flags, and without them square roots and
@@ -38,6 +38,7 @@ target_compile_options(qmse_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:-ffp-cont
 target_compile_options(qmse_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:-fno-math-errno;-fno-trapping-math>")
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   target_compile_options(qmse_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:-march=x86-64-v3>")
+  set(QMSE_AVX512 ON)
 endif()
 
 if(QMSE_SANITIZE)

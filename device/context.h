@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/thread_pool.h"
+#include "device/instruction_set.h"
 #include "device/memory.h"
 
 namespace qmse {
@@ -15,18 +16,21 @@ namespace qmse {
 // The CPU backend: a pool of threads and host memory. One context serves one training at a time.
 class CpuContext {
  public:
-  // `threads` as for ThreadPool; 0 takes every processor this process may run on.
-  explicit CpuContext(int threads = 0);
+  // `threads` as for ThreadPool; 0 takes every processor this process may run on. The instruction set, which
+  // must be available, is that of the loops of what is made for this context.
+  explicit CpuContext(int threads = 0, InstructionSet set = best_instruction_set());
   ~CpuContext();
   CpuContext(const CpuContext&) = delete;
   CpuContext& operator=(const CpuContext&) = delete;
 
   ThreadPool& threads() { return threads_; }
   MemoryResource& memory() { return *memory_; }
+  InstructionSet instruction_set() const { return instruction_set_; }
   std::string device_name() const { return "cpu"; }
 
  private:
   ThreadPool threads_;
+  InstructionSet instruction_set_;
   std::unique_ptr<MemoryResource> memory_;
 };
 

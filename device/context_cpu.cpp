@@ -5,6 +5,7 @@
 #include <fstream>
 #include <string>
 
+#include "base/error.h"
 #include "device/context.h"
 
 namespace qmse {
@@ -40,7 +41,10 @@ class HostMemory final : public MemoryResource {
 
 }  // namespace
 
-CpuContext::CpuContext(int threads) : threads_(threads), memory_(std::make_unique<HostMemory>()) {}
+CpuContext::CpuContext(int threads, InstructionSet set)
+    : threads_(threads), instruction_set_(set), memory_(std::make_unique<HostMemory>()) {
+  if (!available(set)) throw Error(name(set) + ": not on this processor, or not in this build");
+}
 CpuContext::~CpuContext() = default;
 
 void host_to_device(CpuContext& context, void* device, const void* host, std::size_t bytes) {

@@ -8,6 +8,7 @@
 #include "kernels/cpu/simd.h"
 
 namespace qmse {
+inline namespace QMSE_ISA {
 
 namespace blocked_layout_detail {
 
@@ -102,4 +103,5 @@ inline void blocked_to_plain(std::int64_t channels, std::int64_t pixels, std::in
   }
 }
 
+}  // namespace QMSE_ISA
 }  // namespace qmse

@@ -1,19 +1,16 @@
 #include "kernels/conv2d/sparse_gradients.h"
 
 #include <algorithm>
-#include <cstring>
+#include <bit>
 
-#include "kernels/bias_relu_max_pool/bias_relu_max_pool.h"
 #include "kernels/conv2d/blocked_layout.h"
-#include "kernels/conv2d/sparse_loops.h"
 #include "kernels/cpu/ranges.h"
 
 namespace qmse {
 
 namespace {
 
-using namespace sparse_loops;
-
+constexpr std::int64_t kLanes = SparseGradients::kLanes;
 // Up to this many channels a slice has just their width: a vector's lanes would be mostly empty.
 constexpr std::int64_t kFewChannels = 3;
 // So has the last slice of a plain image, up to this many: a 3x3 kernel's vectors still fit the registers.
@@ -23,50 +20,14 @@ constexpr std::int64_t kGroups = 16;
 
 std::int64_t quotient_up(std::int64_t n, std::int64_t size) { return (n + size - 1) / size; }
 
-// Eight channels' dy at a time: what the lists are made from. at() is dy at an element of the list's order,
-// and its places in the padded image, -1 where it is zero; pixel() is dy at a pixel.
-struct Dense {
-  const float* dy;
-  const std::int32_t *order, *places;
-  std::int64_t elements, pixels, columns;
-
-  void at(std::int64_t c, std::int64_t k, Simd<float>& value, SimdInt& place) const {
-    value = simd_load(dy + c * pixels + order[k] * kLanes);
-    place = value != 0.0f ? SimdInt{} + places[k] : SimdInt{} - 1;
+// `lanes` floats of each pixel.
+void copy_pixels(std::int64_t pixels, const float* from, std::int64_t from_pixel, float* to,
+                 std::int64_t to_pixel, std::int64_t lanes) {
+  for (std::int64_t p = 0; p < pixels; ++p) {
+    for (std::int64_t k = 0; k < lanes; k += kLanes)
+      simd_store(to + p * to_pixel + k, simd_load(from + p * from_pixel + k));
   }
-  Simd<float> pixel(std::int64_t c, std::int64_t h, std::int64_t w) const {
-    return simd_load(dy + c * pixels + (h * columns + w) * kLanes);
-  }
-  bool covers(std::int64_t, std::int64_t) const { return true; }
-};
-
-struct Windows {
-  const float* gradient;
-  std::int64_t block;
-  const std::uint8_t* choice;
-  const std::int32_t* corners;  // places of the windows' first pixels
-  std::int32_t down, right;     // from there to the other pixels
-  std::int64_t elements, columns, rows;
-
-  Simd<float> value(std::int64_t c, std::int64_t k) const {
-    return simd_load(gradient + (c / block * elements + k) * block + c % block);
-  }
-  SimdInt chosen(std::int64_t c, std::int64_t k) const {
-    return simd_load_bytes(choice + c * elements + k * kLanes);
-  }
-  void at(std::int64_t c, std::int64_t k, Simd<float>& v, SimdInt& place) const {
-    const Simd<float> g = value(c, k);
-    const SimdInt at = chosen(c, k), passed = (at != kNothingPassed) & (g != 0.0f);
-    v = passed ? g : Simd<float>{};
-    place = passed ? corners[k] + (at >> 1) * down + (at & 1) * right : SimdInt{} - 1;
-  }
-  Simd<float> pixel(std::int64_t c, std::int64_t h, std::int64_t w) const {
-    const std::int64_t k = h / 2 * columns + w / 2;
-    const SimdInt here = chosen(c, k) == static_cast<std::int32_t>(h % 2 * 2 + w % 2);
-    return here ? value(c, k) : Simd<float>{};
-  }
-  bool covers(std::int64_t h, std::int64_t w) const { return h < 2 * rows && w < 2 * columns; }
-};
+}
 
 }  // namespace
 
@@ -76,12 +37,14 @@ SparseGradients::SparseGradients(CpuContext& context, const Conv2dShape& shape, 
       shape_(shape),
       layout_(layout),
       block_(block),
+      loops_(*QMSE_FOR_ISA(context.instruction_set(), sparse_loops)),
+      lanes_(layout == Layout::blocked && block % loops_.wide_lanes == 0 ? loops_.wide_lanes : kLanes),
       filled_outputs_(quotient_up(shape.out_channels, kLanes) * kLanes),
       pixels_(shape.out_height() * shape.out_width()),
       rows_(shape.in_height + 2 * shape.padding),
       columns_(shape.in_width + 2 * shape.padding),
       groups_(std::min(shape.batch, std::clamp<std::int64_t>(shape.batch / 8, kGroups, 2 * kGroups))),
-      list_size_(pixels_ + kLanes) {
+      list_size_(pixels_ + kListSlack) {
   make_slices();
   const std::int64_t height = shape.out_height(), width = shape.out_width();
   for (std::int64_t tile_h = 0; tile_h < height; tile_h += 2) {
@@ -101,8 +64,17 @@ SparseGradients::SparseGradients(CpuContext& context, const Conv2dShape& shape, 
     for (std::int64_t w = 0; w + 2 <= width; w += 2)
       corners_.push_back(static_cast<std::int32_t>((h * columns_ + w) * shape.stride * lanes));
   }
+  windows_.rows = height / 2;
+  windows_.columns = width / 2;
+  for (int k = 0; k < 4; ++k) {
+    windows_.places_in_window[k] =
+        static_cast<std::int32_t>((k / 2 * columns_ + k % 2) * shape.stride * lanes);
+  }
   for (std::int64_t o = 0; o < filled_outputs_; ++o)
-    weights_.push_back(static_cast<std::int32_t>(o * kernel_taps() * kLanes));
+    weights_.push_back(static_cast<std::int32_t>(o * kernel_taps() * lanes_));
+  for (std::vector<std::int32_t>* loaded : {&places_, &corners_, &weights_})
+    loaded->resize(loaded->size() + kListSlack);
+  windows_.corners = corners_.data();
   partials_ =
       Buffer(context.memory(), sizeof(float) * groups_ * group_elements(), "convolution partial gradients");
   packed_weights_ =
@@ -116,14 +88,15 @@ void SparseGradients::make_slices() {
     Slice slice;
     slice.channel = c;
     slice.channels = shape_.in_channels - c;
-    if (slice.channels > kLanes && (layout_ == Layout::blocked || slice.channels > kMaxSlice))
-      slice.channels = kLanes;
-    const bool fills_lanes = slice.channels > kFewChannels && slice.channels <= kLanes;
-    slice.width = layout_ == Layout::blocked || fills_lanes ? kLanes : slice.channels;
+    slice.lanes = layout_ == Layout::blocked ? lanes_ : kLanes;
+    if (slice.channels > slice.lanes && (layout_ == Layout::blocked || slice.channels > kMaxSlice))
+      slice.channels = slice.lanes;
+    const bool fills_lanes = slice.channels > kFewChannels && slice.channels <= slice.lanes;
+    slice.width = layout_ == Layout::blocked || fills_lanes ? slice.lanes : slice.channels;
     slice.sums = sums_size_;
     const std::int64_t row = shape_.kernel_width * slice.width;
     for (std::int64_t h = 0; h < shape_.kernel_height; ++h) {
-      for (std::int64_t k = 0; k < row; k += kLanes) {
+      for (std::int64_t k = 0; k < row; k += slice.lanes) {
         slice.taps.push_back(h * columns_ * slice.width + k);
       }
     }
@@ -132,7 +105,7 @@ void SparseGradients::make_slices() {
     slices_.push_back(std::move(slice));
   }
   for (std::int64_t h = 0; h < shape_.kernel_height; ++h) {
-    for (std::int64_t w = 0; w < shape_.kernel_width; ++w) data_taps_.push_back((h * columns_ + w) * kLanes);
+    for (std::int64_t w = 0; w < shape_.kernel_width; ++w) data_taps_.push_back((h * columns_ + w) * lanes_);
   }
 }
 
@@ -151,14 +124,20 @@ void SparseGradients::make_workers() {
     take(w.dense, dense);
     take(w.x, x);
     take(w.last_x, last_x);
-    take(w.dx, rows_ * columns_ * kLanes);
-    take(w.values, lists);
-    take(w.places, lists);
-    take(w.counts, filled_outputs_);
-    take(w.sums, filled_outputs_);
-    take(w.channel_values, dense + kLanes);
-    take(w.channel_weights, dense + kLanes);
-    take(w.first, pixels_ + 1);
+    take(w.dx, rows_ * columns_ * lanes_);
+    GradientLists& l = w.lists;
+    l = {.channels = filled_outputs_,
+         .height = shape_.out_height(),
+         .width = shape_.out_width(),
+         .size = list_size_,
+         .weights = weights_.data()};
+    take(l.values, lists);
+    take(l.places, lists);
+    take(l.counts, filled_outputs_);
+    take(l.sums, filled_outputs_);
+    take(l.channel_values, dense + kListSlack);
+    take(l.channel_weights, dense + kListSlack);
+    take(l.first, pixels_ + 1);
   };
   workers_.resize(static_cast<std::size_t>(context_.threads().size()));
   lay_out(nullptr, workers_[0]);
@@ -193,78 +172,16 @@ void SparseGradients::backward_data(const float* w, const float* dy, float* dx) 
 }
 
 void SparseGradients::list(int index, Wanted wanted) {
-  list_from(worker(index), wanted,
-            Dense{dense(index), order_.data(), places_.data(), pixels_, pixels_, shape_.out_width()});
+  loops_.list_dense({dense(index), order_.data(), places_.data()}, worker(index).lists, wanted);
 }
 
 void SparseGradients::list_windows(int index, Wanted wanted, const float* gradient, std::int64_t block,
                                    const std::uint8_t* choice) {
-  const std::int64_t step = shape_.stride * slices_.front().width;
-  list_from(worker(index), wanted,
-            Windows{gradient, block, choice, corners_.data(), static_cast<std::int32_t>(step * columns_),
-                    static_cast<std::int32_t>(step), static_cast<std::int64_t>(corners_.size()),
-                    shape_.out_width() / 2, shape_.out_height() / 2});
-}
-
-template <class Source>
-void SparseGradients::list_from(Worker& worker, Wanted wanted, const Source& source) const {
-  if (wanted.weights) list_places(worker, source);
-  if (wanted.data) list_channels(worker, source);
-}
-
-template <class Source>
-void SparseGradients::list_places(Worker& worker, const Source& source) const {
-  for (std::int64_t c = 0; c < filled_outputs_; c += kLanes) {
-    float* values = worker.values + c * list_size_;
-    std::int32_t* places = worker.places + c * list_size_;
-    std::int64_t counts[kLanes] = {};
-    Simd<float> sum{};
-    const auto add_tile = [&](std::int64_t k, std::int64_t count) __attribute__((always_inline)) {
-      Simd<float> tile_values[kLanes], tile_places[kLanes];
-#pragma GCC unroll 8
-      for (std::int64_t j = 0; j < kLanes; ++j) {
-        SimdInt place = SimdInt{} - 1;
-        tile_values[j] = Simd<float>{};
-        if (j < count) source.at(c, k + j, tile_values[j], place);
-        sum += tile_values[j];
-        tile_places[j] = reinterpret_cast<Simd<float>>(place);
-      }
-      simd_transpose(tile_values);
-      simd_transpose(tile_places);
-#pragma GCC unroll 8
-      for (int lane = 0; lane < kLanes; ++lane) {
-        const auto place = reinterpret_cast<SimdInt>(tile_places[lane]);
-        const std::int64_t at = lane * list_size_ + counts[lane];
-        counts[lane] +=
-            simd_store_lanes(~simd_signs(place) & 255, tile_values[lane], place, values + at, places + at);
-      }
-    };
-    std::int64_t k = 0;
-    for (; k + kLanes <= source.elements; k += kLanes) add_tile(k, kLanes);
-    if (k < source.elements) add_tile(k, source.elements - k);
-    std::copy_n(counts, kLanes, worker.counts + c);
-    simd_store(worker.sums + c, sum);
-  }
-}
-
-template <class Source>
-void SparseGradients::list_channels(Worker& worker, const Source& source) const {
-  std::int64_t count = 0;
-  std::int64_t* first = worker.first;
-  for (std::int64_t h = 0; h < shape_.out_height(); ++h) {
-    for (std::int64_t w = 0; w < shape_.out_width(); ++w) {
-      *first++ = count;
-      if (!source.covers(h, w)) continue;
-      for (std::int64_t c = 0; c < filled_outputs_; c += kLanes) {
-        const Simd<float> value = source.pixel(c, h, w);
-        SimdInt weights;
-        std::memcpy(&weights, weights_.data() + c, sizeof weights);
-        count += simd_store_lanes(simd_signs(value != 0.0f), value, weights, worker.channel_values + count,
-                                  worker.channel_weights + count);
-      }
-    }
-  }
-  *first = count;
+  WindowedDy dy = windows_;
+  dy.gradient = gradient;
+  dy.block_shift = std::countr_zero(static_cast<std::uint64_t>(block));
+  dy.choice = choice;
+  loops_.list_windows(dy, worker(index).lists, wanted);
 }
 
 // A slice of the image with its padding, [rows, columns, channels]; what is written behind a row's last pixel
@@ -276,7 +193,7 @@ void SparseGradients::load_slice(const float* x, const Slice& slice, float* padd
     float* to = padded + ((h + shape_.padding) * columns_ + shape_.padding) * n;
     if (layout_ == Layout::blocked) {
       const float* from = x + c / block_ * block_ * pixels + c % block_ + h * width * block_;
-      for (std::int64_t w = 0; w < width; ++w) simd_store(to + w * kLanes, simd_load(from + w * block_));
+      copy_pixels(width, from, block_, to, n, n);
     } else if (n == 1) {
       std::copy_n(x + c * pixels + h * width, width, to);
     } else {
@@ -285,18 +202,22 @@ void SparseGradients::load_slice(const float* x, const Slice& slice, float* padd
   }
 }
 
-// Channels c.. of dx.
-void SparseGradients::store_slice(const float* padded, std::int64_t c, float* dx) const {
-  const std::int64_t height = shape_.in_height, width = shape_.in_width, pixels = height * width;
-  for (std::int64_t h = 0; h < height; ++h) {
-    const float* from = padded + ((h + shape_.padding) * columns_ + shape_.padding) * kLanes;
+// Channels c.. of dx, from rows of the padded slice.
+void SparseGradients::store_rows(const float* padded, std::int64_t begin, std::int64_t end, std::int64_t c,
+                                 float* dx) const {
+  const std::int64_t width = shape_.in_width, pixels = shape_.in_height * width;
+  begin = std::max(begin, shape_.padding);
+  end = std::min(end, shape_.in_height + shape_.padding);
+  for (std::int64_t row = begin; row < end; ++row) {
+    const float* from = padded + (row * columns_ + shape_.padding) * lanes_;
+    const std::int64_t h = row - shape_.padding;
     if (layout_ == Layout::plain) {
       plain_from_lanes(std::min(kLanes, shape_.in_channels - c), width, from, kLanes,
                        dx + c * pixels + h * width, pixels);
-      continue;
+    } else {
+      copy_pixels(width, from, lanes_, dx + c / block_ * block_ * pixels + c % block_ + h * width * block_,
+                  block_, lanes_);
     }
-    float* to = dx + c / block_ * block_ * pixels + c % block_ + h * width * block_;
-    for (std::int64_t w = 0; w < width; ++w) simd_store(to + w * block_, simd_load(from + w * kLanes));
   }
 }
 
@@ -309,25 +230,19 @@ void SparseGradients::add_weights(std::int64_t image, std::int64_t group, int in
     const bool narrow = slice.width != slices_.front().width;
     float* padded = narrow ? from.last_x : from.x;
     load_slice(x + image * image_elements(), slice, padded);
-    float* dw = sums + slice.sums;
-    for (std::int64_t o = 0; o < shape_.out_channels; ++o, dw += slice.size()) {
-      const auto add = [&]<int taps, int run>(std::int64_t first) {
-        const auto list = narrow ? add_list<taps, run, true> : add_list<taps, run, false>;
-        list(padded, slice.taps.data() + first, from.places + o * list_size_, from.values + o * list_size_,
-             from.counts[o], slice.width, dw + first * kLanes);
-      };
-      const std::int64_t taps = std::ssize(slice.taps);
-      if (shape_.kernel_height == 3 && taps <= kSums) {
-        for_taps<kSums / 3>(taps / 3,
-                            [&]<int run>(std::int64_t) { add.template operator()<3 * run, run>(0); });
-      } else {
-        for_taps<kAddresses>(taps, [&]<int n>(std::int64_t first) { add.template operator()<n, 1>(first); });
-      }
-    }
+    loops_.add_weights({.image = padded,
+                        .width = slice.width,
+                        .narrow = narrow,
+                        .rows = shape_.kernel_height == 3,
+                        .taps = slice.taps.data(),
+                        .tap_count = std::ssize(slice.taps),
+                        .lanes = slice.lanes,
+                        .dw = sums + slice.sums},
+                       from.lists, shape_.out_channels);
   }
   float* bias = sums + sums_size_;
   for (std::int64_t c = 0; c < filled_outputs_; c += kLanes)
-    simd_store(bias + c, simd_load(bias + c) + simd_load(from.sums + c));
+    simd_store(bias + c, simd_load(bias + c) + simd_load(from.lists.sums + c));
 }
 
 void SparseGradients::end_weights(float* dw, float* db) {
@@ -359,7 +274,11 @@ void SparseGradients::end_weights(float* dw, float* db) {
 void SparseGradients::store_weights(const float* sum, const Slice& slice, float* dw) const {
   const std::int64_t taps = kernel_taps();
   float* to = dw + slice.channel * taps;
-  if (slice.width == kLanes) return plain_from_lanes(slice.channels, taps, sum, kLanes, to, taps);
+  if (slice.width == slice.lanes) {
+    for (std::int64_t c = 0; c < slice.channels; c += kLanes)
+      plain_from_lanes(std::min(kLanes, slice.channels - c), taps, sum + c, slice.lanes, to + c * taps, taps);
+    return;
+  }
   const std::int64_t width = shape_.kernel_width, n = slice.channels;
   for (std::int64_t h = 0; h < shape_.kernel_height; ++h, sum += quotient_up(width * n, kLanes) * kLanes) {
     for (std::int64_t k = 0; k < width * n; ++k) to[k % n * taps + h * width + k / n] = sum[k];
@@ -368,39 +287,41 @@ void SparseGradients::store_weights(const float* sum, const Slice& slice, float*
 
 void SparseGradients::begin_data(const float* w) {
   const std::int64_t taps = kernel_taps();
-  for_ranges(context_.threads(), data_slices() * shape_.out_channels, range_items(taps * kLanes),
+  for_ranges(context_.threads(), data_slices() * shape_.out_channels, range_items(taps * lanes_),
              [&](std::int64_t begin, std::int64_t end) {
                for (std::int64_t pair = begin; pair < end; ++pair) {
-                 const std::int64_t c = pair / shape_.out_channels * kLanes, o = pair % shape_.out_channels;
-                 lanes_from_plain(std::min(kLanes, shape_.in_channels - c), taps,
-                                  w + (o * shape_.in_channels + c) * taps, taps,
-                                  packed_weights_.as<float>() + pair * taps * kLanes, kLanes);
+                 const std::int64_t first = pair / shape_.out_channels * lanes_, o = pair % shape_.out_channels;
+                 float* to = packed_weights_.as<float>() + pair * taps * lanes_;
+                 for (std::int64_t c = first; c < std::min(first + lanes_, shape_.in_channels); c += kLanes) {
+                   lanes_from_plain(std::min(kLanes, shape_.in_channels - c), taps,
+                                    w + (o * shape_.in_channels + c) * taps, taps, to + c - first, lanes_);
+                 }
                }
              });
 }
 
 void SparseGradients::write_data(std::int64_t image, int index, float* dx) {
   const Worker& from = worker(index);
-  const std::int64_t height = shape_.out_height(), width = shape_.out_width();
+  const std::int64_t height = shape_.out_height(), stride = shape_.stride, row_size = columns_ * lanes_;
+  DataSums sums{
+      .stride = stride,
+      .row_size = row_size,
+      .three_by_three = shape_.kernel_height == 3 && shape_.kernel_width == 3 && stride == 1,
+      .taps = data_taps_.data(),
+      .tap_count = std::ssize(data_taps_),
+      .lanes = lanes_,
+  };
+  dx += image * image_elements();
   for (std::int64_t slice = 0; slice < data_slices(); ++slice) {
-    const float* weights = packed_weights_.as<float>() + slice * packed_elements();
-    std::fill_n(from.dx, rows_ * columns_ * kLanes, 0.0f);
+    sums.weights = packed_weights_.as<float>() + slice * packed_elements();
+    std::fill_n(from.dx, rows_ * row_size, 0.0f);
     for (std::int64_t h = 0; h < height; ++h) {
-      float* row = from.dx + h * shape_.stride * columns_ * kLanes;
-      const std::int64_t* first = from.first + h * width;
-      if (shape_.kernel_height == 3 && shape_.kernel_width == 3 && shape_.stride == 1) {
-        add_row_3x3(weights, from.channel_weights, from.channel_values, first, width, columns_ * kLanes, row);
-        continue;
-      }
-      for (std::int64_t w = 0; w < width; ++w) {
-        for_taps<kAddresses>(kernel_taps(), [&]<int taps>(std::int64_t tap) {
-          add_pixel<taps>(weights + tap * kLanes, data_taps_.data() + tap, from.channel_weights + first[w],
-                          from.channel_values + first[w], first[w + 1] - first[w],
-                          row + w * shape_.stride * kLanes);
-        });
-      }
+      sums.row = h;
+      sums.dx = from.dx + h * stride * row_size;
+      loops_.add_data(sums, from.lists);
+      store_rows(from.dx, h * stride, (h + 1) * stride, slice * lanes_, dx);  // no later row adds to these
     }
-    store_slice(from.dx, slice * kLanes, dx + image * image_elements());
+    store_rows(from.dx, height * stride, rows_, slice * lanes_, dx);
   }
 }
 

@@ -2,10 +2,10 @@
 // are at most a quarter, and a sixth or so in training, so most of the dense products would add zeros.
 //
 // An image's dy becomes lists: for each output channel its places for dw, for each pixel its output channels
-// for dx. A list is walked with a kernel's taps as sums in registers, for eight input channels at a time, a
-// vector. For dw, one to three and nine to twelve are a slice of just that width: its channels lie side by
-// side from pixel to pixel, so that a row of the kernel is a run of kernel width times channels floats, and
-// of its vectors only the last has empty lanes.
+// for dx. A list is walked with a kernel's taps as sums in registers, for a vector of input channels at a
+// time. For dw, one to three and nine to twelve are a slice of just that width: its channels lie side by side
+// from pixel to pixel, so that a row of the kernel is a run of kernel width times channels floats, and of its
+// vectors only the last has empty lanes.
 //
 // Bits follow from the values and the shape alone: not from the layouts, nor from the number of threads or
 // the processor. A sum has no terms from places where dy is zero, so a NaN or an infinity in x or w reaches
@@ -19,6 +19,7 @@
 #include "device/memory.h"
 #include "kernels/conv2d/conv2d.h"
 #include "kernels/conv2d/layout.h"
+#include "kernels/conv2d/sparse_loops.h"
 #include "kernels/cpu/simd.h"
 
 namespace qmse {
@@ -43,9 +44,7 @@ class SparseGradients {
   void write_data(std::int64_t image, int worker, float* dx);
   void end_weights(float* dw, float* db /* may be null */);
 
-  struct Wanted {
-    bool weights = true, data = true;
-  };
+  using Wanted = WantedGradients;
   // From the worker's dense(), [O / kLanes, OH * OW, kLanes], which the caller fills, with zeros for the
   // channels that are missing in the last block.
   float* dense(int worker) const { return workers_[static_cast<std::size_t>(worker)].dense; }
@@ -59,48 +58,37 @@ class SparseGradients {
   struct Worker {
     float* dense;
     float *x, *last_x, *dx;  // a slice of the image with its padding; the last may have another width
-    // Lists of places, list_size_ for every output channel: dy, and where in `x` the taps start.
-    float* values;
-    std::int32_t* places;
-    std::int64_t* counts;
-    float* sums;  // of the lists' values
-    // Lists of channels, one pixel after the other: dy, and where in a slice of packed_weights_ the taps are.
-    float* channel_values;
-    std::int32_t* channel_weights;
-    std::int64_t* first;  // of a pixel, and of the end
+    GradientLists lists;
   };
 
   // Input channels that are worked on together for dw.
   struct Slice {
     std::int64_t channel = 0, channels = 0;
     std::int64_t width = 0;          // floats of a pixel: channels, or a vector
+    std::int64_t lanes = 0;          // of a vector
     std::vector<std::int64_t> taps;  // places of the kernel's vectors in a padded slice
     std::int64_t sums = 0;           // where its gradient is in a group's
-    std::int64_t size() const { return std::ssize(taps) * kLanes; }  // of one output channel
+    std::int64_t size() const { return std::ssize(taps) * lanes; }  // of one output channel
   };
 
   void make_slices();
   void make_workers();
   Worker& worker(int index) { return workers_[static_cast<std::size_t>(index)]; }
-  template <class Source>
-  void list_from(Worker& worker, Wanted wanted, const Source& source) const;
-  template <class Source>
-  void list_places(Worker& worker, const Source& source) const;
-  template <class Source>
-  void list_channels(Worker& worker, const Source& source) const;
   std::int64_t image_elements() const { return shape_.in_channels * shape_.in_height * shape_.in_width; }
   std::int64_t group_elements() const { return sums_size_ + filled_outputs_; }
-  std::int64_t data_slices() const { return (shape_.in_channels + kLanes - 1) / kLanes; }
-  std::int64_t packed_elements() const { return shape_.out_channels * kernel_taps() * kLanes; }
+  std::int64_t data_slices() const { return (shape_.in_channels + lanes_ - 1) / lanes_; }
+  std::int64_t packed_elements() const { return shape_.out_channels * kernel_taps() * lanes_; }
   std::int64_t kernel_taps() const { return shape_.kernel_height * shape_.kernel_width; }
   void load_slice(const float* x, const Slice& slice, float* padded) const;
-  void store_slice(const float* padded, std::int64_t c, float* dx) const;
+  void store_rows(const float* padded, std::int64_t begin, std::int64_t end, std::int64_t c, float* dx) const;
   void store_weights(const float* sum, const Slice& slice, float* dw) const;
 
   CpuContext& context_;
   Conv2dShape shape_;
   Layout layout_;
   std::int64_t block_;
+  const SparseLoops& loops_;
+  std::int64_t lanes_;  // input channels worked on together in a blocked image and in dx
   std::int64_t filled_outputs_, pixels_, rows_, columns_;
   std::vector<Slice> slices_;
   std::vector<std::int64_t> data_taps_;  // places of a kernel's vectors in `dx`
@@ -110,6 +98,7 @@ class SparseGradients {
   std::vector<std::int32_t> places_;   // in `x`, of order_'s pixels
   std::vector<std::int32_t> corners_;  // in `x`, of the first pixels of whole tiles
   std::vector<std::int32_t> weights_;  // in a slice of packed_weights_, of output channels
+  WindowedDy windows_ = {};
   std::vector<Worker> workers_;
   Buffer worker_memory_, partials_, packed_weights_;
 };

@@ -1,128 +1,86 @@
-// The inner loops of SparseGradients: a list of places or channels, and the vectors of a kernel's taps, whose
-// sums are in registers.
+// The loops of SparseGradients: from one image's dy to lists, and along the lists to sums of products.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
-#include <utility>
 
-#include "kernels/cpu/simd.h"
+#include "kernels/cpu/dispatch.h"
 
-namespace qmse::sparse_loops {
+namespace qmse {
 
-inline constexpr std::int64_t kLanes = kSimdLanes<float>;
-// Sums held in registers beside the factor: as many as there are registers.
-inline constexpr std::int64_t kSums = 15;
-// The same where each has an address of its own.
-inline constexpr std::int64_t kAddresses = 9;
+// dy as [channels / 8, pixels, 8].
+struct DenseDy {
+  const float* dy;
+  const std::int32_t* order;   // of pixels in lists of places
+  const std::int32_t* places;  // of the ordered pixels in a padded image
+};
 
-// With few taps several elements of the list are worked on at once, each with sums of its own.
-constexpr int streams(int taps) { return taps <= 3 ? 4 : taps <= 5 ? 2 : 1; }
+// dy as the gradient of 2x2 windows, [channels / block, windows, block], and the place in its window,
+// [channels / 8, windows, 8], that each goes to (kNothingPassed: to none).
+struct WindowedDy {
+  const float* gradient;
+  int block_shift;  // log2(block)
+  const std::uint8_t* choice;
+  const std::int32_t* corners;      // places of the windows' first pixels in a padded image
+  std::int32_t places_in_window[8];  // from there; the last four are there for the vector
+  std::int64_t rows, columns;       // of windows
+};
 
-// dw[t] += values[e] * image[places[e] + offsets[t]] over the list. Where `narrow`, the places are those of
-// pixels of eight floats, and the image's have `width`. Taps that are one vector behind the other in groups
-// of `run` share an address: there are fewer registers for these than for sums.
-template <int taps, int run, bool narrow>
-void add_list(const float* image, const std::int64_t* offsets, const std::int32_t* places,
-              const float* values, std::int64_t count, std::int64_t width, float* dw) {
-  const auto in_image = [&](std::int64_t e) {
-    if constexpr (narrow) return (places[e] >> 3) * width;
-    return std::int64_t{places[e]};
-  };
-  constexpr int kStreams = streams(taps);
-  Simd<float> sums[kStreams][taps];
-  const float* starts[taps / run];
-#pragma GCC unroll 15
-  for (int t = 0; t < taps; ++t) {
-    sums[0][t] = simd_load(dw + t * kLanes);
-    if (t % run == 0) starts[t / run] = image + offsets[t];
-#pragma GCC unroll 4
-    for (int s = 1; s < kStreams; ++s) sums[s][t] = Simd<float>{};
-  }
-  std::int64_t e = 0;
-  for (; e + kStreams <= count; e += kStreams) {
-#pragma GCC unroll 4
-    for (int s = 0; s < kStreams; ++s) {
-      const Simd<float> value = simd_set(values[e + s]);
-      const std::int64_t place = in_image(e + s);
-#pragma GCC unroll 15
-      for (int t = 0; t < taps; ++t)
-        sums[s][t] = simd_fma(value, simd_load(starts[t / run] + place + t % run * kLanes), sums[s][t]);
-    }
-  }
-  if constexpr (kStreams > 1) {
-    for (; e < count; ++e) {
-      const Simd<float> value = simd_set(values[e]);
-#pragma GCC unroll 15
-      for (int t = 0; t < taps; ++t)
-        sums[0][t] = simd_fma(value, simd_load(starts[t / run] + in_image(e) + t % run * kLanes), sums[0][t]);
-    }
-  }
-#pragma GCC unroll 15
-  for (int t = 0; t < taps; ++t) {
-#pragma GCC unroll 4
-    for (int s = 1; s < kStreams; ++s) sums[0][t] += sums[s][t];
-    simd_store(dw + t * kLanes, sums[0][t]);
-  }
-}
+// One image's lists and what they need to know; arrays that a vector is loaded from or stored to as a whole
+// are kListSlack longer than their contents.
+struct GradientLists {
+  std::int64_t channels = 0, height = 0, width = 0;  // of dy, channels filled up to eights
+  // Lists of places, `size` apart, for every channel: dy, and where in a padded image the taps start.
+  std::int64_t size = 0;
+  float* values = nullptr;
+  std::int32_t* places = nullptr;
+  std::int64_t* counts = nullptr;
+  float* sums = nullptr;  // of the lists' values
+  // Lists of channels, one pixel after the other: dy, and where in a slice's weights the taps are.
+  float* channel_values = nullptr;
+  std::int32_t* channel_weights = nullptr;
+  std::int64_t* first = nullptr;          // of a pixel, and of the end
+  const std::int32_t* weights = nullptr;  // of a channel
+};
+inline constexpr std::int64_t kListSlack = 16;
 
-// image[offsets[t]] += the sum of values[e] * weights[starts[e] + t] over the list.
-template <int taps>
-void add_pixel(const float* weights, const std::int64_t* offsets, const std::int32_t* starts,
-               const float* values, std::int64_t count, float* image) {
-  Simd<float> sums[taps];
-#pragma GCC unroll 15
-  for (int t = 0; t < taps; ++t) sums[t] = Simd<float>{};
-  for (std::int64_t e = 0; e < count; ++e) {
-    const Simd<float> value = simd_set(values[e]);
-    const float* from = weights + starts[e];
-#pragma GCC unroll 15
-    for (int t = 0; t < taps; ++t) sums[t] = simd_fma(value, simd_load(from + t * kLanes), sums[t]);
-  }
-#pragma GCC unroll 15
-  for (int t = 0; t < taps; ++t) simd_store(image + offsets[t], simd_load(image + offsets[t]) + sums[t]);
-}
+struct WantedGradients {
+  bool weights = true, data = true;
+};
 
-// The same for a row of pixels and a 3x3 kernel: the columns that neighbours share stay in registers. The
-// lists of the pixels begin at first[0] .. first[width].
-inline void add_row_3x3(const float* weights, const std::int32_t* starts, const float* values,
-                        const std::int64_t* first, std::int64_t width, std::int64_t row, float* image) {
-  Simd<float> sums[3][3] = {};
-  const auto flush = [&](std::int64_t column) __attribute__((always_inline)) {
-#pragma GCC unroll 3
-    for (int h = 0; h < 3; ++h) {
-      float* to = image + h * row + column * kLanes;
-      simd_store(to, simd_load(to) + sums[h][0]);
-      sums[h][0] = sums[h][1];
-      sums[h][1] = sums[h][2];
-      sums[h][2] = Simd<float>{};
-    }
-  };
-  for (std::int64_t w = 0; w < width; ++w) {
-    for (std::int64_t e = first[w]; e < first[w + 1]; ++e) {
-      const Simd<float> value = simd_set(values[e]);
-      const float* from = weights + starts[e];
-#pragma GCC unroll 3
-      for (int h = 0; h < 3; ++h) {
-#pragma GCC unroll 3
-        for (int k = 0; k < 3; ++k)
-          sums[h][k] = simd_fma(value, simd_load(from + (3 * h + k) * kLanes), sums[h][k]);
-      }
-    }
-    flush(w);
-  }
-  flush(width);
-  flush(width + 1);
-}
+// One slice of the input channels of a padded image, [rows, columns, width], and its part of dw, [channels,
+// taps, lanes].
+struct WeightSums {
+  const float* image = nullptr;
+  std::int64_t width = 0;
+  bool narrow = false;  // the lists' places are those of pixels of eight floats
+  bool rows = false;    // the taps are those of a kernel of three rows, in order
+  const std::int64_t* taps = nullptr;  // places in the image of vectors of `lanes`
+  std::int64_t tap_count = 0;
+  std::int64_t lanes = 0;  // 8, or what a wide vector has
+  float* dw = nullptr;
+};
 
-// Calls function.operator()<n>(first) for every `most` taps, n of them from `first`.
-template <std::int64_t most, class Function>
-void for_taps(std::int64_t taps, const Function& function) {
-  const auto call = [&]<int... n>(std::int64_t count, std::int64_t first, std::integer_sequence<int, n...>) {
-    ((count == n + 1 ? function.template operator()<n + 1>(first) : void()), ...);
-  };
-  for (std::int64_t first = 0; first < taps; first += most)
-    call(std::min(most, taps - first), first, std::make_integer_sequence<int, static_cast<int>(most)>());
-}
+// One row of dy, and where it begins in the padded slice of dx, [rows, columns, lanes].
+struct DataSums {
+  const float* weights = nullptr;  // [channels, taps, lanes]
+  std::int64_t row = 0;      // of dy
+  std::int64_t stride = 0, row_size = 0;
+  bool three_by_three = false;      // and with a stride of 1
+  const std::int64_t* taps = nullptr;  // places in dx
+  std::int64_t tap_count = 0;
+  std::int64_t lanes = 0;
+  float* dx = nullptr;
+};
 
-}  // namespace qmse::sparse_loops
+struct SparseLoops {
+  std::int64_t wide_lanes;
+  void (*list_dense)(const DenseDy&, const GradientLists&, WantedGradients);
+  void (*list_windows)(const WindowedDy&, const GradientLists&, WantedGradients);
+  // dw[o, t] += sum of values * image[place + taps[t]] along each list, for `channels` of them.
+  void (*add_weights)(const WeightSums&, const GradientLists&, std::int64_t channels);
+  // dx[pixel + taps[t]] += sum of values * weights[t] along the lists of a row of pixels.
+  void (*add_data)(const DataSums&, const GradientLists&);
+};
+QMSE_FOR_EACH_ISA(extern const SparseLoops sparse_loops;)
+
+}  // namespace qmse

@@ -97,12 +97,22 @@ void WinogradForward::begin(const float* w) {
 }
 
 // B' d B as [16, kTiles, I].
-void WinogradForward::transform_input(const float* x, std::int64_t tile, std::int64_t count,
+void WinogradForward::transform_input(const float* x, std::int64_t images, std::int64_t tile, std::int64_t count,
                                       float* to) const {
   const std::int64_t height = shape_.in_height, width = shape_.in_width, pixels = height * width;
   const std::int64_t channels = filled(shape_.in_channels, block_);
-  ForwardTiles::Place at = output_tiles_.place(tile);
-  for (std::int64_t t = 0; t < count; ++t, output_tiles_.next(at)) {
+  ForwardTiles::Place at = output_tiles_.place(tile), ahead = output_tiles_.place(tile + kTiles);
+  for (std::int64_t t = 0; t < count; ++t, output_tiles_.next(at), output_tiles_.next(ahead)) {
+    if (ahead.image < images) {
+      for (int r = 0; r < 2; ++r) {
+        const std::int64_t row = std::min(2 * ahead.row + r, height - 1), column = 2 * ahead.column;
+        for (std::int64_t c = 0; c < inputs_; c += block_) {
+          const float* from = x + (ahead.image * channels + c) * pixels + (row * width + column) * block_;
+          __builtin_prefetch(from, 0, 2);
+          __builtin_prefetch(from + block_, 0, 2);
+        }
+      }
+    }
     const std::int64_t h = 2 * at.row - shape_.padding, w = 2 * at.column - shape_.padding;
     const bool inside = h >= 0 && w >= 0 && h + 4 <= height && w + 4 <= width;
     // Of a tile across the border: the nearest pixels, and which of them are there.
@@ -178,7 +188,7 @@ void WinogradForward::run(std::int64_t images, int worker, const float* x, const
   const std::int64_t inputs = shape_.in_channels;
   for (std::int64_t tile = 0; tile < images * tiles_; tile += kTiles) {
     const std::int64_t count = std::min(kTiles, images * tiles_ - tile);
-    transform_input(x, tile, count, transformed);
+    transform_input(x, images, tile, count, transformed);
     for (std::int64_t place = 0; place < kPlaces; ++place) {
       const float* from = transformed + place * kTiles * inputs_;
       for (std::int64_t o = 0; o < outputs_; o += kPanel) {

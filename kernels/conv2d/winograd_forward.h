@@ -26,7 +26,7 @@ class WinogradForward {
   void run(std::int64_t images, int worker, const float* x, const ForwardOutput& to) const;
 
  private:
-  void transform_input(const float* x, std::int64_t tile, std::int64_t count, float* to) const;
+  void transform_input(const float* x, std::int64_t images, std::int64_t tile, std::int64_t count, float* to) const;
   template <bool pooled>
   void transform_output(const float* from, std::int64_t tile, std::int64_t count,
                         const ForwardOutput& to) const;

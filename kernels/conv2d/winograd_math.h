@@ -5,8 +5,10 @@
 #pragma once
 
 #include "base/host_device.h"
+#include "kernels/cpu/dispatch.h"
 
 namespace qmse {
+inline namespace QMSE_ISA {
 
 // Inputs; T may be a vector of the CPU's. B' = {{1, 0, -1, 0}, {0, 1, 1, 0}, {0, -1, 1, 0}, {0, 1, 0, -1}}
 template <class T>
@@ -34,4 +36,5 @@ QMSE_HOST_DEVICE inline void winograd_output(T m0, T m1, T m2, T m3, T (&y)[2]) 
   y[1] = (m1 - m2) - m3;
 }
 
+}  // namespace QMSE_ISA
 }  // namespace qmse

@@ -1,5 +1,6 @@
-// 32-byte vectors through the compiler's vector extension, with the fused multiply-add spelled out: the build
-// forbids contraction, so `a * b + c` would be two roundings and two instructions.
+// Vectors through the compiler's vector extension, with the fused multiply-add spelled out: the build forbids
+// contraction, so `a * b + c` would be two roundings and two instructions. Simd has 32 bytes everywhere,
+// WideSimd as many as the instruction set has that a *_simd.cpp is compiled for.
 #pragma once
 
 #include <cstdint>
@@ -8,36 +9,57 @@
 #include <immintrin.h>
 #endif
 
+#include "kernels/cpu/dispatch.h"
+
 namespace qmse {
+inline namespace QMSE_ISA {
 
-template <class T>
+template <class T, int bytes>
 struct SimdOf;
-template <>
-struct SimdOf<float> {
-  typedef float type __attribute__((vector_size(32)));
+template <int bytes>
+struct SimdOf<float, bytes> {
+  typedef float type __attribute__((vector_size(bytes)));
 };
-template <>
-struct SimdOf<double> {
-  typedef double type __attribute__((vector_size(32)));
+template <int bytes>
+struct SimdOf<double, bytes> {
+  typedef double type __attribute__((vector_size(bytes)));
 };
 
 template <class T>
-using Simd = typename SimdOf<T>::type;
+using Simd = typename SimdOf<T, 32>::type;
 template <class T>
 inline constexpr int kSimdLanes = 32 / static_cast<int>(sizeof(T));
 
+#if defined(__AVX512F__)
+inline constexpr int kWideBytes = 64;
+#else
+inline constexpr int kWideBytes = 32;
+#endif
 template <class T>
-inline Simd<T> simd_load(const T* from) {
-  Simd<T> value;
+using WideSimd = typename SimdOf<T, kWideBytes>::type;
+template <class T>
+inline constexpr int kWideLanes = kWideBytes / static_cast<int>(sizeof(T));
+
+template <class V, class T>
+inline V simd_load(const T* from) {
+  V value;
   std::memcpy(&value, from, sizeof value);
   return value;
 }
-
 template <class T>
-inline void simd_store(T* to, Simd<T> value) {
+inline Simd<T> simd_load(const T* from) {
+  return simd_load<Simd<T>, T>(from);
+}
+
+template <class V, class T>
+inline void simd_store(T* to, V value) {
   std::memcpy(to, &value, sizeof value);
 }
 
+template <class V, class T>
+inline V simd_set(T value) {
+  return value - V{};
+}
 template <class T>
 inline Simd<T> simd_set(T value) {
   return value - Simd<T>{};
@@ -48,12 +70,21 @@ inline Simd<float> simd_fma(Simd<float> a, Simd<float> b, Simd<float> c) { retur
 inline Simd<double> simd_fma(Simd<double> a, Simd<double> b, Simd<double> c) {
   return _mm256_fmadd_pd(a, b, c);
 }
+#if defined(__AVX512F__)
+inline WideSimd<float> simd_fma(WideSimd<float> a, WideSimd<float> b, WideSimd<float> c) {
+  return _mm512_fmadd_ps(a, b, c);
+}
+inline WideSimd<double> simd_fma(WideSimd<double> a, WideSimd<double> b, WideSimd<double> c) {
+  return _mm512_fmadd_pd(a, b, c);
+}
+#endif
 #else
 inline Simd<float> simd_fma(Simd<float> a, Simd<float> b, Simd<float> c) { return a * b + c; }
 inline Simd<double> simd_fma(Simd<double> a, Simd<double> b, Simd<double> c) { return a * b + c; }
 #endif
 
 typedef std::int32_t SimdInt __attribute__((vector_size(32)));
+typedef std::int32_t WideInt __attribute__((vector_size(kWideBytes)));
 
 // Lane by lane `yes` where the mask, a comparison's result, is set, else `no`.
 template <class V>
@@ -78,6 +109,15 @@ inline SimdInt simd_load_bytes(const std::uint8_t* from) {
 #endif
 }
 
+inline WideInt wide_load_bytes(const std::uint8_t* from) {
+#if defined(__AVX512F__)
+  return reinterpret_cast<WideInt>(
+      _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
+#else
+  return simd_load_bytes(from);
+#endif
+}
+
 inline void simd_store_bytes(std::uint8_t* to, SimdInt value) {
 #if defined(__AVX2__)
   const __m256i bits = reinterpret_cast<__m256i>(value);
@@ -88,14 +128,41 @@ inline void simd_store_bytes(std::uint8_t* to, SimdInt value) {
 #endif
 }
 
-// One bit for each lane that is below zero, the first lane's lowest.
-inline unsigned simd_signs(SimdInt value) {
-#if defined(__AVX2__)
-  return static_cast<unsigned>(_mm256_movemask_ps(reinterpret_cast<__m256>(value)));
+// The sixteen lanes of two vectors, or the first's eight where a wide vector has no more.
+inline WideSimd<float> simd_join(Simd<float> low, [[maybe_unused]] Simd<float> high) {
+#if defined(__AVX512F__)
+  return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+#else
+  return low;
+#endif
+}
+
+// One bit for each lane that is not zero, the first lane's lowest.
+inline unsigned simd_nonzero(WideSimd<float> value) {
+#if defined(__AVX512F__)
+  return _mm512_cmp_ps_mask(value, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+#elif defined(__AVX2__)
+  return static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(value, _mm256_setzero_ps(), _CMP_NEQ_UQ)));
 #else
   unsigned bits = 0;
-  for (int lane = 0; lane < 8; ++lane) bits |= (value[lane] < 0 ? 1u : 0u) << lane;
+  for (int lane = 0; lane < 8; ++lane) bits |= (value[lane] != 0 ? 1u : 0u) << lane;
   return bits;
+#endif
+}
+
+// Lane by lane table[index % 8].
+inline WideInt simd_lookup(const std::int32_t (&table)[8], WideInt index) {
+#if defined(__AVX512F__)
+  const __m256i entries = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(table));
+  return reinterpret_cast<WideInt>(
+      _mm512_permutexvar_epi32(reinterpret_cast<__m512i>(index & 7), _mm512_castsi256_si512(entries)));
+#elif defined(__AVX2__)
+  const __m256i entries = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(table));
+  return reinterpret_cast<WideInt>(_mm256_permutevar8x32_epi32(entries, reinterpret_cast<__m256i>(index)));
+#else
+  WideInt value;
+  for (int lane = 0; lane < 8; ++lane) value[lane] = table[index[lane] & 7];
+  return value;
 #endif
 }
 
@@ -114,10 +181,15 @@ struct SimdLaneNumbers {
 inline constexpr SimdLaneNumbers kSimdLaneNumbers;
 
 // Stores the lanes of `values` and `places` that are in the set one after the other, and something behind
-// them: always eight numbers. Returns how many are in the set.
-inline int simd_store_lanes(unsigned set, Simd<float> values, SimdInt places, float* to_values,
+// them: always a vector. Returns how many are in the set.
+inline int simd_store_lanes(unsigned set, WideSimd<float> values, WideInt places, float* to_values,
                             std::int32_t* to_places) {
-#if defined(__AVX2__)
+#if defined(__AVX512F__)
+  const auto lanes = static_cast<__mmask16>(set);
+  // Compressed in registers: to memory it is slow on some processors.
+  _mm512_storeu_ps(to_values, _mm512_maskz_compress_ps(lanes, values));
+  _mm512_storeu_si512(to_places, _mm512_maskz_compress_epi32(lanes, reinterpret_cast<__m512i>(places)));
+#elif defined(__AVX2__)
   const __m256i lanes = _mm256_cvtepu8_epi32(_mm_loadu_si64(kSimdLaneNumbers.of[set]));
   _mm256_storeu_ps(to_values, _mm256_permutevar8x32_ps(values, lanes));
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(to_places),
@@ -149,6 +221,66 @@ inline void simd_transpose(Simd<float> (&rows)[8]) {
     rows[i] = __builtin_shufflevector(quads[i], quads[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
     rows[i + 4] = __builtin_shufflevector(quads[i], quads[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
   }
+}
+
+#if defined(__AVX512F__)
+// The same within either half of the rows.
+inline void simd_transpose(WideSimd<float> (&rows)[8]) {
+  WideSimd<float> pairs[8], quads[8];
+  for (int i = 0; i < 8; i += 2) {
+    pairs[i] = _mm512_unpacklo_ps(rows[i], rows[i + 1]);
+    pairs[i + 1] = _mm512_unpackhi_ps(rows[i], rows[i + 1]);
+  }
+  for (int i = 0; i < 8; i += 4) {
+    for (int k = 0; k < 2; ++k) {
+      quads[i + 2 * k] = _mm512_shuffle_ps(pairs[i + k], pairs[i + k + 2], 0x44);
+      quads[i + 2 * k + 1] = _mm512_shuffle_ps(pairs[i + k], pairs[i + k + 2], 0xee);
+    }
+  }
+  for (int i = 0; i < 4; ++i) {
+    rows[i] = __builtin_shufflevector(quads[i], quads[i + 4], 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24,
+                                      25, 26, 27);
+    rows[i + 4] = __builtin_shufflevector(quads[i], quads[i + 4], 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15,
+                                          28, 29, 30, 31);
+  }
+}
+#endif
+
+// to[c][e] = from[e][c] for eight bytes of as many elements as a wide vector has lanes.
+inline void simd_transpose_bytes(const std::uint8_t* from, std::uint8_t* to) {
+  constexpr int kElements = kWideLanes<float>;
+#if defined(__AVX2__)
+  const __m128i pair_up = _mm_setr_epi8(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
+  __m128i eights[kElements / 8][4];  // two rows each
+  for (int e = 0; e < kElements / 8; ++e) {
+    __m128i pairs[4], quads[4];
+    for (int i = 0; i < 4; ++i) {
+      const auto* two = reinterpret_cast<const __m128i*>(from + 64 * e + 16 * i);
+      pairs[i] = _mm_shuffle_epi8(_mm_loadu_si128(two), pair_up);
+    }
+    for (int i = 0; i < 2; ++i) {
+      quads[2 * i] = _mm_unpacklo_epi16(pairs[2 * i], pairs[2 * i + 1]);
+      quads[2 * i + 1] = _mm_unpackhi_epi16(pairs[2 * i], pairs[2 * i + 1]);
+    }
+    for (int i = 0; i < 2; ++i) {
+      eights[e][2 * i] = _mm_unpacklo_epi32(quads[i], quads[i + 2]);
+      eights[e][2 * i + 1] = _mm_unpackhi_epi32(quads[i], quads[i + 2]);
+    }
+  }
+  auto* rows = reinterpret_cast<__m128i*>(to);
+  for (int i = 0; i < 4; ++i) {
+    if constexpr (kElements == 8) {
+      _mm_storeu_si128(rows + i, eights[0][i]);
+    } else {
+      _mm_storeu_si128(rows + 2 * i, _mm_unpacklo_epi64(eights[0][i], eights[1][i]));
+      _mm_storeu_si128(rows + 2 * i + 1, _mm_unpackhi_epi64(eights[0][i], eights[1][i]));
+    }
+  }
+#else
+  for (int e = 0; e < kElements; ++e) {
+    for (int c = 0; c < 8; ++c) to[c * kElements + e] = from[8 * e + c];
+  }
+#endif
 }
 
 inline void simd_transpose(Simd<double> (&rows)[4]) {
@@ -200,4 +332,5 @@ inline T simd_sum(const T* x, std::int64_t n) {
   return sum;
 }
 
+}  // namespace QMSE_ISA
 }  // namespace qmse
