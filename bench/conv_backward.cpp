@@ -119,7 +119,12 @@ struct Case {
 
 void measure(CpuContext& context, const Case& c, double passing, int rounds) {
   const Conv2dShape& s = c.shape;
-  const std::int64_t windows = (s.out_height() / 2) * (s.out_width() / 2), lanes = SparseGradients::kLanes;
+  const std::int64_t windows = (s.out_height() / 2) * (s.out_width() / 2);
+  const bool data = c.layout == Layout::blocked;
+  std::int64_t block = SparseGradients::kLanes;
+#if QMSE_ONEDNN
+  if (data) block = onednn::channel_block();
+#endif
   const Values x(context, s.batch * s.in_channels * s.in_height * s.in_width),
       w(context, s.out_channels * s.in_channels * s.kernel_height * s.kernel_width),
       dy(context, s.batch * s.out_channels * windows), dx(context, x.size), dw(context, w.size),
@@ -127,7 +132,7 @@ void measure(CpuContext& context, const Case& c, double passing, int rounds) {
   std::vector<std::uint8_t> choice(static_cast<std::size_t>(dy.size));
   for (std::uint8_t& place : choice)
     place = Values::draw() < passing ? static_cast<std::uint8_t>(4 * Values::draw()) : kNothingPassed;
-  SparseGradients gradients(context, s, c.layout, lanes);
+  SparseGradients gradients(context, s, c.layout, block);
   const std::int64_t image = s.out_channels * windows;
   const auto each = [&](const std::function<void(std::int64_t, std::int64_t)>& work) {
     for (std::int64_t group = 0; group < gradients.groups(); ++group) {
@@ -136,9 +141,8 @@ void measure(CpuContext& context, const Case& c, double passing, int rounds) {
     }
   };
   const auto list = [&](std::int64_t n, SparseGradients::Wanted wanted) {
-    gradients.list_windows(0, wanted, dy.data() + n * image, lanes, choice.data() + n * image);
+    gradients.list_windows(0, wanted, dy.data() + n * image, block, choice.data() + n * image);
   };
-  const bool data = c.layout == Layout::blocked;
   std::vector<Part> parts;
   parts.push_back({"lists", [&] { each([&](std::int64_t n, std::int64_t) { list(n, {true, data}); }); }, {}});
   parts.push_back(
