@@ -7,16 +7,19 @@
 #include "kernels/cpu/simd.h"
 
 namespace qmse {
+inline namespace QMSE_ISA {
 
+template <class V, class Int>
 struct SimdReluPoolWindow {
-  Simd<float> best{};
-  SimdInt choice = SimdInt{} + kNothingPassed;
+  V best{};
+  Int choice = Int{} + kNothingPassed;
 
-  void visit(Simd<float> biased, std::int64_t place) {
-    const SimdInt wins = (biased > best) | (biased != biased);  // NOLINT(misc-redundant-expression): NaN
+  void visit(V biased, std::int64_t place) {
+    const Int wins = (biased > best) | (biased != biased);  // NOLINT(misc-redundant-expression): NaN
     best = simd_choose(wins, biased, best);
-    choice = simd_choose(wins, SimdInt{} + static_cast<std::int32_t>(place), choice);
+    choice = simd_choose(wins, Int{} + static_cast<std::int32_t>(place), choice);
   }
 };
 
+}  // namespace QMSE_ISA
 }  // namespace qmse

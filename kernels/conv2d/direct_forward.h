@@ -1,5 +1,5 @@
 // The forward pass of a 3x3 convolution with stride 1 over few input channels (images): the direct sum, for
-// tiles of 2x2 pixels and up to sixteen output channels at a time in registers. With so few channels
+// tiles of 2x2 pixels and two vectors of output channels at a time in registers. With so few channels
 // Winograd's transforms would cost more than the products they save.
 //
 // An output's bits depend neither on the layout nor on the images beside it.
@@ -9,7 +9,7 @@
 
 #include "device/memory.h"
 #include "kernels/conv2d/conv2d.h"
-#include "kernels/conv2d/forward_tiles.h"
+#include "kernels/conv2d/direct_tiles.h"
 
 namespace qmse {
 
@@ -25,15 +25,12 @@ class DirectForward {
   void run(std::int64_t images, int worker, const float* x, const ForwardOutput& to) const;
 
  private:
-  template <bool pooled>
-  void run_image(std::int64_t image, const float* padded, const ForwardOutput& to) const;
-  float* padded(int worker) const {
-    return padded_.as<float>() + worker * shape_.in_channels * rows_ * columns_;
-  }
-
   Conv2dShape shape_;
-  std::int64_t outputs_;  // channels, the last vector filled up
   ForwardTiles output_tiles_;
+  ForwardVector vector_;
+  void (*run_)(const DirectForwardArguments&);
+  std::int64_t panel_;           // outputs worked on together; the last ones may be one vector
+  std::int64_t outputs_;         // channels, the last vector filled up
   std::int64_t rows_, columns_;  // of an image with its padding, and what the last tiles reach past it
   Buffer weights_, padded_;
 };

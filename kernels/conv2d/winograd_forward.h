@@ -10,7 +10,7 @@
 
 #include "device/memory.h"
 #include "kernels/conv2d/conv2d.h"
-#include "kernels/conv2d/forward_tiles.h"
+#include "kernels/conv2d/winograd_tiles.h"
 
 namespace qmse {
 
@@ -26,16 +26,13 @@ class WinogradForward {
   void run(std::int64_t images, int worker, const float* x, const ForwardOutput& to) const;
 
  private:
-  void transform_input(const float* x, std::int64_t images, std::int64_t tile, std::int64_t count, float* to) const;
-  template <bool pooled>
-  void transform_output(const float* from, std::int64_t tile, std::int64_t count,
-                        const ForwardOutput& to) const;
-
   CpuContext& context_;
   Conv2dShape shape_;
-  std::int64_t block_, inputs_, outputs_;  // channels, the last vector filled up
   ForwardTiles output_tiles_;
-  std::int64_t tiles_;  // of an image
+  ForwardVector vector_;
+  void (*run_)(const WinogradForwardArguments&);
+  std::int64_t panel_;             // outputs worked on together; the last ones may be one vector
+  std::int64_t inputs_, outputs_;  // channels, the last vector filled up
   Buffer weights_, scratch_;
 };
 

@@ -121,7 +121,7 @@ class OneDnnConvBlock final : public ConvBlock<float> {
     for (std::int64_t oh = 0; oh < height; ++oh) {
       for (std::int64_t ow = 0; ow < width; ++ow) {
         const float* corner = from + oh * window * row + ow * window * block;
-        SimdReluPoolWindow pooled;
+        SimdReluPoolWindow<Simd<float>, SimdInt> pooled;
         for (std::int64_t kh = 0; kh < window; ++kh) {
           for (std::int64_t kw = 0; kw < window; ++kw)
             pooled.visit(simd_load(corner + kh * row + kw * block) + shift, kh * window + kw);

@@ -97,7 +97,14 @@ inline V simd_choose(SimdInt mask, V yes, V no) {
 #endif
 }
 
-// Eight whole numbers below 256, and their bytes.
+#if defined(__AVX512F__)
+template <class V>
+inline V simd_choose(WideInt mask, V yes, V no) {
+  return mask ? yes : no;
+}
+#endif
+
+// Whole numbers below 256, and their bytes.
 
 inline SimdInt simd_load_bytes(const std::uint8_t* from) {
 #if defined(__AVX2__)
@@ -125,6 +132,17 @@ inline void simd_store_bytes(std::uint8_t* to, SimdInt value) {
   _mm_storeu_si64(to, _mm_packus_epi16(words, words));
 #else
   for (int lane = 0; lane < 8; ++lane) to[lane] = static_cast<std::uint8_t>(value[lane]);
+#endif
+}
+
+// Eight bytes to `to`, and what a wide vector has beyond to `next`.
+inline void wide_store_bytes(std::uint8_t* to, [[maybe_unused]] std::uint8_t* next, WideInt value) {
+#if defined(__AVX512F__)
+  const __m128i bytes = _mm512_cvtepi32_epi8(reinterpret_cast<__m512i>(value));
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(to), bytes);
+  _mm_storeh_pd(reinterpret_cast<double*>(next), _mm_castsi128_pd(bytes));
+#else
+  simd_store_bytes(to, value);
 #endif
 }
 
