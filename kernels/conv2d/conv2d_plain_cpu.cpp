@@ -107,6 +107,7 @@ class ColumnGradients {
       : context_(context),
         shape_(shape),
         columns_(columns),
+        gemm_(QMSE_FOR_ISA(context.instruction_set(), gemm<T>)),
         groups_(std::min(shape.batch, kGradientGroups)),
         partials_(context.memory(), sizeof(T) * groups_ * shape.out_channels * (columns.taps() + 1),
                   "conv2d partial gradients") {}
@@ -115,7 +116,7 @@ class ColumnGradients {
     const std::int64_t outputs = shape_.out_channels, pixels = columns_.pixels(), taps = columns_.taps();
     context_.threads().run(shape_.batch, [&](std::int64_t n, int worker) {
       T* columns = columns_.of(worker);
-      gemm<T>(taps, pixels, outputs, {w, 1, taps}, {dy + n * outputs * pixels, pixels, 1}, columns, pixels,
+      gemm_(taps, pixels, outputs, {w, 1, taps}, {dy + n * outputs * pixels, pixels, 1}, columns, pixels,
               false);
       columns_.fold(columns, dx + n * columns_.image());
     });
@@ -132,7 +133,7 @@ class ColumnGradients {
       for (std::int64_t n = first; n < last; ++n) {
         const T* dy_image = dy + n * outputs * pixels;
         columns_.unfold(x + n * columns_.image(), columns);
-        gemm<T>(outputs, taps, pixels, {dy_image, pixels, 1}, {columns, 1, pixels},
+        gemm_(outputs, taps, pixels, {dy_image, pixels, 1}, {columns, 1, pixels},
                 partial_dw + group * weights, taps, n > first);
         for (std::int64_t o = 0; o < outputs; ++o) {
           const T sum = simd_sum(dy_image + o * pixels, pixels);
@@ -160,6 +161,7 @@ class ColumnGradients {
   CpuContext& context_;
   Conv2dShape shape_;
   const Columns<T>& columns_;
+  Gemm<T>* gemm_;
   std::int64_t groups_;
   Buffer partials_;
 };
@@ -188,6 +190,7 @@ class PlainConv2d final : public Conv2d<T> {
       : context_(context),
         shape_(shape),
         columns_(context, shape),
+        gemm_(QMSE_FOR_ISA(context.instruction_set(), gemm<T>)),
         gradients_(GradientsOf<T>::make(context, shape, columns_)),
         algorithm_((reason.empty() ? std::string("plain") : "plain (" + reason + ")") +
                    GradientsOf<T>::kName),
@@ -199,7 +202,7 @@ class PlainConv2d final : public Conv2d<T> {
       T* columns = columns_.of(worker);
       columns_.unfold(x + n * columns_.image(), columns);
       T* image = y + n * outputs * pixels;
-      gemm<T>(outputs, pixels, taps, {w, taps, 1}, {columns, pixels, 1}, image, pixels, false);
+      gemm_(outputs, pixels, taps, {w, taps, 1}, {columns, pixels, 1}, image, pixels, false);
       if (bias == nullptr) return;
       for (std::int64_t o = 0; o < outputs; ++o) {
         for (std::int64_t p = 0; p < pixels; ++p) image[o * pixels + p] += bias[o];
@@ -220,6 +223,7 @@ class PlainConv2d final : public Conv2d<T> {
   CpuContext& context_;
   Conv2dShape shape_;
   Columns<T> columns_;
+  Gemm<T>* gemm_;
   typename GradientsOf<T>::type gradients_;
   std::string algorithm_;
   bool slow_;

@@ -224,7 +224,7 @@ void SparseGradients::store_rows(const float* padded, std::int64_t begin, std::i
 void SparseGradients::add_weights(std::int64_t image, std::int64_t group, int index, const float* x) {
   const Worker& from = worker(index);
   float* sums = partials_.as<float>() + group * group_elements();
-  if (image == first_image(group)) std::fill_n(sums, group_elements(), 0.0f);
+  const bool begin = image == first_image(group);
   for (const Slice& slice : slices_) {
     // Of the lists' places: pixels as wide as the first slice's.
     const bool narrow = slice.width != slices_.front().width;
@@ -237,12 +237,13 @@ void SparseGradients::add_weights(std::int64_t image, std::int64_t group, int in
                         .taps = slice.taps.data(),
                         .tap_count = std::ssize(slice.taps),
                         .lanes = slice.lanes,
-                        .dw = sums + slice.sums},
+                        .dw = sums + slice.sums,
+                        .begin = begin},
                        from.lists, shape_.out_channels);
   }
   float* bias = sums + sums_size_;
   for (std::int64_t c = 0; c < filled_outputs_; c += kLanes)
-    simd_store(bias + c, simd_load(bias + c) + simd_load(from.lists.sums + c));
+    simd_store(bias + c, (begin ? Simd<float>{} : simd_load(bias + c)) + simd_load(from.lists.sums + c));
 }
 
 void SparseGradients::end_weights(float* dw, float* db) {

@@ -58,6 +58,7 @@ struct WeightSums {
   std::int64_t tap_count = 0;
   std::int64_t lanes = 0;  // 8, or what a wide vector has
   float* dw = nullptr;
+  bool begin = false;  // dw holds nothing yet
 };
 
 // One row of dy, and where it begins in the padded slice of dx, [rows, columns, lanes].

@@ -131,8 +131,8 @@ void list_channels(const Source& source, const GradientLists& lists) {
         const std::int64_t next = c + kWide - kEight;
         const WideSimd<float> value = simd_join(
             source.pixel(c, h, w), next < lists.channels ? source.pixel(next, h, w) : Simd<float>{});
-        count += simd_store_lanes(simd_nonzero(value), value, simd_load<WideInt>(lists.weights + c),
-                                  lists.channel_values + count, lists.channel_weights + count);
+        count += simd_store_few_lanes(simd_nonzero(value), value, simd_load<WideInt>(lists.weights + c),
+                                      lists.channel_values + count, lists.channel_weights + count);
       }
     }
   }
@@ -168,7 +168,7 @@ void add_list(const WeightSums& to, const std::int64_t* offsets, const std::int3
   const float* starts[taps / run];
 #pragma GCC unroll 15
   for (int t = 0; t < taps; ++t) {
-    sums[0][t] = simd_load<V>(dw + t * kLanes);
+    sums[0][t] = to.begin ? V{} : simd_load<V>(dw + t * kLanes);
     if (t % run == 0) starts[t / run] = to.image + offsets[t];
 #pragma GCC unroll 4
     for (int s = 1; s < kStreams; ++s) sums[s][t] = V{};

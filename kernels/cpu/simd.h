@@ -221,6 +221,26 @@ inline int simd_store_lanes(unsigned set, WideSimd<float> values, WideInt places
   return __builtin_popcount(set);
 }
 
+// The same for sets of mostly few lanes: of a wide vector with up to eight of them it stores a half.
+inline int simd_store_few_lanes(unsigned set, WideSimd<float> values, WideInt places, float* to_values,
+                                std::int32_t* to_places) {
+#if defined(__AVX512F__)
+  const auto lanes = static_cast<__mmask16>(set);
+  const int count = __builtin_popcount(set);
+  const __m512 few_values = _mm512_maskz_compress_ps(lanes, values);
+  const __m512i few_places = _mm512_maskz_compress_epi32(lanes, reinterpret_cast<__m512i>(places));
+  _mm256_storeu_ps(to_values, _mm512_castps512_ps256(few_values));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to_places), _mm512_castsi512_si256(few_places));
+  if (count > 8) {
+    _mm512_storeu_ps(to_values, few_values);
+    _mm512_storeu_si512(to_places, few_places);
+  }
+  return count;
+#else
+  return simd_store_lanes(set, values, places, to_values, to_places);
+#endif
+}
+
 // rows[i][j] becomes rows[j][i].
 inline void simd_transpose(Simd<float> (&rows)[8]) {
   Simd<float> pairs[8], quads[8];

@@ -22,6 +22,7 @@ class PlainLinear final : public Linear<T> {
   PlainLinear(CpuContext& context, const LinearShape& shape)
       : context_(context),
         shape_(shape),
+        gemm_(QMSE_FOR_ISA(context.instruction_set(), gemm<T>)),
         gradient_(context.memory(),
                   shape.activation == Activation::relu ? sizeof(T) * shape.batch * shape.out_features : 0,
                   "linear gradient before the activation") {}
@@ -30,7 +31,7 @@ class PlainLinear final : public Linear<T> {
     const std::int64_t in = shape_.in_features, out = shape_.out_features;
     context_.threads().run(blocks(out, kOutputs), [&](std::int64_t block, int) {
       const std::int64_t first = block * kOutputs, last = std::min(out, first + kOutputs);
-      gemm<T>(shape_.batch, last - first, in, {x, in, 1}, {w + first * in, 1, in}, y + first, out, false);
+      gemm_(shape_.batch, last - first, in, {x, in, 1}, {w + first * in, 1, in}, y + first, out, false);
       for (std::int64_t n = 0; n < shape_.batch; ++n) {
         T* row = y + n * out;
         if (bias != nullptr) {
@@ -59,8 +60,8 @@ class PlainLinear final : public Linear<T> {
     }
     context_.threads().run(blocks(in, kInputs), [&](std::int64_t block, int) {
       const std::int64_t first = block * kInputs, width = std::min(in - first, kInputs);
-      gemm<T>(out, width, batch, {dz, 1, out}, {x + first, in, 1}, dw + first, in, false);
-      if (dx != nullptr) gemm<T>(batch, width, out, {dz, out, 1}, {w + first, in, 1}, dx + first, in, false);
+      gemm_(out, width, batch, {dz, 1, out}, {x + first, in, 1}, dw + first, in, false);
+      if (dx != nullptr) gemm_(batch, width, out, {dz, out, 1}, {w + first, in, 1}, dx + first, in, false);
     });
     if (db == nullptr) return;
     context_.threads().run(blocks(out, kOutputs), [&](std::int64_t block, int) {
@@ -77,6 +78,7 @@ class PlainLinear final : public Linear<T> {
  private:
   CpuContext& context_;
   LinearShape shape_;
+  Gemm<T>* gemm_;
   Buffer gradient_;
 };
 
