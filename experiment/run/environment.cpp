@@ -9,6 +9,7 @@
 #include "base/build_config.h"
 #include "base/name_text.h"
 #include "device/devices.h"
+#include "device/instruction_set.h"
 #include "experiment/run/build_info.h"
 #include "experiment/run/cuda_math.h"
 #include "experiment/run/plain_text.h"
@@ -102,11 +103,9 @@ std::string onednn_isa() {
 }
 
 std::string simd_level() {
-#if defined(__AVX2__) && defined(__FMA__)
-  std::string level = "x86-64-v3 (AVX2, FMA)";
-#else
-  std::string level = "the compiler's default";
-#endif
+  std::string level = name(InstructionSet::baseline);
+  const InstructionSet best = best_instruction_set();
+  if (best != InstructionSet::baseline) level += "; own loops use " + name(best);
   if (QMSE_ONEDNN) level += "; oneDNN uses " + onednn_isa();
   return level;
 }

@@ -24,7 +24,7 @@ std::string compiler();            // "GNU 12.2.0, Release, CUDA 13.0"
 std::string cuda_architectures();  // compiled for; empty in builds without CUDA
 std::string processor();           // model name
 std::string onednn_isa();          // "AVX2": what oneDNN uses; empty in builds without it
-std::string simd_level();          // "x86-64-v3 (AVX2, FMA); oneDNN uses AVX2"
+std::string simd_level();          // "x86-64-v3 (AVX2, FMA); own loops use AVX-512; oneDNN uses AVX-512"
 
 // What tells one start of a run from another: when, where, by which command, and the note. The keys of
 // environment.json that are no property of program or machine.

@@ -7,7 +7,7 @@
 #include "kernels/cpu/simd.h"
 
 namespace qmse {
-inline namespace QMSE_ISA {
+namespace QMSE_ISA {
 
 template <class V, class Int>
 struct SimdReluPoolWindow {

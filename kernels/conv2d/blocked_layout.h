@@ -8,7 +8,7 @@
 #include "kernels/cpu/simd.h"
 
 namespace qmse {
-inline namespace QMSE_ISA {
+namespace QMSE_ISA {
 
 namespace blocked_layout_detail {
 

@@ -117,7 +117,7 @@ class ColumnGradients {
     context_.threads().run(shape_.batch, [&](std::int64_t n, int worker) {
       T* columns = columns_.of(worker);
       gemm_(taps, pixels, outputs, {w, 1, taps}, {dy + n * outputs * pixels, pixels, 1}, columns, pixels,
-              false);
+            false);
       columns_.fold(columns, dx + n * columns_.image());
     });
   }
@@ -134,7 +134,7 @@ class ColumnGradients {
         const T* dy_image = dy + n * outputs * pixels;
         columns_.unfold(x + n * columns_.image(), columns);
         gemm_(outputs, taps, pixels, {dy_image, pixels, 1}, {columns, 1, pixels},
-                partial_dw + group * weights, taps, n > first);
+              partial_dw + group * weights, taps, n > first);
         for (std::int64_t o = 0; o < outputs; ++o) {
           const T sum = simd_sum(dy_image + o * pixels, pixels);
           T& total = partial_db[group * outputs + o];

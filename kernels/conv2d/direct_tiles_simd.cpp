@@ -24,7 +24,7 @@ inline void sum_tile(std::int64_t inputs, const float* x, std::int64_t row, std:
       const float* from = x + kh * row + kw;
       for (std::int64_t i = 0; i < inputs; ++i, from += plane, w += vectors * kLanes) {
         const V pixels[4] = {simd_set<V>(from[0]), simd_set<V>(from[1]), simd_set<V>(from[row]),
-                                       simd_set<V>(from[row + 1])};
+                             simd_set<V>(from[row + 1])};
         for (int v = 0; v < vectors; ++v) {
           const V weight = simd_load<V>(w + v * kLanes);
 #pragma GCC unroll 4
@@ -45,7 +45,7 @@ void run_panel(const ForwardTiles& tiles, const ForwardOutput& to, std::int64_t 
 #pragma GCC unroll 2
       for (int v = 0; v < vectors; ++v)
         store_tile<pooled>(tiles, to, {image, h, k}, c + v * kLanes,
-                            {sums[0][v], sums[1][v], sums[2][v], sums[3][v]});
+                           {sums[0][v], sums[1][v], sums[2][v], sums[3][v]});
     }
   }
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "device/instruction_set.h"
 #include "kernels/conv2d/conv2d.h"
 
 namespace qmse {

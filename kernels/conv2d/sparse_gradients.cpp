@@ -291,7 +291,8 @@ void SparseGradients::begin_data(const float* w) {
   for_ranges(context_.threads(), data_slices() * shape_.out_channels, range_items(taps * lanes_),
              [&](std::int64_t begin, std::int64_t end) {
                for (std::int64_t pair = begin; pair < end; ++pair) {
-                 const std::int64_t first = pair / shape_.out_channels * lanes_, o = pair % shape_.out_channels;
+                 const std::int64_t first = pair / shape_.out_channels * lanes_,
+                                    o = pair % shape_.out_channels;
                  float* to = packed_weights_.as<float>() + pair * taps * lanes_;
                  for (std::int64_t c = first; c < std::min(first + lanes_, shape_.in_channels); c += kLanes) {
                    lanes_from_plain(std::min(kLanes, shape_.in_channels - c), taps,

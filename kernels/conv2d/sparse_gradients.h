@@ -28,7 +28,8 @@ class SparseGradients {
  public:
   static constexpr std::int64_t kLanes = kSimdLanes<float>;
 
-  // x and dx are plain, or blocked by `block` channels, a multiple of kLanes.
+  // x and dx are plain, or blocked by `block` channels, a multiple of kLanes that their channels are whole
+  // numbers of.
   SparseGradients(CpuContext& context, const Conv2dShape& shape, Layout layout, std::int64_t block);
 
   // The whole of either gradient; dy [N, O, OH, OW].
@@ -49,8 +50,8 @@ class SparseGradients {
   // channels that are missing in the last block.
   float* dense(int worker) const { return workers_[static_cast<std::size_t>(worker)].dense; }
   void list(int worker, Wanted wanted);
-  // From the gradient of 2x2 windows, [O / block, windows, block], and the place in its window, [O / kLanes,
-  // windows, kLanes], that each goes to (kNothingPassed: to none).
+  // From the gradient of 2x2 windows, [O / block, windows, block], block a power of two, and the place in its
+  // window, [O / kLanes, windows, kLanes], that each goes to (kNothingPassed: to none).
   void list_windows(int worker, Wanted wanted, const float* gradient, std::int64_t block,
                     const std::uint8_t* choice);
 

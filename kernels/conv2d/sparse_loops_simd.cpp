@@ -1,5 +1,6 @@
 #include "kernels/conv2d/sparse_loops.h"
 
+#include <cstring>
 #include <utility>
 
 #include "kernels/bias_relu_max_pool/bias_relu_max_pool.h"
@@ -11,6 +12,7 @@ namespace {
 
 constexpr int kEight = kSimdLanes<float>;
 constexpr int kWide = kWideLanes<float>;
+static_assert(kWide <= kListSlack);
 // Sums held in registers beside the factor: as many as there are registers.
 constexpr int kSums = 15;
 // The same where each has an address of its own.
@@ -63,7 +65,8 @@ struct WindowedSource {
   bool covers(std::int64_t h, std::int64_t w) const { return h < 2 * from.rows && w < 2 * from.columns; }
 
   struct Tile {
-    std::uint8_t choice[kEight * kWide];
+    Tile(const WideInt& corners, const std::int32_t (&places)[8]) : first(corners), in_window(places) {}
+    std::uint8_t choice[kEight * kWide];  // [8, elements]
     WideInt first;
     const std::int32_t (&in_window)[8];
     WideInt places(int lane) const {
@@ -71,7 +74,6 @@ struct WindowedSource {
     }
   };
   Tile tile(std::int64_t c, std::int64_t k, std::int64_t count) const {
-    Tile tile{{}, simd_load<WideInt>(from.corners + k), from.places_in_window};
     const std::uint8_t* choice = chosen(c, k);
     std::uint8_t last[kEight * kWide];
     if (count < kWide) {
@@ -79,6 +81,7 @@ struct WindowedSource {
       std::memcpy(last, choice, static_cast<std::size_t>(count * kEight));
       choice = last;
     }
+    Tile tile(simd_load<WideInt>(from.corners + k), from.places_in_window);
     simd_transpose_bytes(choice, tile.choice);
     return tile;
   }
@@ -244,8 +247,7 @@ void add_pixel(const float* weights, const std::int64_t* offsets, const std::int
     for (int t = 0; t < taps; ++t) sums[t] = simd_fma(value, simd_load<V>(from + t * kLanes), sums[t]);
   }
 #pragma GCC unroll 15
-  for (int t = 0; t < taps; ++t)
-    simd_store(image + offsets[t], simd_load<V>(image + offsets[t]) + sums[t]);
+  for (int t = 0; t < taps; ++t) simd_store(image + offsets[t], simd_load<V>(image + offsets[t]) + sums[t]);
 }
 
 // A row of pixels and a 3x3 kernel: the columns that neighbours share stay in registers.

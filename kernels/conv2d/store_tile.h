@@ -8,7 +8,7 @@
 #include "kernels/cpu/simd.h"
 
 namespace qmse {
-inline namespace QMSE_ISA {
+namespace QMSE_ISA {
 
 struct TilePlace {
   std::int64_t image, row, column;

@@ -4,7 +4,6 @@
 
 #include "kernels/conv2d/winograd_math.h"
 #include "kernels/cpu/ranges.h"
-#include "kernels/cpu/simd.h"
 
 namespace qmse {
 
@@ -25,9 +24,10 @@ WinogradForward::WinogradForward(CpuContext& context, const Conv2dShape& shape, 
       outputs_(filled(shape.out_channels, vector_.lanes)),
       weights_(context.memory(), sizeof(float) * kWinogradPlaces * shape.in_channels * outputs_,
                "convolution weights"),
-      scratch_(context.memory(),
-               sizeof(float) * context.threads().size() * kWinogradPlaces * kWinogradTiles * (inputs_ + outputs_),
-               "convolution tiles") {
+      scratch_(
+          context.memory(),
+          sizeof(float) * context.threads().size() * kWinogradPlaces * kWinogradTiles * (inputs_ + outputs_),
+          "convolution tiles") {
   std::fill_n(weights_.as<float>(), kWinogradPlaces * shape.in_channels * outputs_, 0.0f);
 }
 
@@ -55,20 +55,20 @@ void WinogradForward::begin(const float* w) {
 }
 
 void WinogradForward::run(std::int64_t images, int worker, const float* x, const ForwardOutput& to) const {
-  run_({.tiles = output_tiles_,
-        .images = images,
-        .height = shape_.in_height,
-        .width = shape_.in_width,
-        .padding = shape_.padding,
-        .channels = filled(shape_.in_channels, output_tiles_.block),
-        .inputs = shape_.in_channels,
-        .filled_inputs = inputs_,
-        .filled_outputs = outputs_,
-        .x = x,
-        .weights = weights_.as<float>(),
-        .transformed =
-            scratch_.as<float>() + worker * kWinogradPlaces * kWinogradTiles * (inputs_ + outputs_),
-        .to = to});
+  run_(
+      {.tiles = output_tiles_,
+       .images = images,
+       .height = shape_.in_height,
+       .width = shape_.in_width,
+       .padding = shape_.padding,
+       .channels = filled(shape_.in_channels, output_tiles_.block),
+       .inputs = shape_.in_channels,
+       .filled_inputs = inputs_,
+       .filled_outputs = outputs_,
+       .x = x,
+       .weights = weights_.as<float>(),
+       .transformed = scratch_.as<float>() + worker * kWinogradPlaces * kWinogradTiles * (inputs_ + outputs_),
+       .to = to});
 }
 
 }  // namespace qmse

@@ -8,7 +8,7 @@
 #include "kernels/cpu/dispatch.h"
 
 namespace qmse {
-inline namespace QMSE_ISA {
+namespace QMSE_ISA {
 
 // Inputs; T may be a vector of the CPU's. B' = {{1, 0, -1, 0}, {0, 1, 1, 0}, {0, -1, 1, 0}, {0, 1, 0, -1}}
 template <class T>

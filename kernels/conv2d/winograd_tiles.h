@@ -15,13 +15,13 @@ inline constexpr std::int64_t kWinogradTiles = 24;   // worked on together: thei
 struct WinogradForwardArguments {
   ForwardTiles tiles;
   std::int64_t images, height, width, padding;
-  std::int64_t channels;                         // of x, whole blocks
-  std::int64_t inputs;                           // of them those of w
-  std::int64_t filled_inputs, filled_outputs;    // whole vectors
-  const float* x;                                // [images, channels / block, pixels, block]
-  const float* weights;                          // [16, panels of two vectors of outputs, inputs, panel]; the last
-                                                 // panel may be one vector
-  float* transformed;                            // scratch: [16, kWinogradTiles, inputs + outputs]
+  std::int64_t channels;                       // of x, whole blocks
+  std::int64_t inputs;                         // of them those of w
+  std::int64_t filled_inputs, filled_outputs;  // whole vectors
+  const float* x;                              // [images, channels / block, pixels, block]
+  const float* weights;  // [16, panels of two vectors of outputs, inputs, panel]; the last
+                         // panel may be one vector
+  float* transformed;    // scratch: [16, kWinogradTiles, inputs + outputs]
   ForwardOutput to;
 };
 QMSE_FOR_EACH_ISA(void winograd_forward(const WinogradForwardArguments&);)

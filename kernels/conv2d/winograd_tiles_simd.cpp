@@ -58,14 +58,13 @@ void transform_input(const WinogradForwardArguments& a, std::int64_t tile, std::
   const std::int64_t height = a.height, width = a.width, pixels = height * width, block = a.tiles.block;
   TilePlace at = tile_place(a.tiles, tile), ahead = tile_place(a.tiles, tile + kTiles);
   for (std::int64_t t = 0; t < count; ++t, at.next(a.tiles), ahead.next(a.tiles)) {
+    // What the tile adds that is to be transformed after the next products: they give it time to arrive.
     if (ahead.image < a.images) {
-      for (int r = 0; r < 2; ++r) {
-        const std::int64_t row = within(2 * ahead.row + r, height), column = 2 * ahead.column;
-        for (std::int64_t c = 0; c < a.filled_inputs; c += block) {
-          const float* from = a.x + (ahead.image * a.channels + c) * pixels + (row * width + column) * block;
-          __builtin_prefetch(from, 0, 2);
-          __builtin_prefetch(from + block, 0, 2);
-        }
+      for (int k = 0; k < 4; ++k) {
+        const std::int64_t pixel =
+            within(2 * ahead.row + k / 2, height) * width + within(2 * ahead.column + k % 2, width);
+        for (std::int64_t c = 0; c < a.filled_inputs; c += block)
+          __builtin_prefetch(a.x + (ahead.image * a.channels + c) * pixels + pixel * block, 0, 2);
       }
     }
     const std::int64_t h = 2 * at.row - a.padding, w = 2 * at.column - a.padding;
@@ -127,8 +126,8 @@ void transform_output(const WinogradForwardArguments& a, const float* from, std:
 #pragma GCC unroll 4
       for (int k = 0; k < 4; ++k) {
         const float* m = from + k * kTiles * a.filled_outputs + t * a.filled_outputs + c;
-        winograd_output(simd_load<V>(m), simd_load<V>(m + row), simd_load<V>(m + 2 * row), simd_load<V>(m + 3 * row),
-                        s[k]);
+        winograd_output(simd_load<V>(m), simd_load<V>(m + row), simd_load<V>(m + 2 * row),
+                        simd_load<V>(m + 3 * row), s[k]);
       }
 #pragma GCC unroll 2
       for (int r = 0; r < 2; ++r) winograd_output(s[0][r], s[1][r], s[2][r], s[3][r], y[r]);

@@ -1,9 +1,10 @@
 // Loops that gain from wider vectors are compiled once for each instruction set and chosen at run time.
 //
-// A file named *_simd.cpp is compiled for the baseline and, on x86-64, again for AVX-512 (cmake/QmseLibrary.cmake),
-// with its functions and what its headers define inline in a namespace of the instruction set's name: two
-// bodies of one inline function would be one to the linker, which keeps either. So such a file calls no
-// inline function from elsewhere that may stay a call; tests/scripts/simd_symbols_test.py looks.
+// A file named *_simd.cpp is compiled for the baseline and, on x86-64, again for AVX-512, by
+// cmake/QmseLibrary.cmake. What it defines is in a namespace of the instruction set's name, QMSE_ISA, and so
+// is what the headers for it define: an inline function that has two bodies is one to the linker, which keeps
+// either. Such a file calls no other inline function, then, that may stay a call
+// (tests/scripts/simd_symbols_test.py looks).
 #pragma once
 
 #include "base/build_config.h"
@@ -11,10 +12,14 @@
 
 #ifndef QMSE_ISA
 #define QMSE_ISA baseline
+#define QMSE_WIDE 0  // whether vectors are those of AVX-512
+#else
+#define QMSE_WIDE 1
 #endif
 
 namespace qmse {
-inline namespace QMSE_ISA {}
+namespace QMSE_ISA {}
+using namespace QMSE_ISA;
 }  // namespace qmse
 
 // QMSE_FOR_EACH_ISA(declarations;) declares the functions of a *_simd.cpp, and QMSE_FOR_ISA(set, function) is

@@ -12,7 +12,7 @@
 #include "kernels/cpu/dispatch.h"
 
 namespace qmse {
-inline namespace QMSE_ISA {
+namespace QMSE_ISA {
 
 template <class T, int bytes>
 struct SimdOf;
@@ -30,7 +30,7 @@ using Simd = typename SimdOf<T, 32>::type;
 template <class T>
 inline constexpr int kSimdLanes = 32 / static_cast<int>(sizeof(T));
 
-#if defined(__AVX512F__)
+#if QMSE_WIDE
 inline constexpr int kWideBytes = 64;
 #else
 inline constexpr int kWideBytes = 32;
@@ -70,7 +70,7 @@ inline Simd<float> simd_fma(Simd<float> a, Simd<float> b, Simd<float> c) { retur
 inline Simd<double> simd_fma(Simd<double> a, Simd<double> b, Simd<double> c) {
   return _mm256_fmadd_pd(a, b, c);
 }
-#if defined(__AVX512F__)
+#if QMSE_WIDE
 inline WideSimd<float> simd_fma(WideSimd<float> a, WideSimd<float> b, WideSimd<float> c) {
   return _mm512_fmadd_ps(a, b, c);
 }
@@ -97,7 +97,7 @@ inline V simd_choose(SimdInt mask, V yes, V no) {
 #endif
 }
 
-#if defined(__AVX512F__)
+#if QMSE_WIDE
 template <class V>
 inline V simd_choose(WideInt mask, V yes, V no) {
   return mask ? yes : no;
@@ -117,7 +117,7 @@ inline SimdInt simd_load_bytes(const std::uint8_t* from) {
 }
 
 inline WideInt wide_load_bytes(const std::uint8_t* from) {
-#if defined(__AVX512F__)
+#if QMSE_WIDE
   return reinterpret_cast<WideInt>(
       _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
 #else
@@ -137,10 +137,10 @@ inline void simd_store_bytes(std::uint8_t* to, SimdInt value) {
 
 // Eight bytes to `to`, and what a wide vector has beyond to `next`.
 inline void wide_store_bytes(std::uint8_t* to, [[maybe_unused]] std::uint8_t* next, WideInt value) {
-#if defined(__AVX512F__)
+#if QMSE_WIDE
   const __m128i bytes = _mm512_cvtepi32_epi8(reinterpret_cast<__m512i>(value));
-  _mm_storel_epi64(reinterpret_cast<__m128i*>(to), bytes);
-  _mm_storeh_pd(reinterpret_cast<double*>(next), _mm_castsi128_pd(bytes));
+  _mm_storeu_si64(to, bytes);
+  _mm_storeu_si64(next, _mm_unpackhi_epi64(bytes, bytes));
 #else
   simd_store_bytes(to, value);
 #endif
@@ -148,7 +148,7 @@ inline void wide_store_bytes(std::uint8_t* to, [[maybe_unused]] std::uint8_t* ne
 
 // The sixteen lanes of two vectors, or the first's eight where a wide vector has no more.
 inline WideSimd<float> simd_join(Simd<float> low, [[maybe_unused]] Simd<float> high) {
-#if defined(__AVX512F__)
+#if QMSE_WIDE
   return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
 #else
   return low;
@@ -157,7 +157,7 @@ inline WideSimd<float> simd_join(Simd<float> low, [[maybe_unused]] Simd<float> h
 
 // One bit for each lane that is not zero, the first lane's lowest.
 inline unsigned simd_nonzero(WideSimd<float> value) {
-#if defined(__AVX512F__)
+#if QMSE_WIDE
   return _mm512_cmp_ps_mask(value, _mm512_setzero_ps(), _CMP_NEQ_UQ);
 #elif defined(__AVX2__)
   return static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(value, _mm256_setzero_ps(), _CMP_NEQ_UQ)));
@@ -170,7 +170,7 @@ inline unsigned simd_nonzero(WideSimd<float> value) {
 
 // Lane by lane table[index % 8].
 inline WideInt simd_lookup(const std::int32_t (&table)[8], WideInt index) {
-#if defined(__AVX512F__)
+#if QMSE_WIDE
   const __m256i entries = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(table));
   return reinterpret_cast<WideInt>(
       _mm512_permutexvar_epi32(reinterpret_cast<__m512i>(index & 7), _mm512_castsi256_si512(entries)));
@@ -202,7 +202,7 @@ inline constexpr SimdLaneNumbers kSimdLaneNumbers;
 // them: always a vector. Returns how many are in the set.
 inline int simd_store_lanes(unsigned set, WideSimd<float> values, WideInt places, float* to_values,
                             std::int32_t* to_places) {
-#if defined(__AVX512F__)
+#if QMSE_WIDE
   const auto lanes = static_cast<__mmask16>(set);
   // Compressed in registers: to memory it is slow on some processors.
   _mm512_storeu_ps(to_values, _mm512_maskz_compress_ps(lanes, values));
@@ -224,7 +224,7 @@ inline int simd_store_lanes(unsigned set, WideSimd<float> values, WideInt places
 // The same for sets of mostly few lanes: of a wide vector with up to eight of them it stores a half.
 inline int simd_store_few_lanes(unsigned set, WideSimd<float> values, WideInt places, float* to_values,
                                 std::int32_t* to_places) {
-#if defined(__AVX512F__)
+#if QMSE_WIDE
   const auto lanes = static_cast<__mmask16>(set);
   const int count = __builtin_popcount(set);
   const __m512 few_values = _mm512_maskz_compress_ps(lanes, values);
@@ -261,7 +261,7 @@ inline void simd_transpose(Simd<float> (&rows)[8]) {
   }
 }
 
-#if defined(__AVX512F__)
+#if QMSE_WIDE
 // The same within either half of the rows.
 inline void simd_transpose(WideSimd<float> (&rows)[8]) {
   WideSimd<float> pairs[8], quads[8];

@@ -23,8 +23,8 @@ template <class T>
 using Gemm = void(std::int64_t M, std::int64_t N, std::int64_t K, const MatrixView<T>& a,
                   const MatrixView<T>& b, T* c, std::int64_t c_row, bool add);
 
-QMSE_FOR_EACH_ISA(template <class T>
-                  void gemm(std::int64_t M, std::int64_t N, std::int64_t K, const MatrixView<T>& a,
-                            const MatrixView<T>& b, T* c, std::int64_t c_row, bool add);)
+QMSE_FOR_EACH_ISA(template <class T> void gemm(std::int64_t M, std::int64_t N, std::int64_t K,
+                                               const MatrixView<T>& a, const MatrixView<T>& b, T* c,
+                                               std::int64_t c_row, bool add);)
 
 }  // namespace qmse

@@ -11,8 +11,8 @@ namespace qmse::QMSE_ISA {
 
 namespace {
 
-constexpr bool kManyRegisters = kWideBytes == 64;  // 32, else 16
-constexpr std::int64_t kDepth = 256;               // of a packed panel of B
+constexpr bool kManyRegisters = QMSE_WIDE != 0;           // 32, else 16
+constexpr std::int64_t kDepth = 256;                      // of a packed panel of B
 constexpr std::int64_t kPanels = kManyRegisters ? 4 : 8;  // packed at a time
 constexpr int kRows = kManyRegisters ? 12 : 6;
 template <class T>
@@ -95,7 +95,7 @@ void pack(const MatrixView<T>& b, std::int64_t depth, std::int64_t width, T* pan
 template <class T>
 void multiply(std::int64_t rows, std::int64_t width, std::int64_t depth, const T* a, std::int64_t a_row,
               std::int64_t a_column, const T* panel, T* c, std::int64_t c_row, bool add) {
-  const auto call = [&]<int... i>(T* to, std::int64_t to_row, std::integer_sequence<int, i...>) {
+  const auto call = [&]<int... i>(T * to, std::int64_t to_row, std::integer_sequence<int, i...>) {
     ((rows != i + 1 ? void()
       : add         ? tile<T, i + 1, true>(depth, a, a_row, a_column, panel, to, to_row)
                     : tile<T, i + 1, false>(depth, a, a_row, a_column, panel, to, to_row)),

@@ -4,9 +4,11 @@
 #include <limits>
 #include <vector>
 
+#include "kernels/bias_relu_max_pool/bias_relu_max_pool.h"
 #include "kernels/conv2d/winograd_forward.h"
 #include "tests/support/catch.h"
 #include "tests/support/conv_references.h"
+#include "tests/support/instruction_sets.h"
 #include "tests/support/numbers.h"
 
 using namespace qmse;
@@ -36,8 +38,9 @@ Floats plain(const Floats& blocked, std::int64_t images, std::int64_t channels, 
 
 std::int64_t filled(std::int64_t n, std::int64_t size) { return (n + size - 1) / size * size; }
 
-Floats run(const Conv2dShape& s, std::int64_t block, const Floats& x, const Floats& w) {
-  CpuContext context(1);
+Floats run(const Conv2dShape& s, std::int64_t block, const Floats& x, const Floats& w,
+           InstructionSet set = InstructionSet::baseline) {
+  CpuContext context(1, set);
   DirectForward direct(context, s, block);
   const std::int64_t pixels = s.out_height() * s.out_width();
   Floats y(static_cast<std::size_t>(s.batch * filled(s.out_channels, block) * pixels),
@@ -80,8 +83,8 @@ Pooled pool(const Conv2dShape& s, const Floats& conv, const Floats& bias) {
 
 template <class Forward>
 Pooled run_pooled(const Conv2dShape& s, std::int64_t block, const Floats& x, const Floats& w,
-                  const Floats& bias) {
-  CpuContext context(1);
+                  const Floats& bias, InstructionSet set) {
+  CpuContext context(1, set);
   Forward forward(context, s, block);
   const std::int64_t windows = s.out_height() / 2 * (s.out_width() / 2),
                      channels = filled(s.out_channels, block);
@@ -107,22 +110,26 @@ Pooled run_pooled(const Conv2dShape& s, std::int64_t block, const Floats& x, con
 }  // namespace
 
 TEST_CASE("direct_forward: equals the reference on whole numbers") {
+  const std::vector<InstructionSet> sets = instruction_sets();
   for (const Conv2dShape& s : kShapes) {
     const Floats x = random_integers<float>(input_count(s), 1),
                  w = random_integers<float>(weight_count(s), 2);
     for (const std::int64_t block : {8, 16}) {
-      CAPTURE(text(s), block);
-      CHECK((to_f64(run(s, block, x, w)) == reference_conv(s, to_f64(x), to_f64(w), {})));
+      for (const InstructionSet set : sets) {
+        CAPTURE(text(s), block, name(set));
+        CHECK((to_f64(run(s, block, x, w, set)) == reference_conv(s, to_f64(x), to_f64(w), {})));
+      }
     }
   }
 }
 
-TEST_CASE("direct_forward: an image's bits depend neither on the images beside it nor on the block") {
+TEST_CASE("direct_forward: an image's bits depend on nothing but the image") {
+  const std::vector<InstructionSet> sets = instruction_sets();
   for (const Conv2dShape& s : kShapes) {
     const Floats x = random_values<float>(input_count(s), 5), w = random_values<float>(weight_count(s), 6);
     const Floats all = run(s, 8, x, w);
     CAPTURE(text(s));
-    CHECK((run(s, 16, x, w) == all));
+    for (const InstructionSet set : sets) CHECK(same_bits(run(s, 16, x, w, set), all));
     Conv2dShape one = s;
     one.batch = 1;
     const auto in = static_cast<std::ptrdiff_t>(input_count(one)),
@@ -136,16 +143,13 @@ TEST_CASE("direct_forward: an image's bits depend neither on the images beside i
 
 // Whole numbers, so that ties and zeros occur, with a negative bias among them.
 TEST_CASE("forward_tiles: pooled tiles are those of the output, through bias, ReLU and max-pool") {
+  const std::vector<InstructionSet> sets = instruction_sets();
   for (const Conv2dShape& s : kShapes) {
     const Floats x = random_integers<float>(input_count(s), 7),
                  w = random_integers<float>(weight_count(s), 8),
                  bias = random_integers<float>(s.out_channels, 9);
     const Pooled expected = pool(s, run(s, 8, x, w), bias);
     for (const std::int64_t block : {8, 16}) {
-      CAPTURE(text(s), block);
-      const Pooled direct = run_pooled<DirectForward>(s, block, x, w, bias);
-      CHECK((direct.y == expected.y));
-      CHECK((direct.choice == expected.choice));
       Floats blocked(
           static_cast<std::size_t>(s.batch * filled(s.in_channels, block) * s.in_height * s.in_width));
       for (std::int64_t n = 0; n < s.batch; ++n) {
@@ -158,9 +162,15 @@ TEST_CASE("forward_tiles: pooled tiles are those of the output, through bias, Re
           }
         }
       }
-      const Pooled winograd = run_pooled<WinogradForward>(s, block, blocked, w, bias);
-      CHECK((winograd.y == expected.y));
-      CHECK((winograd.choice == expected.choice));
+      for (const InstructionSet set : sets) {
+        CAPTURE(text(s), block, name(set));
+        const Pooled direct = run_pooled<DirectForward>(s, block, x, w, bias, set);
+        CHECK((direct.y == expected.y));
+        CHECK((direct.choice == expected.choice));
+        const Pooled winograd = run_pooled<WinogradForward>(s, block, blocked, w, bias, set);
+        CHECK((winograd.y == expected.y));
+        CHECK((winograd.choice == expected.choice));
+      }
     }
   }
 }

@@ -8,6 +8,7 @@
 #include "kernels/bias_relu_max_pool/bias_relu_max_pool.h"
 #include "tests/support/catch.h"
 #include "tests/support/conv_references.h"
+#include "tests/support/instruction_sets.h"
 #include "tests/support/numbers.h"
 
 using namespace qmse;
@@ -66,8 +67,8 @@ struct Results {
 
 // Over buffers that hold NaN beforehand; x and dx in blocks of `block` channels, 0 for the plain layout.
 Results run(const Conv2dShape& s, std::int64_t block, const Floats& x, const Floats& w, const Floats& dy,
-            int threads = 2) {
-  CpuContext context(threads);
+            int threads = 2, InstructionSet set = InstructionSet::baseline) {
+  CpuContext context(threads, set);
   const float nan = std::numeric_limits<float>::quiet_NaN();
   Results r{Floats(x.size(), nan), Floats(w.size(), nan),
             Floats(static_cast<std::size_t>(s.out_channels), nan)};
@@ -101,6 +102,7 @@ std::vector<std::int64_t> blocks_of(const Conv2dShape& s) {
 // Whole numbers, so that every result is exact: no gradient at all, few, as many as behind a pool,
 // and everywhere.
 TEST_CASE("sparse_gradients: equal the dense reference on whole numbers, however much is zero") {
+  const std::vector<InstructionSet> sets = instruction_sets();
   for (const Conv2dShape& s : kShapes) {
     const Floats x = random_integers<float>(input_count(s), 1),
                  w = random_integers<float>(weight_count(s), 2);
@@ -110,11 +112,13 @@ TEST_CASE("sparse_gradients: equal the dense reference on whole numbers, however
       dy = every == 0 ? Floats(dy.size(), 0.0f) : sparse(dy, 4, every);
       const ConvGradients g = reference_conv_backward(s, to_f64(x), to_f64(w), to_f64(dy));
       for (const std::int64_t block : blocks_of(s)) {
-        CAPTURE(text(s), every, block);
-        const Results r = run(s, block, x, w, dy);
-        CHECK((to_f64(r.dx) == g.dx));
-        CHECK((to_f64(r.dw) == g.dw));
-        CHECK((to_f64(r.db) == g.db));
+        for (const InstructionSet set : sets) {
+          CAPTURE(text(s), every, block, name(set));
+          const Results r = run(s, block, x, w, dy, 2, set);
+          CHECK((to_f64(r.dx) == g.dx));
+          CHECK((to_f64(r.dw) == g.dw));
+          CHECK((to_f64(r.db) == g.db));
+        }
       }
     }
   }
@@ -138,21 +142,25 @@ TEST_CASE("sparse_gradients: within rounding of the dense reference on fractions
   }
 }
 
-TEST_CASE("sparse_gradients: layouts and the number of threads do not change a bit") {
+TEST_CASE("sparse_gradients: layouts, the number of threads and the instruction set do not change a bit") {
+  const std::vector<InstructionSet> sets = instruction_sets();
   for (const Conv2dShape& s : kShapes) {
     const Floats x = random_values<float>(input_count(s), 9), w = random_values<float>(weight_count(s), 10),
                  dy = sparse(random_values<float>(output_count(s), 11), 12, 3);
     const Results first = run(s, 0, x, w, dy, 1);
     for (const std::int64_t block : blocks_of(s)) {
       for (const int threads : {1, 2, 3, 5}) {
-        CAPTURE(text(s), block, threads);
-        check_same_bits(run(s, block, x, w, dy, threads), first);
+        for (const InstructionSet set : sets) {
+          CAPTURE(text(s), block, threads, name(set));
+          check_same_bits(run(s, block, x, w, dy, threads, set), first);
+        }
       }
     }
   }
 }
 
 TEST_CASE("sparse_gradients: lists from windows give the bits of the unpooled gradient") {
+  const std::vector<InstructionSet> sets = instruction_sets();
   for (const Conv2dShape& s : kShapes) {
     const std::int64_t height = s.out_height() / 2, width = s.out_width() / 2, windows = height * width;
     if (windows == 0) continue;
@@ -177,24 +185,29 @@ TEST_CASE("sparse_gradients: lists from windows give the bits of the unpooled gr
     const Floats choice_blocked = blocked(choice_plain, o, windows, 8, kNothingPassed);
     const std::vector<std::uint8_t> choices(choice_blocked.begin(), choice_blocked.end());
     for (const std::int64_t block : {8, 16}) {
-      CAPTURE(text(s), block);
       const Floats gradient = blocked(pooled, o, windows, block);
       const std::int64_t image = (o + block - 1) / block * block * windows,
                          choice_image = (o + 7) / 8 * 8 * windows;
-      CpuContext context(2);
-      SparseGradients gradients(context, s, Layout::plain, 8);
-      Results r{Floats(x.size()), Floats(w.size()), Floats(static_cast<std::size_t>(o))};
-      gradients.begin_data(w.data());
-      context.threads().run(gradients.groups(), [&](std::int64_t group, int worker) {
-        for (std::int64_t n = gradients.first_image(group); n < gradients.first_image(group + 1); ++n) {
-          gradients.list_windows(worker, {}, gradient.data() + n * image, block,
-                                 choices.data() + n * choice_image);
-          gradients.add_weights(n, group, worker, x.data());
-          gradients.write_data(n, worker, r.dx.data());
-        }
-      });
-      gradients.end_weights(r.dw.data(), r.db.data());
-      check_same_bits(r, expected);
+      const bool in_blocks = s.in_channels % block == 0;
+      const Floats given = in_blocks ? blocked(x, s.in_channels, pixels_in(s), block) : x;
+      for (const InstructionSet set : sets) {
+        CAPTURE(text(s), block, name(set));
+        CpuContext context(2, set);
+        SparseGradients gradients(context, s, in_blocks ? Layout::blocked : Layout::plain, block);
+        Results r{Floats(x.size()), Floats(w.size()), Floats(static_cast<std::size_t>(o))};
+        gradients.begin_data(w.data());
+        context.threads().run(gradients.groups(), [&](std::int64_t group, int worker) {
+          for (std::int64_t n = gradients.first_image(group); n < gradients.first_image(group + 1); ++n) {
+            gradients.list_windows(worker, {}, gradient.data() + n * image, block,
+                                   choices.data() + n * choice_image);
+            gradients.add_weights(n, group, worker, given.data());
+            gradients.write_data(n, worker, r.dx.data());
+          }
+        });
+        gradients.end_weights(r.dw.data(), r.db.data());
+        if (in_blocks) r.dx = plain(r.dx, s.in_channels, pixels_in(s), block);
+        check_same_bits(r, expected);
+      }
     }
   }
 }

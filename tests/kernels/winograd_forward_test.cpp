@@ -8,6 +8,7 @@
 
 #include "tests/support/catch.h"
 #include "tests/support/conv_references.h"
+#include "tests/support/instruction_sets.h"
 #include "tests/support/numbers.h"
 
 using namespace qmse;
@@ -31,8 +32,9 @@ std::size_t place(std::int64_t n, std::int64_t c, std::int64_t p, std::int64_t c
 }
 
 // y [N, O, OH, OW], from images in blocks.
-Floats run(const Conv2dShape& s, std::int64_t block, const Floats& x, const Floats& w) {
-  CpuContext context(1);
+Floats run(const Conv2dShape& s, std::int64_t block, const Floats& x, const Floats& w,
+           InstructionSet set = InstructionSet::baseline) {
+  CpuContext context(1, set);
   WinogradForward winograd(context, s, block);
   const std::int64_t in_pixels = s.in_height * s.in_width, out_pixels = s.out_height() * s.out_width();
   Floats x_blocked(place(s.batch, 0, 0, s.in_channels, in_pixels, block), 0.0f);
@@ -58,12 +60,15 @@ Floats run(const Conv2dShape& s, std::int64_t block, const Floats& x, const Floa
 
 // Quarters of whole numbers are the smallest parts that occur, so that every result is exact.
 TEST_CASE("winograd_forward: equals the reference on whole numbers") {
+  const std::vector<InstructionSet> sets = instruction_sets();
   for (const Conv2dShape& s : kShapes) {
     const Floats x = random_integers<float>(input_count(s), 1),
                  w = random_integers<float>(weight_count(s), 2);
     for (const std::int64_t block : {8, 16}) {
-      CAPTURE(text(s), block);
-      CHECK((to_f64(run(s, block, x, w)) == reference_conv(s, to_f64(x), to_f64(w), {})));
+      for (const InstructionSet set : sets) {
+        CAPTURE(text(s), block, name(set));
+        CHECK((to_f64(run(s, block, x, w, set)) == reference_conv(s, to_f64(x), to_f64(w), {})));
+      }
     }
   }
 }
@@ -94,12 +99,13 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("winograd_forward: an image's bits depend neither on the images beside it nor on the block") {
+TEST_CASE("winograd_forward: an image's bits depend on nothing but the image") {
+  const std::vector<InstructionSet> sets = instruction_sets();
   for (const Conv2dShape& s : kShapes) {
     const Floats x = random_values<float>(input_count(s), 5), w = random_values<float>(weight_count(s), 6);
-    const Floats all = run(s, 8, x, w), other = run(s, 16, x, w);
+    const Floats all = run(s, 8, x, w);
     CAPTURE(text(s));
-    CHECK(std::memcmp(all.data(), other.data(), all.size() * sizeof(float)) == 0);
+    for (const InstructionSet set : sets) CHECK(same_bits(run(s, 16, x, w, set), all));
     Conv2dShape one = s;
     one.batch = 1;
     const std::size_t in = x.size() / static_cast<std::size_t>(s.batch),
