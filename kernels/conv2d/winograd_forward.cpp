@@ -22,18 +22,17 @@ WinogradForward::WinogradForward(CpuContext& context, const Conv2dShape& shape, 
       panel_(2 * vector_.lanes),
       inputs_(filled(shape.in_channels, vector_.lanes)),
       outputs_(filled(shape.out_channels, vector_.lanes)),
-      weights_(context.memory(), sizeof(float) * kWinogradPlaces * shape.in_channels * outputs_,
+      weights_(context.memory(), sizeof(float) * kTilePlaces * shape.in_channels * outputs_,
                "convolution weights"),
-      scratch_(
-          context.memory(),
-          sizeof(float) * context.threads().size() * kWinogradPlaces * kWinogradTiles * (inputs_ + outputs_),
-          "convolution tiles") {
-  std::fill_n(weights_.as<float>(), kWinogradPlaces * shape.in_channels * outputs_, 0.0f);
+      scratch_(context.memory(),
+               sizeof(float) * context.threads().size() * kTilePlaces * kTilesTogether * (inputs_ + outputs_),
+               "convolution tiles") {
+  std::fill_n(weights_.as<float>(), kTilePlaces * shape.in_channels * outputs_, 0.0f);
 }
 
 // G g G' as [16, O / panel_, I, panel_ or what is left].
 void WinogradForward::begin(const float* w) {
-  for_ranges(context_.threads(), shape_.out_channels, range_items(shape_.in_channels * kWinogradPlaces * 4),
+  for_ranges(context_.threads(), shape_.out_channels, range_items(shape_.in_channels * kTilePlaces * 4),
              [&](std::int64_t begin, std::int64_t end) {
                for (std::int64_t o = begin; o < end; ++o) {
                  for (std::int64_t i = 0; i < shape_.in_channels; ++i) {
@@ -55,20 +54,19 @@ void WinogradForward::begin(const float* w) {
 }
 
 void WinogradForward::run(std::int64_t images, int worker, const float* x, const ForwardOutput& to) const {
-  run_(
-      {.tiles = output_tiles_,
-       .images = images,
-       .height = shape_.in_height,
-       .width = shape_.in_width,
-       .padding = shape_.padding,
-       .channels = filled(shape_.in_channels, output_tiles_.block),
-       .inputs = shape_.in_channels,
-       .filled_inputs = inputs_,
-       .filled_outputs = outputs_,
-       .x = x,
-       .weights = weights_.as<float>(),
-       .transformed = scratch_.as<float>() + worker * kWinogradPlaces * kWinogradTiles * (inputs_ + outputs_),
-       .to = to});
+  run_({.tiles = output_tiles_,
+        .images = images,
+        .height = shape_.in_height,
+        .width = shape_.in_width,
+        .padding = shape_.padding,
+        .channels = filled(shape_.in_channels, output_tiles_.block),
+        .inputs = shape_.in_channels,
+        .filled_inputs = inputs_,
+        .filled_outputs = outputs_,
+        .x = x,
+        .weights = weights_.as<float>(),
+        .transformed = scratch_.as<float>() + worker * kTilePlaces * kTilesTogether * (inputs_ + outputs_),
+        .to = to});
 }
 
 }  // namespace qmse

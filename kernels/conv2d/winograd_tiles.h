@@ -8,8 +8,8 @@
 
 namespace qmse {
 
-inline constexpr std::int64_t kWinogradPlaces = 16;  // of a transformed tile
-inline constexpr std::int64_t kWinogradTiles = 24;   // worked on together: their transforms stay in the cache
+inline constexpr std::int64_t kTilePlaces = 16;     // of a transformed tile
+inline constexpr std::int64_t kTilesTogether = 24;  // worked on together: their transforms stay in the cache
 
 // y = conv(x, w) for images on one thread.
 struct WinogradForwardArguments {
@@ -21,7 +21,7 @@ struct WinogradForwardArguments {
   const float* x;                              // [images, channels / block, pixels, block]
   const float* weights;  // [16, panels of two vectors of outputs, inputs, panel]; the last
                          // panel may be one vector
-  float* transformed;    // scratch: [16, kWinogradTiles, inputs + outputs]
+  float* transformed;    // scratch: [16, kTilesTogether, inputs + outputs]
   ForwardOutput to;
 };
 QMSE_FOR_EACH_ISA(void winograd_forward(const WinogradForwardArguments&);)

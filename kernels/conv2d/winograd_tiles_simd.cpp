@@ -11,7 +11,7 @@ namespace {
 
 using V = WideSimd<float>;
 constexpr std::int64_t kLanes = kWideLanes<float>, kPanel = 2 * kLanes;
-constexpr std::int64_t kPlaces = kWinogradPlaces, kTiles = kWinogradTiles;
+constexpr std::int64_t kPlaces = kTilePlaces, kTiles = kTilesTogether;
 
 // The nearest of 0 .. size - 1.
 std::int64_t within(std::int64_t at, std::int64_t size) { return at < 0 ? 0 : at < size ? at : size - 1; }

@@ -19,7 +19,7 @@
 
 namespace qmse {
 namespace QMSE_ISA {}
-using namespace QMSE_ISA;
+using namespace QMSE_ISA;  // NOLINT(google-build-using-namespace): one of these, as an inline namespace
 }  // namespace qmse
 
 // QMSE_FOR_EACH_ISA(declarations;) declares the functions of a *_simd.cpp, and QMSE_FOR_ISA(set, function) is
