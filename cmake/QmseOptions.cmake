@@ -30,8 +30,9 @@ if(QMSE_WERROR)
 endif()
 
 # One instruction-set level for everything (AVX2, FMA) but the loops that are there for wider vectors too
-# (kernels/cpu/dispatch.h); the bits are the same on every machine that runs the binary. Contraction is off because `v` must be bit-equal on every backend: where a
-# fused multiply-add is wanted the source says std::fma.
+# (kernels/cpu/dispatch.h): the same bits on every machine that runs the binary, and oneDNN still dispatches at run
+# time. Contraction is off because `v` must be bit-equal on every backend: where a fused multiply-add is wanted the
+# source says std::fma.
 target_compile_options(qmse_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off>")
 # No value depends on these two: nobody reads errno or the exception flags, and without them square roots and
 # selections are done in vectors.

@@ -16,8 +16,8 @@ namespace qmse {
 // The CPU backend: a pool of threads and host memory. One context serves one training at a time.
 class CpuContext {
  public:
-  // `threads` as for ThreadPool; 0 takes every processor this process may run on. The loops of
-  // what is made for this context are those of the instruction set; throws Error where it is not available.
+  // `threads` as for ThreadPool; 0 takes every processor this process may run on. What is made for this context
+  // has the instruction set's loops; throws Error where that is not available.
   explicit CpuContext(int threads = 0, InstructionSet set = best_instruction_set());
   ~CpuContext();
   CpuContext(const CpuContext&) = delete;
