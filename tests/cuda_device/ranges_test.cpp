@@ -21,9 +21,10 @@ using namespace qmse::test;
 
 namespace {
 
-// The spans that were begun: "backward/conv1" for one within another.
-std::vector<std::string> spans;
-std::vector<std::string> open_spans;
+// The spans that were begun: "backward/conv1" for one within another. A thread's, as NVTX's are: the tool sees
+// all tests of this program, and some train in several threads.
+thread_local std::vector<std::string> spans;
+thread_local std::vector<std::string> open_spans;
 
 int push(nvtxDomainHandle_t, const nvtxEventAttributes_t* span) {
   open_spans.emplace_back(span->message.ascii);
