@@ -7,9 +7,8 @@ namespace qmse {
 DirectForward::DirectForward(CpuContext& context, const Conv2dShape& shape, std::int64_t block)
     : shape_(shape),
       output_tiles_(shape, block),
-      vector_(forward_vector(context.instruction_set(), block)),
+      vector_(block_vector(context.instruction_set(), block)),
       run_(QMSE_FOR_ISA(vector_.set, direct_forward)),
-      panel_(2 * vector_.lanes),
       outputs_((shape.out_channels + vector_.lanes - 1) / vector_.lanes * vector_.lanes),
       rows_(2 * output_tiles_.rows + 2),
       columns_(2 * output_tiles_.columns + 2),
@@ -21,10 +20,11 @@ DirectForward::DirectForward(CpuContext& context, const Conv2dShape& shape, std:
   std::fill_n(padded_.as<float>(), context.threads().size() * shape.in_channels * rows_ * columns_, 0.0f);
 }
 
-// As [O / panel_, 9, I, panel_ or what is left].
+// As [O / panel, 9, I, panel or what is left].
 void DirectForward::begin(const float* w) {
   for (std::int64_t o = 0; o < shape_.out_channels; ++o) {
-    const std::int64_t panel = o / panel_ * panel_, width = std::min(panel_, outputs_ - panel);
+    const std::int64_t panel = o / vector_.panel() * vector_.panel(),
+                       width = std::min(vector_.panel(), outputs_ - panel);
     float* to = weights_.as<float>() + panel * 9 * shape_.in_channels + o - panel;
     for (std::int64_t i = 0; i < shape_.in_channels; ++i) {
       for (std::int64_t tap = 0; tap < 9; ++tap, ++w) to[(tap * shape_.in_channels + i) * width] = *w;

@@ -27,9 +27,8 @@ class DirectForward {
  private:
   Conv2dShape shape_;
   ForwardTiles output_tiles_;
-  ForwardVector vector_;
+  BlockVector vector_;
   void (*run_)(const DirectForwardArguments&);
-  std::int64_t panel_;           // outputs worked on together; the last ones may be one vector
   std::int64_t outputs_;         // channels, the last vector filled up
   std::int64_t rows_, columns_;  // of an image with its padding, and what the last tiles reach past it
   Buffer weights_, padded_;

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 
-#include "device/instruction_set.h"
 #include "kernels/conv2d/conv2d.h"
 
 namespace qmse {
@@ -31,16 +30,5 @@ struct ForwardTiles {
 
   std::int64_t block, channels, height, width, rows, columns, pixels, windows;
 };
-
-// Channels of a block that are worked on together, and by what.
-struct ForwardVector {
-  InstructionSet set;
-  std::int64_t lanes;
-};
-// The widest vector that blocks are whole numbers of.
-inline ForwardVector forward_vector(InstructionSet set, std::int64_t block) {
-  if (set == InstructionSet::avx512 && block % 16 == 0) return {set, 16};
-  return {InstructionSet::baseline, 8};
-}
 
 }  // namespace qmse

@@ -77,7 +77,6 @@ struct DataSums {
 };
 
 struct SparseLoops {
-  std::int64_t wide_lanes;
   void (*list_dense)(const DenseDy&, const GradientLists&, WantedGradients);
   void (*list_windows)(const WindowedDy&, const GradientLists&, WantedGradients);
   // dw[o, t] += sum of values * image[place + taps[t]] along each list, for `channels` of them.

@@ -307,6 +307,6 @@ void add_data(const DataSums& to, const GradientLists& lists) {
 
 }  // namespace
 
-extern const SparseLoops sparse_loops = {kWide, list_dense, list_windows, add_weights, add_data};
+extern const SparseLoops sparse_loops = {list_dense, list_windows, add_weights, add_data};
 
 }  // namespace qmse::QMSE_ISA

@@ -17,9 +17,8 @@ WinogradForward::WinogradForward(CpuContext& context, const Conv2dShape& shape, 
     : context_(context),
       shape_(shape),
       output_tiles_(shape, block),
-      vector_(forward_vector(context.instruction_set(), block)),
+      vector_(block_vector(context.instruction_set(), block)),
       run_(QMSE_FOR_ISA(vector_.set, winograd_forward)),
-      panel_(2 * vector_.lanes),
       inputs_(filled(shape.in_channels, vector_.lanes)),
       outputs_(filled(shape.out_channels, vector_.lanes)),
       weights_(context.memory(), sizeof(float) * kTilePlaces * shape.in_channels * outputs_,
@@ -30,7 +29,7 @@ WinogradForward::WinogradForward(CpuContext& context, const Conv2dShape& shape, 
   std::fill_n(weights_.as<float>(), kTilePlaces * shape.in_channels * outputs_, 0.0f);
 }
 
-// G g G' as [16, O / panel_, I, panel_ or what is left].
+// G g G' as [16, O / panel, I, panel or what is left].
 void WinogradForward::begin(const float* w) {
   for_ranges(context_.threads(), shape_.out_channels, range_items(shape_.in_channels * kTilePlaces * 4),
              [&](std::int64_t begin, std::int64_t end) {
@@ -39,9 +38,9 @@ void WinogradForward::begin(const float* w) {
                    const float* g = w + (o * shape_.in_channels + i) * 9;
                    float columns[3][4];
                    for (int k = 0; k < 3; ++k) winograd_weights(g[k], g[3 + k], g[6 + k], columns[k]);
-                   const std::int64_t panel = o / panel_ * panel_;
+                   const std::int64_t panel = o / vector_.panel() * vector_.panel();
                    float* to = weights_.as<float>() + panel * shape_.in_channels +
-                               i * std::min(panel_, outputs_ - panel) + o - panel;
+                               i * std::min(vector_.panel(), outputs_ - panel) + o - panel;
                    const std::int64_t place = shape_.in_channels * outputs_;
                    for (int r = 0; r < 4; ++r) {
                      float row[4];

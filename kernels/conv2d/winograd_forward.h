@@ -29,9 +29,8 @@ class WinogradForward {
   CpuContext& context_;
   Conv2dShape shape_;
   ForwardTiles output_tiles_;
-  ForwardVector vector_;
+  BlockVector vector_;
   void (*run_)(const WinogradForwardArguments&);
-  std::int64_t panel_;             // outputs worked on together; the last ones may be one vector
   std::int64_t inputs_, outputs_;  // channels, the last vector filled up
   Buffer weights_, scratch_;
 };

@@ -7,6 +7,8 @@
 // (tests/scripts/simd_symbols_test.py looks).
 #pragma once
 
+#include <cstdint>
+
 #include "base/build_config.h"
 #include "device/instruction_set.h"
 
@@ -41,3 +43,20 @@ using namespace QMSE_ISA;  // NOLINT(google-build-using-namespace): one of these
   }
 #define QMSE_FOR_ISA(set, function) (static_cast<void>(set), &baseline::function)
 #endif
+
+namespace qmse {
+
+// Channels of a block that are worked on together, and whose loops do it.
+struct BlockVector {
+  InstructionSet set;
+  std::int64_t lanes;                               // of f32
+  std::int64_t panel() const { return 2 * lanes; }  // of outputs in the forward loops
+};
+
+// The widest vector that blocks are whole numbers of.
+inline BlockVector block_vector(InstructionSet set, std::int64_t block) {
+  if (set == InstructionSet::avx512 && block % 16 == 0) return {set, 16};
+  return {InstructionSet::baseline, 8};
+}
+
+}  // namespace qmse

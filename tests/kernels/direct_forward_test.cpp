@@ -1,6 +1,5 @@
 #include "kernels/conv2d/direct_forward.h"
 
-#include <cstring>
 #include <limits>
 #include <vector>
 
