@@ -1,11 +1,11 @@
 // Blocked as in Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008): a block of
 // B is packed for the second-level cache, in panels two vectors wide, and met by as many rows of A at a time
 // as leave their sums in registers.
-#include <cstring>
 #include <utility>
 
 #include "kernels/cpu/simd.h"
 #include "kernels/linear/gemm.h"
+#include "kernels/linear/panel.h"
 
 namespace qmse::QMSE_ISA {
 
@@ -15,22 +15,7 @@ constexpr bool kManyRegisters = QMSE_WIDE != 0;           // 32, else 16
 constexpr std::int64_t kDepth = 256;                      // of a packed panel of B
 constexpr std::int64_t kPanels = kManyRegisters ? 4 : 8;  // packed at a time
 constexpr int kRows = kManyRegisters ? 12 : 6;
-template <class T>
-constexpr int kWidth = 2 * kWideLanes<T>;
-
 std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
-
-template <class T>
-void copy(const T* from, std::int64_t count, T* to) {
-  std::memcpy(to, from, sizeof(T) * static_cast<std::size_t>(count));
-}
-
-template <class T>
-void copy_row(const T* from, T* to) {
-  using V = WideSimd<T>;
-  simd_store(to, simd_load<V>(from));
-  simd_store(to + kWideLanes<T>, simd_load<V>(from + kWideLanes<T>));
-}
 
 // Rows of C, a panel wide.
 template <class T, int rows, bool add>
@@ -52,8 +37,8 @@ void tile(std::int64_t depth, const T* a, std::int64_t a_row, std::int64_t a_col
     }
   }
   for (std::int64_t k = 0; k < depth; ++k) {
-    const V b0 = simd_load<V>(panel + k * kWidth<T>);
-    const V b1 = simd_load<V>(panel + k * kWidth<T> + kLanes);
+    const V b0 = simd_load<V>(panel + k * kPanelWidth<T>);
+    const V b1 = simd_load<V>(panel + k * kPanelWidth<T> + kLanes);
     const T* a_k = a + k * a_column;
 #pragma GCC unroll 12
     for (int i = 0; i < rows; ++i) {
@@ -69,28 +54,6 @@ void tile(std::int64_t depth, const T* a, std::int64_t a_row, std::int64_t a_col
   }
 }
 
-template <class T>
-void pack(const MatrixView<T>& b, std::int64_t depth, std::int64_t width, T* panel) {
-  if (b.column_stride == 1) {
-    for (std::int64_t k = 0; k < depth; ++k) {
-      const T* row = b.data + k * b.row_stride;
-      // Rows are short and far apart: the processor's own prefetching does not see them coming.
-      __builtin_prefetch(row + 16 * b.row_stride, 0, 2);
-      __builtin_prefetch(row + kWidth<T>, 0, 2);
-      if (width == kWidth<T>) {
-        copy_row(row, panel + k * kWidth<T>);
-      } else {
-        copy(row, width, panel + k * kWidth<T>);
-      }
-    }
-  } else {
-    simd_transpose(width, depth, b.data, b.column_stride, panel, kWidth<T>);
-  }
-  for (std::int64_t k = 0; k < depth && width < kWidth<T>; ++k) {
-    for (std::int64_t j = width; j < kWidth<T>; ++j) panel[k * kWidth<T> + j] = 0;
-  }
-}
-
 // Up to kRows rows of C and up to a panel's columns.
 template <class T>
 void multiply(std::int64_t rows, std::int64_t width, std::int64_t depth, const T* a, std::int64_t a_row,
@@ -102,11 +65,11 @@ void multiply(std::int64_t rows, std::int64_t width, std::int64_t depth, const T
      ...);
   };
   constexpr std::make_integer_sequence<int, kRows> kAnyRows;
-  if (width == kWidth<T>) return call(c, c_row, kAnyRows);
-  T whole[kRows * kWidth<T>] = {};
-  for (std::int64_t i = 0; i < rows && add; ++i) copy(c + i * c_row, width, whole + i * kWidth<T>);
-  call(whole, kWidth<T>, kAnyRows);
-  for (std::int64_t i = 0; i < rows; ++i) copy(whole + i * kWidth<T>, width, c + i * c_row);
+  if (width == kPanelWidth<T>) return call(c, c_row, kAnyRows);
+  T whole[kRows * kPanelWidth<T>] = {};
+  for (std::int64_t i = 0; i < rows && add; ++i) copy_elements(c + i * c_row, width, whole + i * kPanelWidth<T>);
+  call(whole, kPanelWidth<T>, kAnyRows);
+  for (std::int64_t i = 0; i < rows; ++i) copy_elements(whole + i * kPanelWidth<T>, width, c + i * c_row);
 }
 
 }  // namespace
@@ -114,18 +77,18 @@ void multiply(std::int64_t rows, std::int64_t width, std::int64_t depth, const T
 template <class T>
 void gemm(std::int64_t M, std::int64_t N, std::int64_t K, const MatrixView<T>& a, const MatrixView<T>& b,
           T* c, std::int64_t c_row, bool add) {
-  alignas(64) T panels[kDepth * kPanels * kWidth<T>];
-  for (std::int64_t n = 0; n < N; n += kPanels * kWidth<T>) {
-    const std::int64_t columns = smaller(kPanels * kWidth<T>, N - n);
+  alignas(64) T panels[kDepth * kPanels * kPanelWidth<T>];
+  for (std::int64_t n = 0; n < N; n += kPanels * kPanelWidth<T>) {
+    const std::int64_t columns = smaller(kPanels * kPanelWidth<T>, N - n);
     for (std::int64_t k = 0; k < K; k += kDepth) {
       const std::int64_t depth = smaller(kDepth, K - k);
-      for (std::int64_t j = 0; j < columns; j += kWidth<T>) {
-        pack<T>({b.data + k * b.row_stride + (n + j) * b.column_stride, b.row_stride, b.column_stride}, depth,
-                smaller(kWidth<T>, columns - j), panels + j * depth);
+      for (std::int64_t j = 0; j < columns; j += kPanelWidth<T>) {
+        pack_panel<T>({b.data + k * b.row_stride + (n + j) * b.column_stride, b.row_stride, b.column_stride}, depth,
+                smaller(kPanelWidth<T>, columns - j), panels + j * depth);
       }
       for (std::int64_t m = 0; m < M; m += kRows) {
-        for (std::int64_t j = 0; j < columns; j += kWidth<T>) {
-          multiply(smaller(kRows, M - m), smaller(kWidth<T>, columns - j), depth,
+        for (std::int64_t j = 0; j < columns; j += kPanelWidth<T>) {
+          multiply(smaller(kRows, M - m), smaller(kPanelWidth<T>, columns - j), depth,
                    a.data + m * a.row_stride + k * a.column_stride, a.row_stride, a.column_stride,
                    panels + j * depth, c + m * c_row + n + j, c_row, add || k > 0);
         }

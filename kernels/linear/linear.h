@@ -20,7 +20,9 @@ struct LinearShape {
 // Throws ShapeError unless every size is at least 1 and the activation is identity or relu.
 void check(const LinearShape& shape);
 
-// Planned for one shape, as Conv2d. Sums run in an order fixed by the shape alone.
+// Planned for one shape, as Conv2d. Sums run in an order fixed by the shape alone. On the CPU the zeros among x
+// and among gradients may be left out of them, where there are many: the same sums, but for an infinite or NaN
+// factor that only zeros meet.
 template <class T>
 class Linear {
  public:

@@ -1,9 +1,8 @@
 // Fully connected layer on the project's own matrix product.
 #include <algorithm>
 
-#include "kernels/bias_activation/bias_activation_math.h"
 #include "kernels/linear/gemm.h"
-#include "kernels/linear/linear.h"
+#include "kernels/linear/linear_cpu.h"
 
 namespace qmse {
 
@@ -13,8 +12,6 @@ namespace {
 // weight is read once.
 constexpr std::int64_t kOutputs = 32;
 constexpr std::int64_t kInputs = 128;
-
-std::int64_t blocks(std::int64_t n, std::int64_t size) { return (n + size - 1) / size; }
 
 template <class T>
 class PlainLinear final : public Linear<T> {
@@ -29,48 +26,22 @@ class PlainLinear final : public Linear<T> {
 
   void forward(const T* x, const T* w, const T* bias, T* y) override {
     const std::int64_t in = shape_.in_features, out = shape_.out_features;
-    context_.threads().run(blocks(out, kOutputs), [&](std::int64_t block, int) {
+    context_.threads().run(block_count(out, kOutputs), [&](std::int64_t block, int) {
       const std::int64_t first = block * kOutputs, last = std::min(out, first + kOutputs);
       gemm_(shape_.batch, last - first, in, {x, in, 1}, {w + first * in, 1, in}, y + first, out, false);
-      for (std::int64_t n = 0; n < shape_.batch; ++n) {
-        T* row = y + n * out;
-        if (bias != nullptr) {
-          for (std::int64_t o = first; o < last; ++o) row[o] += bias[o];
-        }
-        if (shape_.activation == Activation::relu) {
-          for (std::int64_t o = first; o < last; ++o) row[o] = activate<Activation::relu>(row[o]);
-        }
-      }
+      add_bias_and_activate(shape_, shape_.batch, first, last, bias, y);
     });
   }
 
   void backward(const T* x, const T* w, const T* y, const T* dy, T* dx, T* dw, T* db) override {
     const std::int64_t batch = shape_.batch, in = shape_.in_features, out = shape_.out_features;
-    const T* dz = dy;
-    if (shape_.activation == Activation::relu) {
-      T* masked = gradient_.template as<T>();
-      context_.threads().run(blocks(out, kOutputs), [&](std::int64_t block, int) {
-        const std::int64_t first = block * kOutputs, last = std::min(out, first + kOutputs);
-        for (std::int64_t n = 0; n < batch; ++n) {
-          for (std::int64_t k = n * out + first; k < n * out + last; ++k)
-            masked[k] = activation_gradient<Activation::relu>(y[k], dy[k]);
-        }
-      });
-      dz = masked;
-    }
-    context_.threads().run(blocks(in, kInputs), [&](std::int64_t block, int) {
+    const T* dz = gradient_before_activation(context_, shape_, y, dy, gradient_.template as<T>());
+    context_.threads().run(block_count(in, kInputs), [&](std::int64_t block, int) {
       const std::int64_t first = block * kInputs, width = std::min(in - first, kInputs);
       gemm_(out, width, batch, {dz, 1, out}, {x + first, in, 1}, dw + first, in, false);
       if (dx != nullptr) gemm_(batch, width, out, {dz, out, 1}, {w + first, in, 1}, dx + first, in, false);
     });
-    if (db == nullptr) return;
-    context_.threads().run(blocks(out, kOutputs), [&](std::int64_t block, int) {
-      const std::int64_t first = block * kOutputs, last = std::min(out, first + kOutputs);
-      std::copy(dz + first, dz + last, db + first);
-      for (std::int64_t n = 1; n < batch; ++n) {
-        for (std::int64_t o = first; o < last; ++o) db[o] += dz[n * out + o];
-      }
-    });
+    if (db != nullptr) sum_bias_gradient(context_, shape_, dz, db);
   }
 
   const char* algorithm() const override { return "plain"; }
@@ -92,13 +63,6 @@ std::unique_ptr<Linear<T>> make_plain_linear(CpuContext& context, const LinearSh
 
 template std::unique_ptr<Linear<float>> make_plain_linear(CpuContext&, const LinearShape&);
 template std::unique_ptr<Linear<double>> make_plain_linear(CpuContext&, const LinearShape&);
-
-// Also with oneDNN at hand: on the network's shapes this forward is faster than its sgemm, and the backward
-// within a quarter of it, too little for a second path.
-std::unique_ptr<Linear<float>> make_linear(CpuContext& context, Precision<float>, const LinearShape& shape,
-                                           BackwardNeeds) {
-  return make_plain_linear<float>(context, shape);
-}
 
 std::unique_ptr<Linear<double>> make_linear(CpuContext& context, Precision<double>, const LinearShape& shape,
                                             BackwardNeeds) {

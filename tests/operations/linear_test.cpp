@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "tests/operations/layers.h"
 #include "tests/support/error_message.h"
+#include "tests/support/instruction_sets.h"
 #include "tests/support/linear_reference.h"
 
 using namespace qmse;
@@ -51,10 +52,23 @@ void run(Linear<T>& linear, const LayerTensors<C, T>& on) {
 }
 
 template <class T>
-LayerResults<T> results(CpuContext& context, const LinearShape& s, const LayerInputs<T>& in) {
+LayerResults<T> results(CpuContext& context, Linear<T>& linear, const LayerInputs<T>& in) {
   const LayerTensors on(Device<CpuContext, T>{context}, in);
-  run(*make_linear(context, Precision<T>(), s), on);
+  run(linear, on);
   return on.results();
+}
+
+template <class T>
+LayerResults<T> results(CpuContext& context, const LinearShape& s, const LayerInputs<T>& in) {
+  return results(context, *make_linear(context, Precision<T>(), s), in);
+}
+
+// Leaves this share of the elements.
+void thin(double share, std::uint64_t seed, std::vector<float>& values) {
+  const std::vector<double> draws = random_values<double>(std::ssize(values), seed, 0, 1);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (draws[i] >= share) values[i] = 0;
+  }
 }
 
 LinearReference reference(const LinearShape& s, const LayerInputs<double>& in, const Numbers& y) {
@@ -178,6 +192,47 @@ TEMPLATE_TEST_CASE("linear: the number of threads does not change a bit", "", fl
       check_same_bits(results(context, s, in), first);
     }
   }
+}
+
+// Sizes around the panels and blocks of the product that leaves zeros out (64 and 128 columns, 64 deep) and its
+// groups of 64 images.
+TEST_CASE("linear: many zeros change no bit on the CPU") {
+  for (const LinearShape& s :
+       {LinearShape{64, 3136, 128, Activation::relu}, LinearShape{1, 64, 64, Activation::identity},
+        LinearShape{131, 300, 65, Activation::relu}, LinearShape{70, 127, 200, Activation::identity},
+        LinearShape{65, 129, 321, Activation::relu}}) {
+    for (const double share : {0.0, 0.02, 0.3, 0.45, 0.9}) {
+      LayerInputs<float> in = fractional_inputs<float>(sizes(s));
+      thin(share, 11, in.x);
+      thin(share, 12, in.dy);
+      CpuContext one(1, InstructionSet::baseline);
+      const LayerResults<float> dense = results(one, *make_plain_linear<float>(one, s), in);
+      for (const InstructionSet set : instruction_sets()) {
+        for (const int threads : {1, 3}) {
+          CAPTURE(text(s), share, name(set), threads);
+          CpuContext context(threads, set);
+          check_same_bits(results(context, s, in), dense);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("linear: on the CPU a zero among many adds nothing, whatever it meets") {
+  const LinearShape s{9, 64, 70, Activation::identity};
+  LayerInputs<float> in = fractional_inputs<float>(sizes(s));
+  for (std::size_t n = 0; n < 9; ++n) {
+    for (std::size_t k = 0; k < 64; k += 2) in.x[n * 64 + k] = 0;
+    for (std::size_t o = 0; o < 70; o += 2) in.dy[n * 70 + o] = 0;
+  }
+  // Weights of an input that is zero and of an output without gradient.
+  const float infinity = std::numeric_limits<float>::infinity();
+  in.w[3 * 64 + 2] = infinity;
+  in.w[4 * 64 + 5] = infinity;
+  CpuContext context(1);
+  const LayerResults<float> r = results(context, s, in);
+  for (std::size_t i = 0; i < r.y.size(); ++i) CHECK(std::isinf(r.y[i]) == (i % 70 == 4));
+  for (std::size_t i = 0; i < r.dx.size(); ++i) CHECK(std::isfinite(r.dx[i]) == (i % 64 != 2));
 }
 
 TEST_CASE("linear: a planned layer allocates nothing", "[plans]") {
