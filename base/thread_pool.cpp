@@ -61,12 +61,16 @@ constexpr int kSpins = 2000;
 
 }  // namespace
 
-// A run is announced and its tasks are claimed through one atomic word, the ticket: (generation << 32) | next
-// task. The generation is even while a run is open and odd while its description below is rewritten. A worker
-// that wakes late finds nothing to claim, or a newer generation, so run() waits for tasks, never for workers.
+// Tasks are claimed through atomic words, the tickets: (generation << 32) | next task. Each worker has one, for a
+// share of the tasks that are next to each other, the same in every run of as many: what it wrote is in its
+// caches when a later run reads it. Who is through takes from the others' shares. The generation is even while
+// a run is open and odd while its description below is rewritten. A worker that wakes late finds nothing to
+// claim, or a newer generation, so run() waits for tasks, never for workers.
 struct ThreadPool::Impl {
   explicit Impl(int threads)
-      : size(resolve_threads(threads)), spins(size <= available_processors() ? kSpins : 0) {
+      : size(resolve_threads(threads)),
+        spins(size <= available_processors() ? kSpins : 0),
+        tickets(static_cast<std::size_t>(size)) {
     workers.reserve(static_cast<std::size_t>(size - 1));
     try {
       for (int worker = 1; worker < size; ++worker) {
@@ -124,7 +128,7 @@ struct ThreadPool::Impl {
       return;
     }
     open(count, task_function);
-    work(generation_of(ticket.load(std::memory_order_relaxed)), 0);
+    work(opened.load(std::memory_order_relaxed), 0);
     wait_until_done(count);
     if (failed.load(std::memory_order_relaxed)) std::rethrow_exception(std::exchange(error, nullptr));
   }
@@ -148,15 +152,16 @@ struct ThreadPool::Impl {
     }
     // Released after the odd generation: a worker that still reads the old run's description and sees any of
     // this will fail to claim under the old generation.
-    const std::uint64_t generation = ticket.load(std::memory_order_relaxed) >> 32;
-    ticket.store((generation + 1) << 32, std::memory_order_relaxed);
+    const std::uint32_t generation = opened.load(std::memory_order_relaxed);
+    set_tickets(generation + 1, std::memory_order_relaxed);
     function.store(&task_function, std::memory_order_release);
     tasks.store(count, std::memory_order_release);
     done.store(0, std::memory_order_relaxed);
     failed.store(false, std::memory_order_relaxed);
-    // With the increment of `sleepers` before a worker's last look at the ticket, sequential consistency
-    // means that the worker sees this run or this thread sees the sleeper.
-    ticket.store((generation + 2) << 32, std::memory_order_seq_cst);
+    set_tickets(generation + 2, std::memory_order_release);
+    // With the increment of `sleepers` before a worker's last look at `opened`, sequential consistency means
+    // that the worker sees this run or this thread sees the sleeper.
+    opened.store(generation + 2, std::memory_order_seq_cst);
     const int asleep = sleepers.load(std::memory_order_seq_cst);
     if (asleep > 0) {
       { const std::lock_guard<std::mutex> lock(mutex); }
@@ -166,22 +171,32 @@ struct ThreadPool::Impl {
     }
   }
 
+  void set_tickets(std::uint32_t generation, std::memory_order order) {
+    for (Ticket& ticket : tickets) ticket.value.store(std::uint64_t{generation} << 32, order);
+  }
+
   // Claims and does tasks of one run until there are none left.
   void work(std::uint32_t generation, int worker) {
     const TaskFunction* const task_function = function.load(std::memory_order_acquire);
     const std::int64_t count = tasks.load(std::memory_order_acquire);
     std::int64_t completed = 0;
-    std::uint64_t seen = ticket.load(std::memory_order_acquire);
-    while (generation_of(seen) == generation && task_of(seen) < count) {
-      if (!ticket.compare_exchange_weak(seen, seen + 1, std::memory_order_acq_rel, std::memory_order_acquire))
-        continue;
-      try {
-        (*task_function)(task_of(seen), worker);
-      } catch (...) {
-        if (!failed.exchange(true, std::memory_order_relaxed)) error = std::current_exception();
+    for (int other = 0; other < size; ++other) {
+      const int share = (worker + other) % size;
+      const std::int64_t first = count * share / size, end = count * (share + 1) / size;
+      std::atomic<std::uint64_t>& ticket = tickets[static_cast<std::size_t>(share)].value;
+      std::uint64_t seen = ticket.load(std::memory_order_acquire);
+      while (generation_of(seen) == generation && first + task_of(seen) < end) {
+        if (!ticket.compare_exchange_weak(seen, seen + 1, std::memory_order_acq_rel,
+                                          std::memory_order_acquire))
+          continue;
+        try {
+          (*task_function)(first + task_of(seen), worker);
+        } catch (...) {
+          if (!failed.exchange(true, std::memory_order_relaxed)) error = std::current_exception();
+        }
+        ++completed;
+        seen = ticket.load(std::memory_order_acquire);
       }
-      ++completed;
-      seen = ticket.load(std::memory_order_acquire);
     }
     if (completed > 0 && done.fetch_add(completed, std::memory_order_seq_cst) + completed == count &&
         caller_asleep.load(std::memory_order_seq_cst)) {
@@ -211,8 +226,8 @@ struct ThreadPool::Impl {
   bool wait_for_run(std::uint32_t& generation) {
     const std::uint32_t last = generation;
     const auto ready = [&] {
-      generation = generation_of(ticket.load(std::memory_order_seq_cst));
-      return generation != last && generation % 2 == 0;
+      generation = opened.load(std::memory_order_seq_cst);
+      return generation != last;
     };
     for (int spin = 0; spin < spins; ++spin) {
       if (ready()) return true;
@@ -234,7 +249,12 @@ struct ThreadPool::Impl {
   const int spins;
   std::vector<std::thread> workers;
 
-  alignas(64) std::atomic<std::uint64_t> ticket{0};
+  struct alignas(64) Ticket {
+    std::atomic<std::uint64_t> value{0};
+  };
+  std::vector<Ticket> tickets;  // of each worker's share
+
+  alignas(64) std::atomic<std::uint32_t> opened{0};  // the newest run's generation
   std::atomic<const TaskFunction*> function{nullptr};
   std::atomic<std::int64_t> tasks{0};
 

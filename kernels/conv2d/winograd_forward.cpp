@@ -31,10 +31,12 @@ WinogradForward::WinogradForward(CpuContext& context, const Conv2dShape& shape, 
 
 // G g G' as [16, O / panel, I, panel or what is left].
 void WinogradForward::begin(const float* w) {
-  for_ranges(context_.threads(), shape_.out_channels, range_items(shape_.in_channels * kTilePlaces * 4),
+  // Cut by input channels: the outputs of one are next to each other, and two threads that write in one line of
+  // the cache take it from each other with every number.
+  for_ranges(context_.threads(), shape_.in_channels, range_items(shape_.out_channels * kTilePlaces * 4),
              [&](std::int64_t begin, std::int64_t end) {
-               for (std::int64_t o = begin; o < end; ++o) {
-                 for (std::int64_t i = 0; i < shape_.in_channels; ++i) {
+               for (std::int64_t i = begin; i < end; ++i) {
+                 for (std::int64_t o = 0; o < shape_.out_channels; ++o) {
                    const float* g = w + (o * shape_.in_channels + i) * 9;
                    float columns[3][4];
                    for (int k = 0; k < 3; ++k) winograd_weights(g[k], g[3 + k], g[6 + k], columns[k]);
