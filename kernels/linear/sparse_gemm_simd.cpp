@@ -53,6 +53,9 @@ void add_rows(std::int64_t rows, std::int64_t columns, const SparseBlock& a, con
     V sum[panels][2];
 #pragma GCC unroll 4
     for (int p = 0; p < panels; ++p) {
+      // The next row is far away: the processor's own prefetching does not see it coming.
+      __builtin_prefetch(c + c_row + p * kWidth, 1);
+      __builtin_prefetch(c + c_row + p * kWidth + kLanes, 1);
       if constexpr (add) {
         sum[p][0] = simd_load<V>(row + p * kWidth);
         sum[p][1] = simd_load<V>(row + p * kWidth + kLanes);
