@@ -1,16 +1,18 @@
 // The training step and the epoch, one measurement per line of standard input (bench/protocol.h): "<n>" times
 // n steps, "epoch" a whole epoch, from the upload of its order to the reading of its metrics. Makes its own
-// data, so that no file is needed; with --export it writes them, and the
-// initial weights, for peers to start from.
+// data, so that no file is needed, or takes the first images of a data set; with --export it writes them, and
+// the initial weights, for peers to start from.
 #include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <numeric>
 
+#include "base/error.h"
 #include "base/parse_choice.h"
 #include "bench/protocol.h"
 #include "bench/synthetic_images.h"
+#include "data/registry.h"
 #include "data/resident_dataset.h"
 #include "engine/safetensors.h"
 #include "engine/training_loop.h"
@@ -29,6 +31,7 @@ struct Arguments {
   std::string math = "fp32";
   std::string shape = "mnist";
   std::string loss = "mse";
+  std::string data;  // folder of the data set whose images are taken; synthetic ones without it
   std::string export_file;
   std::int64_t batch = 64;
   std::int64_t samples = 4096;
@@ -100,9 +103,20 @@ class Training {
   std::vector<double> rates_;
 };
 
+ImageDataset images(const Arguments& arguments) {
+  if (arguments.data.empty()) return bench::synthetic_images(arguments.shape, arguments.samples);
+  const ImageDataset all =
+      load_dataset(arguments.shape, find_data_directory(arguments.shape, arguments.data), Split::train);
+  if (arguments.samples > all.count) {
+    throw ConfigError("--samples " + std::to_string(arguments.samples) + ": " + arguments.shape + " has " +
+                      std::to_string(all.count) + " images to train on");
+  }
+  return all.first(arguments.samples);
+}
+
 int measure(const Arguments& arguments) {
   const std::unique_ptr<Context> context = make_context(arguments.config);
-  const ImageDataset dataset = bench::synthetic_images(arguments.shape, arguments.samples);
+  const ImageDataset dataset = images(arguments);
   const ResidentDataset<float> resident(*context, dataset,
                                         make_normalization(NormalizationKind::unit, dataset));
   const Sequential model =
@@ -142,6 +156,8 @@ int main(int argc, char** argv) {
   app.add_option("--samples", arguments.samples, "images of the data set; a multiple of the batch size")
       ->check(CLI::PositiveNumber);
   app.add_option("--threads", config.threads, "threads; 0 takes all")->check(CLI::NonNegativeNumber);
+  app.add_option("--data", arguments.data,
+                 "folder that holds the data set of that name: its first images instead of made-up ones");
   app.add_option("--export", arguments.export_file,
                  "write data and initial weights to this safetensors file");
   CLI11_PARSE(app, argc, argv);
