@@ -4,6 +4,7 @@
 
 #include "kernels/conv2d/winograd_math.h"
 #include "kernels/cpu/ranges.h"
+#include "kernels/cpu/simd.h"
 
 namespace qmse {
 
@@ -25,32 +26,37 @@ WinogradForward::WinogradForward(CpuContext& context, const Conv2dShape& shape, 
                "convolution weights"),
       scratch_(context.memory(),
                sizeof(float) * context.threads().size() * kTilePlaces * kTilesTogether * (inputs_ + outputs_),
-               "convolution tiles") {
-  std::fill_n(weights_.as<float>(), kTilePlaces * shape.in_channels * outputs_, 0.0f);
-}
+               "convolution tiles") {}
 
-// G g G' as [16, O / panel, I, panel or what is left].
+// G g G' as [16, O / panel, I, panel or what is left]; what outputs do not fill is zero.
 void WinogradForward::begin(const float* w) {
+  constexpr std::int64_t kLanes = kSimdLanes<float>;
+  const std::int64_t in = shape_.in_channels, place = in * outputs_;
   // Cut by input channels: the outputs of one are next to each other, and two threads that write in one line of
-  // the cache take it from each other with every number.
-  for_ranges(context_.threads(), shape_.in_channels, range_items(shape_.out_channels * kTilePlaces * 4),
+  // the cache take it from each other with every vector.
+  const auto transform = [&](std::int64_t i) {
+    for (std::int64_t o = 0; o < outputs_; o += kLanes) {
+      float g[9 * kLanes] = {};  // [9, outputs]
+      simd_transpose(std::clamp<std::int64_t>(shape_.out_channels - o, 0, kLanes), 9, w + (o * in + i) * 9,
+                     in * 9, g, kLanes);
+      Simd<float> columns[3][4];
+      for (int k = 0; k < 3; ++k) {
+        winograd_weights(simd_load(g + k * kLanes), simd_load(g + (3 + k) * kLanes),
+                         simd_load(g + (6 + k) * kLanes), columns[k]);
+      }
+      const std::int64_t panel = o / vector_.panel() * vector_.panel();
+      float* to =
+          weights_.as<float>() + panel * in + i * std::min(vector_.panel(), outputs_ - panel) + o - panel;
+      for (int r = 0; r < 4; ++r) {
+        Simd<float> row[4];
+        winograd_weights(columns[0][r], columns[1][r], columns[2][r], row);
+        for (int k = 0; k < 4; ++k) simd_store(to + (4 * r + k) * place, row[k]);
+      }
+    }
+  };
+  for_ranges(context_.threads(), in, range_items(outputs_ * kTilePlaces),
              [&](std::int64_t begin, std::int64_t end) {
-               for (std::int64_t i = begin; i < end; ++i) {
-                 for (std::int64_t o = 0; o < shape_.out_channels; ++o) {
-                   const float* g = w + (o * shape_.in_channels + i) * 9;
-                   float columns[3][4];
-                   for (int k = 0; k < 3; ++k) winograd_weights(g[k], g[3 + k], g[6 + k], columns[k]);
-                   const std::int64_t panel = o / vector_.panel() * vector_.panel();
-                   float* to = weights_.as<float>() + panel * shape_.in_channels +
-                               i * std::min(vector_.panel(), outputs_ - panel) + o - panel;
-                   const std::int64_t place = shape_.in_channels * outputs_;
-                   for (int r = 0; r < 4; ++r) {
-                     float row[4];
-                     winograd_weights(columns[0][r], columns[1][r], columns[2][r], row);
-                     for (int k = 0; k < 4; ++k) to[(4 * r + k) * place] = row[k];
-                   }
-                 }
-               }
+               for (std::int64_t i = begin; i < end; ++i) transform(i);
              });
 }
 

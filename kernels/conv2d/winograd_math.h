@@ -19,13 +19,13 @@ QMSE_HOST_DEVICE inline void winograd_input(T d0, T d1, T d2, T d3, T (&v)[4]) {
   v[3] = d1 - d3;
 }
 
-// Weights. G = {{1, 0, 0}, {1/2, 1/2, 1/2}, {1/2, -1/2, 1/2}, {0, 0, 1}}
+// Weights; T as for inputs. G = {{1, 0, 0}, {1/2, 1/2, 1/2}, {1/2, -1/2, 1/2}, {0, 0, 1}}
 template <class T>
 QMSE_HOST_DEVICE inline void winograd_weights(T g0, T g1, T g2, T (&u)[4]) {
   const T even = g0 + g2;
   u[0] = g0;
-  u[1] = T(0.5) * (even + g1);
-  u[2] = T(0.5) * (even - g1);
+  u[1] = 0.5f * (even + g1);
+  u[2] = 0.5f * (even - g1);
   u[3] = g2;
 }
 

@@ -67,7 +67,8 @@ void multiply(std::int64_t rows, std::int64_t width, std::int64_t depth, const T
   constexpr std::make_integer_sequence<int, kRows> kAnyRows;
   if (width == kPanelWidth<T>) return call(c, c_row, kAnyRows);
   T whole[kRows * kPanelWidth<T>] = {};
-  for (std::int64_t i = 0; i < rows && add; ++i) copy_elements(c + i * c_row, width, whole + i * kPanelWidth<T>);
+  for (std::int64_t i = 0; i < rows && add; ++i)
+    copy_elements(c + i * c_row, width, whole + i * kPanelWidth<T>);
   call(whole, kPanelWidth<T>, kAnyRows);
   for (std::int64_t i = 0; i < rows; ++i) copy_elements(whole + i * kPanelWidth<T>, width, c + i * c_row);
 }
@@ -83,8 +84,8 @@ void gemm(std::int64_t M, std::int64_t N, std::int64_t K, const MatrixView<T>& a
     for (std::int64_t k = 0; k < K; k += kDepth) {
       const std::int64_t depth = smaller(kDepth, K - k);
       for (std::int64_t j = 0; j < columns; j += kPanelWidth<T>) {
-        pack_panel<T>({b.data + k * b.row_stride + (n + j) * b.column_stride, b.row_stride, b.column_stride}, depth,
-                smaller(kPanelWidth<T>, columns - j), panels + j * depth);
+        pack_panel<T>({b.data + k * b.row_stride + (n + j) * b.column_stride, b.row_stride, b.column_stride},
+                      depth, smaller(kPanelWidth<T>, columns - j), panels + j * depth);
       }
       for (std::int64_t m = 0; m < M; m += kRows) {
         for (std::int64_t j = 0; j < columns; j += kPanelWidth<T>) {
