@@ -18,6 +18,8 @@ constexpr double kShare = 0.5;
 constexpr std::int64_t kLookedAt = 8;
 // Images whose lists are made at a time in the forward pass.
 constexpr std::int64_t kImages = 64;
+// Outputs of a task of the forward pass, so that there are tasks for several threads.
+constexpr std::int64_t kOutputs = 64;
 // Smaller layers leave most of a panel empty.
 constexpr std::int64_t kLeast = 64;
 
@@ -77,8 +79,7 @@ class SparseLinear final : public Linear<float> {
     for (std::int64_t n = 0; n < batch; n += kLookedAt, looked_at += in) found += nonzeros(x + n * in, in);
     if (static_cast<double>(found) > kShare * static_cast<double>(looked_at))
       return dense_->forward(x, w, bias, y);
-    // Half a panel, so that there are blocks for more threads.
-    const std::int64_t width = gemm_.width / 2, blocks = block_count(out, width);
+    const std::int64_t width = std::min(gemm_.width, kOutputs), blocks = block_count(out, width);
     context_.threads().run(block_count(batch, kImages) * blocks, [&](std::int64_t item, int worker) {
       const std::int64_t image = item / blocks * kImages, images = std::min(batch - image, kImages);
       const std::int64_t first = item % blocks * width, last = std::min(out, first + width);
