@@ -54,7 +54,7 @@ void WinogradForward::begin(const float* w) {
       }
     }
   };
-  for_ranges(context_.threads(), in, range_items(outputs_ * kTilePlaces),
+  for_ranges(context_.threads(), in, range_items(outputs_ * kTilePlaces * 4),
              [&](std::int64_t begin, std::int64_t end) {
                for (std::int64_t i = begin; i < end; ++i) transform(i);
              });

@@ -15,6 +15,7 @@ constexpr bool kManyRegisters = QMSE_WIDE != 0;           // 32, else 16
 constexpr std::int64_t kDepth = 256;                      // of a packed panel of B
 constexpr std::int64_t kPanels = kManyRegisters ? 4 : 8;  // packed at a time
 constexpr int kRows = kManyRegisters ? 12 : 6;
+
 std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 
 // Rows of C, a panel wide.

@@ -21,8 +21,8 @@ struct LinearShape {
 void check(const LinearShape& shape);
 
 // Planned for one shape, as Conv2d. Sums run in an order fixed by the shape alone. On the CPU the zeros among x
-// and among gradients may be left out of them, where there are many: the same sums, but for an infinite or NaN
-// factor that only zeros meet.
+// and among gradients may be left out of them, where there are many: the same sums, but that an infinity or NaN
+// which meets such a zero adds nothing, in place of a NaN.
 template <class T>
 class Linear {
  public:

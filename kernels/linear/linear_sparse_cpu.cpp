@@ -14,13 +14,13 @@ namespace {
 
 // With more than this share of a factor's elements the dense product is faster.
 constexpr double kShare = 0.5;
-// Of x every so-manieth image is looked at.
+// One image of x in so many is looked at.
 constexpr std::int64_t kLookedAt = 8;
 // Images whose lists are made at a time in the forward pass.
 constexpr std::int64_t kImages = 64;
 // Outputs of a task of the forward pass, so that there are tasks for several threads.
 constexpr std::int64_t kOutputs = 64;
-// Smaller layers leave most of a panel empty.
+// Layers with fewer inputs or outputs stay dense: they would leave most of a panel empty.
 constexpr std::int64_t kLeast = 64;
 
 std::int64_t nonzeros(const float* x, std::int64_t n) {
@@ -61,7 +61,8 @@ class SparseLinear final : public Linear<float> {
         shape_(shape),
         dense_(make_plain_linear<float>(context, shape)),
         gemm_(*QMSE_FOR_ISA(context.instruction_set(), sparse_gemm)),
-        gradient_(context.memory(), sizeof(float) * shape.batch * shape.out_features,
+        gradient_(context.memory(),
+                  shape.activation == Activation::relu ? sizeof(float) * shape.batch * shape.out_features : 0,
                   "linear gradient before the activation"),
         transposed_(context.memory(), sizeof(float) * shape.batch * shape.out_features,
                     "linear gradient, transposed"),
@@ -75,9 +76,9 @@ class SparseLinear final : public Linear<float> {
 
   void forward(const float* x, const float* w, const float* bias, float* y) override {
     const std::int64_t batch = shape_.batch, in = shape_.in_features, out = shape_.out_features;
-    std::int64_t looked_at = 0, found = 0;
-    for (std::int64_t n = 0; n < batch; n += kLookedAt, looked_at += in) found += nonzeros(x + n * in, in);
-    if (static_cast<double>(found) > kShare * static_cast<double>(looked_at))
+    std::int64_t found = 0;
+    for (std::int64_t n = 0; n < batch; n += kLookedAt) found += nonzeros(x + n * in, in);
+    if (static_cast<double>(found) > kShare * static_cast<double>(block_count(batch, kLookedAt) * in))
       return dense_->forward(x, w, bias, y);
     const std::int64_t width = std::min(gemm_.width, kOutputs), blocks = block_count(out, width);
     context_.threads().run(block_count(batch, kImages) * blocks, [&](std::int64_t item, int worker) {
@@ -101,7 +102,7 @@ class SparseLinear final : public Linear<float> {
     const std::int64_t elements = batch * out;
     if (static_cast<double>(nonzeros(dz, elements)) > kShare * static_cast<double>(elements))
       return dense_->backward(x, w, y, dy, dx, dw, db);
-    list(dz);
+    list(dz, dx != nullptr);
     context_.threads().run(block_count(in, gemm_.width), [&](std::int64_t item, int worker) {
       const std::int64_t first = item * gemm_.width, width = std::min(in - first, gemm_.width);
       for (std::int64_t k = 0; k < of_outputs_.blocks(); ++k) {
@@ -119,13 +120,13 @@ class SparseLinear final : public Linear<float> {
   const char* algorithm() const override { return "plain, many zeros left out"; }
 
  private:
-  // dz by images and by outputs.
-  void list(const float* dz) {
+  // dz by outputs and, where asked for, by images.
+  void list(const float* dz, bool by_images) {
     const std::int64_t batch = shape_.batch, out = shape_.out_features;
     auto* transposed = transposed_.as<float>();
     context_.threads().run(block_count(out, kSparseDepth), [&](std::int64_t item, int) {
       const std::int64_t first = item * kSparseDepth, outputs = of_images_.depth(item);
-      gemm_.list(batch, outputs, dz + first, out, of_images_.block(item));
+      if (by_images) gemm_.list(batch, outputs, dz + first, out, of_images_.block(item));
       simd_transpose(batch, outputs, dz + first, out, transposed + first * batch, batch);
       for (std::int64_t k = 0; k < of_outputs_.blocks(); ++k) {
         gemm_.list(outputs, of_outputs_.depth(k), transposed + first * batch + k * kSparseDepth, batch,

@@ -1,7 +1,8 @@
 // C = A B or C += A B on one thread for an A with many zeros: its elements that are not zero are listed row by
 // row, a block of columns at a time, and meet panels of B that stay in the first-level cache.
 //
-// An element of C is the chain of gemm(), without the terms of A's zeros: equal to it for finite B.
+// An element of C is the chain of gemm(), without the terms of A's zeros: the same bits for finite B, but for
+// the sign of a sum that underflows to -0.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +13,7 @@
 namespace qmse {
 
 inline constexpr std::int64_t kSparseDepth = 64;  // columns of a block
-// Room for a row's list: a vector may be stored where its first element belongs.
+// From one row's list to the next: no power of two, whose multiples meet in few sets of the cache.
 inline constexpr std::int64_t kSparseRow = kSparseDepth + 16;
 
 // The lists of a block's rows, kSparseRow apart: values, and their columns within the block.

@@ -12,7 +12,7 @@ namespace {
 using V = WideSimd<float>;
 constexpr int kLanes = kWideLanes<float>;
 constexpr int kWidth = kPanelWidth<float>;
-// As many vectors of sums as hide a multiplication's latency; with a block's depth they fill the cache.
+// As many vectors of sums as hide a multiplication's latency; with a block's depth they take 16 or 32 KiB.
 constexpr int kPanels = 4;
 
 void list(std::int64_t rows, std::int64_t columns, const float* a, std::int64_t a_row,

@@ -70,6 +70,28 @@ TEST_CASE("thread_pool: every worker takes part") {
   }
 }
 
+TEST_CASE("thread_pool: a worker begins with its own share of the tasks") {
+  for (int threads : {2, 3, 5}) {
+    ThreadPool pool(threads);
+    for (const std::int64_t count : {std::int64_t{threads}, std::int64_t{threads} + 1, std::int64_t{23}}) {
+      // First tasks wait for all workers, so that none has finished its share and takes from another's.
+      std::atomic<int> begun{0};
+      std::vector<std::int64_t> first(static_cast<std::size_t>(threads), -1);
+      pool.run(count, [&](std::int64_t task, int worker) {
+        std::int64_t& mine = first[static_cast<std::size_t>(worker)];
+        if (mine >= 0) return;
+        mine = task;
+        ++begun;
+        while (begun.load() < threads) std::this_thread::yield();
+      });
+      for (int worker = 0; worker < threads; ++worker) {
+        CAPTURE(threads, count, worker);
+        CHECK(first[static_cast<std::size_t>(worker)] == count * worker / threads);
+      }
+    }
+  }
+}
+
 TEST_CASE("thread_pool: a run sees what came before it, and what follows sees the run") {
   ThreadPool pool(3);
   std::vector<std::int64_t> values(17, 0);  // plain memory: ordering is the pool's job

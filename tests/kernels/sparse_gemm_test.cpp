@@ -78,7 +78,8 @@ TEST_CASE("sparse gemm: the bits of the dense product") {
     while (reinterpret_cast<std::uintptr_t>(panel) % 64 != 0) ++panel;
     for (const std::int64_t rows : {1, 6, 13}) {
       for (const std::int64_t depth : {1, 9, 63, 64}) {
-        for (std::int64_t columns = 1; columns <= gemm.width; columns += columns < 34 ? 1 : 7) {
+        for (std::int64_t columns = 1; columns <= gemm.width; ++columns) {
+          if (columns > 2 && (columns + 1) % (gemm.width / 4) > 2) continue;  // around whole panels
           for (const bool transposed : {false, true}) {
             for (const bool add : {false, true}) {
               CAPTURE(name(set), rows, depth, columns, transposed, add);
