@@ -63,9 +63,9 @@ constexpr int kSpins = 2000;
 
 // Tasks are claimed through atomic words, the tickets: (generation << 32) | next task. Each worker has one, for
 // a share of the tasks that are next to each other, the same in every run with as many: what it wrote is in its
-// caches when a later run reads it. A worker that has finished its share takes from the others'. The generation is even while
-// a run is open and odd while its description below is rewritten. A worker that wakes late finds nothing to
-// claim, or a newer generation, so run() waits for tasks, never for workers.
+// caches when a later run reads it. A worker that has finished its share takes from the others'. The generation
+// is even while a run is open and odd while its description below is rewritten. A worker that wakes late finds
+// nothing to claim, or a newer generation, so run() waits for tasks, never for workers.
 struct ThreadPool::Impl {
   explicit Impl(int threads)
       : size(resolve_threads(threads)),

@@ -1,4 +1,5 @@
 #include "kernels/conv2d/conv_chunks_onednn.h"
+#include "kernels/cpu/ranges.h"
 
 #include <algorithm>
 
@@ -17,8 +18,6 @@ constexpr std::int64_t kChunkBytes = 256 * 1024;
 constexpr std::int64_t kThreads = 16;
 // Up to this many input channels a plain image is read as it is: blocked, it would be mostly padding.
 constexpr std::int64_t kFewChannels = 3;
-
-std::int64_t quotient_up(std::int64_t n, std::int64_t size) { return (n + size - 1) / size; }
 
 memory::desc image_desc(std::int64_t images, std::int64_t channels, std::int64_t height, std::int64_t width,
                         Tag tag) {

@@ -18,8 +18,6 @@ constexpr std::int64_t kMaxSlice = 12;
 // Weight gradients are summed in at least this many groups of images, then across them.
 constexpr std::int64_t kGroups = 16;
 
-std::int64_t quotient_up(std::int64_t n, std::int64_t size) { return (n + size - 1) / size; }
-
 // `lanes` floats of each pixel.
 void copy_pixels(std::int64_t pixels, const float* from, std::int64_t from_pixel, float* to,
                  std::int64_t to_pixel, std::int64_t lanes) {

@@ -9,6 +9,8 @@
 
 namespace qmse {
 
+inline constexpr std::int64_t quotient_up(std::int64_t n, std::int64_t size) { return (n + size - 1) / size; }
+
 // Elements of a range where the work per element is a few memory accesses: long against the cost of handing
 // out a task, short against a core's cache.
 inline constexpr std::int64_t kRangeElements = 16384;
@@ -21,8 +23,7 @@ inline constexpr std::int64_t range_items(std::int64_t elements) {
 // body(begin, end) over [0, n) in ranges of `grain` (the last one shorter), in any order, several at once.
 template <class Body>
 void for_ranges(ThreadPool& threads, std::int64_t n, std::int64_t grain, const Body& body) {
-  const std::int64_t ranges = (n + grain - 1) / grain;
-  threads.run(ranges,
+  threads.run(quotient_up(n, grain),
               [&](std::int64_t range, int) { body(range * grain, std::min(n, (range + 1) * grain)); });
 }
 

@@ -7,11 +7,10 @@
 #include "device/context.h"
 #include "kernels/bias_activation/bias_activation_math.h"
 #include "kernels/cpu/ranges.h"
+#include "kernels/linear/gemm.h"
 #include "kernels/linear/linear.h"
 
 namespace qmse {
-
-inline std::int64_t block_count(std::int64_t n, std::int64_t size) { return (n + size - 1) / size; }
 
 // y = activation(y + bias) for outputs [first, last) of `images` rows.
 template <class T>
@@ -41,11 +40,38 @@ const T* gradient_before_activation(CpuContext& context, const LinearShape& shap
   return masked;
 }
 
+// The dense products. Work is cut into blocks of outputs (forward) or inputs (gradients) over the whole batch,
+// so that each weight is read once.
+template <class T>
+void forward_dense(CpuContext& context, const LinearShape& shape, Gemm<T>& gemm, const T* x, const T* w,
+                   const T* bias, T* y) {
+  constexpr std::int64_t kOutputs = 32;
+  const std::int64_t in = shape.in_features, out = shape.out_features;
+  context.threads().run(quotient_up(out, kOutputs), [&](std::int64_t block, int) {
+    const std::int64_t first = block * kOutputs, last = std::min(out, first + kOutputs);
+    gemm(shape.batch, last - first, in, {x, in, 1}, {w + first * in, 1, in}, y + first, out, false);
+    add_bias_and_activate(shape, shape.batch, first, last, bias, y);
+  });
+}
+
+// dx (where it is not null) and dw from dz, the gradient before the activation.
+template <class T>
+void gradients_dense(CpuContext& context, const LinearShape& shape, Gemm<T>& gemm, const T* x, const T* w,
+                     const T* dz, T* dx, T* dw) {
+  constexpr std::int64_t kInputs = 128;
+  const std::int64_t batch = shape.batch, in = shape.in_features, out = shape.out_features;
+  context.threads().run(quotient_up(in, kInputs), [&](std::int64_t block, int) {
+    const std::int64_t first = block * kInputs, width = std::min(in - first, kInputs);
+    gemm(out, width, batch, {dz, 1, out}, {x + first, in, 1}, dw + first, in, false);
+    if (dx != nullptr) gemm(batch, width, out, {dz, out, 1}, {w + first, in, 1}, dx + first, in, false);
+  });
+}
+
 // db = the sum of dz's rows, in order.
 template <class T>
 void sum_bias_gradient(CpuContext& context, const LinearShape& shape, const T* dz, T* db) {
   constexpr std::int64_t kOutputs = 32;
-  context.threads().run(block_count(shape.out_features, kOutputs), [&](std::int64_t block, int) {
+  context.threads().run(quotient_up(shape.out_features, kOutputs), [&](std::int64_t block, int) {
     const std::int64_t first = block * kOutputs, last = std::min(shape.out_features, first + kOutputs);
     std::copy(dz + first, dz + last, db + first);
     for (std::int64_t n = 1; n < shape.batch; ++n) {

@@ -1,17 +1,9 @@
 // Fully connected layer on the project's own matrix product.
-#include <algorithm>
-
-#include "kernels/linear/gemm.h"
 #include "kernels/linear/linear_cpu.h"
 
 namespace qmse {
 
 namespace {
-
-// Work is cut into blocks of outputs (forward) or inputs (gradients) over the whole batch, so that each
-// weight is read once.
-constexpr std::int64_t kOutputs = 32;
-constexpr std::int64_t kInputs = 128;
 
 template <class T>
 class PlainLinear final : public Linear<T> {
@@ -25,22 +17,12 @@ class PlainLinear final : public Linear<T> {
                   "linear gradient before the activation") {}
 
   void forward(const T* x, const T* w, const T* bias, T* y) override {
-    const std::int64_t in = shape_.in_features, out = shape_.out_features;
-    context_.threads().run(block_count(out, kOutputs), [&](std::int64_t block, int) {
-      const std::int64_t first = block * kOutputs, last = std::min(out, first + kOutputs);
-      gemm_(shape_.batch, last - first, in, {x, in, 1}, {w + first * in, 1, in}, y + first, out, false);
-      add_bias_and_activate(shape_, shape_.batch, first, last, bias, y);
-    });
+    forward_dense(context_, shape_, *gemm_, x, w, bias, y);
   }
 
   void backward(const T* x, const T* w, const T* y, const T* dy, T* dx, T* dw, T* db) override {
-    const std::int64_t batch = shape_.batch, in = shape_.in_features, out = shape_.out_features;
     const T* dz = gradient_before_activation(context_, shape_, y, dy, gradient_.template as<T>());
-    context_.threads().run(block_count(in, kInputs), [&](std::int64_t block, int) {
-      const std::int64_t first = block * kInputs, width = std::min(in - first, kInputs);
-      gemm_(out, width, batch, {dz, 1, out}, {x + first, in, 1}, dw + first, in, false);
-      if (dx != nullptr) gemm_(batch, width, out, {dz, out, 1}, {w + first, in, 1}, dx + first, in, false);
-    });
+    gradients_dense(context_, shape_, *gemm_, x, w, dz, dx, dw);
     if (db != nullptr) sum_bias_gradient(context_, shape_, dz, db);
   }
 

@@ -35,7 +35,7 @@ class SparseMatrix {
   SparseMatrix(MemoryResource& memory, std::int64_t rows, std::int64_t columns)
       : rows_(rows),
         columns_(columns),
-        buffer_(memory, sizeof(float) * block_count(columns, kSparseDepth) * rows * (2 * kSparseRow + 1),
+        buffer_(memory, sizeof(float) * quotient_up(columns, kSparseDepth) * rows * (2 * kSparseDepth + 1),
                 "linear layer's lists") {}
 
   std::int64_t depth(std::int64_t block) const {
@@ -43,11 +43,12 @@ class SparseMatrix {
   }
   // From row `first` on.
   SparseBlock block(std::int64_t block, std::int64_t first = 0) const {
-    auto* values = buffer_.as<float>() + block * rows_ * (2 * kSparseRow + 1);
-    auto* columns = reinterpret_cast<std::int32_t*>(values + rows_ * kSparseRow);
-    return {values + first * kSparseRow, columns + first * kSparseRow, columns + rows_ * kSparseRow + first};
+    auto* values = buffer_.as<float>() + block * rows_ * (2 * kSparseDepth + 1);
+    auto* columns = reinterpret_cast<std::int32_t*>(values + rows_ * kSparseDepth);
+    return {values + first * kSparseDepth, columns + first * kSparseDepth,
+            columns + rows_ * kSparseDepth + first};
   }
-  std::int64_t blocks() const { return block_count(columns_, kSparseDepth); }
+  std::int64_t blocks() const { return quotient_up(columns_, kSparseDepth); }
 
  private:
   std::int64_t rows_, columns_;
@@ -59,7 +60,7 @@ class SparseLinear final : public Linear<float> {
   SparseLinear(CpuContext& context, const LinearShape& shape)
       : context_(context),
         shape_(shape),
-        dense_(make_plain_linear<float>(context, shape)),
+        dense_(*QMSE_FOR_ISA(context.instruction_set(), gemm<float>)),
         gemm_(*QMSE_FOR_ISA(context.instruction_set(), sparse_gemm)),
         gradient_(context.memory(),
                   shape.activation == Activation::relu ? sizeof(float) * shape.batch * shape.out_features : 0,
@@ -78,10 +79,10 @@ class SparseLinear final : public Linear<float> {
     const std::int64_t batch = shape_.batch, in = shape_.in_features, out = shape_.out_features;
     std::int64_t found = 0;
     for (std::int64_t n = 0; n < batch; n += kLookedAt) found += nonzeros(x + n * in, in);
-    if (static_cast<double>(found) > kShare * static_cast<double>(block_count(batch, kLookedAt) * in))
-      return dense_->forward(x, w, bias, y);
-    const std::int64_t width = std::min(gemm_.width, kOutputs), blocks = block_count(out, width);
-    context_.threads().run(block_count(batch, kImages) * blocks, [&](std::int64_t item, int worker) {
+    if (static_cast<double>(found) > kShare * static_cast<double>(quotient_up(batch, kLookedAt) * in))
+      return forward_dense(context_, shape_, dense_, x, w, bias, y);
+    const std::int64_t width = std::min(gemm_.width, kOutputs), blocks = quotient_up(out, width);
+    context_.threads().run(quotient_up(batch, kImages) * blocks, [&](std::int64_t item, int worker) {
       const std::int64_t image = item / blocks * kImages, images = std::min(batch - image, kImages);
       const std::int64_t first = item % blocks * width, last = std::min(out, first + width);
       const SparseBlock lists = inputs_[static_cast<std::size_t>(worker)].block(0);
@@ -97,13 +98,23 @@ class SparseLinear final : public Linear<float> {
 
   void backward(const float* x, const float* w, const float* y, const float* dy, float* dx, float* dw,
                 float* db) override {
-    const std::int64_t batch = shape_.batch, in = shape_.in_features, out = shape_.out_features;
     const float* dz = gradient_before_activation(context_, shape_, y, dy, gradient_.as<float>());
-    const std::int64_t elements = batch * out;
-    if (static_cast<double>(nonzeros(dz, elements)) > kShare * static_cast<double>(elements))
-      return dense_->backward(x, w, y, dy, dx, dw, db);
+    const std::int64_t elements = shape_.batch * shape_.out_features;
+    if (static_cast<double>(nonzeros(dz, elements)) > kShare * static_cast<double>(elements)) {
+      gradients_dense(context_, shape_, dense_, x, w, dz, dx, dw);
+    } else {
+      sparse_gradients(x, w, dz, dx, dw);
+    }
+    if (db != nullptr) sum_bias_gradient(context_, shape_, dz, db);
+  }
+
+  const char* algorithm() const override { return "plain, many zeros left out"; }
+
+ private:
+  void sparse_gradients(const float* x, const float* w, const float* dz, float* dx, float* dw) {
+    const std::int64_t batch = shape_.batch, in = shape_.in_features, out = shape_.out_features;
     list(dz, dx != nullptr);
-    context_.threads().run(block_count(in, gemm_.width), [&](std::int64_t item, int worker) {
+    context_.threads().run(quotient_up(in, gemm_.width), [&](std::int64_t item, int worker) {
       const std::int64_t first = item * gemm_.width, width = std::min(in - first, gemm_.width);
       for (std::int64_t k = 0; k < of_outputs_.blocks(); ++k) {
         gemm_.multiply(out, width, of_outputs_.depth(k), of_outputs_.block(k),
@@ -114,17 +125,13 @@ class SparseLinear final : public Linear<float> {
                        {w + k * kSparseDepth * in + first, in, 1}, panel(worker), dx + first, in, k > 0);
       }
     });
-    if (db != nullptr) sum_bias_gradient(context_, shape_, dz, db);
   }
 
-  const char* algorithm() const override { return "plain, many zeros left out"; }
-
- private:
   // dz by outputs and, where asked for, by images.
   void list(const float* dz, bool by_images) {
     const std::int64_t batch = shape_.batch, out = shape_.out_features;
     auto* transposed = transposed_.as<float>();
-    context_.threads().run(block_count(out, kSparseDepth), [&](std::int64_t item, int) {
+    context_.threads().run(quotient_up(out, kSparseDepth), [&](std::int64_t item, int) {
       const std::int64_t first = item * kSparseDepth, outputs = of_images_.depth(item);
       if (by_images) gemm_.list(batch, outputs, dz + first, out, of_images_.block(item));
       simd_transpose(batch, outputs, dz + first, out, transposed + first * batch, batch);
@@ -139,7 +146,7 @@ class SparseLinear final : public Linear<float> {
 
   CpuContext& context_;
   LinearShape shape_;
-  std::unique_ptr<Linear<float>> dense_;
+  Gemm<float>& dense_;
   const SparseGemm& gemm_;
   Buffer gradient_, transposed_, panels_;
   SparseMatrix of_images_, of_outputs_;

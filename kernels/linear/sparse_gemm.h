@@ -13,10 +13,8 @@
 namespace qmse {
 
 inline constexpr std::int64_t kSparseDepth = 64;  // columns of a block
-// From one row's list to the next: no power of two, whose multiples meet in few sets of the cache.
-inline constexpr std::int64_t kSparseRow = kSparseDepth + 16;
 
-// The lists of a block's rows, kSparseRow apart: values, and their columns within the block.
+// The lists of a block's rows, kSparseDepth apart: values, and their columns within the block.
 struct SparseBlock {
   float* values = nullptr;
   std::int32_t* columns = nullptr;

@@ -19,8 +19,8 @@ void list(std::int64_t rows, std::int64_t columns, const float* a, std::int64_t 
           const SparseBlock& to) {
   constexpr std::int32_t kNumbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
   for (std::int64_t i = 0; i < rows; ++i, a += a_row) {
-    float* values = to.values + i * kSparseRow;
-    std::int32_t* places = to.columns + i * kSparseRow;
+    float* values = to.values + i * kSparseDepth;
+    std::int32_t* places = to.columns + i * kSparseDepth;
     std::int64_t count = 0;
     WideInt place = simd_load<WideInt>(kNumbers);
     std::int64_t k = 0;
@@ -45,8 +45,8 @@ void add_rows(std::int64_t rows, std::int64_t columns, const SparseBlock& a, con
   const bool whole = columns == panels * kWidth;
   float some[panels * kWidth] = {};
   for (std::int64_t i = 0; i < rows; ++i, c += c_row) {
-    const float* values = a.values + i * kSparseRow;
-    const std::int32_t* places = a.columns + i * kSparseRow;
+    const float* values = a.values + i * kSparseDepth;
+    const std::int32_t* places = a.columns + i * kSparseDepth;
     const std::int64_t count = a.counts[i];
     float* row = whole ? c : some;
     if (add && !whole) copy_elements(c, columns, some);

@@ -19,7 +19,7 @@ struct Lists {
   std::vector<float> values;
   std::vector<std::int32_t> columns, counts;
   explicit Lists(std::int64_t rows)
-      : values(static_cast<std::size_t>(rows * kSparseRow)),
+      : values(static_cast<std::size_t>(rows * kSparseDepth)),
         columns(values.size()),
         counts(static_cast<std::size_t>(rows)) {}
   SparseBlock block() { return {values.data(), columns.data(), counts.data()}; }
@@ -59,8 +59,8 @@ TEST_CASE("sparse gemm: a row's list is what is not zero in it, in order") {
             places.push_back(static_cast<std::int32_t>(k));
           }
           for (std::int64_t e = 0; e < lists.counts[static_cast<std::size_t>(i)]; ++e) {
-            found.push_back(lists.values[static_cast<std::size_t>(i * kSparseRow + e)]);
-            found_places.push_back(lists.columns[static_cast<std::size_t>(i * kSparseRow + e)]);
+            found.push_back(lists.values[static_cast<std::size_t>(i * kSparseDepth + e)]);
+            found_places.push_back(lists.columns[static_cast<std::size_t>(i * kSparseDepth + e)]);
           }
           CHECK(same_bits(found, values));
           CHECK(found_places == places);
