@@ -26,8 +26,9 @@ struct CrossEntropyRows {
   };
 
   __device__ Row begin_row(std::int64_t) const { return Row{}; }
-  __device__ Kept keep(const Group<float, 4>&, const Group<float, 4>& f, const Group<float, 4>& y) const {
-    return Kept{f, y};
+  __device__ void keep(Kept& kept, const Group<float, 4>&, const Group<float, 4>& f,
+                       const Group<float, 4>& y) const {
+    kept = Kept{f, y};
   }
   __device__ void add(Sums& sums, const Kept& kept, const RowGroup& group) const {
     float maximum = sums.maximum;

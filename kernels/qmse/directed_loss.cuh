@@ -50,9 +50,9 @@ struct DirectedLoss {
     return philox4x32_10(random_counter(RandomPurpose::direction, row.attempt, row.step, row.sample, block),
                          keys);
   }
-  __device__ Kept keep(const Group<float, 4>& difference, const Group<float, 4>&,
+  __device__ void keep(Kept& kept, const Group<float, 4>& difference, const Group<float, 4>&,
                        const Group<float, 4>&) const {
-    return Kept{difference, Group<float, 4>{}};
+    kept.difference = difference;
   }
   __device__ Group<float, 4> residual(const Kept& kept, const RowGroup&) const {
     return negative(kept.difference);
@@ -80,29 +80,28 @@ struct SphereLoss : DirectedLoss<Rule> {
       square += other.square;
     }
   };
+  template <int kGroups>
   struct Draws {};
 
   template <int kGroups>
-  __device__ Draws prepare(const Row&, int, int) const {
-    return Draws{};
+  __device__ Draws<kGroups> prepare(const Row&, int, int) const {
+    return {};
   }
-  __device__ void draw(Kept& kept, const Row& row, const Draws&, int, const RowGroup& group) const {
-    const Group<float, 4> n =
-        normals_from_bits(Base::bits(row, static_cast<std::uint32_t>(group.element) / 4));
-#pragma unroll
-    for (int k = 0; k < 4; ++k) kept.v.v[k] = group.has(k) ? n.v[k] : 0.0f;
-    // A single component is its sign: a normal of length 1, exactly.
-    if (group.valid == 1 && Base::classes == 1) kept.v.v[0] = direction_component(kept.v.v[0], 0.0f, 1);
+  template <int kGroups>
+  __device__ void draw(Kept& kept, const Row& row, const Draws<kGroups>&, int, int element) const {
+    kept.v = normals_from_bits(Base::bits(row, static_cast<std::uint32_t>(element) / 4));
+    // A single component is its sign: a normal of length 1, exactly. Such rows have one group.
+    if (kGroups == 1 && Base::classes == 1) kept.v.v[0] = direction_component(kept.v.v[0], 0.0f, 1);
   }
-  __device__ void add(Sums& sums, const Kept& kept, const RowGroup&) const {
+  __device__ void add(Sums& sums, const Kept& kept, const RowGroup& group) const {
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
       sums.residual_sq += kept.difference.v[k] * kept.difference.v[k];
       sums.normal_residual += kept.v.v[k] * -kept.difference.v[k];
     }
-    // Two squares fit 32 bits.
-    sums.square += direction_square(kept.v.v[0]) + direction_square(kept.v.v[1]);
-    sums.square += direction_square(kept.v.v[2]) + direction_square(kept.v.v[3]);
+    const std::uint32_t square = direction_square(kept.v.v[0]) + direction_square(kept.v.v[1]) +
+                                 direction_square(kept.v.v[2]) + direction_square(kept.v.v[3]);
+    sums.square += group.valid > 0 ? square : 0;
   }
   __device__ bool refused(const Sums& sums) const { return !direction_accept(sums.square, Base::classes); }
   __device__ Result finish(const Sums& sums, const RowTarget&, float gradient_scale) const {
@@ -169,12 +168,11 @@ struct RademacherLoss : DirectedLoss<Rule> {
     return draws;
   }
   template <int kGroups>
-  __device__ void draw(Kept& kept, const Row&, const Draws<kGroups>& draws, int j,
-                       const RowGroup& group) const {
-    const std::uint32_t first_bit = static_cast<std::uint32_t>(group.element) % 32;
+  __device__ void draw(Kept& kept, const Row&, const Draws<kGroups>& draws, int j, int element) const {
+    const std::uint32_t first_bit = static_cast<std::uint32_t>(element) % 32;
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
-      if (group.has(k)) kept.v.v[k] = rademacher_component(draws.word[j], first_bit + k, Base::magnitude);
+      kept.v.v[k] = rademacher_component(draws.word[j], first_bit + k, Base::magnitude);
     }
   }
   __device__ void add(Sums& sums, const Kept& kept, const RowGroup&) const {

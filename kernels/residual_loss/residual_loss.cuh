@@ -20,9 +20,9 @@ struct ResidualLossBase {
   };
 
   __device__ Row begin_row(std::int64_t) const { return Row{}; }
-  __device__ Kept keep(const Group<float, 4>& difference, const Group<float, 4>&,
+  __device__ void keep(Kept& kept, const Group<float, 4>& difference, const Group<float, 4>&,
                        const Group<float, 4>&) const {
-    return Kept{difference};
+    kept.difference = difference;
   }
   __device__ Group<float, 4> residual(const Kept& kept, const RowGroup&) const {
     return negative(kept.difference);

@@ -63,11 +63,11 @@ constexpr bool check_row_loss() {
                 "Sums::merge(const Sums&)");
   static_assert(std::is_same_v<decltype(std::declval<const Loss&>().begin_row(std::int64_t{})), Row>,
                 "Row begin_row(int64 row) const");
-  static_assert(std::is_same_v<decltype(std::declval<const Loss&>().keep(std::declval<const Four&>(),
-                                                                         std::declval<const Four&>(),
-                                                                         std::declval<const Four&>())),
-                               Kept>,
-                "Kept keep(difference, outputs, targets) const");
+  static_assert(std::is_same_v<decltype(std::declval<const Loss&>().keep(
+                                   std::declval<Kept&>(), std::declval<const Four&>(),
+                                   std::declval<const Four&>(), std::declval<const Four&>())),
+                               void>,
+                "void keep(kept&, difference, outputs, targets) const");
   static_assert(std::is_same_v<decltype(std::declval<const Loss&>().add(std::declval<Sums&>(),
                                                                         std::declval<const Kept&>(),
                                                                         std::declval<const RowGroup&>())),
@@ -141,6 +141,8 @@ __global__ void __launch_bounds__(kWarpKernelThreads)
   place.row = active ? first_row + sub_row : first_row;
   place.span_first = first_row * rows.classes;
   place.span = row_count * rows.classes;
+  place.row_span = rows.classes;
+  place.alone = false;
   place.element = 4 * (lane & (lanes - 1));
   place.offset = sub_row * rows.classes + place.element;
   place.stride = 4 << lanes_log2;
@@ -150,15 +152,19 @@ __global__ void __launch_bounds__(kWarpKernelThreads)
   const WarpMemory<SharedArray<float, kWarps * kTile>, kVectors, false> memory(&tile, warp, lane);
   using Part = RowInRegisters<Loss, kDense, kGroups, kVectors>;
   Part part;
-  part.template load<Part::Pass::only>(rows, loss, place, memory);
-  // Rows whose draw is refused draw again, the others wait: every lane takes part in the merges.
-  bool draws = true;
-  typename Loss::Sums sums;
-  do {
-    if (draws) part.draw(loss, place);
-    sums = warp_reduce(part.sum(loss, place), Merge(), lanes);
-    if constexpr (Loss::kRedraws) draws = active && loss.refused(sums);
-  } while (Loss::kRedraws && __any_sync(kFullWarp, draws));
+  part.template fetch<Part::Pass::only>(rows, loss, place, memory);
+  part.draw(loss, place);
+  part.template compare<Part::Pass::only>(rows, loss, place, memory);
+  typename Loss::Sums sums = warp_reduce(part.sum(loss, place), Merge(), lanes);
+  if constexpr (Loss::kRedraws) {
+    // Rows whose draw is refused draw again, the others wait: every lane takes part in the merges.
+    bool draws = active && loss.refused(sums);
+    while (__any_sync(kFullWarp, draws)) {
+      if (draws) part.draw(loss, place);
+      sums = warp_reduce(part.sum(loss, place), Merge(), lanes);
+      draws = active && loss.refused(sums);
+    }
+  }
   const Ranking<kDense> ranking = warp_reduce(part.ranking, Merge(), lanes);
   const typename Loss::Result result = loss.finish(sums, part.target, rows.gradient_scale);
   store_row<Loss>(rows, place, result, ranking);
@@ -185,8 +191,9 @@ __global__ void __launch_bounds__(kBlockKernelThreads, 1) row_loss_block_kernel(
   const WarpMemory<DynamicTile, kVectors, false> memory(&tile, warp, lane);
   using Part = RowInRegisters<Loss, kDense, kLaneGroups, kVectors>;
   Part part;
-  part.template load<Part::Pass::only>(rows, loss, place, memory);
+  part.template fetch<Part::Pass::only>(rows, loss, place, memory);
   part.draw(loss, place);
+  part.template compare<Part::Pass::only>(rows, loss, place, memory);
   RowTotals<Loss, kDense> total{part.sum(loss, place), part.ranking};
   total = block_reduce(total, Merge(), totals);
   const typename Loss::Result result = loss.finish(total.sums, part.target, rows.gradient_scale);
@@ -230,12 +237,17 @@ __global__ void __launch_bounds__(kSlabKernelThreads, 1)
   using Part = RowInRegisters<Loss, kDense, kLaneGroups, kVectors>;
   Part part;
   if (reduces) {
-    part.template load<Part::Pass::sums>(rows, loss, place, memory);
+    part.template fetch<Part::Pass::sums>(rows, loss, place, memory);
     part.draw(loss, place);
+    part.template compare<Part::Pass::sums>(rows, loss, place, memory);
     RowTotals<Loss, kDense> total{part.sum(loss, place), part.ranking};
     total = block_reduce(total, Merge(), totals);
     if (threadIdx.x == 0) row_partials[slab] = total;
     return;
+  }
+  if (work.writes_elements) {
+    part.template fetch<Part::Pass::gradient>(rows, loss, place, memory);
+    part.draw(loss, place);
   }
   RowTotals<Loss, kDense> total;
 #pragma unroll 1
@@ -247,8 +259,7 @@ __global__ void __launch_bounds__(kSlabKernelThreads, 1)
       loss.finish(total.sums, row_target<kDense>(rows, row), rows.gradient_scale);
   if (slab == 0) store_row<Loss>(rows, place, result, total.ranking);
   if (!work.writes_elements) return;
-  part.template load<Part::Pass::gradient>(rows, loss, place, memory);
-  part.draw(loss, place);
+  part.template compare<Part::Pass::gradient>(rows, loss, place, memory);
   part.store_groups(rows, loss, place, memory, result);
 }
 
@@ -285,7 +296,7 @@ void long_rows(Gpu& gpu, const RowLossArgs<float>& args, const DeviceRows& rows,
 template <class Loss, bool kDense, bool kVectors, class Gpu>
 void row_loss_of(Gpu& gpu, const RowLossArgs<float>& args, const DeviceRows& rows, const Loss& loss) {
   const std::int64_t groups = (args.classes + 3) / 4;
-  const bool one_group = groups <= 32 && groups * args.batch <= kGroupsForLatency;
+  const bool one_group = groups == 1 || (groups <= 32 && groups * args.batch <= kGroupsForLatency);
   if (one_group || args.classes <= kWarpReach) {
     int lanes_log2 = 0;
     while ((one_group ? 1 : kLaneGroups) << lanes_log2 < groups) ++lanes_log2;

@@ -104,18 +104,40 @@ struct LanePlace {
   std::int64_t row;
   std::int64_t span_first;  // index of the span in the matrices
   int span;                 // may be negative: nothing to do
-  int offset;               // of the lane's first group in the span
+  int row_span;             // what of the span is this row's, or would be if the lane had a row
+  bool alone;               // the span is of one row
+  int offset;               // of the lane's first group in the span; 4 * lane where it is of one row
   int stride;               // a power of two
   int element;              // index in its row of the first output of the lane's first group
   int left;                 // outputs of the row from there on; not positive: none
   bool writes_row;          // this lane stores the row's values
 
   __device__ bool takes(int j) const { return j * stride < left; }
-  // Of a group that the lane takes.
+  // The same for all lanes of a warp: whether some lane takes the last of kGroups groups.
+  template <int kGroups>
+  __device__ bool full() const {
+    return (kGroups - 1) * stride < row_span;
+  }
+  // Whether some output of the lane's kGroups groups is not the row's. With vectors such groups are not taken.
+  template <int kGroups>
+  __device__ bool cut() const {
+    return !kVectors && (kGroups - 1) * stride + 4 > left;
+  }
+  template <int kGroups>
+  __device__ void fill_cut(Group<float, 4> (&quads)[kGroups], float value) const {
+#pragma unroll
+    for (int j = 0; j < kGroups; ++j) {
+#pragma unroll
+      for (int k = 0; k < 4; ++k) {
+        if (j * stride + k >= left) quads[j].v[k] = value;
+      }
+    }
+  }
   template <bool kDense>
   __device__ RowGroup group(const RowTarget& target, int j) const {
     const int first = element + j * stride;
-    return RowGroup{first, kVectors ? 4 : left - j * stride, kDense ? -1 : target.label - first};
+    const int valid = kVectors ? (takes(j) ? 4 : 0) : left - j * stride;
+    return RowGroup{first, valid, kDense ? -1 : target.label - first};
   }
 };
 
@@ -126,6 +148,8 @@ __device__ LanePlace<kVectors> place_in_row(int classes, std::int64_t row, int f
   place.row = row;
   place.span_first = row * classes + first;
   place.span = min(reach, classes - first);
+  place.row_span = place.span;
+  place.alone = true;
   place.offset = 4 * lane;
   place.stride = kStrip;
   place.element = first + 4 * lane;
@@ -144,69 +168,98 @@ class WarpMemory {
  public:
   __device__ WarpMemory(Tile* tile, int warp, int lane) : tile_(tile), base_(warp * kTile), lane_(lane) {}
 
-  // The lane's groups; 0 for what the row does not have, undefined for groups that the lane does not take.
+  // Begins to read the lane's groups, which are there when arrange() has returned: what can be done without
+  // them is done between. With vectors groups that the lane does not take are 0, else what is not the row's
+  // (LanePlace::cut) is undefined.
   template <int kGroups>
-  __device__ void load(const float* __restrict__ x, const LanePlace<kVectors>& place,
-                       Group<float, 4> (&quads)[kGroups], bool last_use) const {
-    const float* source = x + place.span_first;
+  __device__ void fetch(const float* __restrict__ x, const LanePlace<kVectors>& place,
+                        Group<float, 4> (&quads)[kGroups], bool last_use) const {
     if constexpr (kVectors) {
+      const float* source = x + place.span_first + place.offset;
 #pragma unroll
       for (int j = 0; j < kGroups; ++j) {
+        quads[j] = Group<float, 4>{};
         if (!place.takes(j)) continue;
-        const float* group = source + place.offset + j * place.stride;
-        const float4 vector = load_vector(reinterpret_cast<const float4*>(group), last_use);
+        const float4 vector =
+            load_vector(reinterpret_cast<const float4*>(source + j * place.stride), last_use);
         quads[j] = Group<float, 4>{{vector.x, vector.y, vector.z, vector.w}};
       }
     } else {
+      const float* source = x + place.span_first + lane_;
+      if (spans_all<kGroups>(place)) {
 #pragma unroll
-      for (int k = 0; k < 4 * kGroups; ++k) {
-        const int i = lane_ + 32 * k;
-        if (i < place.span) at(i) = source[i];
+        for (int k = 0; k < 4 * kGroups; ++k) quads[k / 4].v[k % 4] = source[32 * k];
+      } else {
+#pragma unroll
+        for (int k = 0; k < 4 * kGroups; ++k) {
+          quads[k / 4].v[k % 4] = lane_ + 32 * k < place.span ? source[32 * k] : 0.0f;
+        }
       }
+    }
+  }
+  template <int kGroups>
+  __device__ void arrange(const LanePlace<kVectors>& place, Group<float, 4> (&quads)[kGroups]) const {
+    if constexpr (!kVectors) {
+#pragma unroll
+      for (int k = 0; k < 4 * kGroups; ++k) coalesced(k) = quads[k / 4].v[k % 4];
       __syncwarp();
 #pragma unroll
       for (int j = 0; j < kGroups; ++j) {
 #pragma unroll
-        for (int k = 0; k < 4; ++k) {
-          const int i = j * place.stride + k;
-          quads[j].v[k] = i < place.left ? at(place.offset + i) : 0.0f;
-        }
+        for (int k = 0; k < 4; ++k) quads[j].v[k] = grouped(place, j, k);
       }
       __syncwarp();
     }
   }
 
-  // Stores a group that the lane takes, at the latest when flush() returns. Lanes differ in how often they
-  // put, but all flush.
+  // Stores a group, at the latest when flush() returns. All lanes put all their groups, and flush.
   __device__ void put(float* __restrict__ x, const LanePlace<kVectors>& place, int j,
                       const Group<float, 4>& quad) const {
-    const int first = place.offset + j * place.stride;
     if constexpr (kVectors) {
-      store_vector(reinterpret_cast<float4*>(x + place.span_first + first),
-                   make_float4(quad.v[0], quad.v[1], quad.v[2], quad.v[3]));
+      if (place.takes(j)) {
+        store_vector(reinterpret_cast<float4*>(x + place.span_first + place.offset + j * place.stride),
+                     make_float4(quad.v[0], quad.v[1], quad.v[2], quad.v[3]));
+      }
     } else {
+      // Beyond the one row of a span nobody looks; beyond one of several the next begins.
 #pragma unroll
       for (int k = 0; k < 4; ++k) {
-        if (j * place.stride + k < place.left) at(first + k) = quad.v[k];
+        if (place.alone || j * place.stride + k < place.left) grouped(place, j, k) = quad.v[k];
       }
     }
   }
   template <int kGroups>
   __device__ void flush(float* __restrict__ x, const LanePlace<kVectors>& place) const {
     if constexpr (!kVectors) {
-      float* target = x + place.span_first;
+      float* target = x + place.span_first + lane_;
       __syncwarp();
+      if (spans_all<kGroups>(place)) {
 #pragma unroll
-      for (int k = 0; k < 4 * kGroups; ++k) {
-        const int i = lane_ + 32 * k;
-        if (i < place.span) target[i] = at(i);
+        for (int k = 0; k < 4 * kGroups; ++k) target[32 * k] = coalesced(k);
+      } else {
+#pragma unroll
+        for (int k = 0; k < 4 * kGroups; ++k) {
+          if (lane_ + 32 * k < place.span) target[32 * k] = coalesced(k);
+        }
       }
       __syncwarp();
     }
   }
 
  private:
-  __device__ float& at(int i) const { return (*tile_)[base_ + i + i / 4]; }
+  // Output i of the span is at i + i / 4; both ways to reach one are an address and multiples of a constant.
+  __device__ float& coalesced(int k) const {
+    return (*tile_)[static_cast<unsigned>(base_ + lane_ + lane_ / 4 + 40 * k)];
+  }
+  __device__ float& grouped(const LanePlace<kVectors>& place, int j, int k) const {
+    const int first = place.offset + k;
+    const int at = place.alone ? 5 * lane_ + k : first + first / 4;
+    return (*tile_)[static_cast<unsigned>(base_ + at + j * (place.stride + place.stride / 4))];
+  }
+  template <int kGroups>
+  __device__ static bool spans_all(const LanePlace<kVectors>& place) {
+    return place.span >= kGroups * kStrip;
+  }
 
   __device__ static float4 load_vector(const float4* source, bool last_use) {
 #if defined(__CUDACC__)
@@ -296,44 +349,87 @@ struct RowInRegisters {
 
   typename Loss::Row row;
   RowTarget target;
-  typename Loss::Kept kept[kGroups];
+  typename Loss::Kept kept[kGroups] = {};
   Ranking<kDense> ranking;
 
+  // Begins to read; compare() waits for it, and draw() has work until then.
   template <Pass kPass, class Memory>
-  __device__ void load(const DeviceRows& rows, const Loss& loss, const Place& place, const Memory& memory) {
+  __device__ void fetch(const DeviceRows& rows, const Loss& loss, const Place& place, const Memory& memory) {
     constexpr bool last_use = kPass != Pass::sums;
-    target = row_target<kDense>(rows, place.row);
     row = loss.begin_row(place.row);
-    Group<float, 4> f[kGroups];
-    Group<float, 4> y[kGroups];
-    memory.load(rows.output, place, f, last_use);
-    if constexpr (kDense) memory.load(rows.targets, place, y, last_use);
-    Group<float, 4> difference[kGroups];
-    compare<kPass != Pass::gradient>(place, f, y, difference);
-#pragma unroll
-    for (int j = 0; j < kGroups; ++j) {
-      if (place.takes(j)) kept[j] = loss.keep(difference[j], f[j], kDense ? y[j] : Group<float, 4>{});
-    }
+    memory.fetch(rows.output, place, f_, last_use);
+    if constexpr (kDense) memory.fetch(rows.targets, place, y_, last_use);
   }
 
   // Draws what the loss draws; another time what it draws next.
   __device__ void draw(const Loss& loss, const Place& place) {
     if constexpr (Loss::kDirection) {
       const auto draws = loss.template prepare<kGroups>(row, place.element, place.stride);
+      if (place.template full<kGroups>()) {
+        // Also where the lane takes no group: without branches the groups' chains of operations overlap.
 #pragma unroll
-      for (int j = 0; j < kGroups; ++j) {
-        if (place.takes(j)) loss.draw(kept[j], row, draws, j, place.template group<kDense>(target, j));
+        for (int j = 0; j < kGroups; ++j) loss.draw(kept[j], row, draws, j, place.element + j * place.stride);
+      } else {
+#pragma unroll
+        for (int j = 0; j < kGroups; ++j) {
+          if (place.takes(j)) loss.draw(kept[j], row, draws, j, place.element + j * place.stride);
+        }
+      }
+      if (place.template cut<kGroups>()) {
+#pragma unroll
+        for (int j = 0; j < kGroups; ++j) {
+#pragma unroll
+          for (int k = 0; k < 4; ++k) {
+            if (j * place.stride + k >= place.left) kept[j].v.v[k] = 0.0f;
+          }
+        }
       }
       ++row.attempt;
+    }
+  }
+
+  // Makes what is kept of what was read.
+  template <Pass kPass, class Memory>
+  __device__ void compare(const DeviceRows& rows, const Loss& loss, const Place& place,
+                          const Memory& memory) {
+    target = row_target<kDense>(rows, place.row);
+    memory.arrange(place, f_);
+    if constexpr (kDense) memory.arrange(place, y_);
+    if (place.template cut<kGroups>()) {  // what the row does not have is never its largest
+      place.fill_cut(f_, -INFINITY);
+      if constexpr (kDense) place.fill_cut(y_, -INFINITY);
+    }
+    if constexpr (kPass != Pass::gradient) rank(place);
+    Group<float, 4> difference[kGroups];  // f - y = -r
+#pragma unroll
+    for (int j = 0; j < kGroups; ++j) {
+#pragma unroll
+      for (int k = 0; k < 4; ++k) difference[j].v[k] = kDense ? f_[j].v[k] - y_[j].v[k] : f_[j].v[k];
+    }
+    if constexpr (!kDense) {
+      const int label_at = target.label - place.element;
+      if (label_at >= 0 && label_at < kGroups * place.stride && (label_at & (place.stride - 1)) < 4) {
+        const float at_label = -one_hot_residual(target.label_output, true);
+#pragma unroll
+        for (int j = 0; j < kGroups; ++j) {
+#pragma unroll
+          for (int k = 0; k < 4; ++k) {
+            if (j * place.stride + k == label_at) difference[j].v[k] = at_label;
+          }
+        }
+      }
+    }
+    if (place.template cut<kGroups>()) place.fill_cut(difference, 0.0f);
+#pragma unroll
+    for (int j = 0; j < kGroups; ++j) {
+      loss.keep(kept[j], difference[j], f_[j], kDense ? y_[j] : Group<float, 4>{});
     }
   }
 
   __device__ typename Loss::Sums sum(const Loss& loss, const Place& place) const {
     typename Loss::Sums sums;
 #pragma unroll
-    for (int j = 0; j < kGroups; ++j) {
-      if (place.takes(j)) loss.add(sums, kept[j], place.template group<kDense>(target, j));
-    }
+    for (int j = 0; j < kGroups; ++j) loss.add(sums, kept[j], place.template group<kDense>(target, j));
     return sums;
   }
 
@@ -362,56 +458,45 @@ struct RowInRegisters {
   }
 
  private:
+  Group<float, 4> f_[kGroups];
+  Group<float, 4> y_[kDense ? kGroups : 1];
+
   template <class Memory, class MakeQuad>
   __device__ void store(const Place& place, const Memory& memory, float* x, const MakeQuad& make_quad) const {
 #pragma unroll
-    for (int j = 0; j < kGroups; ++j) {
-      if (place.takes(j)) memory.put(x, place, j, make_quad(j));
-    }
+    for (int j = 0; j < kGroups; ++j) memory.put(x, place, j, make_quad(j));
     memory.template flush<kGroups>(x, place);
   }
 
-  // Takes the differences f - y = -r and, if asked to, ranks the lane's outputs.
-  template <bool kRank>
-  __device__ void compare(const Place& place, const Group<float, 4> (&f)[kGroups],
-                          const Group<float, 4> (&y)[kGroups], Group<float, 4> (&difference)[kGroups]) {
+  __device__ void rank(const Place& place) {
     float largest = -INFINITY;
 #pragma unroll
     for (int j = 0; j < kGroups; ++j) {
-      if (!place.takes(j)) continue;
-      const RowGroup group = place.template group<kDense>(target, j);
+      if (kVectors && !place.takes(j)) continue;
 #pragma unroll
       for (int k = 0; k < 4; ++k) {
-        difference[j].v[k] = kDense ? f[j].v[k] - y[j].v[k] : f[j].v[k];
-        if (!kRank || !group.has(k)) continue;
         if constexpr (kDense) {
-          ranking.output.merge(f[j].v[k], group.element + k);
-          ranking.target.merge(y[j].v[k], group.element + k);
+          ranking.output.merge(f_[j].v[k], place.element + j * place.stride + k);
+          ranking.target.merge(y_[j].v[k], place.element + j * place.stride + k);
         } else {
-          largest = fmaxf(largest, f[j].v[k]);
+          largest = fmaxf(largest, f_[j].v[k]);
         }
       }
     }
     if constexpr (!kDense) {
-      // Lanes that neither hold the label nor an output equal to the label's, that is nearly all, are done.
       ranking.below = largest <= target.label_output ? 1 : 0;
-      const int label_at = target.label - place.element;
-      const bool holds_label =
-          label_at >= 0 && label_at < kGroups * place.stride && (label_at & (place.stride - 1)) < 4;
-      if (holds_label || (kRank && largest == target.label_output)) settle_ties(place, f, difference);
+      // Nearly all lanes hold no output equal to the label's, and are done.
+      if (largest == target.label_output) settle_ties(place);
     }
   }
 
-  __device__ void settle_ties(const Place& place, const Group<float, 4> (&f)[kGroups],
-                              Group<float, 4> (&difference)[kGroups]) {
+  __device__ void settle_ties(const Place& place) {
 #pragma unroll
     for (int j = 0; j < kGroups; ++j) {
-      if (!place.takes(j)) continue;
       const RowGroup group = place.template group<kDense>(target, j);
 #pragma unroll
       for (int k = 0; k < 4; ++k) {
-        if (k == group.label_at) difference[j].v[k] = -one_hot_residual(f[j].v[k], true);
-        if (k < group.label_at && group.has(k) && !ranks_below(f[j].v[k], target.label_output, true)) {
+        if (k < group.label_at && group.has(k) && !ranks_below(f_[j].v[k], target.label_output, true)) {
           ranking.below = 0;
         }
       }

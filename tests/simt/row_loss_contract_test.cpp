@@ -37,9 +37,9 @@ struct MeanResidual {
   int classes;
 
   __device__ Row begin_row(std::int64_t) const { return {}; }
-  __device__ Kept keep(const Group<float, 4>& difference, const Group<float, 4>&,
+  __device__ void keep(Kept& kept, const Group<float, 4>& difference, const Group<float, 4>&,
                        const Group<float, 4>&) const {
-    return {difference};
+    kept.difference = difference;
   }
   __device__ void add(Sums& sums, const Kept& kept, const RowGroup&) const {
     for (const float d : kept.difference.v) {
