@@ -180,7 +180,7 @@ struct DynamicTile {
 // else kTile floats a warp. (In the launch bounds, the number of blocks keeps ptxas from spilling registers
 // for the sake of more of them.)
 template <class Loss, bool kDense, bool kVectors>
-__global__ void __launch_bounds__(kBlockKernelThreads, 1) row_loss_block_kernel(DeviceRows rows, Loss loss) {
+__global__ void __launch_bounds__(kBlockKernelThreads, 2) row_loss_block_kernel(DeviceRows rows, Loss loss) {
   __shared__ SharedArray<InShared<RowTotals<Loss, kDense>>, kBlockKernelThreads / 32> totals;
   const int warp = threadIdx.x / 32;
   const int lane = threadIdx.x % 32;
@@ -215,7 +215,7 @@ struct SlabWork {
 
 // Rows of any length. `partials` holds `slabs` RowTotals a row.
 template <class Loss, bool kDense, bool kVectors>
-__global__ void __launch_bounds__(kSlabKernelThreads, 1)
+__global__ void __launch_bounds__(kSlabKernelThreads, 2)
     row_loss_slab_kernel(DeviceRows rows, Loss loss, RowTotals<Loss, kDense>* partials, SlabWork work) {
   constexpr int kWarps = kSlabKernelThreads / 32;
   __shared__ SharedArray<float, kWarps * kTile> tile;

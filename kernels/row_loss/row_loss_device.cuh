@@ -358,7 +358,7 @@ struct RowInRegisters {
     constexpr bool last_use = kPass != Pass::sums;
     row = loss.begin_row(place.row);
     memory.fetch(rows.output, place, f_, last_use);
-    if constexpr (kDense) memory.fetch(rows.targets, place, y_, last_use);
+    if constexpr (kDense && kTargetsEarly) memory.fetch(rows.targets, place, y_, last_use);
   }
 
   // Draws what the loss draws; another time what it draws next.
@@ -392,6 +392,7 @@ struct RowInRegisters {
   template <Pass kPass, class Memory>
   __device__ void compare(const DeviceRows& rows, const Loss& loss, const Place& place,
                           const Memory& memory) {
+    if constexpr (kDense && !kTargetsEarly) memory.fetch(rows.targets, place, y_, kPass != Pass::sums);
     target = row_target<kDense>(rows, place.row);
     memory.arrange(place, f_);
     if constexpr (kDense) memory.arrange(place, y_);
@@ -458,6 +459,9 @@ struct RowInRegisters {
   }
 
  private:
+  // Outputs, targets and what is drawn of several groups would not leave registers for two large blocks.
+  static constexpr bool kTargetsEarly = kGroups == 1;
+
   Group<float, 4> f_[kGroups];
   Group<float, 4> y_[kDense ? kGroups : 1];
 
