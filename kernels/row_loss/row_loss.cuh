@@ -44,6 +44,7 @@
 #include "kernels/row_loss/row_loss.h"
 #include "kernels/row_loss/row_loss_device.cuh"
 #include "kernels/row_loss/row_loss_math.h"
+#include "random/direction.h"
 
 namespace qmse::device {
 
@@ -108,14 +109,20 @@ constexpr bool check_row_loss() {
 constexpr int kWarpKernelThreads = 128;
 constexpr int kBlockKernelThreads = 512;  // at most
 constexpr int kSlabKernelThreads = 512;
-constexpr int kWarpReach = kLaneGroups * kStrip;
 
-static_assert(kBlockKernelThreads / 32 * kWarpReach == kMaxBlockRow);
-static_assert(kSlabKernelThreads / 32 * kWarpReach == kSlab);
+// Groups of four outputs that a lane keeps, at most.
+constexpr int kShortRowGroups = 4;  // of rows whose draw may be refused
+constexpr int kWarpRowGroups = 8;   // of other rows in a warp
+constexpr int kPartGroups = 4;      // of a warp's part of a row
+constexpr int kPart = kPartGroups * kStrip;
+
+static_assert(kBlockKernelThreads / 32 * kPart == kMaxBlockRow);
+static_assert(kSlabKernelThreads / 32 * kPart == kSlab);
 
 // Batches of short rows with up to this many groups spread them over as many lanes, for latency: that is a
-// warp for each scheduler of a large GPU. Larger ones give a lane four groups, which spreads the work that a
-// lane does for the row as a whole over more outputs.
+// warp for each scheduler of a large GPU. Larger ones give a lane eight groups, which spreads the work that a
+// lane does for the row as a whole over more outputs and leaves fewer lanes without a group (100 outputs are
+// 25 groups: of 28 places of four lanes, or of 32 where lanes keep four).
 constexpr std::int64_t kGroupsForLatency = std::int64_t{1} << 14;
 
 // Rows of about this many outputs together (16 MB) are reduced by one launch and written by the next. Twice
@@ -124,10 +131,11 @@ constexpr std::int64_t kOutputsAtOnce = std::int64_t{1} << 22;
 
 // Rows of up to 4 kGroups 2^lanes_log2 outputs, 2^lanes_log2 lanes a row.
 template <class Loss, bool kDense, int kGroups, bool kVectors>
-__global__ void __launch_bounds__(kWarpKernelThreads)
+__global__ void __launch_bounds__(kWarpKernelThreads, kGroups < 8 ? 1 : kDense && !kVectors ? 3 : 4)
     row_loss_warp_kernel(DeviceRows rows, Loss loss, int lanes_log2) {
   constexpr int kWarps = kWarpKernelThreads / 32;
-  __shared__ SharedArray<float, kWarps * kTile> tile;
+  using Tile = SharedArray<float, kWarps * kTileFloats<kGroups>>;
+  __shared__ Tile tile;
   const int warp = threadIdx.x / 32;
   const int lane = threadIdx.x % 32;
   const int lanes = 1 << lanes_log2;
@@ -149,14 +157,14 @@ __global__ void __launch_bounds__(kWarpKernelThreads)
   place.left = active ? rows.classes - place.element : 0;
   place.writes_row = active && place.element == 0;
 
-  const WarpMemory<SharedArray<float, kWarps * kTile>, kVectors, false> memory(&tile, warp, lane);
+  const WarpMemory<Tile, kGroups, kVectors, false> memory(&tile, warp, lane);
   using Part = RowInRegisters<Loss, kDense, kGroups, kVectors>;
   Part part;
   part.template fetch<Part::Pass::only>(rows, loss, place, memory);
   part.draw(loss, place);
   part.template compare<Part::Pass::only>(rows, loss, place, memory);
   typename Loss::Sums sums = warp_reduce(part.sum(loss, place), Merge(), lanes);
-  if constexpr (Loss::kRedraws) {
+  if constexpr (Loss::kRedraws && kGroups < kWarpRowGroups) {
     // Rows whose draw is refused draw again, the others wait: every lane takes part in the merges.
     bool draws = active && loss.refused(sums);
     while (__any_sync(kFullWarp, draws)) {
@@ -177,7 +185,7 @@ struct DynamicTile {
 };
 
 // Rows of up to 16 blockDim.x outputs, blockIdx.x being the row. Dynamic shared memory: none with vectors,
-// else kTile floats a warp. (In the launch bounds, the number of blocks keeps ptxas from spilling registers
+// else kTileFloats<kPartGroups> a warp. (In the launch bounds, the number of blocks keeps ptxas from spilling registers
 // for the sake of more of them.)
 template <class Loss, bool kDense, bool kVectors>
 __global__ void __launch_bounds__(kBlockKernelThreads, 2) row_loss_block_kernel(DeviceRows rows, Loss loss) {
@@ -185,11 +193,11 @@ __global__ void __launch_bounds__(kBlockKernelThreads, 2) row_loss_block_kernel(
   const int warp = threadIdx.x / 32;
   const int lane = threadIdx.x % 32;
   const LanePlace<kVectors> place =
-      place_in_row<kVectors>(rows.classes, blockIdx.x, warp * kWarpReach, kWarpReach, lane);
+      place_in_row<kVectors>(rows.classes, blockIdx.x, warp * kPart, kPart, lane);
 
   DynamicTile tile;
-  const WarpMemory<DynamicTile, kVectors, false> memory(&tile, warp, lane);
-  using Part = RowInRegisters<Loss, kDense, kLaneGroups, kVectors>;
+  const WarpMemory<DynamicTile, kPartGroups, kVectors, false> memory(&tile, warp, lane);
+  using Part = RowInRegisters<Loss, kDense, kPartGroups, kVectors>;
   Part part;
   part.template fetch<Part::Pass::only>(rows, loss, place, memory);
   part.draw(loss, place);
@@ -215,10 +223,11 @@ struct SlabWork {
 
 // Rows of any length. `partials` holds `slabs` RowTotals a row.
 template <class Loss, bool kDense, bool kVectors>
-__global__ void __launch_bounds__(kSlabKernelThreads, 2)
+__global__ void __launch_bounds__(kSlabKernelThreads, kDense && !kVectors ? 1 : 2)
     row_loss_slab_kernel(DeviceRows rows, Loss loss, RowTotals<Loss, kDense>* partials, SlabWork work) {
   constexpr int kWarps = kSlabKernelThreads / 32;
-  __shared__ SharedArray<float, kWarps * kTile> tile;
+  using Tile = SharedArray<float, kWarps * kTileFloats<kPartGroups>>;
+  __shared__ Tile tile;
   __shared__ SharedArray<InShared<RowTotals<Loss, kDense>>, kWarps> totals;
   const int warp = threadIdx.x / 32;
   const int lane = threadIdx.x % 32;
@@ -231,10 +240,10 @@ __global__ void __launch_bounds__(kSlabKernelThreads, 2)
   const std::int64_t row = (reduces ? work.reduce_row : work.write_row) + item / slabs;
 
   const LanePlace<kVectors> place = place_in_row<kVectors>(
-      rows.classes, row, slab * static_cast<int>(kSlab) + warp * kWarpReach, kWarpReach, lane);
+      rows.classes, row, slab * static_cast<int>(kSlab) + warp * kPart, kPart, lane);
   RowTotals<Loss, kDense>* row_partials = partials + row * work.slabs;
-  const WarpMemory<SharedArray<float, kWarps * kTile>, kVectors, true> memory(&tile, warp, lane);
-  using Part = RowInRegisters<Loss, kDense, kLaneGroups, kVectors>;
+  const WarpMemory<Tile, kPartGroups, kVectors, true> memory(&tile, warp, lane);
+  using Part = RowInRegisters<Loss, kDense, kPartGroups, kVectors>;
   Part part;
   if (reduces) {
     part.template fetch<Part::Pass::sums>(rows, loss, place, memory);
@@ -296,20 +305,26 @@ void long_rows(Gpu& gpu, const RowLossArgs<float>& args, const DeviceRows& rows,
 template <class Loss, bool kDense, bool kVectors, class Gpu>
 void row_loss_of(Gpu& gpu, const RowLossArgs<float>& args, const DeviceRows& rows, const Loss& loss) {
   const std::int64_t groups = (args.classes + 3) / 4;
-  const bool one_group = groups == 1 || (groups <= 32 && groups * args.batch <= kGroupsForLatency);
-  if (one_group || args.classes <= kWarpReach) {
+  const bool for_latency = groups * args.batch <= kGroupsForLatency;
+  if (args.classes <= kPart) {
+    const bool may_redraw = args.classes < kDirectionAlwaysAccepted;
+    const std::int64_t kept = may_redraw ? kShortRowGroups : kWarpRowGroups;
+    const std::int64_t lanes =
+        for_latency ? std::min<std::int64_t>(groups, 32) : (groups + kept - 1) / kept;
     int lanes_log2 = 0;
-    while ((one_group ? 1 : kLaneGroups) << lanes_log2 < groups) ++lanes_log2;
+    while (1 << lanes_log2 < lanes) ++lanes_log2;
     const LaunchShape shape{grid_blocks(args.batch, kWarpKernelThreads >> lanes_log2), kWarpKernelThreads};
-    if (one_group) {
-      gpu.launch(QMSE_KERNEL(row_loss_warp_kernel<Loss, kDense, 1, kVectors>), shape, rows, loss, lanes_log2);
+    const auto launch = [&](auto kernel) { gpu.launch(kernel, shape, rows, loss, lanes_log2); };
+    if (groups <= 1 << lanes_log2) {
+      launch(QMSE_KERNEL(row_loss_warp_kernel<Loss, kDense, 1, kVectors>));
+    } else if (may_redraw) {
+      launch(QMSE_KERNEL(row_loss_warp_kernel<Loss, kDense, kShortRowGroups, kVectors>));
     } else {
-      gpu.launch(QMSE_KERNEL(row_loss_warp_kernel<Loss, kDense, kLaneGroups, kVectors>), shape, rows, loss,
-                 lanes_log2);
+      launch(QMSE_KERNEL(row_loss_warp_kernel<Loss, kDense, kWarpRowGroups, kVectors>));
     }
   } else if (args.classes <= kMaxBlockRow) {
-    const unsigned warps = grid_blocks(args.classes, kWarpReach);
-    const std::size_t shared_bytes = kVectors ? 0 : warps * kTile * sizeof(float);
+    const unsigned warps = grid_blocks(args.classes, kPart);
+    const std::size_t shared_bytes = kVectors ? 0 : warps * kTileFloats<kPartGroups> * sizeof(float);
     gpu.launch(QMSE_KERNEL(row_loss_block_kernel<Loss, kDense, kVectors>),
                LaunchShape{grid_blocks(args.batch, 1), 32 * warps, shared_bytes}, rows, loss);
   } else {

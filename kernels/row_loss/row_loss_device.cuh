@@ -18,10 +18,24 @@
 
 namespace qmse::device {
 
-constexpr int kStrip = 128;     // outputs a warp takes at once where a row has all its lanes
-constexpr int kLaneGroups = 4;  // groups of four outputs a lane keeps, at most
-// Floats of shared memory in which a warp turns outputs around, see WarpMemory.
-constexpr int kTile = kLaneGroups * kStrip * 5 / 4;
+constexpr int kStrip = 128;  // outputs a warp takes at once where a row has all its lanes
+
+// Floats of shared memory in which a warp whose lanes keep so many groups turns outputs around, see WarpMemory.
+template <int kGroups>
+constexpr int kTileFloats = kGroups * kStrip * 5 / 4;
+
+// Calls work(j) for the groups j that may be needed. Of eight groups the second half is left out where
+// `needed(4)` says so: a branch for each group would cost more than it saves.
+template <int kGroups, class Needed, class Work>
+__device__ __forceinline__ void for_groups(const Needed& needed, const Work& work) {
+  constexpr int kAlways = kGroups > 4 ? kGroups / 2 : kGroups;
+#pragma unroll
+  for (int j = 0; j < kAlways; ++j) work(j);
+  if (kAlways < kGroups && needed(kAlways)) {
+#pragma unroll
+    for (int j = kAlways; j < kGroups; ++j) work(j);
+  }
+}
 
 __device__ inline Group<float, 4> negative(const Group<float, 4>& quad) {
   return Group<float, 4>{{-quad.v[0], -quad.v[1], -quad.v[2], -quad.v[3]}};
@@ -113,25 +127,18 @@ struct LanePlace {
   bool writes_row;          // this lane stores the row's values
 
   __device__ bool takes(int j) const { return j * stride < left; }
-  // The same for all lanes of a warp: whether some lane takes the last of kGroups groups.
-  template <int kGroups>
-  __device__ bool full() const {
-    return (kGroups - 1) * stride < row_span;
-  }
+  // The same for all lanes of a warp: whether some lane takes a group j.
+  __device__ bool spans(int j) const { return j * stride < row_span; }
   // Whether some output of the lane's kGroups groups is not the row's. With vectors such groups are not taken.
   template <int kGroups>
   __device__ bool cut() const {
     return !kVectors && (kGroups - 1) * stride + 4 > left;
   }
-  template <int kGroups>
-  __device__ void fill_cut(Group<float, 4> (&quads)[kGroups], float value) const {
-#pragma unroll
-    for (int j = 0; j < kGroups; ++j) {
-#pragma unroll
-      for (int k = 0; k < 4; ++k) {
-        if (j * stride + k >= left) quads[j].v[k] = value;
-      }
-    }
+  // Bit 4 j + k: output k of the lane's group j is the row's. (Bits become predicates several at a time.)
+  __device__ std::uint32_t valid_bits() const {
+    const int groups = left > 0 ? min((left - 1) / stride + 1, 8) : 0;
+    const int cut_off = 4 - min(left - (groups - 1) * stride, 4);
+    return groups > 0 ? 0xFFFFFFFFu >> (32 - 4 * groups + cut_off) : 0u;
   }
   template <bool kDense>
   __device__ RowGroup group(const RowTarget& target, int j) const {
@@ -160,33 +167,36 @@ __device__ LanePlace<kVectors> place_in_row(int classes, std::int64_t row, int f
 
 // A warp's reads and writes. With vectors each lane moves its groups itself. Else the warp moves the span in
 // coalesced accesses of one float a lane and turns it around in shared memory, padded so that neither side
-// has bank conflicts to speak of. `Tile` has floats and operator[]; a warp's kTile begin at warp * kTile.
-// kStream: the matrix is too large to be found in a cache again once it was written, or read for the
-// last time.
-template <class Tile, bool kVectors, bool kStream>
+// has bank conflicts to speak of. `Tile` has floats and operator[]; a warp's kTileFloats<kGroups> begin at
+// warp * kTileFloats<kGroups>. kStream: the matrix is too large to be found in a cache again once it was
+// written, or read for the last time.
+template <class Tile, int kGroups, bool kVectors, bool kStream>
 class WarpMemory {
  public:
-  __device__ WarpMemory(Tile* tile, int warp, int lane) : tile_(tile), base_(warp * kTile), lane_(lane) {}
+  using Place = LanePlace<kVectors>;
+
+  __device__ WarpMemory(Tile* tile, int warp, int lane)
+      : tile_(tile), base_(warp * kTileFloats<kGroups>), lane_(lane) {}
 
   // Begins to read the lane's groups, which are there when arrange() has returned: what can be done without
   // them is done between. With vectors groups that the lane does not take are 0, else what is not the row's
   // (LanePlace::cut) is undefined.
-  template <int kGroups>
-  __device__ void fetch(const float* __restrict__ x, const LanePlace<kVectors>& place,
-                        Group<float, 4> (&quads)[kGroups], bool last_use) const {
+  __device__ void fetch(const float* __restrict__ x, const Place& place, Group<float, 4> (&quads)[kGroups],
+                        bool last_use) const {
     if constexpr (kVectors) {
       const float* source = x + place.span_first + place.offset;
-#pragma unroll
-      for (int j = 0; j < kGroups; ++j) {
-        quads[j] = Group<float, 4>{};
-        if (!place.takes(j)) continue;
+      const auto read = [&](int j) {
+        if (!place.takes(j)) return;
         const float4 vector =
-            load_vector(reinterpret_cast<const float4*>(source + j * place.stride), last_use);
+            load_vector(reinterpret_cast<const float4*>(source + group_offset(place, j)), last_use);
         quads[j] = Group<float, 4>{{vector.x, vector.y, vector.z, vector.w}};
-      }
+      };
+#pragma unroll
+      for (int j = 0; j < kGroups; ++j) quads[j] = Group<float, 4>{};
+      for_groups<kGroups>([&](int j) { return place.spans(j); }, read);
     } else {
       const float* source = x + place.span_first + lane_;
-      if (spans_all<kGroups>(place)) {
+      if (spans_all(place)) {
 #pragma unroll
         for (int k = 0; k < 4 * kGroups; ++k) quads[k / 4].v[k % 4] = source[32 * k];
       } else {
@@ -197,43 +207,45 @@ class WarpMemory {
       }
     }
   }
-  template <int kGroups>
-  __device__ void arrange(const LanePlace<kVectors>& place, Group<float, 4> (&quads)[kGroups]) const {
+  __device__ void arrange(const Place& place, Group<float, 4> (&quads)[kGroups]) const {
     if constexpr (!kVectors) {
+      for_groups<kGroups>([&](int j) { return j * kStrip < place.span; },
+                          [&](int j) {
 #pragma unroll
-      for (int k = 0; k < 4 * kGroups; ++k) coalesced(k) = quads[k / 4].v[k % 4];
+                            for (int k = 0; k < 4; ++k) coalesced(4 * j + k) = quads[j].v[k];
+                          });
       __syncwarp();
+      for_groups<kGroups>([&](int j) { return place.spans(j); },
+                          [&](int j) {
 #pragma unroll
-      for (int j = 0; j < kGroups; ++j) {
-#pragma unroll
-        for (int k = 0; k < 4; ++k) quads[j].v[k] = grouped(place, j, k);
-      }
+                            for (int k = 0; k < 4; ++k) quads[j].v[k] = grouped(place, j, k);
+                          });
       __syncwarp();
     }
   }
 
-  // Stores a group, at the latest when flush() returns. All lanes put all their groups, and flush.
-  __device__ void put(float* __restrict__ x, const LanePlace<kVectors>& place, int j,
-                      const Group<float, 4>& quad) const {
+  // Stores a group, at the latest when flush() returns. All lanes of a warp put the groups that the warp
+  // spans, and flush.
+  __device__ void put(float* __restrict__ x, const Place& place, int j, const Group<float, 4>& quad) const {
     if constexpr (kVectors) {
       if (place.takes(j)) {
-        store_vector(reinterpret_cast<float4*>(x + place.span_first + place.offset + j * place.stride),
+        float* target = x + place.span_first + place.offset;
+        store_vector(reinterpret_cast<float4*>(target + group_offset(place, j)),
                      make_float4(quad.v[0], quad.v[1], quad.v[2], quad.v[3]));
       }
     } else {
       // Beyond the one row of a span nobody looks; beyond one of several the next begins.
 #pragma unroll
       for (int k = 0; k < 4; ++k) {
-        if (place.alone || j * place.stride + k < place.left) grouped(place, j, k) = quad.v[k];
+        if (place.alone || (place.valid_bits() >> (4 * j + k) & 1) != 0) grouped(place, j, k) = quad.v[k];
       }
     }
   }
-  template <int kGroups>
-  __device__ void flush(float* __restrict__ x, const LanePlace<kVectors>& place) const {
+  __device__ void flush(float* __restrict__ x, const Place& place) const {
     if constexpr (!kVectors) {
       float* target = x + place.span_first + lane_;
       __syncwarp();
-      if (spans_all<kGroups>(place)) {
+      if (spans_all(place)) {
 #pragma unroll
         for (int k = 0; k < 4 * kGroups; ++k) target[32 * k] = coalesced(k);
       } else {
@@ -247,19 +259,20 @@ class WarpMemory {
   }
 
  private:
+  // Unsigned, so that nvcc adds it to a pointer instead of working the whole address out for each group.
+  __device__ static unsigned group_offset(const Place& place, int j) {
+    return static_cast<unsigned>(j * place.stride);
+  }
   // Output i of the span is at i + i / 4; both ways to reach one are an address and multiples of a constant.
   __device__ float& coalesced(int k) const {
     return (*tile_)[static_cast<unsigned>(base_ + lane_ + lane_ / 4 + 40 * k)];
   }
-  __device__ float& grouped(const LanePlace<kVectors>& place, int j, int k) const {
+  __device__ float& grouped(const Place& place, int j, int k) const {
     const int first = place.offset + k;
     const int at = place.alone ? 5 * lane_ + k : first + first / 4;
     return (*tile_)[static_cast<unsigned>(base_ + at + j * (place.stride + place.stride / 4))];
   }
-  template <int kGroups>
-  __device__ static bool spans_all(const LanePlace<kVectors>& place) {
-    return place.span >= kGroups * kStrip;
-  }
+  __device__ static bool spans_all(const Place& place) { return place.span >= kGroups * kStrip; }
 
   __device__ static float4 load_vector(const float4* source, bool last_use) {
 #if defined(__CUDACC__)
@@ -365,25 +378,21 @@ struct RowInRegisters {
   __device__ void draw(const Loss& loss, const Place& place) {
     if constexpr (Loss::kDirection) {
       const auto draws = loss.template prepare<kGroups>(row, place.element, place.stride);
-      if (place.template full<kGroups>()) {
-        // Also where the lane takes no group: without branches the groups' chains of operations overlap.
+      const auto draw_group = [&](int j) {
+        loss.draw(kept[j], row, draws, j, place.element + j * place.stride);
+      };
+      // In pairs, so that chains of operations overlap, and also where the lane takes no group: without a
+      // branch.
 #pragma unroll
-        for (int j = 0; j < kGroups; ++j) loss.draw(kept[j], row, draws, j, place.element + j * place.stride);
-      } else {
-#pragma unroll
-        for (int j = 0; j < kGroups; ++j) {
-          if (place.takes(j)) loss.draw(kept[j], row, draws, j, place.element + j * place.stride);
+      for (int j = 0; j < kGroups; j += 2) {
+        if (j + 1 < kGroups && place.spans(j + 1)) {
+          draw_group(j);
+          draw_group(j + 1 < kGroups ? j + 1 : j);
+        } else if (j == 0 || place.spans(j)) {
+          draw_group(j);
         }
       }
-      if (place.template cut<kGroups>()) {
-#pragma unroll
-        for (int j = 0; j < kGroups; ++j) {
-#pragma unroll
-          for (int k = 0; k < 4; ++k) {
-            if (j * place.stride + k >= place.left) kept[j].v.v[k] = 0.0f;
-          }
-        }
-      }
+      for_cut(place, [&](int j, int k) { kept[j].v.v[k] = 0.0f; });
       ++row.attempt;
     }
   }
@@ -396,10 +405,10 @@ struct RowInRegisters {
     target = row_target<kDense>(rows, place.row);
     memory.arrange(place, f_);
     if constexpr (kDense) memory.arrange(place, y_);
-    if (place.template cut<kGroups>()) {  // what the row does not have is never its largest
-      place.fill_cut(f_, -INFINITY);
-      if constexpr (kDense) place.fill_cut(y_, -INFINITY);
-    }
+    for_cut(place, [&](int j, int k) {  // what the row does not have is never its largest
+      f_[j].v[k] = -INFINITY;
+      if constexpr (kDense) y_[j].v[k] = -INFINITY;
+    });
     if constexpr (kPass != Pass::gradient) rank(place);
     Group<float, 4> difference[kGroups];  // f - y = -r
 #pragma unroll
@@ -413,14 +422,16 @@ struct RowInRegisters {
         const float at_label = -one_hot_residual(target.label_output, true);
 #pragma unroll
         for (int j = 0; j < kGroups; ++j) {
+          const int k_of_label = label_at - j * place.stride;
+          if (k_of_label < 0 || k_of_label > 3) continue;
 #pragma unroll
           for (int k = 0; k < 4; ++k) {
-            if (j * place.stride + k == label_at) difference[j].v[k] = at_label;
+            if (k == k_of_label) difference[j].v[k] = at_label;
           }
         }
       }
     }
-    if (place.template cut<kGroups>()) place.fill_cut(difference, 0.0f);
+    for_cut(place, [&](int j, int k) { difference[j].v[k] = 0.0f; });
 #pragma unroll
     for (int j = 0; j < kGroups; ++j) {
       loss.keep(kept[j], difference[j], f_[j], kDense ? y_[j] : Group<float, 4>{});
@@ -429,8 +440,7 @@ struct RowInRegisters {
 
   __device__ typename Loss::Sums sum(const Loss& loss, const Place& place) const {
     typename Loss::Sums sums;
-#pragma unroll
-    for (int j = 0; j < kGroups; ++j) loss.add(sums, kept[j], place.template group<kDense>(target, j));
+    for_spanned(place, [&](int j) { loss.add(sums, kept[j], place.template group<kDense>(target, j)); });
     return sums;
   }
 
@@ -465,18 +475,35 @@ struct RowInRegisters {
   Group<float, 4> f_[kGroups];
   Group<float, 4> y_[kDense ? kGroups : 1];
 
+  // Calls work(j, k) for each output k of a group j that is not the row's.
+  template <class Work>
+  __device__ static void for_cut(const Place& place, const Work& work) {
+    if (!place.template cut<kGroups>()) return;
+    const std::uint32_t valid = place.valid_bits();
+#pragma unroll
+    for (int j = 0; j < kGroups; ++j) {
+#pragma unroll
+      for (int k = 0; k < 4; ++k) {
+        if ((valid >> (4 * j + k) & 1) == 0) work(j, k);
+      }
+    }
+  }
+
+  template <class Work>
+  __device__ static void for_spanned(const Place& place, const Work& work) {
+    for_groups<kGroups>([&](int j) { return place.spans(j); }, work);
+  }
+
   template <class Memory, class MakeQuad>
   __device__ void store(const Place& place, const Memory& memory, float* x, const MakeQuad& make_quad) const {
-#pragma unroll
-    for (int j = 0; j < kGroups; ++j) memory.put(x, place, j, make_quad(j));
-    memory.template flush<kGroups>(x, place);
+    for_spanned(place, [&](int j) { memory.put(x, place, j, make_quad(j)); });
+    memory.flush(x, place);
   }
 
   __device__ void rank(const Place& place) {
     float largest = -INFINITY;
-#pragma unroll
-    for (int j = 0; j < kGroups; ++j) {
-      if (kVectors && !place.takes(j)) continue;
+    for_spanned(place, [&](int j) {
+      if (kVectors && !place.takes(j)) return;
 #pragma unroll
       for (int k = 0; k < 4; ++k) {
         if constexpr (kDense) {
@@ -486,7 +513,7 @@ struct RowInRegisters {
           largest = fmaxf(largest, f_[j].v[k]);
         }
       }
-    }
+    });
     if constexpr (!kDense) {
       ranking.below = largest <= target.label_output ? 1 : 0;
       // Nearly all lanes hold no output equal to the label's, and are done.
