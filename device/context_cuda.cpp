@@ -184,6 +184,7 @@ void CudaContext::launch(const void* function, void** arguments, const LaunchSha
 
 const CudaOptions& CudaContext::options() const { return impl_->options; }
 const std::string& CudaContext::device_name() const { return impl_->name; }
+int CudaContext::multiprocessors() const { return impl_->properties.multiProcessorCount; }
 
 Branches::Branches(CudaContext* context)
     : context_(context != nullptr && context->options().branches ? context : nullptr) {

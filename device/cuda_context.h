@@ -84,6 +84,7 @@ class CudaContext {
 
   const CudaOptions& options() const;
   const std::string& device_name() const;  // "cuda:0 (NVIDIA H100 80GB HBM3, sm_90)"
+  int multiprocessors() const;
 
  private:
   friend class Branches;

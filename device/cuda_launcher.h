@@ -49,6 +49,20 @@ class CudaLauncher {
  public:
   explicit CudaLauncher(cudaStream_t stream) : stream_(stream) {}
 
+  // Of the current device, which is the stream's.
+  static int multiprocessors() {
+    int device = 0;
+    int count = 0;
+    cudaError_t status = cudaGetDevice(&device);
+    if (status == cudaSuccess) {
+      status = cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device);
+    }
+    if (status == cudaSuccess) return count;
+    cudaGetLastError();  // the error is reported here; later calls must not find it again
+    throw CudaError(std::string("asking for the multiprocessors: ") + cudaGetErrorName(status) + ": " +
+                    cudaGetErrorString(status));
+  }
+
   template <class... Parameters>
   void launch(const Kernel<Parameters...>& kernel, const LaunchShape& shape,
               KernelArgumentT<Parameters>... arguments) {

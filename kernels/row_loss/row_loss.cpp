@@ -10,7 +10,9 @@ namespace qmse {
 
 std::size_t row_loss_workspace_bytes(std::int64_t batch, std::int64_t classes) {
   if (classes <= kMaxBlockRow) return 0;
-  return static_cast<std::size_t>(batch) * static_cast<std::size_t>(row_slabs(classes)) * kPartialBytes;
+  const auto rows = static_cast<std::size_t>(batch);
+  const std::size_t slabs = rows * static_cast<std::size_t>(row_slabs(classes));
+  return slabs * (kPartialBytes + sizeof(std::uint32_t)) + (rows + 1) * sizeof(std::uint32_t);
 }
 
 template <class T>

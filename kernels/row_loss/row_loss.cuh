@@ -41,6 +41,7 @@
 #include "base/error.h"
 #include "device/launch.h"
 #include "kernels/gpu/cuda_names.h"
+#include "kernels/row_loss/long_rows.cuh"
 #include "kernels/row_loss/row_loss.h"
 #include "kernels/row_loss/row_loss_device.cuh"
 #include "kernels/row_loss/row_loss_math.h"
@@ -108,26 +109,18 @@ constexpr bool check_row_loss() {
 
 constexpr int kWarpKernelThreads = 128;
 constexpr int kBlockKernelThreads = 512;  // at most
-constexpr int kSlabKernelThreads = 512;
 
 // Groups of four outputs that a lane keeps, at most.
 constexpr int kShortRowGroups = 4;  // of rows whose draw may be refused
 constexpr int kWarpRowGroups = 8;   // of other rows in a warp
-constexpr int kPartGroups = 4;      // of a warp's part of a row
-constexpr int kPart = kPartGroups * kStrip;
 
 static_assert(kBlockKernelThreads / 32 * kPart == kMaxBlockRow);
-static_assert(kSlabKernelThreads / 32 * kPart == kSlab);
 
 // Batches of short rows with up to this many groups spread them over as many lanes, for latency: that is a
 // warp for each scheduler of a large GPU. Larger ones give a lane eight groups, which spreads the work that a
 // lane does for the row as a whole over more outputs and leaves fewer lanes without a group (100 outputs are
 // 25 groups: of 28 places of four lanes, or of 32 where lanes keep four).
 constexpr std::int64_t kGroupsForLatency = std::int64_t{1} << 14;
-
-// Rows of about this many outputs together (16 MB) are reduced by one launch and written by the next. Twice
-// as much is in use at a time and has to fit the L2 cache (H100: 50 MB) beside what is being written.
-constexpr std::int64_t kOutputsAtOnce = std::int64_t{1} << 22;
 
 // Rows of up to 4 kGroups 2^lanes_log2 outputs, 2^lanes_log2 lanes a row.
 template <class Loss, bool kDense, int kGroups, bool kVectors>
@@ -207,99 +200,6 @@ __global__ void __launch_bounds__(kBlockKernelThreads, 2) row_loss_block_kernel(
   const typename Loss::Result result = loss.finish(total.sums, part.target, rows.gradient_scale);
   store_row<Loss>(rows, place, result, total.ranking);
   part.store_groups(rows, loss, place, memory, result);
-}
-
-// Which rows a launch of the slab kernel reduces and which it writes; blockIdx.x counts items of both kinds
-// in turn.
-struct SlabWork {
-  int slabs;  // of a row
-  std::int64_t reduce_row;
-  int reduce_items;  // `slabs` a row
-  std::int64_t write_row;
-  int write_items;  // write_slabs a row: `slabs`, or 1 where only the row's values are wanted
-  int write_slabs;
-  bool writes_elements;
-};
-
-// Rows of any length. `partials` holds `slabs` RowTotals a row.
-template <class Loss, bool kDense, bool kVectors>
-__global__ void __launch_bounds__(kSlabKernelThreads, kDense && !kVectors ? 1 : 2)
-    row_loss_slab_kernel(DeviceRows rows, Loss loss, RowTotals<Loss, kDense>* partials, SlabWork work) {
-  constexpr int kWarps = kSlabKernelThreads / 32;
-  using Tile = SharedArray<float, kWarps * kTileFloats<kPartGroups>>;
-  __shared__ Tile tile;
-  __shared__ SharedArray<InShared<RowTotals<Loss, kDense>>, kWarps> totals;
-  const int warp = threadIdx.x / 32;
-  const int lane = threadIdx.x % 32;
-  const int block = static_cast<int>(blockIdx.x);
-  const int paired = 2 * min(work.reduce_items, work.write_items);
-  const bool reduces = block < paired ? block % 2 == 0 : work.reduce_items > work.write_items;
-  const int item = block < paired ? block / 2 : block - paired / 2;
-  const int slabs = reduces ? work.slabs : work.write_slabs;
-  const int slab = item % slabs;
-  const std::int64_t row = (reduces ? work.reduce_row : work.write_row) + item / slabs;
-
-  const LanePlace<kVectors> place = place_in_row<kVectors>(
-      rows.classes, row, slab * static_cast<int>(kSlab) + warp * kPart, kPart, lane);
-  RowTotals<Loss, kDense>* row_partials = partials + row * work.slabs;
-  const WarpMemory<Tile, kPartGroups, kVectors, true> memory(&tile, warp, lane);
-  using Part = RowInRegisters<Loss, kDense, kPartGroups, kVectors>;
-  Part part;
-  if (reduces) {
-    part.template fetch<Part::Pass::sums>(rows, loss, place, memory);
-    part.draw(loss, place);
-    part.template compare<Part::Pass::sums>(rows, loss, place, memory);
-    RowTotals<Loss, kDense> total{part.sum(loss, place), part.ranking};
-    total = block_reduce(total, Merge(), totals);
-    if (threadIdx.x == 0) row_partials[slab] = total;
-    return;
-  }
-  if (work.writes_elements) {
-    part.template fetch<Part::Pass::gradient>(rows, loss, place, memory);
-    part.draw(loss, place);
-  }
-  RowTotals<Loss, kDense> total;
-#pragma unroll 1
-  for (int other = threadIdx.x; other < work.slabs; other += kSlabKernelThreads) {
-    total.merge(row_partials[other]);
-  }
-  total = block_reduce(total, Merge(), totals);
-  const typename Loss::Result result =
-      loss.finish(total.sums, row_target<kDense>(rows, row), rows.gradient_scale);
-  if (slab == 0) store_row<Loss>(rows, place, result, total.ranking);
-  if (!work.writes_elements) return;
-  part.template compare<Part::Pass::gradient>(rows, loss, place, memory);
-  part.store_groups(rows, loss, place, memory, result);
-}
-
-template <class Loss, bool kDense, bool kVectors, class Gpu>
-void long_rows(Gpu& gpu, const RowLossArgs<float>& args, const DeviceRows& rows, const Loss& loss) {
-  using Totals = RowTotals<Loss, kDense>;
-  static_assert(sizeof(Totals) <= kPartialBytes);
-  if (args.workspace == nullptr) {
-    throw ShapeError("a loss over rows of more than " + std::to_string(kMaxBlockRow) +
-                     " outputs needs a workspace of row_loss_workspace_bytes()");
-  }
-  const int slabs = static_cast<int>(row_slabs(args.classes));
-  const bool writes = rows.gradient != nullptr || rows.residual != nullptr || rows.v != nullptr;
-  const int write_slabs = writes ? slabs : 1;
-  const std::int64_t at_once = std::max<std::int64_t>(1, kOutputsAtOnce / args.classes);
-  const auto partials = static_cast<Totals*>(args.workspace);
-  for (std::int64_t row = 0; row < args.batch + at_once; row += at_once) {
-    const std::int64_t reduce_rows = std::max<std::int64_t>(0, std::min(at_once, args.batch - row));
-    const std::int64_t write_rows = std::min(std::min(at_once, row), args.batch - row + at_once);
-    SlabWork work;
-    work.slabs = slabs;
-    work.reduce_row = row;
-    work.reduce_items = static_cast<int>(reduce_rows) * slabs;
-    work.write_row = row - at_once;
-    work.write_items = static_cast<int>(write_rows) * write_slabs;
-    work.write_slabs = write_slabs;
-    work.writes_elements = writes;
-    gpu.launch(QMSE_KERNEL(row_loss_slab_kernel<Loss, kDense, kVectors>),
-               LaunchShape{grid_blocks(work.reduce_items + work.write_items, 1), kSlabKernelThreads}, rows,
-               loss, partials, work);
-  }
 }
 
 template <class Loss, bool kDense, bool kVectors, class Gpu>

@@ -8,6 +8,8 @@
 
 namespace qmse {
 
+enum class LongRowsBy { shape, holding, reading_twice };
+
 // Pointers are to the context's device. Exactly one of `labels` and `targets` is given.
 template <class T>
 struct RowLossArgs {
@@ -33,6 +35,8 @@ struct RowLossArgs {
   // CUDA only: row_loss_workspace_bytes() of device memory, 16-byte aligned, contents undefined; may be null
   // where that is 0.
   void* workspace = nullptr;
+  // CUDA only: how rows that do not fit a block are done (long_rows.cuh); the results are the same.
+  LongRowsBy long_rows = LongRowsBy::shape;
 };
 
 // What a sample's gradient is multiplied with.
@@ -41,8 +45,8 @@ double gradient_scale(const RowLossArgs<T>& args) {
   return args.gradient_scale.value_or(args.scale / static_cast<double>(args.batch));
 }
 
-// Scratch memory the losses need on CUDA: 0 as long as a row fits a block, then 48 bytes for every 8192
-// elements of a row.
+// Scratch memory the losses need on CUDA: 0 as long as a row fits a block, then 52 bytes for every 8192
+// elements of a row and 4 for each row.
 std::size_t row_loss_workspace_bytes(std::int64_t batch, std::int64_t classes);
 
 // Throws ShapeError, starting with `name`, unless sizes and pointers are as RowLossArgs says.

@@ -19,6 +19,8 @@
 namespace qmse::device {
 
 constexpr int kStrip = 128;  // outputs a warp takes at once where a row has all its lanes
+constexpr int kPartGroups = 4;  // groups a lane keeps, at most, of a warp's part of a row
+constexpr int kPart = kPartGroups * kStrip;
 
 // Floats of shared memory in which a warp whose lanes keep so many groups turns outputs around, see WarpMemory.
 template <int kGroups>
@@ -74,6 +76,10 @@ inline DeviceRows device_rows(const RowLossArgs<float>& args, float* v) {
   rows.residual_sq = args.residual_sq;
   rows.correct = args.correct;
   return rows;
+}
+
+inline bool writes_elements(const DeviceRows& rows) {
+  return rows.gradient != nullptr || rows.residual != nullptr || rows.v != nullptr;
 }
 
 // Whether every row of every matrix starts at a multiple of 16 bytes, so that kernels may take vectors.

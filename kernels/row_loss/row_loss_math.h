@@ -12,7 +12,7 @@ namespace qmse {
 
 constexpr std::int64_t kMaxRow = std::int64_t{1} << 30;  // so that sums of a few indices fit an int
 
-// CUDA: rows up to this length are held in the registers of one block; longer ones are read twice, in slabs.
+// CUDA: rows up to this length are held in the registers of one block; longer ones are cut into slabs.
 constexpr std::int64_t kMaxBlockRow = 8192;
 constexpr std::int64_t kSlab = 8192;
 constexpr std::size_t kPartialBytes = 48;  // the sums of one slab, for the loss that has most of them

@@ -12,6 +12,8 @@ using namespace qmse::cuda_device;
 
 namespace {
 
+constexpr int kMultiprocessors = 4;
+
 // Whether CUDA can be used at all; counting devices needs no context.
 cudaError_t driver_status() {
   if (settings().driver_version < CUDART_VERSION / 1000 * 1000) return cudaErrorInsufficientDriver;
@@ -163,6 +165,10 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
   if (const cudaError_t status = driver_status()) return remember(status);
   if (device < 0 || device >= static_cast<int>(settings().devices.size()))
     return remember(cudaErrorInvalidDevice);
+  if (attribute == cudaDevAttrMultiProcessorCount) {
+    *value = kMultiprocessors;
+    return cudaSuccess;
+  }
   if (attribute != cudaDevAttrComputeMode) {
     report("cudaDeviceGetAttribute for an attribute that nobody needs here");
     return remember(cudaErrorInvalidValue);
@@ -204,7 +210,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   std::snprintf(properties->name, sizeof properties->name, "%s", from.name.c_str());
   properties->major = from.major;
   properties->minor = from.minor;
-  properties->multiProcessorCount = 4;
+  properties->multiProcessorCount = kMultiprocessors;
   properties->totalGlobalMem = from.total_bytes;
   properties->warpSize = 32;
   return cudaSuccess;

@@ -32,6 +32,9 @@ class Context {
   // neither interrupts them; every other seed stands for a random order of blocks, threads and interruptions.
   explicit Context(std::uint64_t seed) : seed_(seed), random_(seed) {}
 
+  // Of a GPU that is too small for most things.
+  static int multiprocessors() { return 4; }
+
   // Runs the whole grid before it returns. Throws Error, or whatever the kernel threw; memory the kernel
   // wrote stays written.
   template <class... Parameters>
