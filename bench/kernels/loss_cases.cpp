@@ -31,9 +31,10 @@ RowLossArgs<float> make_rows(Arrays& arrays, const LossShape& shape, bool dense)
 }
 
 Work qmse_work(CudaContext& context, Arrays& arrays, const LossShape& shape, bool dense,
-               DirectionDistribution distribution) {
+               DirectionDistribution distribution, LongRowsBy long_rows = LongRowsBy::shape) {
   QmseArgs<float> args;
   args.row = make_rows(arrays, shape, dense);
+  args.row.long_rows = long_rows;
   args.options.distribution = distribution;
   args.options.seed = 1;
   args.step = arrays.zeros<std::uint64_t>(1);
@@ -88,6 +89,14 @@ std::vector<KernelCase> loss_cases() {
                                   {65536, 1001}, {8192, 8192}, {256, 1000000}};
   for (const LossShape& shape : kLarge) {
     for (const bool dense : {false, true}) add_losses(cases, shape, dense);
+  }
+  for (const bool dense : {false, true}) {
+    const LossShape& shape = kLarge[5];
+    cases.push_back(
+        loss_case("qmse sphere read twice", shape, dense, true, [=](CudaContext& context, Arrays& arrays) {
+          return qmse_work(context, arrays, shape, dense, DirectionDistribution::sphere,
+                           LongRowsBy::reading_twice);
+        }));
   }
   return cases;
 }

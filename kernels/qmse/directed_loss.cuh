@@ -144,7 +144,8 @@ struct RademacherLoss : DirectedLoss<Rule> {
   };
 
   // A block of bits covers 128 components, a word of it 32. A warp that takes several strips of a row draws
-  // eight blocks at once, lane i word i / 8 of block i % 8; with several rows a warp each lane draws its own.
+  // eight blocks at once, lane i word i / 8 of block i % 8; with several rows a warp each lane draws its own,
+  // as its groups, which are so many lanes apart that a block ends between them for all at once, come to them.
   template <int kGroups>
   __device__ Draws<kGroups> prepare(const Row& row, int element, int stride) const {
     const int lane = static_cast<int>(threadIdx.x % 32);
@@ -157,12 +158,12 @@ struct RademacherLoss : DirectedLoss<Rule> {
         draws.word[j] = __shfl_sync(kFullWarp, word, lane / 8 * 8 + j);
       }
     } else {
-      const PhiloxBlock first = Base::bits(row, 0);
-      const PhiloxBlock second = kGroups * stride > kStrip ? Base::bits(row, 1) : first;
+      PhiloxBlock block;
 #pragma unroll
       for (int j = 0; j < kGroups; ++j) {
-        const int here = element + j * stride;
-        draws.word[j] = word_of(here < kStrip ? first : second, here);
+        const int first = j * stride;
+        if (first % kStrip == 0) block = Base::bits(row, static_cast<std::uint32_t>(first / kStrip));
+        draws.word[j] = word_of(block, element + first);
       }
     }
     return draws;

@@ -29,9 +29,9 @@ namespace qmse::device {
 
 constexpr int kSlabThreads = 512;
 static_assert(kSlabThreads / 32 * kPart == kSlab);
-// Blocks that a multiprocessor holds at once; more would make ptxas spill registers.
-template <bool kDense, bool kVectors>
-constexpr int kSlabBlocks = kDense && !kVectors ? 1 : 2;
+// Blocks that a multiprocessor has registers for; more would make ptxas spill on some architectures.
+template <bool kDense>
+constexpr int kSlabBlocks = kDense ? 1 : 2;
 
 // Read twice: rows of about this many outputs together (16 MB) are reduced by one launch and written by the
 // next. Twice as much is in use at a time and has to fit the L2 cache (H100: 50 MB) beside what is being
@@ -44,12 +44,12 @@ constexpr std::int64_t kOutputsToHold = std::int64_t{1} << 22;
 constexpr int kPolls = 64;
 constexpr unsigned kLeftBlocks = 264;
 
-// The workspace, of long_rows_bytes().
+// The workspace, of row_loss_workspace_bytes().
 template <class Totals>
 struct LongRows {
-  Totals* partials;        // [B][slabs]
-  std::uint32_t* left;     // [B * slabs], slabs that were left, by their index in `partials`
-  std::uint32_t* complete; // [B], slabs of a row whose sums are there
+  Totals* partials;         // [B][slabs]
+  std::uint32_t* left;      // [B * slabs], slabs that were left, by their index in `partials`
+  std::uint32_t* complete;  // [B], slabs of a row whose sums are there
   std::uint32_t* left_count;
 
   LongRows(void* workspace, std::int64_t batch, std::int64_t slabs) {
@@ -89,9 +89,9 @@ struct Slab {
 
   __device__ Slab(const DeviceRows& rows, Tile* tile, std::int64_t row, int slab)
       : memory(tile, static_cast<int>(threadIdx.x / 32), static_cast<int>(threadIdx.x % 32)),
-        place(place_in_row<kVectors>(rows.classes, row,
-                                     slab * static_cast<int>(kSlab) + static_cast<int>(threadIdx.x / 32) * kPart,
-                                     kPart, static_cast<int>(threadIdx.x % 32))) {}
+        place(place_in_row<kVectors>(
+            rows.classes, row, slab * static_cast<int>(kSlab) + static_cast<int>(threadIdx.x / 32) * kPart,
+            kPart, static_cast<int>(threadIdx.x % 32))) {}
 
   // The sums of the slab.
   template <typename Part::Pass kPass>
@@ -118,8 +118,8 @@ struct Slab {
   }
 
   // Reads and draws again, and writes.
-  __device__ void write(const DeviceRows& rows, const Loss& loss, const Totals* partials, int slabs, bool first,
-                        bool writes_elements, Scratch& scratch) {
+  __device__ void write(const DeviceRows& rows, const Loss& loss, const Totals* partials, int slabs,
+                        bool first, bool writes_elements, Scratch& scratch) {
     if (writes_elements) {
       part.template fetch<Part::Pass::gradient>(rows, loss, place, memory);
       part.draw(loss, place);
@@ -143,7 +143,7 @@ struct SlabWork {
 };
 
 template <class Loss, bool kDense, bool kVectors>
-__global__ void __launch_bounds__(kSlabThreads, kSlabBlocks<kDense, kVectors>)
+__global__ void __launch_bounds__(kSlabThreads, kSlabBlocks<kDense>)
     row_loss_slab_kernel(DeviceRows rows, Loss loss, RowTotals<Loss, kDense>* partials, SlabWork work) {
   using ASlab = Slab<Loss, kDense, kVectors>;
   __shared__ typename ASlab::Tile tile;
@@ -174,7 +174,7 @@ __global__ void clear_counts_kernel(LongRows<Totals> workspace, std::int64_t bat
 
 // blockIdx.x is the slab.
 template <class Loss, bool kDense, bool kVectors>
-__global__ void __launch_bounds__(kSlabThreads, kSlabBlocks<kDense, kVectors>)
+__global__ void __launch_bounds__(kSlabThreads, kSlabBlocks<kDense>)
     row_loss_held_kernel(DeviceRows rows, Loss loss, LongRows<RowTotals<Loss, kDense>> workspace, int slabs) {
   using ASlab = Slab<Loss, kDense, kVectors>;
   __shared__ typename ASlab::Tile tile;
@@ -191,6 +191,7 @@ __global__ void __launch_bounds__(kSlabThreads, kSlabBlocks<kDense, kVectors>)
     std::uint32_t* complete = workspace.complete + row;
     const unsigned all = static_cast<unsigned>(slabs);
     unsigned there = atomicAdd(complete, 1u) + 1;
+#pragma unroll 1
     for (int poll = 0; poll < kPolls && there < all; ++poll) there = atomicAdd(complete, 0u);
     __threadfence();  // ... and others' are read after it
     is_complete[0] = there == all;
@@ -198,14 +199,13 @@ __global__ void __launch_bounds__(kSlabThreads, kSlabBlocks<kDense, kVectors>)
   }
   __syncthreads();
   if (!is_complete[0]) return;
-  const typename Loss::Result result =
-      slab.finish(rows, loss, row_partials, slabs, number == 0, totals);
+  const typename Loss::Result result = slab.finish(rows, loss, row_partials, slabs, number == 0, totals);
   slab.part.store_groups(rows, loss, slab.place, slab.memory, result);
 }
 
 // The slabs that were left.
 template <class Loss, bool kDense, bool kVectors>
-__global__ void __launch_bounds__(kSlabThreads, kSlabBlocks<kDense, kVectors>)
+__global__ void __launch_bounds__(kSlabThreads, kSlabBlocks<kDense>)
     row_loss_left_kernel(DeviceRows rows, Loss loss, LongRows<RowTotals<Loss, kDense>> workspace, int slabs) {
   using ASlab = Slab<Loss, kDense, kVectors>;
   __shared__ typename ASlab::Tile tile;
@@ -218,7 +218,6 @@ __global__ void __launch_bounds__(kSlabThreads, kSlabBlocks<kDense, kVectors>)
     const int number = static_cast<int>(item % static_cast<unsigned>(slabs));
     ASlab slab(rows, &tile, row, number);
     slab.write(rows, loss, workspace.partials + row * slabs, slabs, number == 0, true, totals);
-    __syncthreads();  // the tile is read before the next slab's outputs come
   }
 }
 
@@ -228,11 +227,12 @@ void held_rows(Gpu& gpu, const RowLossArgs<float>& args, const DeviceRows& rows,
   using Totals = RowTotals<Loss, kDense>;
   const LongRows<Totals> workspace(args.workspace, args.batch, slabs);
   gpu.launch(QMSE_KERNEL(clear_counts_kernel<Totals>),
-             LaunchShape{grid_blocks(args.batch + 1, kElementThreads), kElementThreads}, workspace, args.batch);
+             LaunchShape{grid_blocks(args.batch + 1, kElementThreads), kElementThreads}, workspace,
+             args.batch);
   gpu.launch(QMSE_KERNEL(row_loss_held_kernel<Loss, kDense, kVectors>),
              LaunchShape{grid_blocks(args.batch * slabs, 1), kSlabThreads}, rows, loss, workspace, slabs);
-  gpu.launch(QMSE_KERNEL(row_loss_left_kernel<Loss, kDense, kVectors>), LaunchShape{kLeftBlocks, kSlabThreads},
-             rows, loss, workspace, slabs);
+  gpu.launch(QMSE_KERNEL(row_loss_left_kernel<Loss, kDense, kVectors>),
+             LaunchShape{kLeftBlocks, kSlabThreads}, rows, loss, workspace, slabs);
 }
 
 template <class Loss, bool kDense, bool kVectors, class Gpu>
@@ -259,6 +259,12 @@ void rows_read_twice(Gpu& gpu, const RowLossArgs<float>& args, const DeviceRows&
   }
 }
 
+// blocks_at_once: of those that hold a slab, how many run at the same time.
+inline bool rows_are_held(const RowLossArgs<float>& args, std::int64_t blocks_at_once) {
+  if (args.long_rows != LongRowsBy::shape) return args.long_rows == LongRowsBy::holding;
+  return 2 * row_slabs(args.classes) <= blocks_at_once && args.batch * args.classes >= kOutputsToHold;
+}
+
 template <class Loss, bool kDense, bool kVectors, class Gpu>
 void long_rows(Gpu& gpu, const RowLossArgs<float>& args, const DeviceRows& rows, const Loss& loss) {
   static_assert(sizeof(RowTotals<Loss, kDense>) <= kPartialBytes);
@@ -266,12 +272,9 @@ void long_rows(Gpu& gpu, const RowLossArgs<float>& args, const DeviceRows& rows,
     throw ShapeError("a loss over rows of more than " + std::to_string(kMaxBlockRow) +
                      " outputs needs a workspace of row_loss_workspace_bytes()");
   }
-  const std::int64_t slabs = row_slabs(args.classes);
-  const bool fits = 2 * slabs <= std::int64_t{kSlabBlocks<kDense, kVectors>} * gpu.multiprocessors();
-  const bool holds = args.long_rows == LongRowsBy::holding ||
-                     (args.long_rows == LongRowsBy::shape && fits && writes_elements(rows) &&
-                      args.batch * args.classes >= kOutputsToHold);
-  if (holds) {
+  // Where only the rows' values are wanted there is nothing to hold.
+  const std::int64_t blocks_at_once = std::int64_t{kSlabBlocks<kDense>} * gpu.multiprocessors();
+  if (writes_elements(rows) && rows_are_held(args, blocks_at_once)) {
     held_rows<Loss, kDense, kVectors>(gpu, args, rows, loss);
   } else {
     rows_read_twice<Loss, kDense, kVectors>(gpu, args, rows, loss);

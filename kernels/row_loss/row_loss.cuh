@@ -124,7 +124,9 @@ constexpr std::int64_t kGroupsForLatency = std::int64_t{1} << 14;
 
 // Rows of up to 4 kGroups 2^lanes_log2 outputs, 2^lanes_log2 lanes a row.
 template <class Loss, bool kDense, int kGroups, bool kVectors>
-__global__ void __launch_bounds__(kWarpKernelThreads, kGroups < 8 ? 1 : kDense && !kVectors ? 3 : 4)
+__global__ void __launch_bounds__(kWarpKernelThreads, kGroups < 8           ? 1
+                                                      : kDense && !kVectors ? 3
+                                                                            : 4)
     row_loss_warp_kernel(DeviceRows rows, Loss loss, int lanes_log2) {
   constexpr int kWarps = kWarpKernelThreads / 32;
   using Tile = SharedArray<float, kWarps * kTileFloats<kGroups>>;
@@ -146,7 +148,8 @@ __global__ void __launch_bounds__(kWarpKernelThreads, kGroups < 8 ? 1 : kDense &
   place.alone = false;
   place.element = 4 * (lane & (lanes - 1));
   place.offset = sub_row * rows.classes + place.element;
-  place.stride = 4 << lanes_log2;
+  place.stride_log2 = 2 + lanes_log2;
+  place.stride = 1 << place.stride_log2;
   place.left = active ? rows.classes - place.element : 0;
   place.writes_row = active && place.element == 0;
 
@@ -181,7 +184,8 @@ struct DynamicTile {
 // else kTileFloats<kPartGroups> a warp. (In the launch bounds, the number of blocks keeps ptxas from spilling registers
 // for the sake of more of them.)
 template <class Loss, bool kDense, bool kVectors>
-__global__ void __launch_bounds__(kBlockKernelThreads, 2) row_loss_block_kernel(DeviceRows rows, Loss loss) {
+__global__ void __launch_bounds__(kBlockKernelThreads, kDense && !kVectors ? 1 : 2)
+    row_loss_block_kernel(DeviceRows rows, Loss loss) {
   __shared__ SharedArray<InShared<RowTotals<Loss, kDense>>, kBlockKernelThreads / 32> totals;
   const int warp = threadIdx.x / 32;
   const int lane = threadIdx.x % 32;
@@ -209,8 +213,7 @@ void row_loss_of(Gpu& gpu, const RowLossArgs<float>& args, const DeviceRows& row
   if (args.classes <= kPart) {
     const bool may_redraw = args.classes < kDirectionAlwaysAccepted;
     const std::int64_t kept = may_redraw ? kShortRowGroups : kWarpRowGroups;
-    const std::int64_t lanes =
-        for_latency ? std::min<std::int64_t>(groups, 32) : (groups + kept - 1) / kept;
+    const std::int64_t lanes = for_latency ? std::min<std::int64_t>(groups, 32) : (groups + kept - 1) / kept;
     int lanes_log2 = 0;
     while (1 << lanes_log2 < lanes) ++lanes_log2;
     const LaunchShape shape{grid_blocks(args.batch, kWarpKernelThreads >> lanes_log2), kWarpKernelThreads};

@@ -18,13 +18,14 @@
 
 namespace qmse::device {
 
-constexpr int kStrip = 128;  // outputs a warp takes at once where a row has all its lanes
-constexpr int kPartGroups = 4;  // groups a lane keeps, at most, of a warp's part of a row
+constexpr int kStripLog2 = 7;
+constexpr int kStrip = 1 << kStripLog2;  // outputs a warp takes at once where a row has all its lanes
+constexpr int kPartGroups = 4;           // groups a lane keeps, at most, of a warp's part of a row
 constexpr int kPart = kPartGroups * kStrip;
 
 // Floats of shared memory in which a warp whose lanes keep so many groups turns outputs around, see WarpMemory.
 template <int kGroups>
-constexpr int kTileFloats = kGroups * kStrip * 5 / 4;
+constexpr int kTileFloats = kGroups* kStrip * 5 / 4;
 
 // Calls work(j) for the groups j that may be needed. Of eight groups the second half is left out where
 // `needed(4)` says so: a branch for each group would cost more than it saves.
@@ -127,10 +128,11 @@ struct LanePlace {
   int row_span;             // what of the span is this row's, or would be if the lane had a row
   bool alone;               // the span is of one row
   int offset;               // of the lane's first group in the span; 4 * lane where it is of one row
-  int stride;               // a power of two
-  int element;              // index in its row of the first output of the lane's first group
-  int left;                 // outputs of the row from there on; not positive: none
-  bool writes_row;          // this lane stores the row's values
+  int stride_log2;
+  int stride;       // 2^stride_log2
+  int element;      // index in its row of the first output of the lane's first group
+  int left;         // outputs of the row from there on; not positive: none
+  bool writes_row;  // this lane stores the row's values
 
   __device__ bool takes(int j) const { return j * stride < left; }
   // The same for all lanes of a warp: whether some lane takes a group j.
@@ -142,7 +144,7 @@ struct LanePlace {
   }
   // Bit 4 j + k: output k of the lane's group j is the row's. (Bits become predicates several at a time.)
   __device__ std::uint32_t valid_bits() const {
-    const int groups = left > 0 ? min((left - 1) / stride + 1, 8) : 0;
+    const int groups = left > 0 ? min(((left - 1) >> stride_log2) + 1, 8) : 0;
     const int cut_off = 4 - min(left - (groups - 1) * stride, 4);
     return groups > 0 ? 0xFFFFFFFFu >> (32 - 4 * groups + cut_off) : 0u;
   }
@@ -164,6 +166,7 @@ __device__ LanePlace<kVectors> place_in_row(int classes, std::int64_t row, int f
   place.row_span = place.span;
   place.alone = true;
   place.offset = 4 * lane;
+  place.stride_log2 = kStripLog2;
   place.stride = kStrip;
   place.element = first + 4 * lane;
   place.left = classes - place.element;
@@ -376,6 +379,7 @@ struct RowInRegisters {
   __device__ void fetch(const DeviceRows& rows, const Loss& loss, const Place& place, const Memory& memory) {
     constexpr bool last_use = kPass != Pass::sums;
     row = loss.begin_row(place.row);
+    if constexpr (!kDense) label_ = rows.labels[place.row];
     memory.fetch(rows.output, place, f_, last_use);
     if constexpr (kDense && kTargetsEarly) memory.fetch(rows.targets, place, y_, last_use);
   }
@@ -394,7 +398,7 @@ struct RowInRegisters {
         if (j + 1 < kGroups && place.spans(j + 1)) {
           draw_group(j);
           draw_group(j + 1 < kGroups ? j + 1 : j);
-        } else if (j == 0 || place.spans(j)) {
+        } else if (place.spans(j)) {
           draw_group(j);
         }
       }
@@ -408,7 +412,8 @@ struct RowInRegisters {
   __device__ void compare(const DeviceRows& rows, const Loss& loss, const Place& place,
                           const Memory& memory) {
     if constexpr (kDense && !kTargetsEarly) memory.fetch(rows.targets, place, y_, kPass != Pass::sums);
-    target = row_target<kDense>(rows, place.row);
+    target = RowTarget{label_, 0.0f};
+    if constexpr (!kDense) target.label_output = rows.output[place.row * rows.classes + label_];
     memory.arrange(place, f_);
     if constexpr (kDense) memory.arrange(place, y_);
     for_cut(place, [&](int j, int k) {  // what the row does not have is never its largest
@@ -478,6 +483,7 @@ struct RowInRegisters {
   // Outputs, targets and what is drawn of several groups would not leave registers for two large blocks.
   static constexpr bool kTargetsEarly = kGroups == 1;
 
+  int label_ = -1;
   Group<float, 4> f_[kGroups];
   Group<float, 4> y_[kDense ? kGroups : 1];
 

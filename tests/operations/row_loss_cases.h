@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "kernels/row_loss/row_loss_math.h"
 #include "tests/operations/devices.h"
 #include "tests/support/numbers.h"
 #include "tests/support/row_loss_reference.h"
@@ -113,6 +114,32 @@ void check_shape(Devices& devices, const Loss& loss, const RowShape& shape, cons
   devices.each(work, [&](auto& device) { check_rows_on(loss, device, shape, request); });
 }
 
+// Both ways that a GPU has for rows that do not fit a block give the same bits, also where a workspace is used
+// again.
+template <class Loss>
+void check_held_rows(Devices& devices, const Loss& loss, const RowShape& shape, bool dense) {
+  CAPTURE(shape.batch, shape.classes, dense);
+  devices.each_gpu(shape.batch * shape.classes, [&](auto& device) {
+    const auto problem = random_problem<float>(shape.batch, shape.classes, dense, 11, loss.spread, 1.25);
+    const auto reference = [&](std::int64_t row) {
+      return loss.reference(problem, row, loss.template tolerance<float>());
+    };
+    using D = std::decay_t<decltype(device)>;
+    RowsOn<D> twice(device, problem, true, true), held(device, problem, true, true);
+    twice.args.long_rows = LongRowsBy::reading_twice;
+    held.args.long_rows = LongRowsBy::holding;
+    loss.run(device, twice.args);
+    loss.run(device, held.args);
+    loss.run(device, held.args);
+    check_rows(problem, held.results(), reference);
+    CHECK(same_bits(held.results().gradient, twice.results().gradient));
+    CHECK(same_bits(held.results().residual, twice.results().residual));
+    CHECK(same_bits(held.results().sample_loss, twice.results().sample_loss));
+    CHECK(same_bits(held.results().residual_sq, twice.results().residual_sq));
+    CHECK(held.results().correct == twice.results().correct);
+  });
+}
+
 // Around every border between the ways that rows of different lengths take, with labels and dense targets,
 // with and without a gradient, the residual stored or not.
 template <class Loss>
@@ -123,6 +150,7 @@ void check_every_kind_of_row(const Loss& loss) {
     for (const bool dense : {false, true}) {
       check_shape(devices, loss, shape, {dense, true, shape.classes % 2 == 0}, work);
       check_shape(devices, loss, shape, {dense, false, false}, kOneOrder);
+      if (shape.classes > kMaxBlockRow) check_held_rows(devices, loss, shape, dense);
     }
   }
 }
@@ -140,6 +168,7 @@ void check_long_rows(const Loss& loss) {
   Devices devices;
   check_shape(devices, loss, {2, 100003}, {}, kOneOrder);
   check_shape(devices, loss, {1, 100000}, {true}, kOneOrder);
+  check_held_rows(devices, loss, {3, 100003}, false);
   // f32 keeps its precision over a million outputs.
   devices.each_f32(kOneOrder, [&](auto& device) {
     if constexpr (std::decay_t<decltype(device)>::kIsCpu) check_rows_on(loss, device, {1, 1000000}, {});
@@ -252,17 +281,20 @@ void check_correct(const Loss& loss) {
         } else {
           problem.labels = labels;
         }
-        const RowsOn<D> rows(device, problem);
-        loss.run(device, rows.args);
-        const RowResults<T> results = rows.results();
-        CHECK(results.correct == std::vector<std::int32_t>{0, 0, 1, 0, 0, 1, 0});
-        for (const std::size_t row : {0, 1, 4}) {
-          CHECK_FALSE(std::isfinite(results.residual_sq[row]));
-          CHECK_FALSE(std::isfinite(results.sample_loss[row]));
-        }
-        for (const std::size_t row : {2, 3, 5, 6}) {
-          CHECK(std::isfinite(results.residual_sq[row]));
-          CHECK(std::isfinite(results.sample_loss[row]));
+        for (const LongRowsBy by : {LongRowsBy::reading_twice, LongRowsBy::holding}) {
+          RowsOn<D> rows(device, problem);
+          rows.args.long_rows = by;
+          loss.run(device, rows.args);
+          const RowResults<T> results = rows.results();
+          CHECK(results.correct == std::vector<std::int32_t>{0, 0, 1, 0, 0, 1, 0});
+          for (const std::size_t row : {0, 1, 4}) {
+            CHECK_FALSE(std::isfinite(results.residual_sq[row]));
+            CHECK_FALSE(std::isfinite(results.sample_loss[row]));
+          }
+          for (const std::size_t row : {2, 3, 5, 6}) {
+            CHECK(std::isfinite(results.residual_sq[row]));
+            CHECK(std::isfinite(results.sample_loss[row]));
+          }
         }
       });
     }

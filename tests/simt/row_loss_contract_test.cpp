@@ -63,6 +63,25 @@ static_assert(check_row_loss<MeanResidual>());
 
 }  // namespace
 
+TEST_CASE("row_loss: long rows are held in large batches where the blocks of two run at once") {
+  RowLossArgs<float> args;
+  const auto held = [&](std::int64_t batch, std::int64_t classes, std::int64_t blocks) {
+    args.batch = batch;
+    args.classes = classes;
+    return rows_are_held(args, blocks);
+  };
+  CHECK(held(256, 1000000, 264));  // 123 slabs, an H100
+  CHECK_FALSE(held(256, 1000000, 216));
+  CHECK_FALSE(held(4, 1000000, 264));  // too few outputs for three launches
+  CHECK(held(5, 1000000, 264));
+  CHECK(held(512, 8193, 4));
+  CHECK_FALSE(held(512, 8193, 3));
+  args.long_rows = LongRowsBy::reading_twice;
+  CHECK_FALSE(held(256, 1000000, 264));
+  args.long_rows = LongRowsBy::holding;
+  CHECK(held(1, 8193, 1));
+}
+
 TEST_CASE("row_loss: the smallest loss that keeps the contract works for short, long and very long rows") {
   for (const std::int64_t classes : {1, 10, 700, 9000}) {
     CAPTURE(classes);

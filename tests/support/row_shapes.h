@@ -20,9 +20,11 @@ inline std::vector<RowShape> row_shapes() {
           {1, 1025}, {1, 4099}, {2, 8192}, {2, 8193}, {2, 16384}, {1, 17001}};
 }
 
-// Short rows in batches large enough that each lane takes several groups of a row (kGroupsForLatency).
+// Rows of up to 512 outputs in batches large enough that each lane takes several groups of a row
+// (kGroupsForLatency): up to four of rows of fewer than 64, up to eight of others.
 inline std::vector<RowShape> large_batches() {
-  return {{16500, 2}, {5500, 10}, {2100, 30}, {1100, 60}, {700, 100}, {521, 128}};
+  return {{16500, 2}, {5500, 10}, {2100, 30}, {1100, 60}, {1030, 63}, {1030, 64},
+          {700, 100}, {700, 101}, {600, 102}, {521, 128}, {400, 192}, {130, 509}};
 }
 
 }  // namespace qmse::test
