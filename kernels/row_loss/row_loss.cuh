@@ -1,20 +1,20 @@
 // The losses' kernels on the GPU, for every loss: rows that fit a warp, rows that fit a block, and longer
-// rows in two passes. A row is cut into groups of four consecutive outputs (the random direction comes in
-// blocks of four, too), and a lane keeps one to four groups in registers between the sums and the gradient.
+// rows. A row is cut into groups of four consecutive outputs (the random direction comes in blocks of four,
+// too), and a lane keeps one to eight groups in registers between the sums and the gradient.
 //
 //   c <= 512        1, 2, 4, 8, 16 or 32 lanes a row; several rows a warp, four warps a block
 //   c <= 8192       a block a row; one barrier
-//   longer rows     slabs of 8192 outputs, a block each: one pass writes each slab's sums to the workspace,
-//                   another adds the sums of the row's slabs and writes the gradient. The second pass reads
-//                   the outputs and draws v again. No barrier across blocks; instead each launch writes a few
-//                   rows and reduces the next few, so that memory reads and writes overlap and the second
-//                   read of the outputs finds them in the L2 cache.
+//   longer rows     slabs of 8192 outputs, a block each: long_rows.cuh
 //
-// Bytes an output, with labels: 4 read and 4 written; dense targets: 4 more read. Long rows read twice, the
-// second time from the L2 cache where it is large enough for kOutputsAtOnce. Instructions an output, counted
-// in the code for sm_90 on the path of aligned rows and full lanes: sphere 63, in long rows, which draw
-// twice, 120; Rademacher 27 and 53. An H100 issues 132 * 128 * 1.7e9 = 2.9e13 a second; at 85 % of 3 TB/s
-// that is 90 for 8 bytes, at 60 % 128. Sums are taken in an order that depends on B and c alone.
+// A warp's life: it asks for its outputs, draws v while they come, makes differences and sums of them, merges
+// the sums, writes the gradient. What is drawn depends on no lane's share of the row, so that a warp has no
+// branch there; sums and stores leave out what is not the row's.
+//
+// Bytes an output, with labels: 4 read and 4 written; dense targets: 4 more read. Instructions an output of
+// a sphere's rows with labels, counted in the code for sm_90 along the path of most warps: rows of 1,000 62,
+// of 1,001 (not aligned) 77, of 100 70; long rows 69 where they are held and 117 where they are read twice.
+// An H100 issues 132 * 128 * 1.7e9 = 2.9e13 a second; at 85 % of 3 TB/s that is 90 for 8 bytes, at 60 % 128.
+// Sums are taken in an order that depends on B and c alone.
 //
 // A loss is a plain struct with its settings and these members; check_row_loss() below says what is missing,
 // and tests/simt/row_loss_contract_test.cpp is the smallest one.
@@ -23,12 +23,13 @@
 //                       last bit so that all lanes get the same; at most 48 bytes together with Ranking
 //   Row, begin_row()    what the draws of a row depend on
 //   Kept, keep()        what is kept of a group in registers, made of f - y, outputs and targets
-//   add()               a kept group to the sums
+//   add()               a kept group to the sums: what the row does not have (RowGroup::has) has f - y = 0
 //   Result, finish()    of the sums: loss and residual_sq, and what the gradient needs of them
 //   gradient()          of one output of a kept group, times the scale that finish() got
 //   residual()          y - f of a kept group
-//   kDirection          whether there is a v: then prepare() is what a warp draws at once, draw() gives it to
-//                       one kept group, direction() is v of a group, Row::attempt counts the draws
+//   kDirection          whether there is a v: then Kept has it as v, prepare() is what a warp draws at once,
+//                       draw() gives it to one kept group, which may lie beyond the row (then it is finite, and
+//                       what is added of it 0), direction() is v of a group, Row::attempt counts the draws
 //   kRedraws            whether a draw can be refused(sums), which then happens in rows of a warp alone
 #pragma once
 
@@ -98,6 +99,13 @@ constexpr bool check_row_loss() {
                                  Four>,
                   "direction(result, kept) const");
     static_assert(std::is_integral_v<decltype(std::declval<Row&>().attempt)>, "Row has attempt");
+    using Draws = decltype(std::declval<const Loss&>().template prepare<1>(std::declval<const Row&>(), 0, 0));
+    static_assert(std::is_same_v<decltype(std::declval<const Loss&>().draw(
+                                     std::declval<Kept&>(), std::declval<const Row&>(),
+                                     std::declval<const Draws&>(), 0, 0)),
+                                 void>,
+                  "void draw(kept&, row, prepare<groups>(row, element, stride), j, element) const");
+    static_assert(std::is_same_v<decltype(std::declval<Kept&>().v), Four>, "Kept has v");
   }
   if constexpr (Loss::kRedraws) {
     static_assert(
@@ -181,8 +189,8 @@ struct DynamicTile {
 };
 
 // Rows of up to 16 blockDim.x outputs, blockIdx.x being the row. Dynamic shared memory: none with vectors,
-// else kTileFloats<kPartGroups> a warp. (In the launch bounds, the number of blocks keeps ptxas from spilling registers
-// for the sake of more of them.)
+// else kTileFloats<kPartGroups> a warp. (In the launch bounds: as many blocks as ptxas has registers for
+// without spilling any.)
 template <class Loss, bool kDense, bool kVectors>
 __global__ void __launch_bounds__(kBlockKernelThreads, kDense && !kVectors ? 1 : 2)
     row_loss_block_kernel(DeviceRows rows, Loss loss) {

@@ -46,7 +46,7 @@ double gradient_scale(const RowLossArgs<T>& args) {
 }
 
 // Scratch memory the losses need on CUDA: 0 as long as a row fits a block, then 52 bytes for every 8192
-// elements of a row and 4 for each row.
+// elements of a row, 4 for each row and 4.
 std::size_t row_loss_workspace_bytes(std::int64_t batch, std::int64_t classes);
 
 // Throws ShapeError, starting with `name`, unless sizes and pointers are as RowLossArgs says.

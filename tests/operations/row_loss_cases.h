@@ -32,7 +32,7 @@ struct LossCase {
 template <class Run, class Reference>
 LossCase(double, long double, long double, Run, Reference) -> LossCase<Run, Reference>;
 
-// f32: the CPU's lanes add up 32 numbers of a block, whose sums are added in f64; a GPU's lane at most 16
+// f32: the CPU's lanes add up 32 numbers of a block, whose sums are added in f64; a GPU's lane at most 32
 // outputs, warps and blocks in trees, slabs in a row of a few additions: at worst some 40 roundings of 2^-24,
 // which have random signs. In f64 2^-53 instead.
 inline constexpr long double kSumTolerance = 2e-6L, kF64SumTolerance = 1e-14L;
