@@ -28,7 +28,9 @@
 namespace qmse::device {
 
 constexpr int kSlabThreads = 512;
-static_assert(kSlabThreads / 32 * kPart == kSlab);
+constexpr int kSlabWarps = kSlabThreads / 32;
+constexpr int kSlabTile = kSlabWarps * kTileFloats<kPartGroups>;
+static_assert(kSlabWarps * kPart == kSlab);
 // Blocks that a multiprocessor has registers for; more would make ptxas spill on some architectures.
 template <bool kDense>
 constexpr int kSlabBlocks = kDense ? 1 : 2;
@@ -77,10 +79,9 @@ __device__ T read_of_others(const T* value) {
 // A block's slab of a row.
 template <class Loss, bool kDense, bool kVectors>
 struct Slab {
-  static constexpr int kWarps = kSlabThreads / 32;
-  using Tile = SharedArray<float, kWarps * kTileFloats<kPartGroups>>;
+  using Tile = SharedArray<float, kSlabTile>;
   using Totals = RowTotals<Loss, kDense>;
-  using Scratch = SharedArray<InShared<Totals>, kWarps>;
+  using Scratch = SharedArray<InShared<Totals>, kSlabWarps>;
   using Part = RowInRegisters<Loss, kDense, kPartGroups, kVectors>;
 
   WarpMemory<Tile, kPartGroups, kVectors, true> memory;
@@ -146,8 +147,8 @@ template <class Loss, bool kDense, bool kVectors>
 __global__ void __launch_bounds__(kSlabThreads, kSlabBlocks<kDense>)
     row_loss_slab_kernel(DeviceRows rows, Loss loss, RowTotals<Loss, kDense>* partials, SlabWork work) {
   using ASlab = Slab<Loss, kDense, kVectors>;
-  __shared__ typename ASlab::Tile tile;
-  __shared__ typename ASlab::Scratch totals;
+  __shared__ SharedArray<float, kSlabTile> tile;
+  __shared__ SharedArray<InShared<RowTotals<Loss, kDense>>, kSlabWarps> totals;
   const int block = static_cast<int>(blockIdx.x);
   const int paired = 2 * min(work.reduce_items, work.write_items);
   const bool reduces = block < paired ? block % 2 == 0 : work.reduce_items > work.write_items;
@@ -177,8 +178,8 @@ template <class Loss, bool kDense, bool kVectors>
 __global__ void __launch_bounds__(kSlabThreads, kSlabBlocks<kDense>)
     row_loss_held_kernel(DeviceRows rows, Loss loss, LongRows<RowTotals<Loss, kDense>> workspace, int slabs) {
   using ASlab = Slab<Loss, kDense, kVectors>;
-  __shared__ typename ASlab::Tile tile;
-  __shared__ typename ASlab::Scratch totals;
+  __shared__ SharedArray<float, kSlabTile> tile;
+  __shared__ SharedArray<InShared<RowTotals<Loss, kDense>>, kSlabWarps> totals;
   __shared__ SharedArray<bool, 1> is_complete;
   const std::int64_t row = blockIdx.x / static_cast<unsigned>(slabs);
   const int number = static_cast<int>(blockIdx.x % static_cast<unsigned>(slabs));
@@ -208,8 +209,8 @@ template <class Loss, bool kDense, bool kVectors>
 __global__ void __launch_bounds__(kSlabThreads, kSlabBlocks<kDense>)
     row_loss_left_kernel(DeviceRows rows, Loss loss, LongRows<RowTotals<Loss, kDense>> workspace, int slabs) {
   using ASlab = Slab<Loss, kDense, kVectors>;
-  __shared__ typename ASlab::Tile tile;
-  __shared__ typename ASlab::Scratch totals;
+  __shared__ SharedArray<float, kSlabTile> tile;
+  __shared__ SharedArray<InShared<RowTotals<Loss, kDense>>, kSlabWarps> totals;
   const std::uint32_t count = *workspace.left_count;
 #pragma unroll 1
   for (std::uint32_t i = blockIdx.x; i < count; i += gridDim.x) {

@@ -137,8 +137,7 @@ __global__ void __launch_bounds__(kWarpKernelThreads, kGroups < 8           ? 1
                                                                             : 4)
     row_loss_warp_kernel(DeviceRows rows, Loss loss, int lanes_log2) {
   constexpr int kWarps = kWarpKernelThreads / 32;
-  using Tile = SharedArray<float, kWarps * kTileFloats<kGroups>>;
-  __shared__ Tile tile;
+  __shared__ SharedArray<float, kWarps * kTileFloats<kGroups>> tile;
   const int warp = threadIdx.x / 32;
   const int lane = threadIdx.x % 32;
   const int lanes = 1 << lanes_log2;
@@ -161,7 +160,8 @@ __global__ void __launch_bounds__(kWarpKernelThreads, kGroups < 8           ? 1
   place.left = active ? rows.classes - place.element : 0;
   place.writes_row = active && place.element == 0;
 
-  const WarpMemory<Tile, kGroups, kVectors, false> memory(&tile, warp, lane);
+  const WarpMemory<SharedArray<float, kWarps * kTileFloats<kGroups>>, kGroups, kVectors, false> memory(
+      &tile, warp, lane);
   using Part = RowInRegisters<Loss, kDense, kGroups, kVectors>;
   Part part;
   part.template fetch<Part::Pass::only>(rows, loss, place, memory);

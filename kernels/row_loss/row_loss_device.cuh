@@ -12,11 +12,6 @@
 #include "kernels/row_loss/row_loss_math.h"
 #include "kernels/row_loss/row_memory.cuh"
 
-#if defined(QMSE_SIMT)
-// What lies beyond a row is undefined until it is overwritten.
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
-
 namespace qmse::device {
 
 __device__ inline Group<float, 4> negative(const Group<float, 4>& quad) {
