@@ -206,7 +206,7 @@ __global__ void __launch_bounds__(kSlabThreads, kSlabBlocks<kDense>)
 
 // The slabs that were left.
 template <class Loss, bool kDense, bool kVectors>
-__global__ void __launch_bounds__(kSlabThreads, kSlabBlocks<kDense>)
+__global__ void __launch_bounds__(kSlabThreads, 1)
     row_loss_left_kernel(DeviceRows rows, Loss loss, LongRows<RowTotals<Loss, kDense>> workspace, int slabs) {
   using ASlab = Slab<Loss, kDense, kVectors>;
   __shared__ SharedArray<float, kSlabTile> tile;
