@@ -85,16 +85,16 @@ std::vector<KernelCase> loss_cases() {
   std::vector<KernelCase> cases;
   for (const std::int64_t batch : {64, 256, 1024, 4096}) add_losses(cases, {batch, 10}, false);
   // Rows for a warp, for a block, and for several; 1001 breaks the alignment of rows.
+  constexpr LossShape kLong = {256, 1000000};
   constexpr LossShape kLarge[] = {{4096, 1000},  {65536, 100}, {65536, 1000},
-                                  {65536, 1001}, {8192, 8192}, {256, 1000000}};
+                                  {65536, 1001}, {8192, 8192}, kLong};
   for (const LossShape& shape : kLarge) {
     for (const bool dense : {false, true}) add_losses(cases, shape, dense);
   }
   for (const bool dense : {false, true}) {
-    const LossShape& shape = kLarge[5];
     cases.push_back(
-        loss_case("qmse sphere read twice", shape, dense, true, [=](CudaContext& context, Arrays& arrays) {
-          return qmse_work(context, arrays, shape, dense, DirectionDistribution::sphere,
+        loss_case("qmse sphere read twice", kLong, dense, true, [=](CudaContext& context, Arrays& arrays) {
+          return qmse_work(context, arrays, kLong, dense, DirectionDistribution::sphere,
                            LongRowsBy::reading_twice);
         }));
   }

@@ -40,8 +40,9 @@ constexpr int kSlabBlocks = kDense ? 1 : 2;
 // written.
 constexpr std::int64_t kOutputsAtOnce = std::int64_t{1} << 22;
 
-// Held: a batch of fewer outputs is read twice, a look at a row's count takes about half a microsecond, a row
-// takes five to ten; and so many blocks go through the slabs that were left.
+// Held: a batch of fewer outputs is read twice, since two launches come to the one that works. A block looks
+// at its row's count so often (expected: half a microsecond a look, five to ten a row; not measured), and so
+// many blocks go through the slabs that were left.
 constexpr std::int64_t kOutputsToHold = std::int64_t{1} << 22;
 constexpr int kPolls = 64;
 constexpr unsigned kLeftBlocks = 264;
@@ -92,7 +93,7 @@ struct Slab {
       : memory(tile, static_cast<int>(threadIdx.x / 32), static_cast<int>(threadIdx.x % 32)),
         place(place_in_row<kVectors>(
             rows.classes, row, slab * static_cast<int>(kSlab) + static_cast<int>(threadIdx.x / 32) * kPart,
-            kPart, static_cast<int>(threadIdx.x % 32))) {}
+            static_cast<int>(threadIdx.x % 32))) {}
 
   // The sums of the slab.
   template <typename Part::Pass kPass>
@@ -104,16 +105,16 @@ struct Slab {
   }
 
   // Of the row, from the sums of its slabs; the first slab's block writes the row's values.
-  __device__ typename Loss::Result finish(const DeviceRows& rows, const Loss& loss, const Totals* partials,
-                                          int slabs, bool first, Scratch& scratch) const {
+  __device__ typename Loss::Result finish(const DeviceRows& rows, const Loss& loss, const RowTarget& target,
+                                          const Totals* partials, int slabs, bool first,
+                                          Scratch& scratch) const {
     Totals total;
 #pragma unroll 1
     for (int other = threadIdx.x; other < slabs; other += kSlabThreads) {
       total.merge(read_of_others(partials + other));
     }
     total = block_reduce(total, Merge(), scratch);
-    const typename Loss::Result result =
-        loss.finish(total.sums, row_target<kDense>(rows, place.row), rows.gradient_scale);
+    const typename Loss::Result result = loss.finish(total.sums, target, rows.gradient_scale);
     if (first) store_row<Loss>(rows, place, result, total.ranking);
     return result;
   }
@@ -125,7 +126,8 @@ struct Slab {
       part.template fetch<Part::Pass::gradient>(rows, loss, place, memory);
       part.draw(loss, place);
     }
-    const typename Loss::Result result = finish(rows, loss, partials, slabs, first, scratch);
+    const typename Loss::Result result =
+        finish(rows, loss, row_target<kDense>(rows, place.row), partials, slabs, first, scratch);
     if (!writes_elements) return;
     part.template compare<Part::Pass::gradient>(rows, loss, place, memory);
     part.store_groups(rows, loss, place, memory, result);
@@ -200,7 +202,8 @@ __global__ void __launch_bounds__(kSlabThreads, kSlabBlocks<kDense>)
   }
   __syncthreads();
   if (!is_complete[0]) return;
-  const typename Loss::Result result = slab.finish(rows, loss, row_partials, slabs, number == 0, totals);
+  const typename Loss::Result result =
+      slab.finish(rows, loss, slab.part.target, row_partials, slabs, number == 0, totals);
   slab.part.store_groups(rows, loss, slab.place, slab.memory, result);
 }
 

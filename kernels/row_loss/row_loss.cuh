@@ -155,8 +155,7 @@ __global__ void __launch_bounds__(kWarpKernelThreads, kGroups < 8           ? 1
   place.alone = false;
   place.element = 4 * (lane & (lanes - 1));
   place.offset = sub_row * rows.classes + place.element;
-  place.stride_log2 = 2 + lanes_log2;
-  place.stride = 1 << place.stride_log2;
+  place.stride = 4 << lanes_log2;
   place.left = active ? rows.classes - place.element : 0;
   place.writes_row = active && place.element == 0;
 
@@ -197,8 +196,7 @@ __global__ void __launch_bounds__(kBlockKernelThreads, kDense && !kVectors ? 1 :
   __shared__ SharedArray<InShared<RowTotals<Loss, kDense>>, kBlockKernelThreads / 32> totals;
   const int warp = threadIdx.x / 32;
   const int lane = threadIdx.x % 32;
-  const LanePlace<kVectors> place =
-      place_in_row<kVectors>(rows.classes, blockIdx.x, warp * kPart, kPart, lane);
+  const LanePlace<kVectors> place = place_in_row<kVectors>(rows.classes, blockIdx.x, warp * kPart, lane);
 
   DynamicTile tile;
   const WarpMemory<DynamicTile, kPartGroups, kVectors, false> memory(&tile, warp, lane);
@@ -217,8 +215,8 @@ __global__ void __launch_bounds__(kBlockKernelThreads, kDense && !kVectors ? 1 :
 template <class Loss, bool kDense, bool kVectors, class Gpu>
 void row_loss_of(Gpu& gpu, const RowLossArgs<float>& args, const DeviceRows& rows, const Loss& loss) {
   const std::int64_t groups = (args.classes + 3) / 4;
-  const bool for_latency = groups * args.batch <= kGroupsForLatency;
   if (args.classes <= kPart) {
+    const bool for_latency = groups * args.batch <= kGroupsForLatency;
     const bool may_redraw = args.classes < kDirectionAlwaysAccepted;
     const std::int64_t kept = may_redraw ? kShortRowGroups : kWarpRowGroups;
     const std::int64_t lanes = for_latency ? std::min<std::int64_t>(groups, 32) : (groups + kept - 1) / kept;

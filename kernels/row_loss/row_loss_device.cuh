@@ -136,7 +136,7 @@ struct RowInRegisters {
   using Place = LanePlace<kVectors>;
 
   typename Loss::Row row;
-  RowTarget target;
+  RowTarget target{};
   typename Loss::Kept kept[kGroups] = {};
   Ranking<kDense> ranking;
 
@@ -145,7 +145,7 @@ struct RowInRegisters {
   __device__ void fetch(const DeviceRows& rows, const Loss& loss, const Place& place, const Memory& memory) {
     constexpr bool last_use = kPass != Pass::sums;
     row = loss.begin_row(place.row);
-    if constexpr (!kDense) label_ = rows.labels[place.row];
+    target.label = kDense ? -1 : rows.labels[place.row];
     memory.fetch(rows.output, place, f_, last_use);
     if constexpr (kDense && kTargetsEarly) memory.fetch(rows.targets, place, y_, last_use);
   }
@@ -178,8 +178,7 @@ struct RowInRegisters {
   __device__ void compare(const DeviceRows& rows, const Loss& loss, const Place& place,
                           const Memory& memory) {
     if constexpr (kDense && !kTargetsEarly) memory.fetch(rows.targets, place, y_, kPass != Pass::sums);
-    target = RowTarget{label_, 0.0f};
-    if constexpr (!kDense) target.label_output = rows.output[place.row * rows.classes + label_];
+    if constexpr (!kDense) target.label_output = rows.output[place.row * rows.classes + target.label];
     memory.arrange(place, f_);
     if constexpr (kDense) memory.arrange(place, y_);
     for_cut(place, [&](int j, int k) {  // what the row does not have is never its largest
@@ -217,7 +216,8 @@ struct RowInRegisters {
 
   __device__ typename Loss::Sums sum(const Loss& loss, const Place& place) const {
     typename Loss::Sums sums;
-    for_spanned(place, [&](int j) { loss.add(sums, kept[j], place.template group<kDense>(target, j)); });
+    place.template for_spanned<kGroups>(
+        [&](int j) { loss.add(sums, kept[j], place.template group<kDense>(target, j)); });
     return sums;
   }
 
@@ -249,7 +249,6 @@ struct RowInRegisters {
   // Outputs, targets and what is drawn of several groups would not leave registers for two large blocks.
   static constexpr bool kTargetsEarly = kGroups == 1;
 
-  int label_ = -1;
   Group<float, 4> f_[kGroups];
   Group<float, 4> y_[kDense ? kGroups : 1];
 
@@ -267,20 +266,15 @@ struct RowInRegisters {
     }
   }
 
-  template <class Work>
-  __device__ static void for_spanned(const Place& place, const Work& work) {
-    for_groups<kGroups>([&](int j) { return place.spans(j); }, work);
-  }
-
   template <class Memory, class MakeQuad>
   __device__ void store(const Place& place, const Memory& memory, float* x, const MakeQuad& make_quad) const {
-    for_spanned(place, [&](int j) { memory.put(x, place, j, make_quad(j)); });
+    place.template for_spanned<kGroups>([&](int j) { memory.put(x, place, j, make_quad(j)); });
     memory.flush(x, place);
   }
 
   __device__ void rank(const Place& place) {
     float largest = -INFINITY;
-    for_spanned(place, [&](int j) {
+    place.template for_spanned<kGroups>([&](int j) {
       if (kVectors && !place.takes(j)) return;
 #pragma unroll
       for (int k = 0; k < 4; ++k) {

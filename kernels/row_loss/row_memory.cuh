@@ -9,9 +9,8 @@
 
 namespace qmse::device {
 
-constexpr int kStripLog2 = 7;
-constexpr int kStrip = 1 << kStripLog2;  // outputs a warp takes at once where a row has all its lanes
-constexpr int kPartGroups = 4;           // groups a lane keeps, at most, of a warp's part of a row
+constexpr int kStrip = 128;     // outputs a warp takes at once where a row has all its lanes
+constexpr int kPartGroups = 4;  // groups a lane keeps, at most, of a warp's part of a row
 constexpr int kPart = kPartGroups * kStrip;
 
 // Floats of shared memory in which a warp whose lanes keep so many groups turns outputs around, see WarpMemory.
@@ -57,23 +56,26 @@ struct LanePlace {
   int row_span;             // what of the span is this row's, or would be if the lane had a row
   bool alone;               // the span is of one row
   int offset;               // of the lane's first group in the span; 4 * lane where it is of one row
-  int stride_log2;
-  int stride;       // 2^stride_log2
-  int element;      // index in its row of the first output of the lane's first group
-  int left;         // outputs of the row from there on; not positive: none
-  bool writes_row;  // this lane stores the row's values
+  int stride;               // a power of two
+  int element;              // index in its row of the first output of the lane's first group
+  int left;                 // outputs of the row from there on; not positive: none
+  bool writes_row;          // this lane stores the row's values
 
   __device__ bool takes(int j) const { return j * stride < left; }
   // The same for all lanes of a warp: whether some lane takes a group j.
   __device__ bool spans(int j) const { return j * stride < row_span; }
+  template <int kGroups, class Work>
+  __device__ void for_spanned(const Work& work) const {
+    for_groups<kGroups>([this](int j) { return spans(j); }, work);
+  }
   // Whether some output of the lane's kGroups groups is not the row's. With vectors such groups are not taken.
   template <int kGroups>
   __device__ bool cut() const {
     return !kVectors && (kGroups - 1) * stride + 4 > left;
   }
-  // Bit 4 j + k: output k of the lane's group j is the row's. (Bits become predicates several at a time.)
+  // Bit 4 j + k: output k of the lane's group j is the row's.
   __device__ std::uint32_t valid_bits() const {
-    const int groups = left > 0 ? min(((left - 1) >> stride_log2) + 1, 8) : 0;
+    const int groups = left > 0 ? min(((left - 1) >> (31 - __clz(stride))) + 1, 8) : 0;
     const int cut_off = 4 - min(left - (groups - 1) * stride, 4);
     return groups > 0 ? 0xFFFFFFFFu >> (32 - 4 * groups + cut_off) : 0u;
   }
@@ -85,17 +87,16 @@ struct LanePlace {
   }
 };
 
-// The lane's place in a warp that takes outputs first, first + 1 ... of one row, at most `reach`.
+// The lane's place in a warp that takes outputs first, first + 1 ... of one row, at most kPart.
 template <bool kVectors>
-__device__ LanePlace<kVectors> place_in_row(int classes, std::int64_t row, int first, int reach, int lane) {
+__device__ LanePlace<kVectors> place_in_row(int classes, std::int64_t row, int first, int lane) {
   LanePlace<kVectors> place;
   place.row = row;
   place.span_first = row * classes + first;
-  place.span = min(reach, classes - first);
+  place.span = min(kPart, classes - first);
   place.row_span = place.span;
   place.alone = true;
   place.offset = 4 * lane;
-  place.stride_log2 = kStripLog2;
   place.stride = kStrip;
   place.element = first + 4 * lane;
   place.left = classes - place.element;
@@ -131,7 +132,7 @@ class WarpMemory {
       };
 #pragma unroll
       for (int j = 0; j < kGroups; ++j) quads[j] = Group<float, 4>{};
-      for_groups<kGroups>([&](int j) { return place.spans(j); }, read);
+      place.template for_spanned<kGroups>(read);
     } else {
       const float* source = x + place.span_first + lane_;
       if (spans_all(place)) {
@@ -153,11 +154,10 @@ class WarpMemory {
                             for (int k = 0; k < 4; ++k) coalesced(4 * j + k) = quads[j].v[k];
                           });
       __syncwarp();
-      for_groups<kGroups>([&](int j) { return place.spans(j); },
-                          [&](int j) {
+      place.template for_spanned<kGroups>([&](int j) {
 #pragma unroll
-                            for (int k = 0; k < 4; ++k) quads[j].v[k] = grouped(place, j, k);
-                          });
+        for (int k = 0; k < 4; ++k) quads[j].v[k] = grouped(place, j, k);
+      });
       __syncwarp();
     }
   }
