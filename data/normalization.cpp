@@ -74,7 +74,11 @@ Normalization standardise(const std::vector<double>& values, const std::vector<s
   }
   for (std::size_t c = 0; c < width; ++c) {
     result.stddev[c] = std::sqrt(result.stddev[c] / static_cast<double>(rows));
-    if (!(result.stddev[c] > 0) || !std::isfinite(result.stddev[c]))
+    if (!std::isfinite(result.stddev[c]))
+      throw DataError(
+          "column " + in_quotes(names[c]) +
+          " has numbers too large to be standardised in the training rows; scale it or leave it out");
+    if (!(result.stddev[c] > 0))
       throw DataError("column " + in_quotes(names[c]) +
                       " has the same value in all training rows, so it cannot be standardised; leave it out");
   }

@@ -353,7 +353,6 @@ LandscapeOutcome run_landscape(const LandscapeRequest& request, const LandscapeE
   const std::unique_ptr<LandscapeStudy> study = experiment.make(settings, request.data);
   const std::vector<Json> members = study->members();
   const Json identity = {{"experiment", experiment.name}, {"settings", settings}, {"data", study->data()}};
-  const LandscapeFolder folder(request.out, identity);
   TrainConfig machine;
   machine.device = request.device;
   machine.threads = request.threads;
@@ -362,6 +361,7 @@ LandscapeOutcome run_landscape(const LandscapeRequest& request, const LandscapeE
     throw ConfigError("qmse landscape " + experiment.name + " runs on the CPU alone, not on " +
                       context->device_name());
   }
+  const LandscapeFolder folder(request.out, identity);  // after all that may refuse
   folder.write("environment.json", json_text(environment(*context)));
 
   std::map<std::string, Json> done = folder.finished_members();

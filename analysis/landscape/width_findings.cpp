@@ -161,6 +161,10 @@ void WidthStudy::add_verdicts(const std::vector<Group>& groups, const Json* trap
                            .value = last.deviation,
                            .interval = last.deviation_interval,
                            .n = static_cast<std::int64_t>(last.losses.size())};
+    } else {
+      shrinks.sentence = where +
+                         "a spread that shrinks takes two widths with two end points each at least; " +
+                         "give more --widths or --seeds.";
     }
     findings.verdicts.push_back(std::move(shrinks));
 

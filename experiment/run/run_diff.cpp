@@ -266,6 +266,7 @@ class Comparison {
     const std::size_t width = size_of(first.dtype), elements = x.size() / width;
     std::size_t different = 0;
     double largest = 0;
+    std::size_t not_numbers = 0;
     for (std::size_t i = 0; i < elements; ++i) {
       if (std::memcmp(x.data() + i * width, y.data() + i * width, width) == 0) continue;
       ++different;
@@ -273,10 +274,14 @@ class Comparison {
       std::array<float, 2> values{};
       std::memcpy(&values[0], x.data() + i * width, width);
       std::memcpy(&values[1], y.data() + i * width, width);
-      largest = std::fmax(largest, std::fabs(static_cast<double>(values[0]) - values[1]));
+      const double distance = std::fabs(static_cast<double>(values[0]) - values[1]);
+      if (std::isnan(distance)) ++not_numbers;
+      largest = std::fmax(largest, distance);  // which leaves NaN out
     }
     std::string text = std::to_string(different) + " of " + std::to_string(elements) + " elements differ";
-    if (first.dtype == DType::f32) text += ", by at most " + Json(largest).dump();
+    if (not_numbers > 0) text += ", " + std::to_string(not_numbers) + " of them where one is not a number";
+    if (first.dtype == DType::f32 && different > not_numbers)
+      text += ", by at most " + (std::isfinite(largest) ? Json(largest).dump() : "infinity");
     return text;
   }
 

@@ -106,6 +106,7 @@ class TrainingRun::Impl {
 
   // What a kill after the last step may have left undone; needs neither data nor device.
   TrainingOutcome complete() {
+    if (has_final_weights()) check_recorded_weights(directory_.model_file());
     if (has_final_weights() && read_outcome(directory_.path()).end == RunEnd::finished &&
         directory_.recorded_config().epochs == config().epochs)
       return TrainingOutcome::already_finished;
@@ -134,12 +135,29 @@ class TrainingRun::Impl {
   void find_position(std::optional<SafetensorsFile>& checkpoint) {
     if (!std::filesystem::exists(directory_.checkpoint_file())) return look_without_checkpoint();
     position_ = read_position(checkpoint.emplace(directory_.checkpoint_file()));
+    check_same_training(*checkpoint);
     check_epochs();
     if (config().validation > 0) {
       std::vector<Json> epochs = read_run(directory_.path()).epochs;
       epochs.resize(std::min(epochs.size(), static_cast<std::size_t>(position_.epoch)));
       best_ = best_epoch(epochs);
     }
+  }
+
+  // A checkpoint of another run, or settings changed in config.json by hand, would join two trainings.
+  void check_same_training(const SafetensorsFile& checkpoint) const {
+    const auto text = checkpoint.metadata().find("qmse.config");
+    if (text == checkpoint.metadata().end()) return;  // an earlier version's
+    TrainConfig then;
+    apply_layer(then, parse_config(text->second, in_quotes(checkpoint.path())));
+    then.init_from = config().init_from;  // the path does not count
+    std::string differences;
+    for (const std::string& conflict : resume_conflicts(config(), then))
+      differences += (differences.empty() ? "" : "; ") + conflict;
+    if (differences.empty()) return;
+    throw DataError(in_quotes(checkpoint.path()) + " is of a training with other settings than " +
+                    in_quotes(directory_.config_file()) + " has: " + differences +
+                    "; put back the file that belongs to the other, or start another run in another --out");
   }
 
   // A run that was killed before its first checkpoint begins anew; one whose checkpoint was taken away must

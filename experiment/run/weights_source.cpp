@@ -6,6 +6,7 @@
 #include "base/in_quotes.h"
 #include "data/registry.h"
 #include "experiment/run/checkpoint.h"
+#include "experiment/run/run_record.h"
 #include "experiment/run/run_settings.h"
 #include "experiment/run/tensor_digest.h"
 #include "losses/losses.h"
@@ -48,13 +49,37 @@ Json read_record(const std::filesystem::path& file) {
 
 }  // namespace
 
+void check_recorded_weights(const std::filesystem::path& file) {
+  const std::filesystem::path run = file.parent_path();
+  if (!std::filesystem::exists(run / "config.json") || !std::filesystem::exists(run / "metrics.jsonl"))
+    return;
+  const SafetensorsFile weights(file);
+  const std::optional<std::int64_t> step = read_step(weights);
+  if (!step) return;
+  for (const Json& epoch : read_run(run).epochs) {
+    if (epoch.value("step", std::int64_t{-1}) != *step) continue;
+    const std::string recorded = epoch.value("weights_sha256", ""), now = weights_sha256(weights);
+    if (recorded.empty() || recorded == now) return;
+    throw DataError(in_quotes(file) + " was damaged or replaced: its weights have the SHA-256 " +
+                    now.substr(0, 12) + "..., its run recorded " + recorded.substr(0, 12) + "... for step " +
+                    std::to_string(*step) +
+                    "; without model.safetensors, qmse train --resume writes it again from the checkpoint");
+  }
+}
+
 WeightsSource find_weights(const std::filesystem::path& path) {
-  if (!is_run_directory(path))
-    return {path, path.filename() == "model.safetensors" ? difference_from_checkpoint(path) : ""};
+  if (!is_run_directory(path)) {
+    const bool final = path.filename() == "model.safetensors";
+    if (final || path.filename() == "best.safetensors") check_recorded_weights(path);
+    return {path, final ? difference_from_checkpoint(path) : ""};
+  }
   const std::filesystem::path model = path / "model.safetensors",
                               checkpoint = path / "checkpoint.safetensors";
   std::error_code none;
-  if (std::filesystem::exists(model, none)) return {model, difference_from_checkpoint(model)};
+  if (std::filesystem::exists(model, none)) {
+    check_recorded_weights(model);
+    return {model, difference_from_checkpoint(model)};
+  }
   throw DataError(
       in_quotes(path) +
       (std::filesystem::exists(checkpoint, none)

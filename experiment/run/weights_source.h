@@ -15,8 +15,13 @@ struct WeightsSource {
   std::string note = {};  // one line where a run's final weights are not those of its checkpoint; else empty
 };
 
-// DataError for a directory without final weights.
+// DataError for a directory without final weights, and where check_recorded_weights() finds others than a
+// run's own final or best ones.
 WeightsSource find_weights(const std::filesystem::path& path);
+
+// DataError where `file` lies in a run's folder and the run records other weights for its step: by their SHA-256
+// in metrics.jsonl.
+void check_recorded_weights(const std::filesystem::path& file);
 
 // `given` over what the weights at `path` were trained with: settings_of(card) and, of a run directory, where
 // its data lie and what its record says of labels, loss and

@@ -174,6 +174,11 @@ TEST_CASE("landscape: a folder with something else, or with other settings, is l
   std::ofstream(folder / "one/members.jsonl") << "{\"member\": 3}\n";
   request.given["steps"] = 10;
   CHECK_THROWS_AS(run_landscape(request, {}), DataError);
+  // What is refused before its first member leaves no folder that refuses the corrected command.
+  LandscapeRequest nowhere = small_width(folder / "nowhere");
+  nowhere.device = "cuda:99";
+  CHECK_THROWS_AS(run_landscape(nowhere, {}), Error);
+  CHECK_FALSE(std::filesystem::exists(folder / "nowhere"));
 }
 
 TEST_CASE("landscape: a network that diverges is counted, not averaged") {
@@ -184,6 +189,8 @@ TEST_CASE("landscape: a network that diverges is counted, not averaged") {
   CHECK(outcome.result["summary"][0]["diverged"] == 6);
   CHECK(outcome.result["summary"][0]["runs"] == 0);
   CHECK(verdict(outcome.result, "spread less")["verdict"] == "not run");
+  CHECK(verdict(outcome.result, "spread less")["sentence"].get<std::string>().find("--widths") !=
+        std::string::npos);
 }
 
 TEST_CASE("problem: tables of one's own, and what is wrong with them by line") {

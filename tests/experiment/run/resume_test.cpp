@@ -6,6 +6,7 @@
 #include "experiment/run/checkpoint.h"
 #include "experiment/run/run_directory.h"
 #include "experiment/run/run_outcome.h"
+#include "experiment/run/weights_source.h"
 #include "tests/experiment/tiny_run.h"
 #include "tests/support/catch.h"
 #include "tests/support/error_message.h"
@@ -264,6 +265,62 @@ TEST_CASE("resume: damaged files and changed data are refused with their names")
   write_mnist(data.root.path(), TinyData::kTrain + 30, TinyData::kTest);
   CHECK(missing(message_of<DataError>([&] { train(resumed(given)); }),
                 {"checkpoint.safetensors", "images have changed"}) == "");
+}
+
+TEST_CASE("resume: a checkpoint of another training, or settings changed by hand, join no two trainings") {
+  const TinyData data;
+  const TempDirectory folder;
+  Json given = data.settings(folder / "run", "mlp"), other = data.settings(folder / "other", "mlp");
+  other.update({{"seed", 2}, {"lr", 0.05}});
+  train(given);
+  train(other);
+  const std::filesystem::path checkpoint = folder / "run/checkpoint.safetensors";
+  const std::string good = read_bytes(checkpoint);
+  write_bytes(checkpoint, read_bytes(folder / "other/checkpoint.safetensors"));
+  const auto before = files(folder / "run");
+  given["epochs"] = 5;
+  CHECK(missing(message_of<DataError>([&] { train(resumed(given)); }),
+                {"checkpoint.safetensors", "--lr is 0.01, was 0.05", "--seed is 1, was 2"}) == "");
+  CHECK(files(folder / "run") == before);
+  write_bytes(checkpoint, good);
+
+  const std::string config = read_bytes(folder / "run/config.json");
+  std::string edited = config;
+  edited.replace(edited.find("\"seed\": 1"), 9, "\"seed\": 7");
+  write_bytes(folder / "run/config.json", edited);
+  given = {{"out", (folder / "run").string()}, {"epochs", 5}};
+  CHECK(missing(message_of<DataError>([&] { train(resumed(given)); }), {"--seed is 7, was 1"}) == "");
+  write_bytes(folder / "run/config.json", config);
+  CHECK(train(resumed(given)) == TrainingOutcome::finished);
+}
+
+TEST_CASE("resume: final weights that are not those the run recorded are refused, and written again") {
+  const TinyData data;
+  const TempDirectory folder;
+  Json given = data.settings(folder / "run", "mlp");
+  given.update({{"validation", 10}, {"keep_best", true}});
+  train(given);
+  const std::filesystem::path model = folder / "run/model.safetensors",
+                              best = folder / "run/best.safetensors";
+  const std::string good = read_bytes(model);
+  for (const std::filesystem::path& file : {model, best}) {
+    std::string bytes = read_bytes(file);
+    bytes.back() = static_cast<char>(bytes.back() ^ 1);  // of the last tensor's last element
+    write_bytes(file, bytes);
+  }
+  for (const std::filesystem::path& named : {folder / "run", model, best}) {
+    INFO(named);
+    CHECK(missing(message_of<DataError>([&] { find_weights(named); }),
+                  {"safetensors", "damaged or replaced"}) == "");
+  }
+  CHECK(missing(message_of<DataError>([&] { train(resumed(given)); }), {"model.safetensors"}) == "");
+  // Elsewhere they are anybody's weights.
+  std::filesystem::copy_file(model, folder / "model.safetensors");
+  CHECK(find_weights(folder / "model.safetensors").file == folder / "model.safetensors");
+  std::filesystem::remove(model);
+  CHECK(train(resumed(given)) == TrainingOutcome::finished);
+  CHECK(read_bytes(model) == good);
+  CHECK(find_weights(folder / "run").file == model);
 }
 
 TEST_CASE("resume: what the images are counts, and not where they lie") {

@@ -1,5 +1,6 @@
 #include "experiment/run/run_diff.h"
 
+#include <cmath>
 #include <cstring>
 
 #include "base/error.h"
@@ -85,6 +86,18 @@ TEST_CASE("run diff: one bit of one weight, one step and one figure are found wh
     CHECK(diff.results[0].file == "model.safetensors");
     CHECK(diff.results[0].tensor == SafetensorsFile(a / "model.safetensors").names().back());
     CHECK(diff.results[0].text.find("1 of 10 elements differ, by at most ") == 0);
+  }
+  SECTION("a weight that is not a number, and one that is infinite") {
+    const auto b = world.run("b");
+    const std::string bytes = read_bytes(b / "model.safetensors");
+    const auto text = [&](float last) {
+      std::string changed = bytes;
+      std::memcpy(changed.data() + changed.size() - sizeof last, &last, sizeof last);
+      write_bytes(b / "model.safetensors", changed);
+      return diff_runs(a, b).results.at(0).text;
+    };
+    CHECK(text(NAN) == "1 of 10 elements differ, 1 of them where one is not a number");
+    CHECK(text(INFINITY) == "1 of 10 elements differ, by at most infinity");
   }
   SECTION("a step of the second epoch, and then a figure of it") {
     const auto b = world.run("b");
