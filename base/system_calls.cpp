@@ -9,7 +9,8 @@ namespace qmse {
 
 void fail_to_write(const std::filesystem::path& path, int error, const std::string& action) {
   std::string advice = "check the path and the disk";
-  if (error == ENOENT || error == ENOTDIR) advice = "create its folder first";
+  if (error == ENOENT) advice = "create its folder first";
+  if (error == ENOTDIR) advice = "a part of the path is a file: choose another";
   if (error == EACCES || error == EPERM) advice = "check the permissions of the folder";
   if (error == EROFS) advice = "choose a folder that can be written to";
   if (error == ENOSPC || error == EDQUOT) advice = "free some space or choose another disk";

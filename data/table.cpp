@@ -212,8 +212,11 @@ ImageDataset read_table(const fs::path& file, Split split, const TableOptions& o
                         const TestSplit& test) {
   const Cells cells = file.extension() == ".npy" ? read_npy(file) : read_csv(file);
   const std::size_t width = cells.names.size(), rows = cells.rows();
-  if (width < 2 || rows < 2)
-    throw DataError(in_quotes(file) + ": a table has two columns and two rows of numbers at least");
+  if (width < 2 || rows < 2) {
+    const bool other_sign = width == 1 && cells.names.front().find_first_of(";\t") != std::string::npos;
+    throw DataError(in_quotes(file) + ": a table has two columns and two rows of numbers at least" +
+                    (other_sign ? ", with commas between them" : ""));
+  }
   const std::vector<std::size_t> targets =
       options.targets.empty() ? std::vector<std::size_t>{width - 1} : places_of(cells, options.targets, file);
   std::vector<std::size_t> columns = places_of(cells, options.columns, file);

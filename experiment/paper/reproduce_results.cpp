@@ -370,6 +370,7 @@ Json to_json(const std::vector<FigureRuns>& runs, const ReproducePlan& plan) {
   json["paper_only"] = plan.paper_only;
   json["batch_size"] = kBatchSize;
   json["interval"] = "paired Student t, 95 %";
+  if (const std::string warning = scale_warning(runs, plan); !warning.empty()) json["warning"] = warning;
   for (const Claim& claim : judge(runs, plan.paper_only)) {
     Json entry = {{"figure", claim.figure->name},
                   {"claim", claim.text},

@@ -57,12 +57,13 @@ void check_recorded_weights(const std::filesystem::path& file) {
   const std::optional<std::int64_t> step = read_step(weights);
   if (!step) return;
   for (const Json& epoch : read_run(run).epochs) {
-    if (epoch.value("step", std::int64_t{-1}) != *step) continue;
-    const std::string recorded = epoch.value("weights_sha256", ""), now = weights_sha256(weights);
-    if (recorded.empty() || recorded == now) return;
+    if (epoch.value("step", Json()) != Json(*step)) continue;
+    const Json recorded = epoch.value("weights_sha256", Json());
+    const std::string now = weights_sha256(weights);
+    if (!recorded.is_string() || recorded == now) return;
     throw DataError(in_quotes(file) + " was damaged or replaced: its weights have the SHA-256 " +
-                    now.substr(0, 12) + "..., its run recorded " + recorded.substr(0, 12) + "... for step " +
-                    std::to_string(*step) +
+                    now.substr(0, 12) + "..., its run recorded " + recorded.get<std::string>().substr(0, 12) +
+                    "... for step " + std::to_string(*step) +
                     "; without model.safetensors, qmse train --resume writes it again from the checkpoint");
   }
 }

@@ -119,6 +119,7 @@ TEST_CASE("table: what is none is refused with its place") {
   CHECK(has(world.refused(world.csv("a,y\n1,2\n")), "two rows"));
   CHECK(has(world.refused(world.csv("a\n1\n2\n")), "two columns"));
   CHECK(has(world.refused(world.csv("")), "two columns"));
+  CHECK(has(world.refused(world.csv("a;b\n1;2\n2;3\n")), "commas"));
   const std::filesystem::path file = world.csv("a,b,b,y\n1,2,3,4\n5,6,7,8\n9,9,9,9\n");
   CHECK(has(world.refused(file, {{"z"}, {}}, {0.3, 1}), "usage: "));
   CHECK(has(world.refused(file, {{"z"}, {}}, {0.3, 1}), "no column 'z'; it has a, b, b, y"));

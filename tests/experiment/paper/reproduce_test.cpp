@@ -216,8 +216,10 @@ TEST_CASE("reproduce: runs that are shorter than the paper's say so before any n
   plan.epochs = kPaperEpochs;
   plan.train_limit = 0;
   CHECK(sections(runs, plan)[0].warning == "");
+  CHECK_FALSE(to_json(runs, plan).contains("warning"));
   plan.train_limit = 59999;  // as many steps
   CHECK(missing(sections(runs, plan)[0].warning, {"makes 100 %", "59999 of 60000"}) == "");
+  CHECK(to_json(runs, plan)["warning"] == sections(runs, plan)[0].warning);
   plan.epochs = 1000;
   plan.train_limit = 6000;
   CHECK(sections(runs, plan)[0].warning != "");
