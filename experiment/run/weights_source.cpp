@@ -64,7 +64,9 @@ void check_recorded_weights(const std::filesystem::path& file) {
     throw DataError(in_quotes(file) + " was damaged or replaced: its weights have the SHA-256 " +
                     now.substr(0, 12) + "..., its run recorded " + recorded.get<std::string>().substr(0, 12) +
                     "... for step " + std::to_string(*step) +
-                    "; without model.safetensors, qmse train --resume writes it again from the checkpoint");
+                    (file.filename() == "model.safetensors"
+                         ? "; without the file, qmse train --resume writes it again from the checkpoint"
+                         : "; train again, or copy it to another folder to take it as it is"));
   }
 }
 
