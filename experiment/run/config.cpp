@@ -165,7 +165,7 @@ void resolve_defaults(TrainConfig& config) {
 std::vector<std::string> resume_conflicts(const TrainConfig& config, const TrainConfig& recorded) {
   std::vector<std::string> conflicts;
   for (const ConfigField& field : config_fields()) {
-    if (field.rule.free_on_resume || !field.applies(recorded)) continue;
+    if (field.rule.free_on_resume || !field.applies(recorded) || !field.applies(config)) continue;
     const Json now = get(config, field);
     const Json then = get(recorded, field);
     if (now != then) conflicts.push_back(field.option() + " is " + now.dump() + ", was " + then.dump());

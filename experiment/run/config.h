@@ -151,8 +151,8 @@ void validate(const TrainConfig& config);
 // Gives what was not set its value: the seeds that of `seed`, the learning rate the optimizer's usual one.
 void resolve_defaults(TrainConfig& config);
 
-// "lr is 0.1, was 0.01", for each field with an effect in which a run being resumed may not differ from its
-// record and does.
+// "lr is 0.1, was 0.01", for each field with an effect in both in which a run being resumed may not differ from
+// its record and does.
 std::vector<std::string> resume_conflicts(const TrainConfig& config, const TrainConfig& recorded);
 
 }  // namespace qmse

@@ -144,14 +144,21 @@ class TrainingRun::Impl {
     }
   }
 
-  // A checkpoint of another run, or settings changed in config.json by hand, would join two trainings.
+  // A checkpoint of a run with other settings, or settings changed in config.json by hand, would join two
+  // trainings.
   void check_same_training(const SafetensorsFile& checkpoint) const {
     const auto text = checkpoint.metadata().find("qmse.config");
     if (text == checkpoint.metadata().end()) return;  // an earlier version's
     TrainConfig then;
-    apply_layer(then, parse_config(text->second, in_quotes(checkpoint.path())));
-    then.init_from = config().init_from;  // the path does not count
     std::string differences;
+    try {
+      apply_layer(then, parse_config(text->second, in_quotes(checkpoint.path())));
+    } catch (const ConfigError& error) {  // not what the user typed: the file is at fault
+      throw DataError(error.what() +
+                      std::string("; put back the run's own, or start it again in another --out"));
+    }
+    if (!then.init_from.empty() && !config().init_from.empty())
+      then.init_from = config().init_from;  // the path does not count
     for (const std::string& conflict : resume_conflicts(config(), then))
       differences += (differences.empty() ? "" : "; ") + conflict;
     if (differences.empty()) return;

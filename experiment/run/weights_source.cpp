@@ -4,9 +4,9 @@
 
 #include "base/error.h"
 #include "base/in_quotes.h"
+#include "base/text_file.h"
 #include "data/registry.h"
 #include "experiment/run/checkpoint.h"
-#include "experiment/run/run_record.h"
 #include "experiment/run/run_settings.h"
 #include "experiment/run/tensor_digest.h"
 #include "losses/losses.h"
@@ -47,47 +47,79 @@ Json read_record(const std::filesystem::path& file) {
   }
 }
 
-}  // namespace
-
-void check_recorded_weights(const std::filesystem::path& file) {
-  const std::filesystem::path run = file.parent_path();
-  if (!std::filesystem::exists(run / "config.json") || !std::filesystem::exists(run / "metrics.jsonl"))
-    return;
-  const SafetensorsFile weights(file);
-  const std::optional<std::int64_t> step = read_step(weights);
-  if (!step) return;
-  for (const Json& epoch : read_run(run).epochs) {
-    if (epoch.value("step", Json()) != Json(*step)) continue;
-    const Json recorded = epoch.value("weights_sha256", Json());
-    const std::string now = weights_sha256(weights);
-    if (!recorded.is_string() || recorded == now) return;
-    throw DataError(in_quotes(file) + " was damaged or replaced: its weights have the SHA-256 " +
-                    now.substr(0, 12) + "..., its run recorded " + recorded.get<std::string>().substr(0, 12) +
-                    "... for step " + std::to_string(*step) +
-                    (file.filename() == "model.safetensors"
-                         ? "; without the file, qmse train --resume writes it again from the checkpoint"
-                         : "; train again, or copy it to another folder to take it as it is"));
-  }
-}
-
-WeightsSource find_weights(const std::filesystem::path& path) {
-  if (!is_run_directory(path)) {
-    const bool final = path.filename() == "model.safetensors";
-    if (final || path.filename() == "best.safetensors") check_recorded_weights(path);
-    return {path, final ? difference_from_checkpoint(path) : ""};
-  }
+// The file that `path` names.
+std::filesystem::path file_of(const std::filesystem::path& path) {
+  if (!is_run_directory(path)) return path;
   const std::filesystem::path model = path / "model.safetensors",
                               checkpoint = path / "checkpoint.safetensors";
   std::error_code none;
-  if (std::filesystem::exists(model, none)) {
-    check_recorded_weights(model);
-    return {model, difference_from_checkpoint(model)};
-  }
+  if (std::filesystem::exists(model, none)) return model;
   throw DataError(
       in_quotes(path) +
       (std::filesystem::exists(checkpoint, none)
            ? ": its run is not finished; to take the weights where it stands name " + in_quotes(checkpoint)
            : ": holds no model.safetensors, so no finished run"));
+}
+
+// What a run's metrics say of the weights after `step`; empty where they say nothing. Lines that cannot be
+// read are for those who need them.
+std::string recorded_sha256(const std::filesystem::path& run, std::int64_t step) {
+  const std::filesystem::path config = run / "config.json", metrics = run / "metrics.jsonl";
+  std::error_code none;
+  if (!std::filesystem::is_regular_file(config, none) || !std::filesystem::is_regular_file(metrics, none))
+    return "";
+  std::string sha256;
+  read_lines(metrics, [&](std::int64_t number, std::string_view text) {
+    Json epoch;
+    try {
+      epoch = parse_json(text, in_quotes(metrics) + ": line " + std::to_string(number));
+    } catch (const DataError&) {
+      return true;
+    }
+    if (!epoch.is_object() || epoch.value("step", Json()) != Json(step)) return true;
+    const Json recorded = epoch.value("weights_sha256", Json());
+    if (recorded.is_string()) sha256 = recorded.get<std::string>();
+    return false;
+  });
+  return sha256;
+}
+
+// Whether the run's checkpoint has the weights after `step` too.
+bool checkpoint_has(const std::filesystem::path& checkpoint, std::int64_t step) {
+  std::error_code none;
+  if (!std::filesystem::exists(checkpoint, none)) return false;
+  try {
+    return static_cast<std::int64_t>(read_position(SafetensorsFile(checkpoint)).counter.step) == step;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+}  // namespace
+
+void check_recorded_weights(const std::filesystem::path& file) {
+  const SafetensorsFile weights(file);
+  const std::optional<std::int64_t> step = read_step(weights);
+  if (!step) return;
+  const std::filesystem::path run = file.parent_path();
+  const std::string recorded = recorded_sha256(run, *step);
+  if (recorded.empty()) return;
+  const std::string now = weights_sha256(weights);
+  if (recorded == now) return;
+  const bool again =
+      file.filename() == "model.safetensors" && checkpoint_has(run / "checkpoint.safetensors", *step);
+  throw DataError(in_quotes(file) + " was damaged or replaced: its weights have the SHA-256 " +
+                  now.substr(0, 12) + "..., its run recorded " + recorded.substr(0, 12) + "... for step " +
+                  std::to_string(*step) +
+                  (again ? "; without the file, qmse train --resume writes it again from the checkpoint"
+                         : "; train again, or copy it to another folder to take it as it is"));
+}
+
+WeightsSource find_weights(const std::filesystem::path& path) {
+  const std::filesystem::path file = file_of(path);
+  const bool final = file.filename() == "model.safetensors";
+  if (final || file.filename() == "best.safetensors") check_recorded_weights(file);
+  return {file, final ? difference_from_checkpoint(file) : ""};
 }
 
 Json settings_with_weights(const std::filesystem::path& path, const ModelCard& card, const Json& given) {
@@ -134,7 +166,7 @@ ImageDataset load_images_for(const ModelCard& card, const std::filesystem::path&
 }
 
 std::string first_weights_sha256(const std::filesystem::path& path) {
-  return weights_sha256(SafetensorsFile(find_weights(path).file));
+  return weights_sha256(SafetensorsFile(file_of(path)));
 }
 
 }  // namespace qmse

@@ -37,7 +37,8 @@ ImageDataset load_images_for(const ModelCard& card, const std::filesystem::path&
 // ConfigError where the weights in `file` were trained on a table, for what looks at models of images alone.
 void check_of_images(const ModelCard& card, const std::filesystem::path& file);
 
-// weights_sha256() of what is there: equal digests are the same start, whatever the path. IoError, DataError.
+// weights_sha256() of what is there, a run's own or not: equal digests are the same start, whatever the path.
+// IoError, DataError.
 std::string first_weights_sha256(const std::filesystem::path& path);
 
 }  // namespace qmse

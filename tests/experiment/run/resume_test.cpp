@@ -317,10 +317,42 @@ TEST_CASE("resume: final weights that are not those the run recorded are refused
   // Elsewhere they are anybody's weights.
   std::filesystem::copy_file(model, folder / "model.safetensors");
   CHECK(find_weights(folder / "model.safetensors").file == folder / "model.safetensors");
+  const std::string what = message_of<DataError>([&] { find_weights(model); });
+  CHECK(what.find("writes it again") != std::string::npos);
+  std::filesystem::rename(folder / "run/checkpoint.safetensors", folder / "kept");
+  CHECK(message_of<DataError>([&] { find_weights(model); }).find("writes it again") == std::string::npos);
+  std::filesystem::rename(folder / "kept", folder / "run/checkpoint.safetensors");
   std::filesystem::remove(model);
   CHECK(train(resumed(given)) == TrainingOutcome::finished);
   CHECK(read_bytes(model) == good);
+  write_bytes(folder / "run/environment.json", "no JSON");  // which weights do not need
   CHECK(find_weights(folder / "run").file == model);
+}
+
+TEST_CASE("resume: first weights that were replaced since are others, whatever their own run says of them") {
+  const TinyData data;
+  const TempDirectory folder;
+  train(data.settings(folder / "first", "mlp"));
+  Json given = data.settings(folder / "run", "mlp");
+  given["init_from"] = (folder / "first").string();
+  train(given);
+  std::string bytes = read_bytes(folder / "first/model.safetensors");
+  bytes.back() = static_cast<char>(bytes.back() ^ 1);
+  write_bytes(folder / "first/model.safetensors", bytes);
+  given["epochs"] = 4;
+  CHECK(missing(message_of<ConfigError>([&] { train(resumed(given)); }), {"other weights than those"}) == "");
+  given["out"] = (folder / "another").string();
+  CHECK(missing(message_of<DataError>([&] { train(given); }), {"damaged or replaced"}) == "");
+}
+
+TEST_CASE("resume: settings of another device are no difference") {
+  TrainConfig gpu, cpu;
+  apply_layer(gpu, {{"device", "cuda"}, {"kernels", "library"}, {"workspace_mib", 512}});
+  apply_layer(cpu, {{"device", "cpu"}});
+  CHECK(resume_conflicts(cpu, gpu).empty());
+  TrainConfig other = gpu;
+  apply_layer(other, {{"kernels", "auto"}});
+  CHECK(resume_conflicts(other, gpu).size() == 1);
 }
 
 TEST_CASE("resume: what the images are counts, and not where they lie") {
