@@ -63,8 +63,8 @@ std::vector<double> gram_matrix(std::span<const double> matrix, std::int64_t row
 // Golub and Kahan, "Calculating the singular values and pseudo-inverse of a matrix", 1965: by reflections to an
 // upper bidiagonal matrix of diagonal d and superdiagonal e; the symmetric tridiagonal matrix of diagonal zero
 // and subdiagonal d_1, e_1, d_2, ..., d_n has its singular values and their negatives as eigenvalues. Eigen's
-// BDCSVD (3.4.0) reads beyond its arrays at some matrices of low rank, its JacobiSVD takes 17 times as long at
-// 500 columns.
+// BDCSVD (3.4.0) reads beyond its arrays at some matrices of low rank, and its JacobiSVD is far slower where
+// there are hundreds of columns.
 std::vector<double> singular_values(std::span<const double> matrix, std::int64_t rows, std::int64_t columns) {
   check(matrix, rows, columns);
   const ConstRows given(matrix.data(), rows, columns);

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <memory>
 #include <numeric>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -19,6 +20,7 @@
 #include "base/stopped.h"
 #include "data/resident_dataset.h"
 #include "engine/batch_pass.h"
+#include "experiment/run/checkpoint.h"
 #include "experiment/run/config_fields.h"
 #include "experiment/run/evaluation.h"
 #include "experiment/run/plain_text.h"
@@ -46,16 +48,14 @@ std::string count_of(std::int64_t count, std::int64_t all) {
 // The settings of the training that made the weights; without a record the usual ones.
 TrainConfig training_settings(const std::filesystem::path& path, const SafetensorsFile& file,
                               bool& recorded) {
-  TrainConfig config;
-  Json record;
+  std::optional<TrainConfig> config;
   if (std::filesystem::is_directory(path)) {
-    record = read_config_file(path / "config.json");
-  } else if (const auto text = file.metadata().find("qmse.config"); text != file.metadata().end()) {
-    record = parse_config(text->second, in_quotes(file.path()));
+    apply_layer(config.emplace(), read_config_file(path / "config.json"));
+  } else {
+    config = recorded_config(file);
   }
-  recorded = !record.is_null();
-  if (recorded) apply_layer(config, record);
-  return config;
+  recorded = config.has_value();
+  return config.value_or(TrainConfig());
 }
 
 // MSE of the best affine function of the inputs, in closed form: what of the targets is not in the range of

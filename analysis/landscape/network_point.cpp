@@ -9,6 +9,7 @@
 #include "data/resident_dataset.h"
 #include "data/sha256.h"
 #include "experiment/run/setup.h"
+#include "experiment/run/tensor_digest.h"
 #include "experiment/run/weights_source.h"
 
 namespace qmse {
@@ -87,7 +88,7 @@ class TrainedModel {
     }
     images_ = images_.first(samples);
     weights_ = read(file);
-    weights_sha256_ = first_weights_sha256(path);
+    weights_sha256_ = weights_sha256(file);
     const auto context = one_thread();
     const ResidentDataset<double> resident(*context, images_, card_.normalization);
     exact_ = exact_form(card_.model, resident.view(), config_.loss, config_.loss_options.reduction);

@@ -163,7 +163,7 @@ void WidthStudy::add_verdicts(const std::vector<Group>& groups, const Json* trap
                            .n = static_cast<std::int64_t>(last.losses.size())};
     } else {
       shrinks.sentence = where +
-                         "a spread that shrinks takes two widths with two end points each at least; " +
+                         "a spread that shrinks takes two widths with two end points each at least; "
                          "give more --widths or --seeds.";
     }
     findings.verdicts.push_back(std::move(shrinks));

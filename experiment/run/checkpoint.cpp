@@ -232,6 +232,18 @@ TrainingPosition read_position(const SafetensorsFile& file) {
   return position;
 }
 
+std::optional<TrainConfig> recorded_config(const SafetensorsFile& file) {
+  const auto text = file.metadata().find("qmse.config");
+  if (text == file.metadata().end()) return std::nullopt;
+  TrainConfig config;
+  try {
+    apply_layer(config, parse_config(text->second, in_quotes(file.path())));
+  } catch (const ConfigError& error) {  // not what the user typed: the file is at fault
+    throw DataError(error.what());
+  }
+  return config;
+}
+
 void check_position(const TrainingPosition& position, std::int64_t samples, std::int64_t batch_size,
                     const std::filesystem::path& path) {
   const auto steps = static_cast<std::uint64_t>((samples + batch_size - 1) / batch_size);  // an epoch

@@ -4,9 +4,11 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 
 #include "engine/optimizer.h"
 #include "engine/parameters.h"
+#include "experiment/run/config.h"
 #include "experiment/run/weights_file.h"
 #include "kernels/step_totals/step_totals.h"
 
@@ -31,6 +33,10 @@ void write_checkpoint(const std::filesystem::path& path, const ParameterStore& s
 // is of a later format, does not have its checksum (one by qmse before there were checksums has none), or
 // holds numbers that cannot be.
 TrainingPosition read_position(const SafetensorsFile& file);
+
+// The settings of the training that wrote a checkpoint or a trace; nothing where the file has none, as by
+// earlier versions. DataError where they are damaged.
+std::optional<TrainConfig> recorded_config(const SafetensorsFile& file);
 
 // DataError where `position` cannot be one of a training over so many images in batches of this size.
 void check_position(const TrainingPosition& position, std::int64_t samples, std::int64_t batch_size,

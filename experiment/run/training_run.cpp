@@ -106,14 +106,14 @@ class TrainingRun::Impl {
 
   // What a kill after the last step may have left undone; needs neither data nor device.
   TrainingOutcome complete() {
-    if (has_final_weights()) check_recorded_weights(directory_.model_file());
-    if (has_final_weights() && read_outcome(directory_.path()).end == RunEnd::finished &&
+    const bool written = has_final_weights();
+    if (written) check_recorded_weights(directory_.model_file());
+    if (written && read_outcome(directory_.path()).end == RunEnd::finished &&
         directory_.recorded_config().epochs == config().epochs)
       return TrainingOutcome::already_finished;
     directory_.check_still_ours();
     cut_logs();
     directory_.write_config(config());
-    const bool written = has_final_weights();
     if (!written)
       write_weights_of(SafetensorsFile(directory_.checkpoint_file()), directory_.model_file(), step());
     directory_.record_outcome(ended(RunEnd::finished));
@@ -147,19 +147,12 @@ class TrainingRun::Impl {
   // A checkpoint of a run with other settings, or settings changed in config.json by hand, would join two
   // trainings.
   void check_same_training(const SafetensorsFile& checkpoint) const {
-    const auto text = checkpoint.metadata().find("qmse.config");
-    if (text == checkpoint.metadata().end()) return;  // an earlier version's
-    TrainConfig then;
+    std::optional<TrainConfig> then = recorded_config(checkpoint);
+    if (!then) return;
+    if (!then->init_from.empty() && !config().init_from.empty())
+      then->init_from = config().init_from;  // the path does not count
     std::string differences;
-    try {
-      apply_layer(then, parse_config(text->second, in_quotes(checkpoint.path())));
-    } catch (const ConfigError& error) {  // not what the user typed: the file is at fault
-      throw DataError(error.what() +
-                      std::string("; put back the run's own, or start it again in another --out"));
-    }
-    if (!then.init_from.empty() && !config().init_from.empty())
-      then.init_from = config().init_from;  // the path does not count
-    for (const std::string& conflict : resume_conflicts(config(), then))
+    for (const std::string& conflict : resume_conflicts(config(), *then))
       differences += (differences.empty() ? "" : "; ") + conflict;
     if (differences.empty()) return;
     throw DataError(in_quotes(checkpoint.path()) + " is of a training with other settings than " +

@@ -19,24 +19,31 @@ bool is_run_directory(const std::filesystem::path& path) {
   return std::filesystem::is_directory(path, none);
 }
 
+// Of the run around a file; nothing where there is none. Errors as read_position().
+std::optional<std::int64_t> step_of_checkpoint(const std::filesystem::path& run) {
+  const std::filesystem::path checkpoint = run / "checkpoint.safetensors";
+  std::error_code none;
+  if (!std::filesystem::exists(checkpoint, none)) return std::nullopt;
+  return static_cast<std::int64_t>(read_position(SafetensorsFile(checkpoint)).counter.step);
+}
+
 // A run that was made longer has the weights of its former end until it is through.
 std::string difference_from_checkpoint(const std::filesystem::path& model) {
-  const std::filesystem::path checkpoint = model.parent_path() / "checkpoint.safetensors";
-  std::error_code none;
-  if (!std::filesystem::exists(checkpoint, none)) return "";
-  std::int64_t now = 0;
+  std::optional<std::int64_t> now;
   try {
-    now = static_cast<std::int64_t>(read_position(SafetensorsFile(checkpoint)).counter.step);
+    now = step_of_checkpoint(model.parent_path());
   } catch (const Error& error) {
     return "whether these weights are the latest of their run cannot be said: " + std::string(error.what());
   }
+  if (!now) return "";
   const std::optional<std::int64_t> step = read_step(SafetensorsFile(model));
   if (step == now) return "";
   return in_quotes(model) +
          (step ? " has the weights of step " + std::to_string(*step)
                : std::string(" does not say its step")) +
-         ", but its run is at step " + std::to_string(now) +
-         ": go on with it by qmse train --resume, or name " + in_quotes(checkpoint);
+         ", but its run is at step " + std::to_string(*now) +
+         ": go on with it by qmse train --resume, or name " +
+         in_quotes(model.parent_path() / "checkpoint.safetensors");
 }
 
 Json read_record(const std::filesystem::path& file) {
@@ -64,10 +71,9 @@ std::filesystem::path file_of(const std::filesystem::path& path) {
 // What a run's metrics say of the weights after `step`; empty where they say nothing. Lines that cannot be
 // read are for those who need them.
 std::string recorded_sha256(const std::filesystem::path& run, std::int64_t step) {
-  const std::filesystem::path config = run / "config.json", metrics = run / "metrics.jsonl";
+  const std::filesystem::path metrics = run / "metrics.jsonl";
   std::error_code none;
-  if (!std::filesystem::is_regular_file(config, none) || !std::filesystem::is_regular_file(metrics, none))
-    return "";
+  if (!std::filesystem::is_regular_file(metrics, none)) return "";
   std::string sha256;
   read_lines(metrics, [&](std::int64_t number, std::string_view text) {
     Json epoch;
@@ -84,12 +90,10 @@ std::string recorded_sha256(const std::filesystem::path& run, std::int64_t step)
   return sha256;
 }
 
-// Whether the run's checkpoint has the weights after `step` too.
-bool checkpoint_has(const std::filesystem::path& checkpoint, std::int64_t step) {
-  std::error_code none;
-  if (!std::filesystem::exists(checkpoint, none)) return false;
+// Whether --resume could write final weights of `step` again.
+bool can_be_written_again(const std::filesystem::path& model, std::int64_t step) {
   try {
-    return static_cast<std::int64_t>(read_position(SafetensorsFile(checkpoint)).counter.step) == step;
+    return step_of_checkpoint(model.parent_path()) == step;
   } catch (const Error&) {
     return false;
   }
@@ -101,13 +105,11 @@ void check_recorded_weights(const std::filesystem::path& file) {
   const SafetensorsFile weights(file);
   const std::optional<std::int64_t> step = read_step(weights);
   if (!step) return;
-  const std::filesystem::path run = file.parent_path();
-  const std::string recorded = recorded_sha256(run, *step);
+  const std::string recorded = recorded_sha256(file.parent_path(), *step);
   if (recorded.empty()) return;
   const std::string now = weights_sha256(weights);
   if (recorded == now) return;
-  const bool again =
-      file.filename() == "model.safetensors" && checkpoint_has(run / "checkpoint.safetensors", *step);
+  const bool again = file.filename() == "model.safetensors" && can_be_written_again(file, *step);
   throw DataError(in_quotes(file) + " was damaged or replaced: its weights have the SHA-256 " +
                   now.substr(0, 12) + "..., its run recorded " + recorded.substr(0, 12) + "... for step " +
                   std::to_string(*step) +
